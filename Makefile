@@ -1,0 +1,54 @@
+# Targets for people; `make help` lists them. Needs python3 >= 3.11 and make, nothing else.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help run smoke test check format bench chaos lock clean
+
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(INSTALLED) ## Start everything, bill one demo lead and show what came of it (Ctrl-C stops)
+	@exec $(BIN)/python -m devstack run
+
+smoke: $(INSTALLED) ## The same on free ports and throw-away data; checks the outcome, exits 0 or 1
+	@$(BIN)/python -m devstack smoke
+
+test: $(INSTALLED) ## Run all tests (real PostgreSQL, Redis, workers and HTTP)
+	@$(BIN)/python -m pytest
+
+check: $(INSTALLED) ## Lint, format, types and the import layers
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(INSTALLED) ## Format the code
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format --quiet .
+
+bench: $(INSTALLED) ## Measure receiver, ledger and drain; prints ratios taken side by side
+	@$(BIN)/python -m benchmarks
+
+chaos: $(INSTALLED) ## The long kill-everything run (the short one is part of `make test`)
+	@$(BIN)/python -m pytest tests/acceptance/test_chaos.py --chaos-rounds=10 -s
+
+lock: $(INSTALLED) ## Resolve requirements.lock anew, for every supported Python
+	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --group dev pyproject.toml --output-file requirements.lock --upgrade
+
+clean: ## Remove the environment and all development data
+	@rm -rf $(VENV) .data .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1). Set PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "Installing into $(VENV) (once; about a minute) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
+	@touch $@

@@ -1,0 +1,191 @@
+"""What the environment tells the processes: one frozen object, read once.
+
+Every variable of the README's table is here and nowhere else. A variable that is set always
+wins. Where `DATABASE_URL` and `REDIS_URL` are not set, the addresses of the development stack
+that `make run` has up in this checkout are used (`<BILLING_DATA_DIR>/stack.json`), so that the
+`billing` command and a plain `celery -A worker.app` find it by themselves.
+"""
+
+import base64
+import binascii
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PROJECT_DIR = Path(__file__).resolve().parent
+STACK_FILE_NAME = "stack.json"
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class SettingsError(Exception):
+    """The environment does not make sense; the message names each variable and what to do."""
+
+
+class Settings(BaseSettings):
+    """The environment, validated. Secrets never appear in its repr or in its errors."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", case_sensitive=False, env_ignore_empty=True
+    )
+
+    database_url: str
+    """SQLAlchemy URL of PostgreSQL 15 or newer; a plain `postgresql://` is made psycopg2's."""
+    database_owner_url: str = ""
+    """The role that migrates; `database_url` where it is not set."""
+    redis_url: str
+    """The broker: Redis 6.2 or newer."""
+
+    billing_data_dir: Path = PROJECT_DIR / ".data"
+    billing_timezone: str = "Asia/Kolkata"
+    """Time zone of a new account for which none is given (IANA name)."""
+    billing_catalog: Path = PROJECT_DIR / "catalog.toml"
+    log_level: str = "INFO"
+    log_format: str = "auto"
+    """`json`, `console`, or `auto`: console on a terminal, else JSON."""
+
+    receiver_port: Port = 8000
+    api_port: Port = 8001
+    flower_port: Port = 5555
+    simulator_port: Port = 8009
+
+    lead_webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    """Standard Webhooks secrets (`whsec_` + base64), any of which may sign; several to rotate."""
+
+    @field_validator("database_url", "database_owner_url")
+    @classmethod
+    def _psycopg2_url(cls, url: str) -> str:
+        # SQLAlchemy 2.1 reads a plain `postgresql://` as psycopg 3, which is not installed.
+        scheme, separator, rest = url.partition("://")
+        if not url or scheme == "postgresql+psycopg2":
+            return url
+        if not separator or scheme not in {"postgres", "postgresql"}:
+            raise ValueError("must start with postgresql://")
+        return f"postgresql+psycopg2://{rest}"
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_url(cls, url: str) -> str:
+        if not url.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("must start with redis://, rediss:// or unix://")
+        return url
+
+    @field_validator("billing_timezone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError("is not an IANA time zone such as Asia/Kolkata") from error
+        return name
+
+    @field_validator("log_level")
+    @classmethod
+    def _known_level(cls, level: str) -> str:
+        if level.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+            raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
+        return level.upper()
+
+    @field_validator("log_format")
+    @classmethod
+    def _known_format(cls, name: str) -> str:
+        if name not in {"auto", "json", "console"}:
+            raise ValueError("must be auto, json or console")
+        return name
+
+    @field_validator("lead_webhook_secrets", mode="before")
+    @classmethod
+    def _comma_separated(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("lead_webhook_secrets")
+    @classmethod
+    def _standard_webhooks_secrets(cls, secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        for position, secret in enumerate(secrets, start=1):
+            text = secret.get_secret_value()
+            try:
+                key = base64.b64decode(text.removeprefix("whsec_"), validate=True)
+            except (binascii.Error, ValueError):
+                key = b""
+            # 24 to 64 random bytes: Standard Webhooks 1.0.0, "Signature scheme".
+            if not text.startswith("whsec_") or not 24 <= len(key) <= 64:
+                raise ValueError(
+                    f"secret {position} must be whsec_ followed by the base64 of 24 to 64 bytes"
+                )
+        return secrets
+
+    @model_validator(mode="after")
+    def _owner_defaults_to_application(self) -> Self:
+        if not self.database_owner_url:
+            object.__setattr__(self, "database_owner_url", self.database_url)
+        return self
+
+
+@lru_cache(maxsize=1)
+def get() -> Settings:
+    """Return the settings of this process, read from the environment at the first call.
+
+    Raises `SettingsError` with one line for each variable that is missing or wrong.
+    """
+    return load()
+
+
+def load() -> Settings:
+    """Read the environment afresh, filling gaps from the running development stack."""
+    try:
+        return Settings(**_running_stack_addresses())
+    except ValidationError as error:
+        raise SettingsError(_explain(error)) from None
+
+
+def stack_file(data_dir: Path) -> Path:
+    """Return where the development stack of `data_dir` writes its addresses while it is up."""
+    return data_dir / STACK_FILE_NAME
+
+
+class _DataDir(BaseSettings):
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore")
+    billing_data_dir: Path = PROJECT_DIR / ".data"
+
+
+class _Unset(BaseSettings):
+    """Which of the stack's variables the environment sets itself."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore")
+    database_url: str | None = None
+    redis_url: str | None = None
+    lead_webhook_secrets: str | None = None
+
+
+def _running_stack_addresses() -> dict[str, Any]:
+    try:
+        stack = json.loads(stack_file(_DataDir().billing_data_dir).read_text())
+    except (OSError, ValueError):
+        return {}
+    environment = _Unset().model_dump()
+    return {
+        name: stack[name]
+        for name, value in environment.items()
+        if value is None and stack.get(name)
+    }
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors(include_url=False, include_input=False):
+        variable = str(problem["loc"][0]).upper() if problem["loc"] else "environment"
+        if problem["type"] == "missing":
+            lines.append(
+                f"{variable} is not set, and no development stack is running in this checkout:"
+                f" start one with `make run`, or set {variable}"
+            )
+        else:
+            lines.append(f"{variable}: {problem['msg'].removeprefix('Value error, ')}")
+    return "\n".join(lines)
