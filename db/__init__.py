@@ -1,0 +1,1 @@
+"""PostgreSQL: the session (the only commit), the tables, the inbox and the migrations."""

@@ -1,0 +1,25 @@
+"""The root of the error tree: what may be tried again, and what may not.
+
+Every error a rule raises on purpose is one of these, with typed fields and a message that tells
+a person what to do. `TransientError` is retried by the inbox; `PermanentError` goes dead.
+"""
+
+
+class BillingError(Exception):
+    """Base of every error that this system raises on purpose."""
+
+
+class TransientError(BillingError):
+    """The same call may succeed later: it is tried again."""
+
+
+class PermanentError(BillingError):
+    """The same call can never succeed: it goes dead, visible and replayable."""
+
+
+class DatabaseUnavailable(TransientError):
+    """PostgreSQL cannot be reached, or closed the connection."""
+
+
+class DatabaseBusy(TransientError):
+    """A lock, a deadlock or a time limit stood in the way; nothing was written."""

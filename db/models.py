@@ -1,0 +1,245 @@
+"""The tables.
+
+Rules about what may be written stand in `billing/`; the ones that the database itself must hold
+(append-only, unique keys, ranges) stand here and in the migrations.
+
+Times are `timestamptz`, written by the application's clock in UTC. Amounts of credit are whole
+numbers; money is in paise. Fill factors leave room for the in-place updates of hot rows.
+"""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    LargeBinary,
+    MetaData,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+_NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Base(DeclarativeBase):
+    """Base of the tables: one naming scheme, 64-bit integers, text, times with a zone."""
+
+    metadata = MetaData(naming_convention=_NAMES)
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own declaration
+        int: BigInteger,
+        str: Text,
+        bytes: LargeBinary,
+        datetime: DateTime(timezone=True),
+    }
+
+
+class InboundEvent(Base):
+    """One delivery that a sender made: the inbox. `db/inbox.py` is its only writer."""
+
+    __tablename__ = "inbound_events"
+    __table_args__ = (
+        UniqueConstraint("source", "event_id", "body_sha256"),
+        CheckConstraint("state IN ('pending', 'done', 'dead', 'ignored')", name="state"),
+        Index(
+            "ix_inbound_events_due",
+            "source",
+            "next_attempt_at",
+            "id",
+            postgresql_where=text("state = 'pending'"),
+        ),
+        Index("ix_inbound_events_dead", "id", postgresql_where=text("state = 'dead'")),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    source: Mapped[str]
+    event_id: Mapped[str]
+    body_sha256: Mapped[bytes]
+    body: Mapped[bytes]
+    type: Mapped[str | None]
+    received_at: Mapped[datetime]
+    state: Mapped[str]
+    outcome: Mapped[str | None]
+    attempts: Mapped[int] = mapped_column(server_default=text("0"))
+    next_attempt_at: Mapped[datetime]
+    lease_id: Mapped[UUID | None]
+    lease_size: Mapped[int | None]
+    leased_until: Mapped[datetime | None]
+    last_error: Mapped[str | None]
+    handled_at: Mapped[datetime | None]
+
+
+class Account(Base):
+    """A customer's prepaid credit, as of its newest ledger row."""
+
+    __tablename__ = "accounts"
+    __table_args__ = (
+        UniqueConstraint("ref"),
+        CheckConstraint("held >= 0", name="held"),
+        CheckConstraint("overdraft_limit >= 0", name="overdraft_limit"),
+        {"postgresql_with": {"fillfactor": 70}},
+    )
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    ref: Mapped[str]
+    product: Mapped[str]
+    name: Mapped[str]
+    timezone: Mapped[str]
+    overdraft_limit: Mapped[int] = mapped_column(server_default=text("0"))
+    balance: Mapped[int] = mapped_column(server_default=text("0"))
+    held: Mapped[int] = mapped_column(server_default=text("0"))
+    version: Mapped[int] = mapped_column(server_default=text("0"))
+    head_hash: Mapped[bytes]
+    created_at: Mapped[datetime]
+
+
+class TransactionKind(Base):
+    """The house account at the other side of each kind of ledger row."""
+
+    __tablename__ = "transaction_kinds"
+
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    house_account: Mapped[str]
+
+
+class CreditTransaction(Base):
+    """One row of the ledger: append-only, chained by hash to the account's previous row."""
+
+    __tablename__ = "credit_transactions"
+    __table_args__ = (
+        UniqueConstraint("idempotency_key"),
+        UniqueConstraint("account_id", "version"),
+        CheckConstraint("amount <> 0", name="amount"),
+        CheckConstraint("version > 0", name="version"),
+        CheckConstraint(
+            "kind IN ('lead_charge', 'top_up', 'bonus', 'grant', 'goodwill', 'adjustment')",
+            name="kind",
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
+    version: Mapped[int]
+    amount: Mapped[int]
+    balance_after: Mapped[int]
+    kind: Mapped[str]
+    idempotency_key: Mapped[str]
+    request_hash: Mapped[bytes]
+    lead_id: Mapped[str | None]
+    payment_id: Mapped[str | None]
+    dispute_id: Mapped[str | None]
+    actor: Mapped[str]
+    description: Mapped[str]
+    event_at: Mapped[datetime]
+    created_at: Mapped[datetime]
+    row_hash: Mapped[bytes]
+
+
+class CreditLot(Base):
+    """Credit that came in at one time from one source, and what is left of it."""
+
+    __tablename__ = "credit_lots"
+    __table_args__ = (
+        CheckConstraint("amount > 0", name="amount"),
+        CheckConstraint("remaining BETWEEN 0 AND amount", name="remaining"),
+        CheckConstraint("(remaining = 0) = (exhausted_at IS NOT NULL)", name="exhausted"),
+        CheckConstraint("source IN ('purchase', 'bonus', 'grant', 'goodwill')", name="source"),
+        # `remaining` is in no index, so that taking from a lot updates its row in place.
+        Index("ix_credit_lots_open", "account_id", postgresql_where=text("exhausted_at IS NULL")),
+        {"postgresql_with": {"fillfactor": 70}},
+    )
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
+    transaction_id: Mapped[int] = mapped_column(ForeignKey("credit_transactions.id"))
+    source: Mapped[str]
+    amount: Mapped[int]
+    remaining: Mapped[int]
+    expires_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+    exhausted_at: Mapped[datetime | None]
+
+
+class LotMovement(Base):
+    """How much of a lot was spent on which charge; append-only.
+
+    `transaction_id` wrote the movement: the charge itself or, where the charge left a debt, the
+    later credit that paid it. `amount` is negative when credit leaves the lot.
+    """
+
+    __tablename__ = "lot_movements"
+    __table_args__ = (CheckConstraint("amount <> 0", name="amount"),)
+
+    charge_id: Mapped[int] = mapped_column(
+        ForeignKey("credit_transactions.id"), primary_key=True, autoincrement=False
+    )
+    lot_id: Mapped[int] = mapped_column(
+        ForeignKey("credit_lots.id"), primary_key=True, autoincrement=False
+    )
+    transaction_id: Mapped[int] = mapped_column(
+        ForeignKey("credit_transactions.id"), primary_key=True, autoincrement=False
+    )
+    amount: Mapped[int]
+
+
+class CreditDebt(Base):
+    """The part of a charge that no lot covered, and what is still unpaid of it."""
+
+    __tablename__ = "credit_debts"
+    __table_args__ = (
+        CheckConstraint("amount > 0", name="amount"),
+        CheckConstraint("remaining BETWEEN 0 AND amount", name="remaining"),
+        CheckConstraint("(remaining = 0) = (settled_at IS NOT NULL)", name="settled"),
+        Index("ix_credit_debts_open", "account_id", postgresql_where=text("settled_at IS NULL")),
+    )
+
+    charge_id: Mapped[int] = mapped_column(
+        ForeignKey("credit_transactions.id"), primary_key=True, autoincrement=False
+    )
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
+    amount: Mapped[int]
+    remaining: Mapped[int]
+    created_at: Mapped[datetime]
+    settled_at: Mapped[datetime | None]
+
+
+class LeadCharge(Base):
+    """What became of a lead: charged, or parked until there is credit."""
+
+    __tablename__ = "lead_charges"
+    __table_args__ = (
+        CheckConstraint("state IN ('charged', 'parked', 'conflict', 'refunded')", name="state"),
+        CheckConstraint(
+            "(transaction_id IS NULL) = (state IN ('parked', 'conflict'))", name="charged"
+        ),
+        Index(
+            "ix_lead_charges_parked",
+            "account_id",
+            "created_at",
+            "lead_id",
+            postgresql_where=text("state = 'parked'"),
+        ),
+    )
+
+    lead_id: Mapped[str] = mapped_column(primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
+    package_price_paise: Mapped[int]
+    credits: Mapped[int]
+    state: Mapped[str]
+    transaction_id: Mapped[int | None] = mapped_column(ForeignKey("credit_transactions.id"))
+    source: Mapped[str | None]
+    occurred_at: Mapped[datetime]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]

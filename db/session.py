@@ -1,0 +1,118 @@
+"""The transaction boundary: `transaction()` is the only commit in the system.
+
+Opened by tasks, routes and the CLI, never by a rule. A process has one engine, made at first
+use; a forked worker child throws its parent's away (`forget_connections`).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+
+import psycopg2
+from psycopg2 import errorcodes
+from sqlalchemy import URL, Engine, create_engine, make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+import settings
+from db.errors import DatabaseBusy, DatabaseUnavailable
+
+STATEMENT_TIMEOUT_MS = 15_000
+"""Longest single statement of a worker or a request."""
+LOCK_TIMEOUT_MS = 5_000
+"""Longest wait for another transaction's row lock; then the work is tried again later."""
+IDLE_IN_TRANSACTION_TIMEOUT_MS = 60_000
+"""A process that stopped with a transaction open loses it, and the locks in it, after this."""
+
+_BUSY = {
+    errorcodes.DEADLOCK_DETECTED,
+    errorcodes.LOCK_NOT_AVAILABLE,
+    errorcodes.QUERY_CANCELED,
+    errorcodes.SERIALIZATION_FAILURE,
+}
+
+
+@lru_cache(maxsize=1)
+def engine() -> Engine:
+    """Return the engine of this process."""
+    return make_engine(make_url(settings.get().database_url))
+
+
+def make_engine(url: URL) -> Engine:
+    """Return an engine with the house's limits: small pool, time limits, UTC."""
+    return create_engine(
+        url,
+        pool_size=2,
+        max_overflow=0,
+        pool_pre_ping=True,
+        pool_timeout=10,
+        # Errors end up in logs and on inbox rows: without the values of the statement.
+        hide_parameters=True,
+        connect_args={
+            "connect_timeout": 5,
+            "application_name": "billing",
+            # A server that vanished without a word is noticed within about half a minute.
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "options": (
+                f"-c statement_timeout={STATEMENT_TIMEOUT_MS}"
+                f" -c lock_timeout={LOCK_TIMEOUT_MS}"
+                f" -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_TIMEOUT_MS}"
+                " -c timezone=UTC"
+            ),
+        },
+    )
+
+
+@contextmanager
+def transaction() -> Iterator[Session]:
+    """Run the block in one READ COMMITTED transaction; commit at its end, else roll back.
+
+    Raises `DatabaseUnavailable` or `DatabaseBusy` in place of the driver's errors that may pass.
+    """
+    with _translated(), Session(engine(), expire_on_commit=False) as session, session.begin():
+        yield session
+
+
+@contextmanager
+def snapshot() -> Iterator[Session]:
+    """Run the block on one consistent, read-only picture of the database (REPEATABLE READ).
+
+    For reports and proofs, which may take longer than a worker's statement.
+    """
+    with _translated(), engine().connect() as plain:
+        connection = plain.execution_options(
+            isolation_level="REPEATABLE READ", postgresql_readonly=True
+        )
+        with Session(connection) as session, session.begin():
+            connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+            yield session
+
+
+def forget_connections() -> None:
+    """Drop the pool without closing its sockets: they belong to the process that forked us."""
+    engine().dispose(close=False)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (DBAPIError, psycopg2.Error) as error:
+        driver_error = error.orig if isinstance(error, DBAPIError) else error
+        code = getattr(driver_error, "pgcode", None) or ""
+        if code in _BUSY:
+            raise DatabaseBusy(_first_line(driver_error)) from error
+        # 08: connection exceptions. 57P: the server is stopping, was killed or is starting.
+        # 53: it is out of connections, memory or disk. 25006: a standby that was not promoted.
+        # No code at all: the socket broke.
+        lost = code.startswith(("08", "57P", "53", "25006"))
+        broken = isinstance(driver_error, psycopg2.OperationalError | psycopg2.InterfaceError)
+        if lost or (broken and not code):
+            raise DatabaseUnavailable(_first_line(driver_error)) from error
+        raise
+
+
+def _first_line(error: BaseException | None) -> str:
+    return str(error).strip().split("\n", 1)[0]
