@@ -1,0 +1,93 @@
+"""Accounts: opened here; their balance is changed by `billing/ledger.py` alone."""
+
+import re
+from collections.abc import Sequence
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+import clock
+import settings
+from billing import catalog
+from billing.errors import AccountExists, InvalidAccount
+from billing.hash_chain import first_hash
+from billing.postings import MAX_AMOUNT
+from billing.text import REF_MAX_LENGTH, problem_with
+from db.models import Account
+
+_REF = re.compile(r"[a-z][a-z0-9_]*:[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def create(
+    session: Session,
+    *,
+    ref: str,
+    name: str,
+    product: str,
+    timezone: str | None = None,
+    overdraft_limit: int = 0,
+) -> Account:
+    """Open an account with nothing on it and return it.
+
+    `ref` is `kind:id` (`clinic:42`); `timezone` an IANA name, by default the house's;
+    `overdraft_limit` in credits. Raises `InvalidAccount` naming the field, or `AccountExists`.
+    """
+    if timezone is None:
+        timezone = settings.get().billing_timezone
+    _check(ref, name, product, timezone, overdraft_limit)
+    created = session.scalars(
+        insert(Account)
+        .values(
+            ref=ref,
+            name=name,
+            product=product,
+            timezone=timezone,
+            overdraft_limit=overdraft_limit,
+            head_hash=first_hash(ref),
+            created_at=clock.now(),
+        )
+        .on_conflict_do_nothing(index_elements=[Account.ref])
+        .returning(Account)
+    ).one_or_none()
+    if created is None:
+        raise AccountExists(ref)
+    return created
+
+
+def find(session: Session, ref: str) -> Account | None:
+    """Return the account, or None."""
+    return session.scalars(select(Account).where(Account.ref == ref)).one_or_none()
+
+
+def list_all(session: Session) -> Sequence[Account]:
+    """Return every account, by reference."""
+    return session.scalars(select(Account).order_by(Account.ref)).all()
+
+
+def available(account: Account) -> int:
+    """Return the credits that can be spent now."""
+    return account.balance - account.held + account.overdraft_limit
+
+
+def _check(ref: str, name: str, product: str, timezone: str, overdraft_limit: int) -> None:
+    problem = problem_with(ref, max_length=REF_MAX_LENGTH)
+    if problem is None and not _REF.fullmatch(ref):
+        problem = "must be kind:id, such as clinic:42"
+    if problem:
+        raise InvalidAccount("ref", problem)
+    problem = problem_with(name, max_length=200)
+    if problem:
+        raise InvalidAccount("name", problem)
+    products = catalog.get().products
+    if product not in products:
+        raise InvalidAccount("product", f"must be one of {', '.join(products)}, not {product!r}")
+    try:
+        ZoneInfo(timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise InvalidAccount(
+            "timezone", f"must be an IANA name such as Asia/Kolkata, not {timezone!r}"
+        ) from error
+    if not 0 <= overdraft_limit <= MAX_AMOUNT:
+        raise InvalidAccount("overdraft_limit", f"must be between 0 and {MAX_AMOUNT} credits")

@@ -1,0 +1,80 @@
+"""The numbers of the business: `catalog.toml`, read once and validated at start."""
+
+import tomllib
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+import settings
+
+
+class CatalogError(Exception):
+    """The catalog does not make sense; the message names the place and the reason."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class LeadTier(_Section):
+    """Leads whose package is worth at least `from_paise` cost `credits`."""
+
+    from_paise: Annotated[int, Field(ge=0)]
+    credits: Annotated[int, Field(gt=0)]
+
+
+class LeadPricing(_Section):
+    """The price of a lead by the value of the package asked for."""
+
+    tiers: list[LeadTier]
+
+    @field_validator("tiers")
+    @classmethod
+    def _ascending_from_nought(cls, tiers: list[LeadTier]) -> list[LeadTier]:
+        if not tiers or tiers[0].from_paise != 0:
+            raise ValueError("the first tier must start at from_paise = 0")
+        for lower, upper in pairwise(tiers):
+            if upper.from_paise <= lower.from_paise:
+                raise ValueError(
+                    f"tiers must rise: {upper.from_paise} comes after {lower.from_paise}"
+                )
+        return tiers
+
+
+class Product(_Section):
+    """A product that accounts can belong to."""
+
+    name: str
+
+
+class Catalog(_Section):
+    """All of catalog.toml."""
+
+    lead_pricing: LeadPricing
+    products: dict[str, Product]
+
+
+@lru_cache(maxsize=1)
+def get() -> Catalog:
+    """Return the catalog of this process; raises `CatalogError` where it does not make sense."""
+    return load(settings.get().billing_catalog)
+
+
+def load(path: Path) -> Catalog:
+    """Read and validate one catalog file."""
+    try:
+        return Catalog.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise CatalogError(f"{path}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise CatalogError(f"{path}: is not TOML: {error}") from error
+    except ValidationError as error:
+        lines = [
+            f"{path}: {'.'.join(map(str, problem['loc']))}:"
+            f" {problem['msg'].removeprefix('Value error, ')}"
+            for problem in error.errors(include_url=False)
+        ]
+        raise CatalogError("\n".join(lines)) from error

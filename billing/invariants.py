@@ -1,0 +1,90 @@
+"""The invariants of the ledger that SQL can check set-wise; run by `billing/verify.py`."""
+
+SET_CHECKS: list[tuple[str, str]] = [
+    (
+        "balance = sum of amounts, version = number of rows",
+        """
+SELECT a.ref AS account, format('balance %s and sum %s, version %s and %s rows, last version %s',
+       a.balance, coalesce(t.total, 0), a.version, coalesce(t.rows, 0), t.last) AS detail
+  FROM accounts a LEFT JOIN (SELECT account_id, sum(amount) AS total, count(*) AS rows,
+                                    max(version) AS last
+                               FROM credit_transactions GROUP BY account_id) t
+    ON t.account_id = a.id
+ WHERE a.balance <> coalesce(t.total, 0) OR a.version <> coalesce(t.rows, 0)
+    OR a.version <> coalesce(t.last, 0)""",
+    ),
+    (
+        "what remains in lots less open debts = balance, and never both",
+        """
+SELECT a.ref AS account, format('balance %s, lots %s, debts %s', a.balance,
+       coalesce(l.total, 0), coalesce(d.total, 0)) AS detail
+  FROM accounts a
+  LEFT JOIN (SELECT account_id, sum(remaining) AS total FROM credit_lots GROUP BY 1) l
+    ON l.account_id = a.id
+  LEFT JOIN (SELECT account_id, sum(remaining) AS total FROM credit_debts GROUP BY 1) d
+    ON d.account_id = a.id
+ WHERE greatest(a.balance, 0) <> coalesce(l.total, 0)
+    OR greatest(-a.balance, 0) <> coalesce(d.total, 0)""",
+    ),
+    (
+        "what left a lot = its movements",
+        """
+SELECT a.ref AS account, format('lot %s: %s of %s remain, movements %s', l.id, l.remaining,
+       l.amount, coalesce(m.total, 0)) AS detail
+  FROM credit_lots l JOIN accounts a ON a.id = l.account_id
+  LEFT JOIN (SELECT lot_id, sum(amount) AS total FROM lot_movements GROUP BY 1) m
+    ON m.lot_id = l.id
+ WHERE l.remaining - l.amount <> coalesce(m.total, 0)""",
+    ),
+    (
+        "what a charge took = its movements and its open debt",
+        """
+SELECT a.ref AS account, format('transaction %s: amount %s, movements %s, debt %s', t.id,
+       t.amount, coalesce(m.total, 0), coalesce(d.remaining, 0)) AS detail
+  FROM credit_transactions t JOIN accounts a ON a.id = t.account_id
+  LEFT JOIN (SELECT charge_id, sum(amount) AS total FROM lot_movements GROUP BY 1) m
+    ON m.charge_id = t.id
+  LEFT JOIN credit_debts d ON d.charge_id = t.id
+ WHERE t.amount < 0 AND t.amount <> coalesce(m.total, 0) - coalesce(d.remaining, 0)""",
+    ),
+    (
+        "every credit has one lot",
+        """
+SELECT a.ref AS account, format('transaction %s: amount %s, lots %s', t.id, t.amount,
+       coalesce(l.total, 0)) AS detail
+  FROM credit_transactions t JOIN accounts a ON a.id = t.account_id
+  LEFT JOIN (SELECT transaction_id, sum(amount) AS total FROM credit_lots GROUP BY 1) l
+    ON l.transaction_id = t.id
+ WHERE greatest(t.amount, 0) <> coalesce(l.total, 0)""",
+    ),
+    (
+        "held is covered by what is available",
+        """
+SELECT ref AS account, format('balance %s, held %s, overdraft limit %s', balance, held,
+       overdraft_limit) AS detail
+  FROM accounts WHERE held > 0 AND balance - held + overdraft_limit < 0""",
+    ),
+    (
+        "both sides of the ledger sum to nought, the customers' side to the balances",
+        """
+SELECT 'all' AS account, format('customers %s, house %s, balances %s', s.customers, s.house,
+       s.balances) AS detail
+  FROM (SELECT coalesce(sum(amount) FILTER (WHERE side = 'customer'), 0) AS customers,
+               coalesce(sum(amount) FILTER (WHERE side = 'house' AND account IS NOT NULL), 0)
+                 AS house,
+               (SELECT coalesce(sum(balance), 0) FROM accounts) AS balances
+          FROM ledger_entries) s
+ WHERE s.customers + s.house <> 0 OR s.customers <> s.balances""",
+    ),
+    (
+        "a charged lead names its transaction",
+        """
+SELECT a.ref AS account, format('lead %s is %s for %s credits', l.lead_id, l.state, l.credits)
+         AS detail
+  FROM lead_charges l JOIN accounts a ON a.id = l.account_id
+  LEFT JOIN credit_transactions t ON t.id = l.transaction_id
+ WHERE l.state = 'charged' AND (t.id IS NULL OR t.amount <> -l.credits
+                                OR t.lead_id <> l.lead_id OR t.account_id <> l.account_id)""",
+    ),
+]
+"""What must hold, and a query for (account, detail) of everything that breaks it."""

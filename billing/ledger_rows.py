@@ -1,0 +1,240 @@
+"""The ledger's SQL: lock, look up, write. Called by `billing/ledger.py` and by nothing else."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from billing.account_book import AccountBook, Debt, Lot, Writes
+from billing.postings import Posting
+from db.bulk import bytes_array, copy_rows, int_array, text_array
+
+KEY_CONSTRAINT = "uq_credit_transactions_idempotency_key"
+
+# The fields of a posting that its key stands for, in the columns of an applied row.
+_CONTENT_FIELDS = (
+    "account",
+    "amount",
+    "kind",
+    "lead_id",
+    "payment_id",
+    "dispute_id",
+    "description",
+)
+
+
+@dataclass(slots=True)
+class AppliedRow:
+    """A ledger row that carries a key which was asked for again."""
+
+    request_hash: bytes
+    transaction_id: int
+    version: int
+    balance_after: int
+    content: tuple[Any, ...]
+
+    @classmethod
+    def of(
+        cls,
+        posting: Posting,
+        request_hash: bytes,
+        transaction_id: int,
+        version: int,
+        balance_after: int,
+    ) -> "AppliedRow":
+        """Return the row that `posting` has just become."""
+        return cls(request_hash, transaction_id, version, balance_after, _content(posting))
+
+    def differences(self, posting: Posting) -> dict[str, tuple[object, object]]:
+        """Return field -> (recorded, asked for now), for the fields that are not the same."""
+        pairs = zip(_CONTENT_FIELDS, self.content, _content(posting), strict=True)
+        found = {field: (before, now) for field, before, now in pairs if before != now}
+        return found or {"expires_at": ("other", posting.expires_at)}
+
+
+def _content(posting: Posting) -> tuple[Any, ...]:
+    return (
+        posting.account,
+        posting.amount,
+        posting.kind.value,
+        posting.lead_id,
+        posting.payment_id,
+        posting.dispute_id,
+        posting.description,
+    )
+
+
+# NO KEY UPDATE: the foreign keys of the rows we insert may still look at the account.
+_LOCK = text("""
+SELECT id, ref, balance, held, overdraft_limit, version, head_hash
+  FROM accounts WHERE ref = ANY(CAST(:refs AS text[])) ORDER BY id FOR NO KEY UPDATE
+""")
+
+
+def lock_accounts(session: Session, refs: Iterable[str]) -> dict[str, AccountBook]:
+    """Lock the accounts in id order and return a book for each that exists, by reference."""
+    rows = session.execute(_LOCK, {"refs": text_array(refs)})
+    return {
+        row.ref: AccountBook(
+            row.id, row.ref, row.balance, row.held, row.overdraft_limit, row.version,
+            bytes(row.head_hash),
+        )
+        for row in rows
+    }  # fmt: skip
+
+
+_APPLIED = text("""
+SELECT t.idempotency_key, t.request_hash, t.id, t.version, t.balance_after, a.ref, t.amount,
+       t.kind, t.lead_id, t.payment_id, t.dispute_id, t.description
+  FROM credit_transactions t JOIN accounts a ON a.id = t.account_id
+ WHERE t.idempotency_key = ANY(CAST(:keys AS text[]))
+""")
+
+
+def find_applied(session: Session, keys: Iterable[str]) -> dict[str, AppliedRow]:
+    """Return the ledger rows that carry one of `keys`, by key."""
+    return {
+        key: AppliedRow(bytes(request_hash), id_, version, balance_after, tuple(content))
+        for key, request_hash, id_, version, balance_after, *content in session.execute(
+            _APPLIED, {"keys": text_array(keys)}
+        )
+    }
+
+
+_LOTS = text("""
+SELECT account_id, id, source, remaining, expires_at, created_at FROM credit_lots
+ WHERE account_id = ANY(CAST(:ids AS bigint[])) AND exhausted_at IS NULL
+""")
+_DEBTS = text("""
+SELECT account_id, charge_id, remaining FROM credit_debts
+ WHERE account_id = ANY(CAST(:ids AS bigint[])) AND settled_at IS NULL ORDER BY charge_id
+""")
+
+
+def load_lots_and_debts(session: Session, books: list[AccountBook]) -> None:
+    """Fill in the open lots, in burn order, and the open debts of locked accounts."""
+    by_id = {book.id: book for book in books}
+    if not by_id:
+        return
+    for account_id, *lot in session.execute(_LOTS, {"ids": int_array(by_id)}):
+        by_id[account_id].lots.append(Lot(*lot))
+    for book in books:
+        if len(book.lots) > 1:
+            book.lots.sort(key=Lot.burn_key)
+    indebted = [book.id for book in books if book.balance < 0]
+    if indebted:
+        for account_id, *debt in session.execute(_DEBTS, {"ids": int_array(indebted)}):
+            by_id[account_id].debts.append(Debt(*debt))
+
+
+_TRANSACTION_IDS = text(
+    "SELECT nextval('credit_transactions_id_seq') FROM generate_series(1, :count)"
+)
+_LOT_IDS = text("SELECT nextval('credit_lots_id_seq') FROM generate_series(1, :count)")
+
+
+def next_transaction_ids(session: Session, count: int) -> list[int]:
+    """Reserve ids, so that movements can name their transaction before it is written."""
+    return list(session.scalars(_TRANSACTION_IDS, {"count": count})) if count else []
+
+
+def next_lot_ids(session: Session, count: int) -> list[int]:
+    """Reserve ids for lots."""
+    return list(session.scalars(_LOT_IDS, {"count": count})) if count else []
+
+
+_TRANSACTION_COLUMNS = (
+    "idempotency_key", "id", "account_id", "version", "amount", "balance_after", "kind",
+    "request_hash", "lead_id", "payment_id", "dispute_id", "actor", "description", "event_at",
+    "created_at", "row_hash",
+)  # fmt: skip
+_UPDATE_ACCOUNTS = text("""
+UPDATE accounts a SET balance = n.balance, version = n.version, head_hash = n.head_hash
+  FROM unnest(CAST(:ids AS bigint[]), CAST(:balances AS bigint[]), CAST(:versions AS bigint[]),
+              CAST(:hashes AS bytea[])) AS n(id, balance, version, head_hash)
+ WHERE a.id = n.id
+""")
+_UPDATE_LOTS = text("""
+UPDATE credit_lots l
+   SET remaining = n.remaining,
+       exhausted_at = CASE WHEN n.remaining = 0 THEN CAST(:now AS timestamptz) END
+  FROM unnest(CAST(:ids AS bigint[]), CAST(:remaining AS bigint[])) AS n(id, remaining)
+ WHERE l.id = n.id
+""")
+_UPDATE_DEBTS = text("""
+UPDATE credit_debts d
+   SET remaining = n.remaining,
+       settled_at = CASE WHEN n.remaining = 0 THEN CAST(:now AS timestamptz) END
+  FROM unnest(CAST(:ids AS bigint[]), CAST(:remaining AS bigint[])) AS n(id, remaining)
+ WHERE d.charge_id = n.id
+""")
+
+
+def write(session: Session, writes: Writes, books: Iterable[AccountBook], *, now: datetime) -> None:
+    """Write what a post came to. Raises psycopg2's `UniqueViolation` for a key just taken.
+
+    New lots and debts go in with what is left of them after the whole batch; the rows are in
+    the order of their idempotency keys, so that two writers of the same keys cannot deadlock.
+    """
+    if not writes.transactions:
+        return
+    writes.transactions.sort(key=lambda row: str(row[0]))
+    copy_rows(session, "credit_transactions", _TRANSACTION_COLUMNS, writes.transactions)
+    _write_lots(session, writes, now)
+    _write_debts(session, writes, now)
+    copy_rows(
+        session, "lot_movements", ("charge_id", "lot_id", "transaction_id", "amount"),
+        writes.movements,
+    )  # fmt: skip
+    changed = [book for book in books if book.changed]
+    session.execute(
+        _UPDATE_ACCOUNTS,
+        {
+            "ids": int_array(book.id for book in changed),
+            "balances": int_array(book.balance for book in changed),
+            "versions": int_array(book.version for book in changed),
+            "hashes": bytes_array(book.head_hash for book in changed),
+        },
+    )
+    # Objects that the caller loaded before know nothing of what was written past them.
+    session.expire_all()
+
+
+def _write_lots(session: Session, writes: Writes, now: datetime) -> None:
+    if writes.lots:
+        rows = []
+        for lot in writes.lots:
+            remaining = writes.changed_lots.pop(lot[0])  # type: ignore[call-overload]
+            rows.append((*lot, remaining, None if remaining else now))
+        copy_rows(
+            session,
+            "credit_lots",
+            ("id", "account_id", "transaction_id", "source", "amount", "expires_at",
+             "created_at", "remaining", "exhausted_at"),
+            rows,
+        )  # fmt: skip
+    if writes.changed_lots:
+        session.execute(_UPDATE_LOTS, _changes(writes.changed_lots, now))
+
+
+def _write_debts(session: Session, writes: Writes, now: datetime) -> None:
+    if writes.debts:
+        rows = []
+        for debt in writes.debts:
+            remaining = writes.changed_debts.pop(debt[0])  # type: ignore[call-overload]
+            rows.append((*debt, remaining, None if remaining else now))
+        copy_rows(
+            session,
+            "credit_debts",
+            ("charge_id", "account_id", "amount", "created_at", "remaining", "settled_at"),
+            rows,
+        )
+    if writes.changed_debts:
+        session.execute(_UPDATE_DEBTS, _changes(writes.changed_debts, now))
+
+
+def _changes(remaining: dict[int, int], now: datetime) -> dict[str, object]:
+    return {"ids": int_array(remaining), "remaining": int_array(remaining.values()), "now": now}

@@ -1,0 +1,138 @@
+"""A posting: one wish to move credit, before the ledger has looked at it; and its result."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from billing.errors import InvalidPosting
+from billing.kinds import KIND_RULES, Kind
+from billing.text import (
+    DESCRIPTION_MAX_LENGTH,
+    ID_MAX_LENGTH,
+    KEY_MAX_LENGTH,
+    REF_MAX_LENGTH,
+    problem_with,
+)
+from db.errors import PermanentError
+
+MAX_AMOUNT = 10**12
+"""Largest amount of one posting, in credits; keeps every sum far inside PostgreSQL's bigint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """One wish to move credit on one account.
+
+    The idempotency key comes from business identity (`lead:L-17:charge`), not from the delivery:
+    the same key with the same content is applied once, with other content it is a conflict.
+    """
+
+    account: str
+    """Reference of the account, such as `clinic:42`."""
+    amount: int
+    """Credits: negative takes, positive gives."""
+    kind: Kind
+    idempotency_key: str
+    actor: str
+    """Who or what asked: `webhook:leads`, `admin:asha`."""
+    description: str = ""
+    lead_id: str | None = None
+    payment_id: str | None = None
+    dispute_id: str | None = None
+    event_at: datetime | None = None
+    """When it happened; None: when it is written. Not part of the content that a key names."""
+    expires_at: datetime | None = None
+    """When the lot that this credit makes expires; None: never."""
+
+    def request_hash(self) -> bytes:
+        """Return the hash of the content that belongs to the key: all but who, when and how."""
+        return hashlib.sha256(
+            "\n".join(
+                (
+                    self.account,
+                    str(self.amount),
+                    self.kind,
+                    self.lead_id or "",
+                    self.payment_id or "",
+                    self.dispute_id or "",
+                    self.expires_at.isoformat() if self.expires_at else "",
+                    self.description,
+                )
+            ).encode()
+        ).digest()
+
+
+class Outcome(StrEnum):
+    """What the ledger did with a posting."""
+
+    APPLIED = "applied"
+    REPEATED = "repeated"
+    """The key was applied before with the same content; the first result is returned."""
+    REFUSED = "refused"
+
+
+@dataclass(slots=True)
+class PostingResult:
+    """What the ledger did with one posting."""
+
+    outcome: Outcome
+    transaction_id: int = 0
+    version: int = 0
+    balance_after: int = 0
+    error: PermanentError | None = None
+    """Why it was refused: UnknownAccount, InsufficientCredit or IdempotencyConflict."""
+
+    def applied_or_raise(self) -> "PostingResult":
+        """Return the result; raise the error of a refused one."""
+        if self.error is not None:
+            raise self.error
+        return self
+
+
+def check(posting: Posting) -> None:
+    """Raise `InvalidPosting` naming the field that no ledger could take."""
+    amount = posting.amount
+    if type(amount) is not int:
+        raise InvalidPosting("amount", f"must be a whole number, not {type(amount).__name__}")
+    if amount == 0 or abs(amount) > MAX_AMOUNT:
+        raise InvalidPosting("amount", f"must be between 1 and {MAX_AMOUNT}, or its negative")
+    if type(posting.kind) is not Kind:
+        raise InvalidPosting("kind", f"{posting.kind!r} is not one of {[k.value for k in Kind]}")
+    rule = KIND_RULES[posting.kind]
+    if rule.sign * amount < 0:
+        wanted = "positive" if rule.sign > 0 else "negative"
+        raise InvalidPosting("amount", f"of kind {posting.kind} must be {wanted}")
+    _check_texts(posting)
+    for field in ("event_at", "expires_at"):
+        moment = getattr(posting, field)
+        if moment is not None and (not isinstance(moment, datetime) or moment.tzinfo is None):
+            raise InvalidPosting(field, "must be a time with a zone")
+        if moment is not None and not 1970 <= moment.year <= 9000:
+            raise InvalidPosting(field, "must be in the years 1970 to 9000")
+    if posting.expires_at is not None and amount < 0:
+        raise InvalidPosting("expires_at", "is for credit that comes in only")
+
+
+def _check_texts(posting: Posting) -> None:
+    for field, max_length in _REQUIRED_TEXTS:
+        problem = problem_with(getattr(posting, field), max_length=max_length)
+        if problem:
+            raise InvalidPosting(field, problem)
+    problem = problem_with(
+        posting.description, max_length=DESCRIPTION_MAX_LENGTH, may_be_empty=True
+    )
+    if problem:
+        raise InvalidPosting("description", problem)
+    for field in ("lead_id", "payment_id", "dispute_id"):
+        value = getattr(posting, field)
+        problem = problem_with(value, max_length=ID_MAX_LENGTH) if value is not None else None
+        if problem:
+            raise InvalidPosting(field, problem)
+
+
+_REQUIRED_TEXTS = (
+    ("account", REF_MAX_LENGTH),
+    ("idempotency_key", KEY_MAX_LENGTH),
+    ("actor", ID_MAX_LENGTH),
+)

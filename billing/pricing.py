@@ -1,0 +1,15 @@
+"""What a lead costs: pure, and driven by the catalog's table of tiers."""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+
+from billing.catalog import LeadTier
+
+
+def lead_price_credits(package_price_paise: int, tiers: Sequence[LeadTier]) -> int:
+    """Return the credits a lead costs whose package is worth `package_price_paise`.
+
+    `tiers` rise and start at nought, as the catalog guarantees; a bound belongs to its tier.
+    """
+    position = bisect_right(tiers, package_price_paise, key=lambda tier: tier.from_paise)
+    return tiers[position - 1].credits

@@ -1,0 +1,28 @@
+"""What a text that becomes part of the record may hold.
+
+Control characters are refused everywhere: NUL cannot be stored by PostgreSQL, and the content
+hashes join fields by line feeds, which is unambiguous only while no field holds one. Lone
+surrogates cannot be written as UTF-8.
+"""
+
+import re
+
+REF_MAX_LENGTH = 100
+ID_MAX_LENGTH = 200
+KEY_MAX_LENGTH = 255
+DESCRIPTION_MAX_LENGTH = 1_000
+
+_CONTROL_OR_SURROGATE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def problem_with(value: object, *, max_length: int, may_be_empty: bool = False) -> str | None:
+    """Return what is wrong with `value` as a recorded text, or None where nothing is."""
+    if not isinstance(value, str):
+        return f"must be text, not {type(value).__name__}"
+    if not value.strip() and not (may_be_empty and not value):
+        return "must not be empty"
+    if len(value) > max_length:
+        return f"must be at most {max_length} characters, not {len(value)}"
+    if _CONTROL_OR_SURROGATE.search(value):
+        return "must not hold control characters or lone surrogates"
+    return None
