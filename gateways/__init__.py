@@ -1,0 +1,1 @@
+"""What the outside world speaks: signatures and payment gateways. Their types stay in here."""

@@ -1,0 +1,1 @@
+"""Celery tasks: open a transaction, call one billing function, finish the row."""

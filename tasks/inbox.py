@@ -1,0 +1,84 @@
+"""Working the inbox: `drain` handles what is due of a source, `sweep` finds what was forgotten."""
+
+import time
+
+import structlog
+
+import clock
+from db import inbox
+from db.errors import DatabaseUnavailable, PermanentError
+from db.session import transaction
+from tasks import lead_events, nudges
+from tasks.handling import Handler
+from worker.app import app
+
+log = structlog.get_logger()
+
+HANDLERS: dict[str, Handler] = {"leads": lead_events.handle}
+"""Source of inbound events -> what handles them. A source's nudges use the queue of its name."""
+
+DRAIN_SECONDS = 10
+"""A drain hands over to the next after this, so that other queues get their turn."""
+
+
+@app.task(name=nudges.DRAIN_TASK)
+def drain(source: str) -> None:
+    """Handle the due rows of `source`, batch by batch, until none is left or time is up."""
+    nudges.taken(source)
+    stop_at = time.monotonic() + DRAIN_SECONDS
+    while time.monotonic() < stop_at:
+        rows = work_one_batch(source)
+        if not rows:
+            return
+        if rows == inbox.BATCH_SIZE:
+            nudges.send(source)  # a backlog: let an idle worker join
+    nudges.send(source)
+
+
+@app.task(name="tasks.inbox.sweep")
+def sweep() -> None:
+    """Nudge every source that has rows due: new, backed off, or left by a worker that died."""
+    with transaction() as session:
+        sources = inbox.due_sources(session, now=clock.now())
+    for source in sources:
+        nudges.send(source)
+
+
+def work_one_batch(source: str) -> int:
+    """Lease, handle and finish one batch; return how many rows were taken.
+
+    A failing batch is given back, to come again in halves; see `db/inbox.py`. Raises only when
+    PostgreSQL is out of reach: the lease then runs out by itself.
+    """
+    with transaction() as session:
+        lease = inbox.lease(session, source, now=clock.now())
+    if lease is None:
+        return 0
+    try:
+        with transaction() as session:
+            events = inbox.load_leased(session, lease)
+            handled = HANDLERS[source](session, events)
+            ends = zip((event.id for event in events), handled.finished, strict=True)
+            inbox.finish(session, ends, now=clock.now())
+    except DatabaseUnavailable:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is counted and kept on the row
+        _give_back(source, lease, error)
+    else:
+        for line in handled.log_lines:
+            log.info(line)
+    return len(lease.event_ids)
+
+
+def _give_back(source: str, lease: inbox.Lease, error: Exception) -> None:
+    log.warning(
+        "batch given back",
+        source=source,
+        rows=len(lease.event_ids),
+        first_row=lease.event_ids[0],
+        error=type(error).__name__,
+    )
+    with transaction() as session:
+        inbox.give_back(
+            session, lease, error, permanent=isinstance(error, PermanentError), now=clock.now()
+        )

@@ -1,0 +1,76 @@
+"""Lead events from `/webhooks/leads`: read the body strictly, charge the batch, end each row."""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from sqlalchemy.orm import Session
+
+from billing.leads import EventTime, LeadRequest, LeadResult, LeadState, charge_leads
+from db.inbox import Finished, LeasedEvent
+from tasks.handling import Handled
+
+ACTOR = "webhook:leads"
+LEAD_CREATED = "lead.created"
+
+
+class LeadCreated(BaseModel):
+    """A lead event as senders write it; unknown fields are let through, wrong types are not."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    type: Literal["lead.created"]
+    timestamp: EventTime
+    data: LeadRequest
+
+    def request(self) -> LeadRequest:
+        """Return the lead, which happened when the event was written where it does not say."""
+        if self.data.occurred_at is not None:
+            return self.data
+        return self.data.model_copy(update={"occurred_at": self.timestamp})
+
+
+class _AnyEvent(BaseModel):
+    type: Annotated[str, Field(max_length=100)]
+
+
+def handle(session: Session, events: Sequence[LeasedEvent]) -> Handled:
+    """Charge the leads of one batch. What cannot be read is dead, what is not ours ignored."""
+    finished: list[Finished | None] = [None] * len(events)
+    positions: list[int] = []
+    requests: list[LeadRequest] = []
+    for i, event in enumerate(events):
+        try:
+            requests.append(LeadCreated.model_validate_json(event.body).request())
+        except ValidationError as error:
+            finished[i] = _unreadable(event.body, error)
+        else:
+            positions.append(i)
+    log_lines = []
+    for i, result in zip(positions, charge_leads(session, requests, actor=ACTOR), strict=True):
+        finished[i] = _finished(result)
+        if result.state is LeadState.CHARGED:
+            clinic = result.account.partition(":")[2]
+            log_lines.append(f"Credit deduction: Clinic {clinic}, Amount {result.credits}")
+    return Handled([end for end in finished if end is not None], log_lines)
+
+
+def _finished(result: LeadResult) -> Finished:
+    if result.state is LeadState.REFUSED:
+        error = result.error
+        return Finished("dead", error=f"{type(error).__name__}: {error}", type=LEAD_CREATED)
+    return Finished("done", outcome=result.state.value, type=LEAD_CREATED)
+
+
+def _unreadable(body: bytes, error: ValidationError) -> Finished:
+    try:
+        kind = _AnyEvent.model_validate_json(body).type
+    except ValidationError:
+        kind = None
+    if kind is not None and kind != LEAD_CREATED:
+        return Finished("ignored", outcome="not_a_lead", type=kind)
+    problems = "; ".join(
+        f"{'.'.join(map(str, problem['loc'])) or 'body'}: {problem['msg'].removeprefix('Value error, ')}"
+        for problem in error.errors(include_url=False, include_input=False, include_context=False)
+    )
+    return Finished("dead", error=f"UnreadableEvent: {problems}", type=kind)

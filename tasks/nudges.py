@@ -1,0 +1,49 @@
+"""Nudges: asking a worker to look at the inbox now, in place of at the next sweep.
+
+Coalesced: while one waits in the queue of a source, another is not sent. A nudge that is lost,
+or cannot be sent because Redis is away, costs seconds and never an event: the sweep asks again
+for whatever is due. So nothing here raises.
+"""
+
+import structlog
+from kombu.exceptions import KombuError, OperationalError
+from redis import Redis
+from redis.exceptions import RedisError
+
+import settings
+from worker.app import app
+
+log = structlog.get_logger()
+
+DRAIN_TASK = "tasks.inbox.drain"
+STANDS_SECONDS = 15
+"""How long a nudge stands: after that it is taken for lost, and its message is dropped unread."""
+
+_UNREACHABLE = (RedisError, KombuError, OperationalError, OSError)
+_redis = Redis.from_url(
+    settings.get().redis_url, socket_timeout=2, socket_connect_timeout=2, health_check_interval=25
+)
+
+
+def send(source: str) -> bool:
+    """Ask for a drain of `source` unless one is waiting; return whether a message was sent."""
+    try:
+        if not _redis.set(_flag(source), 1, nx=True, ex=STANDS_SECONDS):
+            return False
+        app.send_task(DRAIN_TASK, (source,), queue=source, expires=STANDS_SECONDS)
+    except _UNREACHABLE as error:
+        log.warning("nudge not sent", source=source, error=type(error).__name__)
+        return False
+    return True
+
+
+def taken(source: str) -> None:
+    """Tell that a drain has started: what is recorded from now on sends a nudge of its own."""
+    try:
+        _redis.delete(_flag(source))
+    except _UNREACHABLE as error:
+        log.warning("nudge not cleared", source=source, error=type(error).__name__)
+
+
+def _flag(source: str) -> str:
+    return f"billing:nudge:{source}"

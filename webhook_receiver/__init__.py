@@ -1,0 +1,1 @@
+"""The thin webhook receiver: verify, record, nudge, answer. Nothing else."""

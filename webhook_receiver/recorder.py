@@ -1,0 +1,70 @@
+"""Group commit: deliveries that arrive together become one INSERT and one commit.
+
+Each request waits until its own row is committed. While one group is being committed the next
+one gathers, so that a lone request waits for nobody and a crowd shares the cost of the disk.
+One thread and one connection a process; why: docs/decisions/0003-group-commit-receiver.md.
+"""
+
+import threading
+from concurrent.futures import Future
+from queue import Empty, SimpleQueue
+
+from db.errors import TransientError
+from db.inbox import NewEvent, record
+from db.session import transaction
+
+MAX_GROUP = 200
+WAIT_SECONDS = 20
+"""A request that was not recorded by then is answered 503; it may yet be, and is then a repeat."""
+
+_Waiting = tuple[NewEvent, "Future[bool]"]
+
+
+class NotRecorded(Exception):
+    """The delivery is not known to be in the database: the sender must try again."""
+
+
+class Recorder:
+    """Records deliveries for the requests of one process."""
+
+    def __init__(self) -> None:
+        self._waiting: SimpleQueue[_Waiting] = SimpleQueue()
+        threading.Thread(target=self._run, name="recorder", daemon=True).start()
+
+    def record(self, event: NewEvent) -> bool:
+        """Return True once the delivery is committed, False where it was seen before.
+
+        Raises `NotRecorded`.
+        """
+        recorded: Future[bool] = Future()
+        self._waiting.put((event, recorded))
+        try:
+            return recorded.result(timeout=WAIT_SECONDS)
+        except Exception as error:
+            raise NotRecorded(f"{type(error).__name__}: {error}") from error
+
+    def _run(self) -> None:
+        while True:
+            group = [self._waiting.get()]
+            try:
+                while len(group) < MAX_GROUP:
+                    group.append(self._waiting.get_nowait())
+            except Empty:
+                pass
+            self._commit(group)
+
+    def _commit(self, group: list[_Waiting]) -> None:
+        try:
+            with transaction() as session:
+                answers = record(session, [event for event, _ in group])
+        except Exception as error:  # noqa: BLE001 - handed to the requests that wait for it
+            if len(group) > 1 and not isinstance(error, TransientError):
+                # One of them cannot be stored; the others must not suffer for it.
+                for entry in group:
+                    self._commit([entry])
+                return
+            for _, recorded in group:
+                recorded.set_exception(error)
+            return
+        for (_, recorded), is_new in zip(group, answers, strict=True):
+            recorded.set_result(is_new)

@@ -1,0 +1,23 @@
+"""What a worker process does at the start of its life; connected to Celery's signals by the app."""
+
+from typing import Any
+
+from celery import signals
+
+from db import session
+from worker import logs
+
+
+def connect() -> None:
+    """Hook the functions below into the app's processes."""
+    signals.setup_logging.connect(_set_up_logging)
+    signals.worker_process_init.connect(_after_fork)
+
+
+def _set_up_logging(**_: Any) -> None:
+    logs.configure()
+
+
+def _after_fork(**_: Any) -> None:
+    # A connection shared with the parent would mix the answers of two processes.
+    session.forget_connections()

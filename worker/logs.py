@@ -1,0 +1,56 @@
+"""Logging of every process: structlog, as console lines on a terminal and JSON elsewhere.
+
+Operators grep for some lines (DESIGN of the log contract is in docs/operations.md); those are
+the event texts themselves, so that they are found in both forms. Secrets, signatures and bodies
+are never logged: callers pass ids.
+"""
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+
+import clock
+import settings
+
+
+def configure() -> None:
+    """Set up structlog and the standard library's logging (Celery, Alembic) to one format."""
+    chosen = settings.get()
+    console = chosen.log_format == "console" or (
+        chosen.log_format == "auto" and sys.stderr.isatty()
+    )
+    renderer: Any = (
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        if console
+        else structlog.processors.JSONRenderer()
+    )
+    shared: list[Any] = [_timestamp, structlog.processors.add_log_level]
+    structlog.configure(
+        processors=[*shared, structlog.processors.format_exc_info, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.getLevelNamesMapping()[chosen.log_level]
+        ),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                renderer,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(chosen.log_level)
+
+
+def _timestamp(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    event["timestamp"] = clock.now().isoformat()
+    return event
