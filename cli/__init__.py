@@ -1,0 +1,1 @@
+"""The `billing` command: what an operator asks for by hand."""

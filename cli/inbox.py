@@ -1,0 +1,81 @@
+"""`billing inbox`: what senders delivered, and what became of it."""
+
+import click
+
+import clock
+from cli.output import Record, json_option, print_record, print_records
+from db import inbox as box
+from db.errors import PermanentError
+from db.models import InboundEvent
+from db.session import transaction
+
+
+@click.group()
+def inbox() -> None:
+    """Inbound events: list them, look into one, replay dead ones."""
+
+
+@inbox.command(name="list")
+@click.option(
+    "--state", type=click.Choice(["pending", "done", "dead", "ignored"]), help="Only these."
+)
+@click.option("--source", help="Only these, such as leads.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=20, help="How many; default 20.")
+@json_option
+def list_(state: str | None, source: str | None, limit: int, *, as_json: bool) -> None:
+    """List inbound events, newest first."""
+    with transaction() as session:
+        rows = box.newest(session, state=state, source=source, limit=limit)
+        records = [_summary(row) for row in rows]
+    print_records(records, as_json=as_json, empty="No such events.")
+
+
+@inbox.command()
+@click.argument("id_", metavar="ID", type=int)
+@json_option
+def show(id_: int, *, as_json: bool) -> None:
+    """Show event ID with its body."""
+    with transaction() as session:
+        row = session.get(InboundEvent, id_)
+        if row is None:
+            raise PermanentError(f"there is no inbound event {id_}: see `billing inbox list`")
+        record = {
+            **_summary(row),
+            "next_attempt_at": row.next_attempt_at,
+            "leased_until": row.leased_until,
+            "body_sha256": row.body_sha256.hex(),
+            "body": row.body.decode("utf-8", "backslashreplace"),
+        }
+    print_record(record, as_json=as_json)
+
+
+@inbox.command()
+@click.argument("ids", metavar="ID...", type=int, nargs=-1)
+@click.option("--all-dead", is_flag=True, help="Every dead event, in place of named ones.")
+@json_option
+def replay(ids: tuple[int, ...], *, all_dead: bool, as_json: bool) -> None:
+    """Make dead events pending again: the next sweep hands them to a worker."""
+    if bool(ids) == all_dead:
+        raise click.UsageError("name the events to replay, or give --all-dead")
+    with transaction() as session:
+        chosen = box.dead_ids(session) if all_dead else list(ids)
+        replayed = box.replay(session, chosen, now=clock.now())
+    left = sorted(set(chosen) - set(replayed))
+    print_record({"replayed": replayed, "not_dead": left}, as_json=as_json)
+    if left:
+        raise PermanentError(f"only dead events can be replayed; these are not dead: {left}")
+
+
+def _summary(row: InboundEvent) -> Record:
+    return {
+        "id": row.id,
+        "source": row.source,
+        "event_id": row.event_id,
+        "type": row.type,
+        "state": row.state,
+        "outcome": row.outcome,
+        "attempts": row.attempts,
+        "received_at": row.received_at,
+        "handled_at": row.handled_at,
+        "last_error": row.last_error,
+    }

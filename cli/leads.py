@@ -1,0 +1,36 @@
+"""`billing leads list`."""
+
+import click
+
+from billing import leads as billing_leads
+from cli.output import json_option, print_records
+from db.session import transaction
+
+
+@click.group()
+def leads() -> None:
+    """What became of the leads."""
+
+
+@leads.command(name="list")
+@click.option(
+    "--state", type=click.Choice(["charged", "parked", "conflict", "refunded"]), help="Only these."
+)
+@click.option("--limit", type=click.IntRange(1, 10_000), default=20, help="How many; default 20.")
+@json_option
+def list_(state: str | None, limit: int, *, as_json: bool) -> None:
+    """List leads, newest first."""
+    with transaction() as session:
+        records = [
+            {
+                "lead_id": lead.lead_id,
+                "account": ref,
+                "state": lead.state,
+                "credits": lead.credits,
+                "package_price_paise": lead.package_price_paise,
+                "occurred_at": lead.occurred_at,
+                "updated_at": lead.updated_at,
+            }
+            for lead, ref in billing_leads.newest(session, state=state, limit=limit)
+        ]
+    print_records(records, as_json=as_json, empty="No such leads.")

@@ -1,0 +1,63 @@
+"""The `billing` command. An error is one line on stderr and exit 1; wrong usage is exit 2."""
+
+import sys
+from typing import Any
+
+import click
+
+import settings
+from billing.catalog import CatalogError
+from cli import accounts, inbox, leads, ledger, migrate
+from db.errors import BillingError, DatabaseUnavailable
+
+
+class _Cli(click.Group):
+    """Turns the errors we raise on purpose into one line for a person."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except DatabaseUnavailable as error:
+            raise click.ClickException(
+                f"PostgreSQL cannot be reached ({error}): is `make run` up,"
+                " or is DATABASE_URL right?"
+            ) from error
+        except (BillingError, settings.SettingsError, CatalogError) as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=_Cli, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="credit-billing-workers", prog_name="billing")
+def billing() -> None:
+    r"""Accounts, credit and inbound events of the billing workers.
+
+    Talks to the database of DATABASE_URL or, where that is not set, to the stack that
+    `make run` has up in this checkout. Reading commands take --json.
+
+    \b
+    Examples:
+      billing accounts create clinic:42 --name "City Clinic" --product clinic_leads
+      billing credit clinic:42 1000 --reason "welcome credit" --actor asha
+      billing history clinic:42
+      billing inbox list --state dead
+    """
+
+
+billing.add_command(accounts.accounts)
+billing.add_command(accounts.balance)
+billing.add_command(accounts.credit)
+billing.add_command(accounts.history)
+billing.add_command(inbox.inbox)
+billing.add_command(leads.leads)
+billing.add_command(ledger.ledger)
+billing.add_command(migrate.migrate)
+
+
+def main() -> None:
+    """Entry point of the `billing` command."""
+    try:
+        billing()
+    except BrokenPipeError:
+        # `billing history ... | head`: the reader has seen enough.
+        sys.stderr.close()
+        sys.exit(0)

@@ -1,0 +1,13 @@
+"""`billing migrate`."""
+
+import click
+
+import settings
+from db.migrate import upgrade
+
+
+@click.command()
+def migrate() -> None:
+    """Bring the database of DATABASE_OWNER_URL to the newest schema; safe to repeat."""
+    upgrade(settings.get().database_owner_url)
+    click.echo("The schema is up to date.")

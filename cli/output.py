@@ -1,0 +1,76 @@
+"""How commands print: a table for people, JSON for machines."""
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+Record = dict[str, Any]
+
+json_option: Callable[[Any], Any] = click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON in place of a table."
+)
+
+
+def print_json(value: object) -> None:
+    """Print one JSON document; times as ISO 8601 in UTC."""
+    click.echo(json.dumps(value, indent=2, default=_encode, ensure_ascii=False))
+
+
+def print_records(records: Sequence[Record], *, as_json: bool, empty: str) -> None:
+    """Print a list of records with the same keys; `empty` tells a person there are none."""
+    if as_json:
+        print_json(list(records))
+        return
+    if not records:
+        click.echo(empty)
+        return
+    table = Table(header_style="bold")
+    for name, value in records[0].items():
+        table.add_column(name.replace("_", " "), justify="right" if _is_number(value) else "left")
+    for record in records:
+        table.add_row(*[_cell(value) for value in record.values()])
+    console().print(table)
+
+
+def print_record(record: Record, *, as_json: bool) -> None:
+    """Print one record."""
+    if as_json:
+        print_json(record)
+        return
+    table = Table(show_header=False)
+    table.add_column(style="bold")
+    table.add_column()
+    for name, value in record.items():
+        table.add_row(name.replace("_", " "), _cell(value))
+    console().print(table)
+
+
+def console() -> Console:
+    """Return the terminal; piped output has no colours and is not cut to a terminal's width."""
+    terminal = Console()
+    return terminal if terminal.is_terminal else Console(width=200)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%d %H:%M:%S")
+    if _is_number(value):
+        return f"{value:,}"
+    return str(value).replace("[", r"\[")
+
+
+def _encode(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} has no JSON form")
