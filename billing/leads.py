@@ -255,9 +255,7 @@ def _record(
     fresh = [entry for entry in kept if entry[0].lead_id not in recorded]
     if fresh:
         refs = text_array({request.account for request, _, _ in fresh})
-        account_ids: dict[str, int] = dict(
-            session.execute(_ACCOUNT_IDS, {"refs": refs}).tuples().all()
-        )
+        account_ids = {row.ref: row.id for row in session.execute(_ACCOUNT_IDS, {"refs": refs})}
         rows = [
             (
                 request.lead_id,

@@ -38,11 +38,11 @@ def engine() -> Engine:
     return make_engine(make_url(settings.get().database_url))
 
 
-def make_engine(url: URL) -> Engine:
+def make_engine(url: URL, *, pool_size: int = 2) -> Engine:
     """Return an engine with the house's limits: small pool, time limits, UTC."""
     return create_engine(
         url,
-        pool_size=2,
+        pool_size=pool_size,
         max_overflow=0,
         pool_pre_ping=True,
         pool_timeout=10,

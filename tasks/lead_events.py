@@ -69,8 +69,11 @@ def _unreadable(body: bytes, error: ValidationError) -> Finished:
         kind = None
     if kind is not None and kind != LEAD_CREATED:
         return Finished("ignored", outcome="not_a_lead", type=kind)
-    problems = "; ".join(
-        f"{'.'.join(map(str, problem['loc'])) or 'body'}: {problem['msg'].removeprefix('Value error, ')}"
-        for problem in error.errors(include_url=False, include_input=False, include_context=False)
+    # Without what the sender wrote: it may be personal data.
+    problems = error.errors(include_url=False, include_input=False, include_context=False)
+    told = "; ".join(
+        f"{'.'.join(map(str, problem['loc'])) or 'body'}:"
+        f" {problem['msg'].removeprefix('Value error, ')}"
+        for problem in problems
     )
-    return Finished("dead", error=f"UnreadableEvent: {problems}", type=kind)
+    return Finished("dead", error=f"UnreadableEvent: {told}", type=kind)

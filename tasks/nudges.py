@@ -8,7 +8,9 @@ for whatever is due. So nothing here raises.
 import structlog
 from kombu.exceptions import KombuError, OperationalError
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 import settings
 from worker.app import app
@@ -21,7 +23,13 @@ STANDS_SECONDS = 15
 
 _UNREACHABLE = (RedisError, KombuError, OperationalError, OSError)
 _redis = Redis.from_url(
-    settings.get().redis_url, socket_timeout=2, socket_connect_timeout=2, health_check_interval=25
+    settings.get().redis_url,
+    socket_timeout=2,
+    socket_connect_timeout=2,
+    health_check_interval=25,
+    # Once, for a connection that a restarted server has closed; whoever nudges has better to do
+    # than to wait for Redis.
+    retry=Retry(NoBackoff(), 1),
 )
 
 

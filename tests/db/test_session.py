@@ -1,0 +1,98 @@
+"""The one commit: its limits and how the driver's errors come out."""
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+from sqlalchemy import text
+
+import settings
+from db import session as db_session
+from db.errors import DatabaseBusy, DatabaseUnavailable
+from db.session import LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS, snapshot, transaction
+from tests.billing.helpers import open_account, rows
+
+
+@pytest.mark.usefixtures("database")
+class TestTransaction:
+    def test_commits_at_the_end_and_rolls_back_on_an_error(self) -> None:
+        open_account("clinic:1")
+        with pytest.raises(ZeroDivisionError), transaction() as session:
+            session.execute(text("UPDATE accounts SET name = 'changed'"))
+            raise ZeroDivisionError
+        assert rows("SELECT name FROM accounts") == [("City Clinic",)]
+
+    def test_has_time_limits_and_speaks_utc(self) -> None:
+        with transaction() as session:
+            shown = {
+                name: session.scalar(text(f"SHOW {name}"))
+                for name in ("statement_timeout", "lock_timeout", "timezone")
+            }
+        assert shown == {
+            "statement_timeout": f"{STATEMENT_TIMEOUT_MS // 1000}s",
+            "lock_timeout": f"{LOCK_TIMEOUT_MS // 1000}s",
+            "timezone": "UTC",
+        }
+
+    def test_a_statement_over_its_time_is_busy(self) -> None:
+        with pytest.raises(DatabaseBusy, match="timeout"), transaction() as session:
+            session.execute(text("SET LOCAL statement_timeout = 20"))
+            session.execute(text("SELECT pg_sleep(5)"))
+
+    def test_a_deadlock_is_busy_for_one_and_lets_the_other_through(
+        self, many_connections: None
+    ) -> None:
+        for ref in ("clinic:1", "clinic:2"):
+            open_account(ref)
+        together = Barrier(2)
+        lock = text("SELECT 1 FROM accounts WHERE ref = :ref FOR UPDATE")
+
+        def cross(order: tuple[str, str]) -> str:
+            try:
+                with transaction() as session:
+                    session.execute(lock, {"ref": order[0]})
+                    together.wait()
+                    session.execute(lock, {"ref": order[1]})
+            except DatabaseBusy:
+                return "busy"
+            return "through"
+
+        with ThreadPoolExecutor(2) as pool:
+            ends = list(pool.map(cross, [("clinic:1", "clinic:2"), ("clinic:2", "clinic:1")]))
+        assert sorted(ends) == ["busy", "through"]
+
+    def test_a_connection_that_the_server_ended_is_unavailable_once_and_replaced(self) -> None:
+        with pytest.raises(DatabaseUnavailable), transaction() as session:
+            session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        assert rows("SELECT 1") == [(1,)]
+
+    def test_an_error_text_holds_no_values_of_the_statement(self) -> None:
+        with pytest.raises(Exception, match="SQL") as caught, transaction() as session:
+            session.execute(text("SELECT 1 / 0, :secret"), {"secret": "s3cret"})
+        assert "s3cret" not in str(caught.value)
+
+    def test_a_snapshot_is_read_only_and_does_not_move(self) -> None:
+        open_account("clinic:1")
+        with snapshot() as picture:
+            count = text("SELECT count(*) FROM accounts")
+            assert picture.scalar(count) == 1
+            open_account("clinic:2")
+            assert picture.scalar(count) == 1
+        with (
+            pytest.raises(Exception, match="read-only"),
+            snapshot() as picture,
+        ):
+            picture.execute(text("DELETE FROM accounts"))
+
+
+def test_a_database_out_of_reach_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
+    settings.get.cache_clear()
+    db_session.engine.cache_clear()
+    try:
+        with pytest.raises(DatabaseUnavailable), transaction() as session:
+            session.execute(text("SELECT 1"))
+    finally:
+        monkeypatch.undo()
+        settings.get.cache_clear()
+        db_session.engine.cache_clear()

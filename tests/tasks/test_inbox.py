@@ -1,0 +1,138 @@
+"""Working the inbox: failures are isolated, lost nudges are found by the sweep."""
+
+from collections.abc import Callable, Sequence
+
+import pytest
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from sqlalchemy.orm import Session
+
+from db import inbox
+from db.errors import PermanentError
+from db.inbox import Finished, LeasedEvent
+from tasks import inbox as task
+from tasks import nudges
+from tasks.handling import Handled
+from tests.billing.helpers import open_account, rows
+from tests.tasks.helpers import deliver, inbox_rows, lead_event, work
+from worker.app import app
+
+pytestmark = pytest.mark.usefixtures("database", "redis")
+
+
+def waiting(redis: Redis) -> int:
+    return int(redis.llen("leads"))
+
+
+class Grumpy:
+    """A handler that raises whenever a batch holds the word `bad`."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+        self.batches: list[int] = []
+
+    def __call__(self, session: Session, events: Sequence[LeasedEvent]) -> Handled:
+        self.batches.append(len(events))
+        if any(b"bad" in event.body for event in events):
+            raise self.error
+        return Handled([Finished("done", outcome="fine") for _ in events], [])
+
+
+@pytest.fixture
+def use_handler(monkeypatch: pytest.MonkeyPatch) -> Callable[[Grumpy], Grumpy]:
+    def use(handler: Grumpy) -> Grumpy:
+        monkeypatch.setitem(task.HANDLERS, "test", handler)
+        return handler
+
+    return use
+
+
+def test_a_row_whose_handling_raises_is_isolated_and_the_others_go_through(
+    use_handler: Callable[[Grumpy], Grumpy],
+) -> None:
+    handler = use_handler(Grumpy(RuntimeError("a bug")))
+    deliver(*[b"good"] * 10, b"bad", *[b"good"] * 10, source="test")
+    work("test")
+    # The culprit waits for its next attempt; everybody else is done.
+    assert [row[0] for row in inbox_rows()] == ["done"] * 10 + ["pending"] + ["done"] * 10
+    assert inbox_rows()[10][3] == "RuntimeError: a bug"
+    assert handler.batches[0] == 21
+    assert handler.batches.count(1) >= 1
+    assert len(handler.batches) <= 14
+
+
+def test_a_permanent_error_is_dead_as_soon_as_its_row_is_alone(
+    use_handler: Callable[[Grumpy], Grumpy],
+) -> None:
+    use_handler(Grumpy(PermanentError("never")))
+    deliver(b"good", b"bad", b"good", source="test")
+    work("test")
+    assert [row[0] for row in inbox_rows()] == ["done", "dead", "done"]
+
+
+def test_nothing_of_a_failed_batch_stays_in_the_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
+    open_account(credits_=1_000)
+    charge = task.HANDLERS["leads"]
+
+    def charge_and_fail(session: Session, events: Sequence[LeasedEvent]) -> Handled:
+        charge(session, events)
+        raise RuntimeError("after the charge")
+
+    monkeypatch.setitem(task.HANDLERS, "leads", charge_and_fail)
+    deliver(lead_event())
+    work()
+    assert rows("SELECT count(*) FROM lead_charges") == [(0,)]
+    assert inbox_rows()[0][0] == "pending"
+
+
+def test_nudges_of_one_source_are_coalesced_into_one_plain_list_entry(redis: Redis) -> None:
+    assert [nudges.send("leads") for _ in range(5)] == [True, False, False, False, False]
+    assert waiting(redis) == 1
+    nudges.taken("leads")
+    assert nudges.send("leads")
+    assert waiting(redis) == 2
+
+
+def test_a_drain_handles_everything_and_then_a_new_nudge_can_be_sent(redis: Redis) -> None:
+    open_account(credits_=1_000)
+    deliver(lead_event())
+    nudges.send("leads")
+    task.drain.run("leads")
+    assert inbox_rows()[0][:2] == ("done", "charged")
+    assert nudges.send("leads")
+
+
+def test_the_sweep_nudges_what_is_due_and_only_that(redis: Redis) -> None:
+    task.sweep.run()
+    assert waiting(redis) == 0
+    deliver(lead_event())
+    task.sweep.run()
+    assert waiting(redis) == 1
+
+
+def test_a_full_batch_calls_for_a_second_worker(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox, "BATCH_SIZE", 2)
+    open_account(credits_=10_000)
+    deliver(*[lead_event(f"L-{i}") for i in range(5)])
+    task.drain.run("leads")
+    assert waiting(redis) == 1
+    assert {row[:2] for row in inbox_rows()} == {("done", "charged")}
+
+
+def test_without_redis_a_nudge_is_not_sent_and_nothing_is_raised(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(nudges, "_redis", Redis(port=1, retry=Retry(NoBackoff(), 0)))
+    assert nudges.send("leads") is False
+    nudges.taken("leads")
+
+
+def test_every_task_of_beat_exists_and_goes_to_a_known_queue() -> None:
+    queues = {queue.name for queue in app.conf.task_queues}
+    for entry in app.conf.beat_schedule.values():
+        assert entry["task"] in app.tasks
+        assert app.conf.task_routes[entry["task"]]["queue"] in queues
+    assert set(task.HANDLERS) <= queues
