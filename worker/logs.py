@@ -1,13 +1,13 @@
 """Logging of every process: structlog, as console lines on a terminal and JSON elsewhere.
 
-Operators grep for some lines (DESIGN of the log contract is in docs/operations.md); those are
-the event texts themselves, so that they are found in both forms. Secrets, signatures and bodies
-are never logged: callers pass ids.
+Operators grep for some lines (docs/operations.md); those are the event texts themselves, so that
+they are found in both forms. Secrets, signatures and bodies are never logged: callers pass ids.
 """
 
 import logging
 import sys
-from typing import Any
+from contextlib import suppress
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -32,7 +32,7 @@ def configure() -> None:
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping()[chosen.log_level]
         ),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, _Unfailing(sys.stderr))),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
@@ -49,6 +49,22 @@ def configure() -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(chosen.log_level)
+
+
+class _Unfailing:
+    """A stream whose reader may be gone: a line that cannot be written must fail no request."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError, ValueError):  # a broken pipe, a full disk, a closed file
+            return self._stream.write(text)
+        return 0
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 def _timestamp(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,143 @@
+"""What will run and where: read from the environment and the Procfile before anything starts.
+
+Everything a person can have got wrong is found here. Called by `stack.py`.
+"""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import settings
+from devstack import lock, ports, procfile, secret_files
+from devstack.errors import DevstackError
+
+PROCFILE = settings.PROJECT_DIR / "Procfile"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The processes to run and the environment that a person gave, validated."""
+
+    data_dir: Path
+    commands: Mapping[str, str]
+    """Procfile: name of the process -> command line."""
+    ports: Mapping[str, int]
+    """Name of a process -> the port it will listen on."""
+    own_database: bool
+    """DATABASE_URL is not set: PostgreSQL is ours to run."""
+    own_redis: bool
+    """REDIS_URL is not set: Redis is ours to run."""
+    throw_away: bool
+    """The data folder is removed at the end."""
+
+    @property
+    def logs_dir(self) -> Path:
+        """Where each process writes `<name>.log`."""
+        return self.data_dir / "logs"
+
+    @property
+    def stack_file(self) -> Path:
+        """Where the addresses of the running stack stand, for `billing` and the tests."""
+        return settings.stack_file(self.data_dir)
+
+    def url(self, process: str) -> str:
+        """Return where a process that has a port is reached."""
+        return f"http://{ports.HOST}:{self.ports[process]}"
+
+
+def make(*, procfile_path: Path, data_dir: Path | None = None) -> Plan:
+    """Return the plan, with the data folder made; `data_dir` is a throw-away one, on free ports.
+
+    Raises `settings.SettingsError` or `DevstackError` for what does not make sense.
+    """
+    commands = procfile.read(procfile_path)
+    if data_dir is not None:
+        os.environ["BILLING_DATA_DIR"] = str(data_dir)
+        _choose_free_ports(commands)
+    known = _read_settings()
+    plan = Plan(
+        data_dir=known.billing_data_dir.absolute(),
+        commands=commands,
+        ports={
+            name: getattr(known, f"{name}_port")
+            for name in commands
+            if hasattr(known, f"{name}_port")
+        },
+        own_database=not os.environ.get("DATABASE_URL"),
+        own_redis=not os.environ.get("REDIS_URL"),
+        throw_away=data_dir is not None,
+    )
+    _make_folders(plan)
+    return plan
+
+
+def require_free_ports(plan: Plan) -> None:
+    """Raise `DevstackError` for each port of the plan that is taken."""
+    ports.require_free({f"{name.upper()}_PORT": port for name, port in plan.ports.items()})
+
+
+def apply(plan: Plan, *, database_url: str | None, redis_url: str | None) -> settings.Settings:
+    """Complete the environment of this process with the addresses of our own servers.
+
+    What is set already stays. The rules of the product then work in this process too.
+    """
+    own = {
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "BILLING_DATA_DIR": str(plan.data_dir),
+        **{f"{name.upper()}_PORT": str(port) for name, port in plan.ports.items()},
+    }
+    os.environ.update({name: value for name, value in own.items() if value is not None})
+    if not os.environ.get("LEAD_WEBHOOK_SECRETS"):
+        os.environ["LEAD_WEBHOOK_SECRETS"] = secret_files.kept(
+            plan.data_dir / "lead_webhook_secret", secret_files.random_webhook_secret
+        )
+    settings.get.cache_clear()
+    return settings.get()
+
+
+def environment_of_children(plan: Plan, python: Path) -> dict[str, str]:
+    """Return the environment of every process of the stack, which runs `python`'s programs."""
+    environment = dict(os.environ)
+    return environment | {
+        "PATH": f"{python.parent}{os.pathsep}{environment.get('PATH', os.defpath)}",
+        "PYTHONUNBUFFERED": "1",  # the log shows a line when it is written
+        "SPT_NOENV": "1",  # a process that sets its title leaves the marker below readable
+        lock.MARKER: str(plan.data_dir),
+    }
+
+
+def _read_settings() -> settings.Settings:
+    # Our servers' addresses come later; what a person set is judged before anything is started.
+    provisional = {"DATABASE_URL": "postgresql://localhost", "REDIS_URL": "redis://localhost"}
+    missing = {name: url for name, url in provisional.items() if not os.environ.get(name)}
+    os.environ.update(missing)
+    try:
+        return settings.load()
+    finally:
+        for name in missing:
+            del os.environ[name]
+
+
+def _choose_free_ports(commands: Mapping[str, str]) -> None:
+    for name in commands:
+        variable = f"{name}_port"
+        if variable in settings.Settings.model_fields and not os.environ.get(variable.upper()):
+            os.environ[variable.upper()] = str(ports.find_free())
+
+
+def _make_folders(plan: Plan) -> None:
+    try:
+        if not plan.data_dir.exists():
+            plan.data_dir.mkdir(parents=True)
+            # As root, PostgreSQL's own user must get through; what is secret has mode 0600.
+            plan.data_dir.chmod(0o711 if os.geteuid() == 0 else 0o700)
+        plan.logs_dir.mkdir(mode=0o700, exist_ok=True)
+        tempfile.TemporaryFile(dir=plan.data_dir).close()  # we may write in it
+    except OSError as error:
+        raise DevstackError(
+            f"the data folder {plan.data_dir} cannot be used ({error.strerror}):"
+            " set BILLING_DATA_DIR to a folder of yours"
+        ) from error

@@ -1,0 +1,47 @@
+"""Is it there? Short questions to HTTP servers, and to a database or broker that is not ours."""
+
+import http.client
+
+import psycopg2
+import redis
+
+from devstack import ports
+from devstack.errors import DevstackError
+
+TIMEOUT_SECONDS = 5
+
+
+def http_status(port: int, path: str) -> int | None:
+    """Return the status of GET `path` on a loopback port; None when nothing answers."""
+    connection = http.client.HTTPConnection(ports.HOST, port, timeout=TIMEOUT_SECONDS)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+def require_database(url: str) -> None:
+    """Raise `DevstackError` unless PostgreSQL answers at a person's DATABASE_URL."""
+    plain = url.replace("postgresql+psycopg2://", "postgresql://", 1)
+    try:
+        psycopg2.connect(plain, connect_timeout=TIMEOUT_SECONDS).close()
+    except (psycopg2.OperationalError, psycopg2.ProgrammingError) as error:
+        raise DevstackError(f"DATABASE_URL is set, but cannot be used: {_line(error)}") from None
+
+
+def require_redis(url: str) -> None:
+    """Raise `DevstackError` unless Redis answers at a person's REDIS_URL."""
+    if not url.startswith(("redis://", "rediss://", "unix://")):
+        return  # sentinel:// is read by the worker alone
+    try:
+        with redis.Redis.from_url(url, socket_connect_timeout=TIMEOUT_SECONDS) as client:
+            client.ping()
+    except (redis.RedisError, ValueError) as error:
+        raise DevstackError(f"REDIS_URL is set, but cannot be used: {_line(error)}") from None
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
