@@ -12,6 +12,7 @@ import json
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -34,11 +35,11 @@ class Settings(BaseSettings):
         frozen=True, extra="ignore", case_sensitive=False, env_ignore_empty=True
     )
 
-    database_url: str
+    database_url: str = Field(repr=False)
     """SQLAlchemy URL of PostgreSQL 15 or newer; a plain `postgresql://` is made psycopg2's."""
-    database_owner_url: str = ""
+    database_owner_url: str = Field(default="", repr=False)
     """The role that migrates; `database_url` where it is not set."""
-    redis_url: str
+    redis_url: str = Field(repr=False)
     """The broker: Redis 6.2 or newer."""
 
     billing_data_dir: Path = PROJECT_DIR / ".data"
@@ -73,6 +74,15 @@ class Settings(BaseSettings):
     def _redis_url(cls, url: str) -> str:
         if not url.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("must start with redis://, rediss:// or unix://")
+        return url
+
+    @field_validator("database_url", "database_owner_url", "redis_url")
+    @classmethod
+    def _port_is_a_number(cls, url: str) -> str:
+        try:
+            _ = urlsplit(url).port
+        except ValueError:
+            raise ValueError("the port must be a number up to 65535") from None
         return url
 
     @field_validator("billing_timezone")
@@ -168,6 +178,8 @@ def _running_stack_addresses() -> dict[str, Any]:
     try:
         stack = json.loads(stack_file(_DataDir().billing_data_dir).read_text())
     except (OSError, ValueError):
+        return {}
+    if not isinstance(stack, dict):
         return {}
     environment = _Unset().model_dump()
     return {

@@ -7,6 +7,11 @@ from billing.kinds import Kind
 from billing.ledger import post
 from billing.postings import Posting, PostingResult
 
+RESERVED_KEY_PREFIXES = (
+    "lead:", "lot:", "hold:", "dispute:", "grant:", "razorpay:", "stripe:",
+)  # fmt: skip
+"""What the keys of rules begin with."""
+
 
 def credit(
     session: Session,
@@ -19,12 +24,18 @@ def credit(
 ) -> PostingResult:
     """Give `amount` credits of goodwill; with the same key and content, once.
 
+    The key must not begin like one that a rule makes (`lead:`): it would stand in the rule's way.
+
     Raises `InvalidPosting`, `UnknownAccount` or `IdempotencyConflict`.
     """
     if not reason.strip():
         raise InvalidPosting("reason", "must not be empty: it is what an auditor will read")
     if type(amount) is int and amount <= 0:
         raise InvalidPosting("amount", f"must be positive, not {amount}")
+    if idempotency_key.startswith(RESERVED_KEY_PREFIXES):
+        raise InvalidPosting(
+            "idempotency_key", f"must not begin with any of {', '.join(RESERVED_KEY_PREFIXES)}"
+        )
     posting = Posting(
         account=account,
         amount=amount,

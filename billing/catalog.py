@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 import settings
+from billing.postings import MAX_AMOUNT
 
 
 class CatalogError(Exception):
@@ -23,7 +24,7 @@ class LeadTier(_Section):
     """Leads whose package is worth at least `from_paise` cost `credits`."""
 
     from_paise: Annotated[int, Field(ge=0)]
-    credits: Annotated[int, Field(gt=0)]
+    credits: Annotated[int, Field(gt=0, le=MAX_AMOUNT)]
 
 
 class LeadPricing(_Section):
@@ -47,14 +48,14 @@ class LeadPricing(_Section):
 class Product(_Section):
     """A product that accounts can belong to."""
 
-    name: str
+    name: Annotated[str, Field(min_length=1)]
 
 
 class Catalog(_Section):
     """All of catalog.toml."""
 
     lead_pricing: LeadPricing
-    products: dict[str, Product]
+    products: Annotated[dict[str, Product], Field(min_length=1)]
 
 
 @lru_cache(maxsize=1)

@@ -15,10 +15,7 @@ class UnknownAccount(PermanentError):
     """No account has this reference."""
 
     def __init__(self, account: str) -> None:
-        super().__init__(
-            f"unknown account {account!r}: create it with `billing accounts create`,"
-            " then replay what was refused"
-        )
+        super().__init__(f"unknown account {account!r}: create it with `billing accounts create`")
         self.account = account
 
 

@@ -93,7 +93,7 @@ def history(ref: str, limit: int, *, as_json: bool) -> None:
     print_records(records, as_json=as_json, empty=f"Nothing has happened on {ref} yet.")
 
 
-@click.command()
+@click.command(context_settings={"ignore_unknown_options": True})  # so that -5 is an amount
 @click.argument("ref")
 @click.argument("amount", type=int)
 @click.option("--reason", required=True, help="What an auditor will read.")

@@ -59,7 +59,8 @@ def replay(ids: tuple[int, ...], *, all_dead: bool, as_json: bool) -> None:
         raise click.UsageError("name the events to replay, or give --all-dead")
     with transaction() as session:
         chosen = box.dead_ids(session) if all_dead else list(ids)
-        replayed = box.replay(session, chosen, now=clock.now())
+        possible = [id_ for id_ in chosen if 0 < id_ < 2**63]
+        replayed = box.replay(session, possible, now=clock.now())
     left = sorted(set(chosen) - set(replayed))
     print_record({"replayed": replayed, "not_dead": left}, as_json=as_json)
     if left:

@@ -14,6 +14,12 @@ from db.errors import BillingError, DatabaseUnavailable
 class _Cli(click.Group):
     """Turns the errors we raise on purpose into one line for a person."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        for argument in args:
+            if any("\ud800" <= letter <= "\udfff" for letter in argument):
+                raise click.ClickException(f"not UTF-8: {argument!a}")
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
@@ -23,7 +29,7 @@ class _Cli(click.Group):
                 " or is DATABASE_URL right?"
             ) from error
         except (BillingError, settings.SettingsError, CatalogError) as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException("; ".join(str(error).splitlines())) from error
 
 
 @click.group(cls=_Cli, context_settings={"help_option_names": ["-h", "--help"]})
@@ -55,6 +61,9 @@ billing.add_command(migrate.migrate)
 
 def main() -> None:
     """Entry point of the `billing` command."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal in an old encoding shows `?` for what it has no letter for.
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     try:
         billing()
     except BrokenPipeError:

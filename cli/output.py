@@ -1,6 +1,7 @@
 """How commands print: a table for people, JSON for machines."""
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 Record = dict[str, Any]
 
@@ -53,21 +55,30 @@ def print_record(record: Record, *, as_json: bool) -> None:
 def console() -> Console:
     """Return the terminal; piped output has no colours and is not cut to a terminal's width."""
     terminal = Console()
-    return terminal if terminal.is_terminal else Console(width=200)
+    return terminal if terminal.is_terminal else Console(width=10_000)
 
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _cell(value: object) -> str:
+def _cell(value: object) -> Text:
+    # Text, not str: rich would read [tags] and :pictures: in what customers and senders wrote.
+    return Text(_plain(value))
+
+
+def _plain(value: object) -> str:
     if value is None:
         return "-"
     if isinstance(value, datetime):
-        return value.strftime("%Y-%m-%d %H:%M:%S")
+        return value.strftime("%Y-%m-%d %H:%M:%S UTC")
     if _is_number(value):
         return f"{value:,}"
-    return str(value).replace("[", r"\[")
+    # A sender's bytes must not steer the terminal: control characters are shown, not sent.
+    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], str(value))
+
+
+_CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
 
 def _encode(value: object) -> str:

@@ -23,3 +23,10 @@ class DatabaseUnavailable(TransientError):
 
 class DatabaseBusy(TransientError):
     """A lock, a deadlock or a time limit stood in the way; nothing was written."""
+
+
+class SchemaMissing(TransientError):
+    """The database is not at the schema this code needs."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(f"{detail}: run `billing migrate`")

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 import settings
-from db.errors import DatabaseBusy, DatabaseUnavailable
+from db.errors import DatabaseBusy, DatabaseUnavailable, SchemaMissing
 
 STATEMENT_TIMEOUT_MS = 15_000
 """Longest single statement of a worker or a request."""
@@ -71,7 +71,7 @@ def transaction() -> Iterator[Session]:
 
     Raises `DatabaseUnavailable` or `DatabaseBusy` in place of the driver's errors that may pass.
     """
-    with _translated(), Session(engine(), expire_on_commit=False) as session, session.begin():
+    with translated(), Session(engine(), expire_on_commit=False) as session, session.begin():
         yield session
 
 
@@ -81,7 +81,7 @@ def snapshot() -> Iterator[Session]:
 
     For reports and proofs, which may take longer than a worker's statement.
     """
-    with _translated(), engine().connect() as plain:
+    with translated(), engine().connect() as plain:
         connection = plain.execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
         )
@@ -96,7 +96,8 @@ def forget_connections() -> None:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
+    """Raise our errors in place of the driver's, where there is something to do about them."""
     try:
         yield
     except (DBAPIError, psycopg2.Error) as error:
@@ -111,6 +112,8 @@ def _translated() -> Iterator[None]:
         broken = isinstance(driver_error, psycopg2.OperationalError | psycopg2.InterfaceError)
         if lost or (broken and not code):
             raise DatabaseUnavailable(_first_line(driver_error)) from error
+        if code in {errorcodes.UNDEFINED_TABLE, errorcodes.UNDEFINED_COLUMN}:
+            raise SchemaMissing(_first_line(driver_error)) from error
         raise
 
 

@@ -38,7 +38,11 @@ def send(source: str) -> bool:
     try:
         if not _redis.set(_flag(source), 1, nx=True, ex=STANDS_SECONDS):
             return False
-        app.send_task(DRAIN_TASK, (source,), queue=source, expires=STANDS_SECONDS)
+        try:
+            app.send_task(DRAIN_TASK, (source,), queue=source, expires=STANDS_SECONDS)
+        except BaseException:
+            _redis.delete(_flag(source))  # none is waiting: the next one must not be held back
+            raise
     except _UNREACHABLE as error:
         log.warning("nudge not sent", source=source, error=type(error).__name__)
         return False

@@ -266,3 +266,13 @@ def test_both_sides_of_every_row_sum_to_nought() -> None:
         ("promotions:bonus", -100),
         ("revenue:leads", 180),
     ]
+
+
+@pytest.mark.parametrize("key", ["lead:L-1:charge", "grant:clinic:42:2026-11", "razorpay:pay_1"])
+def test_an_admin_credit_cannot_take_a_key_that_a_rule_makes(key: str) -> None:
+    open_account()
+    with pytest.raises(InvalidPosting, match="must not begin with"), transaction() as session:
+        admin.credit(
+            session, account="clinic:42", amount=5, reason="r", actor="a", idempotency_key=key
+        )
+    assert balance() == 0

@@ -1,0 +1,267 @@
+"""`billing accounts`, `balance`, `credit` and `history`."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import pytest
+
+import clock
+from tests.billing.helpers import assert_ledger_is_clean, post_all, take
+from tests.cli.runner import give, open_clinic, run
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+def test_a_new_account_is_shown_as_it_was_opened() -> None:
+    created = open_clinic(overdraft_limit="50", timezone="Europe/Berlin").json
+
+    assert datetime.fromisoformat(created.pop("created_at")) <= clock.now()
+    assert created == {
+        "account": "clinic:42", "name": "City Clinic", "product": "clinic_leads",
+        "timezone": "Europe/Berlin", "balance": 0, "held": 0, "available": 50,
+        "overdraft_limit": 50,
+    }  # fmt: skip
+    shown = run("accounts", "show", "clinic:42", "--json").json
+    assert {name: shown[name] for name in created} == created
+    assert run("accounts", "list", "--json").json == [shown]
+
+
+def test_the_time_zone_of_the_house_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert open_clinic("clinic:1").json["timezone"] == "Asia/Kolkata"
+
+
+def test_accounts_are_listed_by_reference() -> None:
+    for ref in ("clinic:2", "pharma:1", "clinic:1"):
+        open_clinic(ref)
+
+    assert [a["account"] for a in run("accounts", "list", "--json").json] == [
+        "clinic:1",
+        "clinic:2",
+        "pharma:1",
+    ]
+
+
+def test_an_empty_house_says_so_to_people_and_machines() -> None:
+    assert run("accounts", "list", "--json").json == []
+    assert "No accounts yet" in run("accounts", "list").out
+
+
+def test_an_account_can_be_opened_once() -> None:
+    open_clinic()
+
+    ran = run("accounts", "create", "clinic:42", "--name", "Other", "--product", "clinic_leads")
+
+    assert "'clinic:42' exists already" in ran.error
+    assert run("accounts", "show", "clinic:42", "--json").json["name"] == "City Clinic"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        (("clinic42",), "ref must be kind:id"),
+        (("Clinic:42",), "ref must be kind:id"),
+        (("clinic:",), "ref must be kind:id"),
+        (("clinic:4 2",), "ref must be kind:id"),
+        (("clinic:४२",), "ref must be kind:id"),
+        (("clinic:42\n",), "ref must not hold control characters"),
+        (("",), "ref must not be empty"),
+        (("clinic:" + "4" * 100,), "ref must be at most 100 characters"),
+        (("clinic:42", "--name", ""), "name must not be empty"),
+        (("clinic:42", "--name", "x" * 201), "name must be at most 200 characters"),
+        (("clinic:42", "--name", "a\x1b[31mb"), "name must not hold control characters"),
+        (("clinic:42", "--product", "leads"), "clinic_leads, pharmapulse_one, not 'leads'"),
+        (("clinic:42", "--timezone", "Kolkata"), "Asia/Kolkata, not 'Kolkata'"),
+        (("clinic:42", "--timezone", ""), "timezone must be an IANA name"),
+        (("clinic:42", "--timezone", "../../etc/passwd"), "timezone must be an IANA name"),
+        (("clinic:42", "--timezone", "Asia"), "timezone must be an IANA name"),
+        (("clinic:42", "--overdraft-limit", "-1"), "overdraft_limit must be between 0 and"),
+        (("clinic:42", "--overdraft-limit", str(10**13)), "overdraft_limit must be between 0"),
+    ],
+)
+def test_an_account_that_makes_no_sense_is_refused_by_field(
+    wrong: Sequence[str], named: str
+) -> None:
+    usual = ("--name", "City Clinic", "--product", "clinic_leads")
+
+    assert named in run("accounts", "create", *usual, *wrong).error
+    assert run("accounts", "list", "--json").json == []
+
+
+def test_the_balance_tells_what_can_be_spent() -> None:
+    open_clinic(overdraft_limit="50")
+    give("1000")
+    post_all(take(180, key="lead:L-1:charge"))
+
+    assert run("balance", "clinic:42", "--json").json == {
+        "account": "clinic:42", "balance": 820, "held": 0, "available": 870, "overdraft_limit": 50,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("command", [("balance",), ("history",), ("accounts", "show")])
+def test_an_account_that_nobody_opened_is_unknown(command: Sequence[str]) -> None:
+    open_clinic()
+
+    for ref in ("clinic:43", "", "CLINIC:42", "clinic:42 ", "%", "clinic:" + "4" * 5_000):
+        assert "unknown account" in run(*command, ref, "--json").error
+
+
+@pytest.mark.parametrize(
+    "command", [("balance",), ("history",), ("accounts", "show"), ("inbox", "list", "--source")]
+)
+def test_bytes_that_are_no_text_are_refused_in_one_line(command: Sequence[str]) -> None:
+    # As Python hands over an argument that is not UTF-8
+    assert run(*command, "clinic:\udcff").error
+
+
+def test_credit_is_given_as_goodwill_and_told() -> None:
+    open_clinic()
+
+    given = give("1000", "clinic:42", "--key", "welcome:42", "--json").json
+
+    assert given.pop("transaction_id") > 0
+    assert given == {
+        "account": "clinic:42", "amount": 1000, "balance": 1000, "idempotency_key": "welcome:42",
+        "repeated": False,
+    }  # fmt: skip
+    assert_ledger_is_clean()
+
+
+def test_the_same_key_is_applied_once() -> None:
+    open_clinic()
+    first = give("1000", "clinic:42", "--key", "welcome:42", "--json").json
+
+    second = give("1000", "clinic:42", "--key", "welcome:42", "--json").json
+
+    assert second == {**first, "repeated": True}
+    assert run("balance", "clinic:42", "--json").json["balance"] == 1000
+
+
+@pytest.mark.parametrize(
+    ("ref", "amount", "reason", "differs"),
+    [
+        ("clinic:42", "999", "welcome", "amount was 1000 and is now 999"),
+        ("clinic:43", "1000", "welcome", "account was 'clinic:42' and is now 'clinic:43'"),
+        ("clinic:42", "1000", "other", "description was 'welcome' and is now 'other'"),
+    ],
+)
+def test_the_same_key_with_other_content_is_a_conflict(
+    ref: str, amount: str, reason: str, differs: str
+) -> None:
+    open_clinic("clinic:42")
+    open_clinic("clinic:43")
+    give("1000", "clinic:42", "--key", "welcome:42")
+
+    error = run(
+        "credit", ref, amount, "--reason", reason, "--actor", "asha", "--key", "welcome:42"
+    ).error
+
+    assert "welcome:42 was recorded before with other content" in error
+    assert differs in error
+    balances = [a["balance"] for a in run("accounts", "list", "--json").json]
+    assert balances == [1000, 0]
+
+
+def test_without_a_key_each_credit_is_one_of_its_own() -> None:
+    open_clinic()
+
+    keys = {give("10", "clinic:42", "--json").json["idempotency_key"] for _ in range(2)}
+
+    assert len(keys) == 2
+    assert run("balance", "clinic:42", "--json").json["balance"] == 20
+
+
+@pytest.mark.parametrize(
+    ("amount", "told"), [("0", "amount"), ("-5", "amount"), (str(10**13), "amount")]
+)
+def test_an_amount_that_cannot_be_given_is_refused(amount: str, told: str) -> None:
+    open_clinic()
+
+    ran = run("credit", "--reason", "r", "--actor", "a", "--", "clinic:42", amount)
+
+    assert told in ran.error
+    assert run("balance", "clinic:42", "--json").json["balance"] == 0
+
+
+@pytest.mark.parametrize("amount", ["ten", "1.5", "1e3", "", "0x10", "₹100"])
+def test_an_amount_that_is_no_whole_number_is_wrong_usage(amount: str) -> None:
+    open_clinic()
+
+    ran = give(amount)
+
+    assert ran.exit_code == 2
+    assert "Usage: billing credit" in ran.err
+    assert run("balance", "clinic:42", "--json").json["balance"] == 0
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--reason", "", "reason must not be empty"),
+        ("--reason", "  ", "reason must not be empty"),
+        ("--reason", "two\nlines", "control characters"),
+        ("--reason", "x" * 1_001, "at most 1000 characters"),
+        ("--actor", "", "actor must not be empty"),
+        ("--key", "", "idempotency_key must not be empty"),
+        ("--key", "x" * 256, "idempotency_key must be at most 255 characters"),
+    ],
+)
+def test_credit_needs_a_reason_an_actor_and_a_key_that_can_be_kept(
+    option: str, value: str, told: str
+) -> None:
+    open_clinic()
+
+    ran = run("credit", "clinic:42", "5", "--reason", "r", "--actor", "a", option, value)
+
+    assert told in ran.error
+
+
+@pytest.mark.parametrize("missing", ["--reason", "--actor"])
+def test_who_gave_it_and_why_cannot_be_left_out(missing: str) -> None:
+    given = {"--reason": "r", "--actor": "a"}
+    del given[missing]
+
+    ran = run("credit", "clinic:42", "5", *[part for item in given.items() for part in item])
+
+    assert ran.exit_code == 2
+    assert missing in ran.err
+
+
+def test_history_tells_what_happened_newest_first() -> None:
+    open_clinic()
+    give("1000", "clinic:42", "--key", "welcome:42")
+    happened = clock.now() - timedelta(hours=3)
+    post_all(take(180, key="lead:L-1:charge", description="Lead L-1", event_at=happened))
+
+    newest, oldest = run("history", "clinic:42", "--json").json
+
+    assert datetime.fromisoformat(newest.pop("event_at")) == happened
+    assert newest.pop("id") > oldest.pop("id")
+    assert newest == {
+        "version": 2, "amount": -180, "balance_after": 820, "kind": "lead_charge",
+        "idempotency_key": "lead:L-1:charge", "description": "Lead L-1",
+    }  # fmt: skip
+    assert datetime.fromisoformat(oldest.pop("event_at")).utcoffset() == timedelta(0)
+    assert oldest == {
+        "version": 1, "amount": 1000, "balance_after": 1000, "kind": "goodwill",
+        "idempotency_key": "welcome:42", "description": "welcome",
+    }  # fmt: skip
+
+
+def test_history_shows_the_newest_when_there_are_many() -> None:
+    open_clinic()
+    for _ in range(25):
+        give("1")
+
+    assert [row["version"] for row in run("history", "clinic:42", "--json").json] == list(
+        range(25, 5, -1)
+    )
+    assert len(run("history", "clinic:42", "--limit", "25", "--json").json) == 25
+    assert len(run("history", "clinic:42", "--limit", "1", "--json").json) == 1
+    assert run("history", "clinic:42", "--limit", "0").exit_code == 2
+
+
+def test_a_new_account_has_no_history() -> None:
+    open_clinic()
+
+    assert run("history", "clinic:42", "--json").json == []
+    assert "Nothing has happened on clinic:42" in run("history", "clinic:42").out

@@ -1,0 +1,197 @@
+"""The command as a whole: its help, its usage errors, and what it says when nothing is there."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from devstack import ports
+from tests.cli.runner import give, open_clinic, process, run
+
+COMMANDS: list[tuple[str, ...]] = [
+    (),
+    ("accounts",),
+    ("accounts", "create"),
+    ("accounts", "show"),
+    ("accounts", "list"),
+    ("balance",),
+    ("credit",),
+    ("history",),
+    ("inbox",),
+    ("inbox", "list"),
+    ("inbox", "show"),
+    ("inbox", "replay"),
+    ("leads",),
+    ("leads", "list"),
+    ("ledger",),
+    ("ledger", "verify"),
+    ("migrate",),
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help_says_what_each_command_and_option_is_for(command: Sequence[str]) -> None:
+    for flag in ("--help", "-h"):
+        ran = run(*command, flag)
+
+        assert (ran.exit_code, ran.err) == (0, "")
+        usage, purpose = ran.out.split("\n\n")[:2]
+        assert usage.startswith(f"Usage: {' '.join(('billing', *command))}")
+        assert len(purpose.strip()) > 15
+        options = ran.out.partition("Options:\n")[2].partition("Commands:\n")[0]
+        for option in re.split(r"\n  (?=-)", options):
+            assert re.search(r"\s{2,}\w", option.strip()), f"an option without a word: {option}"
+
+
+def test_help_begins_with_examples_that_can_be_typed() -> None:
+    shown = run("--help").out
+
+    for example in ("billing accounts create clinic:42", "billing credit clinic:42 1000 --reason"):
+        assert example in shown
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("acounts",),
+        ("accounts", "creat"),
+        ("accounts", "create"),
+        ("accounts", "create", "clinic:1", "--name", "x"),
+        ("accounts", "create", "clinic:1", "--product", "clinic_leads"),
+        ("balance",),
+        ("balance", "a", "b"),
+        ("balance", "clinic:42", "--jsn"),
+        ("history", "clinic:42", "--limit", "many"),
+        ("inbox", "show", "one"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_is_exit_2_and_shows_the_way(wrong: Sequence[str]) -> None:
+    ran = run(*wrong)
+
+    assert ran.exit_code == 2
+    assert ran.out == ""
+    assert ran.err.startswith("Usage: billing")
+    assert "Error: " in ran.err
+
+
+@pytest.mark.usefixtures("database")
+def test_the_installed_command_does_the_same() -> None:
+    created = process(
+        "accounts", "create", "clinic:42", "--name", "x", "--product", "clinic_leads", "--json"
+    )
+    assert created.json["account"] == "clinic:42"
+    assert process("balance", "clinic:42", "--json").json == {
+        "account": "clinic:42", "balance": 0, "held": 0, "available": 0, "overdraft_limit": 0,
+    }  # fmt: skip
+    assert "unknown account 'clinic:43'" in process("balance", "clinic:43").error
+    assert process("balance").exit_code == 2
+    assert process("--version").out.startswith("billing, version ")
+
+
+@pytest.mark.usefixtures("database")
+def test_a_reader_that_has_seen_enough_gets_no_complaint() -> None:
+    open_clinic()
+    give("1")
+    billing = Path(sys.executable).with_name("billing")
+
+    # When the reader is gone before the first line is written
+    piped = subprocess.Popen(
+        [billing, "history", "clinic:42"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert piped.stdout is not None
+    piped.stdout.close()
+    _, stderr = piped.communicate(timeout=30)
+
+    assert stderr == b""
+
+
+@pytest.mark.usefixtures("database")
+def test_migrate_can_be_repeated() -> None:
+    for _ in range(2):
+        ran = run("migrate")
+        assert (ran.exit_code, ran.out) == (0, "The schema is up to date.\n"), ran.err
+
+
+@pytest.mark.parametrize("command", [("balance", "clinic:42"), ("migrate",), ("ledger", "verify")])
+@pytest.mark.parametrize("server", ["/billing?host=/nonexistent", "127.0.0.1:{port}/billing"])
+def test_an_unreachable_database_is_one_line(command: Sequence[str], server: str) -> None:
+    url = "postgresql://asha:s3cr3t-pass@" + server.format(port=ports.find_free())
+
+    ran = run(*command, environment={"DATABASE_URL": url})
+
+    assert "PostgreSQL cannot be reached" in ran.error
+    assert "DATABASE_URL" in ran.error
+    assert "make run" in ran.error
+    assert "s3cr3t-pass" not in ran.err
+
+
+@pytest.mark.parametrize("command", [("balance", "clinic:42"), ("ledger", "verify")])
+def test_a_database_without_our_tables_is_sent_to_migrate(
+    database: str, command: Sequence[str]
+) -> None:
+    # Given a database that nobody migrated
+    with closing(psycopg2.connect(database)) as connection:
+        connection.autocommit = True
+        connection.cursor().execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+
+    assert "billing migrate" in run(*command).error
+
+    assert run("migrate").exit_code == 0
+    assert run("ledger", "verify").exit_code == 0
+
+
+def test_without_a_stack_the_way_to_one_is_shown(tmp_path: Path) -> None:
+    nothing = {"DATABASE_URL": None, "REDIS_URL": None, "BILLING_DATA_DIR": str(tmp_path)}
+
+    for ran in (
+        run("balance", "clinic:42", environment=nothing),
+        process("balance", "clinic:42", environment=nothing),
+    ):
+        assert "DATABASE_URL" in ran.error
+        assert "make run" in ran.error
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("DATABASE_URL", "mysql://asha:s3cr3t-pass@db/billing"),
+        ("DATABASE_URL", "postgresql://asha:s3cr3t-pass@db:port/billing"),
+        ("LEAD_WEBHOOK_SECRETS", "s3cr3t-pass"),
+        ("BILLING_TIMEZONE", "Kolkata"),
+        ("RECEIVER_PORT", "http"),
+    ],
+)
+def test_a_variable_that_makes_no_sense_is_one_line_with_its_name(
+    variable: str, value: str
+) -> None:
+    ran = run("balance", "clinic:42", environment={variable: value})
+
+    assert variable in ran.error
+    assert "s3cr3t-pass" not in ran.err
+
+
+def test_a_catalog_that_is_not_there_is_one_line(database: str, tmp_path: Path) -> None:
+    ran = run(
+        "accounts", "create", "clinic:42", "--name", "x", "--product", "clinic_leads",
+        environment={"BILLING_CATALOG": str(tmp_path / "catalog.toml")},
+    )  # fmt: skip
+
+    assert "catalog.toml: cannot be read: No such file" in ran.error
+
+
+@pytest.mark.usefixtures("database")
+def test_an_old_terminal_encoding_is_no_reason_to_fail() -> None:
+    open_clinic(name="Klinik Süd नमस्ते")
+
+    for arguments in (("accounts", "list"), ("accounts", "list", "--json")):
+        ran = process(*arguments, environment={"PYTHONIOENCODING": "ascii"})
+
+        assert ran.exit_code == 0, ran.err
+    assert os.environ.get("PYTHONIOENCODING") is None

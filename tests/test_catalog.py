@@ -1,0 +1,148 @@
+"""catalog.toml: the numbers of the business as documented, and errors that name the place."""
+
+from pathlib import Path
+
+import pytest
+
+import settings
+from billing import catalog
+from billing.catalog import CatalogError
+
+RUPEE = 100
+
+TIERS = """
+[lead_pricing]
+tiers = [
+    { from_paise = 0, credits = 100 },
+    { from_paise = 500_000, credits = 180 },
+]
+"""
+PRODUCTS = """
+[products]
+clinic_leads = { name = "Clinic marketplace" }
+"""
+
+
+def refusal(tmp_path: Path, content: str | bytes) -> str:
+    file = tmp_path / "catalog.toml"
+    file.write_bytes(content.encode() if isinstance(content, str) else content)
+    with pytest.raises(CatalogError) as caught:
+        catalog.load(file)
+    message = str(caught.value)
+    assert all(line.startswith(f"{file}: ") for line in message.split("\n"))
+    return message.replace(f"{file}: ", "")
+
+
+def test_the_catalog_that_is_delivered_holds_the_agreed_numbers() -> None:
+    found = catalog.load(settings.PROJECT_DIR / "catalog.toml")
+
+    assert [(tier.from_paise, tier.credits) for tier in found.lead_pricing.tiers] == [
+        (0, 100),
+        (5_000 * RUPEE, 180),
+        (10_000 * RUPEE, 250),
+        (20_000 * RUPEE, 320),
+        (50_000 * RUPEE, 400),
+        (100_000 * RUPEE, 500),
+    ]
+    assert {ref: product.name for ref, product in found.products.items()} == {
+        "clinic_leads": "Clinic marketplace",
+        "pharmapulse_one": "PharmaPulse One",
+    }
+
+
+def test_a_catalog_of_ones_own_is_read_where_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text(TIERS + PRODUCTS)
+    monkeypatch.setenv("BILLING_CATALOG", str(own))
+    settings.get.cache_clear()
+    catalog.get.cache_clear()
+    try:
+        assert [tier.credits for tier in catalog.get().lead_pricing.tiers] == [100, 180]
+        assert list(catalog.get().products) == ["clinic_leads"]
+    finally:
+        monkeypatch.undo()
+        settings.get.cache_clear()
+        catalog.get.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("tiers", "told"),
+    [
+        ("[]", "lead_pricing.tiers: the first tier must start at from_paise = 0"),
+        ("[{from_paise = 1, credits = 1}]", "lead_pricing.tiers: the first tier must start at"),
+        (
+            "[{from_paise = 0, credits = 1}, {from_paise = 0, credits = 2}]",
+            "lead_pricing.tiers: tiers must rise: 0 comes after 0",
+        ),
+        (
+            "[{from_paise = 0, credits = 1}, {from_paise = 9, credits = 2},"
+            " {from_paise = 5, credits = 3}]",
+            "lead_pricing.tiers: tiers must rise: 5 comes after 9",
+        ),
+        ("[{from_paise = -1, credits = 1}]", "lead_pricing.tiers.0.from_paise: Input should be"),
+        ("[{from_paise = 0, credits = 0}]", "lead_pricing.tiers.0.credits: Input should be"),
+        ("[{from_paise = 0, credits = -5}]", "lead_pricing.tiers.0.credits: Input should be"),
+        ("[{from_paise = 0, credits = 1.5}]", "lead_pricing.tiers.0.credits: Input should be"),
+        ("[{from_paise = 0, credits = 100.0}]", "lead_pricing.tiers.0.credits: Input should be"),
+        ("[{from_paise = 0, credits = '100'}]", "lead_pricing.tiers.0.credits: Input should be"),
+        ("[{from_paise = 0, credits = true}]", "lead_pricing.tiers.0.credits: Input should be"),
+        ("[{from_paise = 0, credits = inf}]", "lead_pricing.tiers.0.credits: Input should be"),
+        (
+            # More than one posting of the ledger can take: every lead would be refused later.
+            "[{from_paise = 0, credits = 1_000_000_000_001}]",
+            "lead_pricing.tiers.0.credits: Input should be",
+        ),
+        ("[{from_paise = 0}]", "lead_pricing.tiers.0.credits: Field required"),
+        ("[{credits = 1}]", "lead_pricing.tiers.0.from_paise: Field required"),
+        (
+            "[{from_paise = 0, credits = 1, credit = 2}]",
+            "lead_pricing.tiers.0.credit: Extra inputs are not permitted",
+        ),
+        ("{from_paise = 0, credits = 1}", "lead_pricing.tiers: Input should be a valid list"),
+        ("100", "lead_pricing.tiers: Input should be a valid list"),
+    ],
+)
+def test_a_price_table_that_makes_no_sense_is_refused_by_place(
+    tmp_path: Path, tiers: str, told: str
+) -> None:
+    assert refusal(tmp_path, f"[lead_pricing]\ntiers = {tiers}\n{PRODUCTS}").startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("", "lead_pricing: Field required\nproducts: Field required"),
+        (TIERS, "products: Field required"),
+        (PRODUCTS, "lead_pricing: Field required"),
+        (TIERS + PRODUCTS + "[plans]\n", "plans: Extra inputs are not permitted"),
+        ("currency = 'INR'\n" + TIERS + PRODUCTS, "currency: Extra inputs are not permitted"),
+        (TIERS + "[products]\nx = {}\n", "products.x.name: Field required"),
+        (TIERS + "[products]\nx = 'X'\n", "products.x: Input should be"),
+        (TIERS + "[products]\nx = { name = 5 }\n", "products.x.name: Input should be a valid str"),
+        (TIERS + "[products]\n", "products: "),
+        (TIERS + "[products]\nx = { name = '' }\n", "products.x.name: "),
+        (TIERS + TIERS + PRODUCTS, "is not TOML: "),
+        ("tiers = [", "is not TOML: "),
+        ("\x00", "is not TOML: "),
+        (b"\xff\xfe", "is not TOML: "),
+    ],
+)
+def test_a_file_that_makes_no_sense_is_refused(
+    tmp_path: Path, content: str | bytes, told: str
+) -> None:
+    assert refusal(tmp_path, content).startswith(told)
+
+
+def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
+    message = refusal(tmp_path, "[lead_pricing]\ntiers = [{from_paise = 0, credits = 0}]\n")
+
+    assert len(message.split("\n")) == 2
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    for path in (tmp_path / "nowhere.toml", tmp_path):
+        with pytest.raises(CatalogError, match="cannot be read: ") as caught:
+            catalog.load(path)
+        assert str(caught.value).startswith(f"{path}: ")

@@ -1,0 +1,251 @@
+"""The environment: what is wrong is said by name, all at once, without a secret."""
+
+import json
+import os
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+import settings
+from settings import SettingsError
+
+SECRET = "whsec_" + "dGVzdHMtb25seS1zZWNyZXQtb2YtMzItYnl0ZXMhISE="
+DATABASE = "postgresql://asha:s3cr3t-pass@db.example/billing"
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Only what a settings object needs is set, and no stack runs."""
+    known = {name.upper() for name in settings.Settings.model_fields}
+    for name in list(os.environ):
+        if name.upper() in known:
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("DATABASE_URL", DATABASE)
+    monkeypatch.setenv("REDIS_URL", "redis://broker.example/0")
+    monkeypatch.setenv("BILLING_DATA_DIR", str(tmp_path))
+    settings.get.cache_clear()
+    yield
+    settings.get.cache_clear()
+
+
+def refusal() -> str:
+    with pytest.raises(SettingsError) as caught:
+        settings.load()
+    return str(caught.value)
+
+
+def write_stack_file(folder: Path, **addresses: object) -> None:
+    settings.stack_file(folder).write_text(json.dumps(addresses))
+
+
+def test_what_is_not_set_has_the_documented_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BILLING_DATA_DIR")
+
+    found = settings.Settings()
+
+    ports = (found.receiver_port, found.api_port, found.flower_port, found.simulator_port)
+    assert ports == (8000, 8001, 5555, 8009)
+    assert found.billing_timezone == "Asia/Kolkata"
+    assert found.billing_data_dir == settings.PROJECT_DIR / ".data"
+    assert found.billing_catalog == settings.PROJECT_DIR / "catalog.toml"
+    assert found.lead_webhook_secrets == ()
+    assert found.database_owner_url == found.database_url
+
+
+@pytest.mark.parametrize("variable", ["DATABASE_URL", "REDIS_URL"])
+@pytest.mark.parametrize("value", [None, ""])
+def test_an_address_that_is_missing_shows_the_way(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str | None
+) -> None:
+    if value is None:
+        monkeypatch.delenv(variable)
+    else:
+        monkeypatch.setenv(variable, value)
+
+    message = refusal()
+
+    assert variable in message
+    assert "is not set" in message
+    assert "make run" in message
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        ("DATABASE_URL", "mysql://asha:s3cr3t-pass@db/billing", "must start with postgresql://"),
+        ("DATABASE_URL", "postgresql+asyncpg://asha:s3cr3t-pass@db/billing", "postgresql://"),
+        ("DATABASE_URL", "asha:s3cr3t-pass@db/billing", "postgresql://"),
+        ("DATABASE_URL", "postgresql:asha:s3cr3t-pass@db/billing", "postgresql://"),
+        ("DATABASE_URL", "postgresql://asha:s3cr3t-pass@db:port/billing", ""),
+        ("DATABASE_OWNER_URL", "mysql://asha:s3cr3t-pass@db/billing", "postgresql://"),
+        ("REDIS_URL", "http://asha:s3cr3t-pass@broker", "must start with redis://"),
+        ("REDIS_URL", "broker:6379", "must start with redis://"),
+        ("REDIS_URL", "redis://asha:s3cr3t-pass@broker:port/0", ""),
+        ("BILLING_TIMEZONE", "Kolkata", "IANA time zone such as Asia/Kolkata"),
+        ("BILLING_TIMEZONE", "../../etc/passwd", "IANA time zone"),
+        ("BILLING_TIMEZONE", "Asia", "IANA time zone"),
+        ("BILLING_TIMEZONE", "x" * 5_000, "IANA time zone"),
+        ("LOG_LEVEL", "LOUD", "DEBUG, INFO, WARNING or ERROR"),
+        ("LOG_FORMAT", "xml", "auto, json or console"),
+        ("RECEIVER_PORT", "http", "integer"),
+        ("API_PORT", "0", "greater than or equal to 1"),
+        ("FLOWER_PORT", "65536", "less than or equal to 65535"),
+        ("SIMULATOR_PORT", "80.5", "integer"),
+        ("LEAD_WEBHOOK_SECRETS", "s3cr3t-pass", "secret 1 must be whsec_"),
+        ("LEAD_WEBHOOK_SECRETS", "whsec_s3cr3t-pass", "secret 1 must be whsec_"),
+        ("LEAD_WEBHOOK_SECRETS", "whsec_", "secret 1 must be whsec_"),
+        ("LEAD_WEBHOOK_SECRETS", "whsec_" + "A" * 28, "24 to 64 bytes"),
+        ("LEAD_WEBHOOK_SECRETS", "whsec_" + "A" * 88, "24 to 64 bytes"),
+        ("LEAD_WEBHOOK_SECRETS", SECRET.removeprefix("whsec_"), "secret 1 must be whsec_"),
+        ("LEAD_WEBHOOK_SECRETS", f"{SECRET}, s3cr3t-pass", "secret 2 must be whsec_"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_by_name_and_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, told: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+
+    with pytest.raises(SettingsError) as caught:
+        settings.load()
+
+    message = str(caught.value)
+    assert message.startswith(f"{variable}")
+    assert told in message
+    assert "\n" not in message
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "s3cr3t-pass" not in shown
+    assert "tests-only" not in shown
+
+
+def test_everything_that_is_wrong_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REDIS_URL")
+    monkeypatch.setenv("DATABASE_URL", "mysql://db")
+    monkeypatch.setenv("RECEIVER_PORT", "http")
+    monkeypatch.setenv("BILLING_TIMEZONE", "Kolkata")
+
+    message = refusal()
+
+    for variable in ("REDIS_URL", "DATABASE_URL", "RECEIVER_PORT", "BILLING_TIMEZONE"):
+        assert variable in message
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])
+def test_a_plain_postgres_address_is_made_the_installed_drivers(
+    monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    address = "://asha:a%40b@db.example:5433/billing?sslmode=require&host=%2Ftmp"
+    monkeypatch.setenv("DATABASE_URL", scheme + address)
+    monkeypatch.setenv("DATABASE_OWNER_URL", scheme + address.replace("asha", "owner"))
+
+    found = settings.load()
+
+    assert found.database_url == "postgresql+psycopg2" + address
+    assert found.database_owner_url == found.database_url.replace("asha", "owner")
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://broker:6379/1", "rediss://:x@broker/0", "unix:///run/redis.sock?db=1"]
+)
+def test_redis_is_reached_by_any_of_its_schemes(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("REDIS_URL", url)
+
+    assert settings.load().redis_url == url
+
+
+def test_several_secrets_are_parted_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = SECRET.replace("dGVz", "T1RI")
+    monkeypatch.setenv("LEAD_WEBHOOK_SECRETS", f" {SECRET} , {other},, ")
+
+    found = settings.load().lead_webhook_secrets
+
+    assert [secret.get_secret_value() for secret in found] == [SECRET, other]
+
+
+def test_a_secret_is_shown_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEAD_WEBHOOK_SECRETS", SECRET)
+    monkeypatch.setenv("REDIS_URL", "redis://asha:s3cr3t-pass@broker/0")
+
+    found = settings.load()
+
+    for shown in (repr(found), str(found)):
+        assert SECRET not in shown
+        assert "s3cr3t-pass" not in shown
+
+
+def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in (
+        "DATABASE_OWNER_URL", "BILLING_TIMEZONE", "RECEIVER_PORT", "LEAD_WEBHOOK_SECRETS",
+        "LOG_LEVEL", "BILLING_CATALOG",
+    ):  # fmt: skip
+        monkeypatch.setenv(variable, "")
+
+    found = settings.load()
+
+    assert found.database_owner_url == found.database_url
+    assert (found.billing_timezone, found.receiver_port) == ("Asia/Kolkata", 8000)
+    assert found.lead_webhook_secrets == ()
+    assert found.log_level == "INFO"
+
+
+def test_the_running_stack_fills_what_is_not_set(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for variable in ("DATABASE_URL", "REDIS_URL"):
+        monkeypatch.delenv(variable)
+    write_stack_file(
+        tmp_path, database_url="postgresql://stack/x", redis_url="redis://stack/0",
+        lead_webhook_secrets=SECRET, ports={"receiver": 1}, something_else=True,
+    )  # fmt: skip
+
+    found = settings.load()
+
+    assert found.database_url == "postgresql+psycopg2://stack/x"
+    assert found.database_owner_url == found.database_url
+    assert found.redis_url == "redis://stack/0"
+    assert [s.get_secret_value() for s in found.lead_webhook_secrets] == [SECRET]
+
+
+@pytest.mark.parametrize("empty", ["DATABASE_URL", "REDIS_URL"])
+def test_each_variable_that_is_set_wins_over_the_stack(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, empty: str
+) -> None:
+    # Given one variable set, and the other empty, which is not set
+    monkeypatch.setenv(empty, "")
+    monkeypatch.setenv("LEAD_WEBHOOK_SECRETS", SECRET)
+    write_stack_file(
+        tmp_path, database_url="postgresql://stack/x", redis_url="redis://stack/0",
+        lead_webhook_secrets="nonsense",
+    )  # fmt: skip
+
+    found = settings.load()
+
+    from_stack = {"DATABASE_URL": "stack/x" in found.database_url}
+    from_stack["REDIS_URL"] = "stack/0" in found.redis_url
+    assert from_stack == {name: name == empty for name in from_stack}
+    assert [s.get_secret_value() for s in found.lead_webhook_secrets] == [SECRET]
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "null", '"text"', '{"database_url": 5}', "\x00"]
+)
+def test_a_stack_file_that_makes_no_sense_is_as_good_as_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str
+) -> None:
+    monkeypatch.delenv("DATABASE_URL")
+    settings.stack_file(tmp_path).write_text(content)
+
+    assert refusal().startswith("DATABASE_URL")
+
+
+def test_the_settings_of_a_process_are_read_once_and_cannot_be_changed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = settings.get()
+    monkeypatch.setenv("RECEIVER_PORT", "9000")
+
+    assert settings.get() is first
+    with pytest.raises(ValidationError, match="frozen"):
+        first.receiver_port = 1  # type: ignore[misc]
