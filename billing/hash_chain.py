@@ -6,6 +6,7 @@ are not part of what happened, and a copy of the data elsewhere must give the sa
 
 import hashlib
 from datetime import UTC, datetime
+from functools import lru_cache
 
 
 def first_hash(account_ref: str) -> bytes:
@@ -38,6 +39,11 @@ def row_hash(  # noqa: PLR0913 - one argument a column
     content = (
         f"{version}\n{amount}\n{balance_after}\n{kind}\n{idempotency_key}\n{lead_id or ''}\n"
         f"{payment_id or ''}\n{dispute_id or ''}\n{actor}\n{description}\n"
-        f"{event_at.astimezone(UTC).isoformat()}\n{created_at.astimezone(UTC).isoformat()}"
+        f"{_utc(event_at)}\n{_utc(created_at)}"
     )
     return hashlib.sha256(previous + request_hash + content.encode()).digest()
+
+
+@lru_cache(maxsize=1024)  # the rows of a batch share their times
+def _utc(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat()

@@ -48,6 +48,17 @@ SELECT a.ref AS account, format('transaction %s: amount %s, movements %s, debt %
  WHERE t.amount < 0 AND t.amount <> coalesce(m.total, 0) - coalesce(d.remaining, 0)""",
     ),
     (
+        "a movement names a charge and a transaction of the lot's account",
+        """
+SELECT a.ref AS account, format('movement of lot %s, charge %s, transaction %s', m.lot_id,
+       m.charge_id, m.transaction_id) AS detail
+  FROM lot_movements m
+  JOIN credit_lots l ON l.id = m.lot_id JOIN accounts a ON a.id = l.account_id
+  LEFT JOIN credit_transactions c ON c.id = m.charge_id AND c.account_id = l.account_id
+  LEFT JOIN credit_transactions t ON t.id = m.transaction_id AND t.account_id = l.account_id
+ WHERE c.id IS NULL OR t.id IS NULL""",
+    ),
+    (
         "every credit has one lot",
         """
 SELECT a.ref AS account, format('transaction %s: amount %s, lots %s', t.id, t.amount,

@@ -60,6 +60,13 @@ class LeadRequest(BaseModel):
     """Where the lead came from, such as `google-ads`."""
     occurred_at: EventTime | None = None
 
+    def happened_at(self, moment: datetime) -> "LeadRequest":
+        """Return this request, which happened at `moment` where it does not say."""
+        if self.occurred_at is not None:
+            return self
+        # Not model_copy, which costs more than reading the body did: every field is valid.
+        return LeadRequest.model_construct(**{**self.__dict__, "occurred_at": moment})
+
 
 class LeadState(StrEnum):
     """What became of the request to charge a lead."""
@@ -229,7 +236,6 @@ _COLUMNS = (
     "lead_id", "account_id", "package_price_paise", "credits", "state", "transaction_id",
     "source", "occurred_at", "created_at", "updated_at",
 )  # fmt: skip
-_ACCOUNT_IDS = text("SELECT ref, id FROM accounts WHERE ref = ANY(CAST(:refs AS text[]))")
 _UNPARK = text("""
 UPDATE lead_charges l SET state = 'charged', transaction_id = n.id, updated_at = :now
   FROM unnest(CAST(:leads AS text[]), CAST(:ids AS bigint[])) AS n(lead_id, id)
@@ -254,12 +260,10 @@ def _record(
     ]
     fresh = [entry for entry in kept if entry[0].lead_id not in recorded]
     if fresh:
-        refs = text_array({request.account for request, _, _ in fresh})
-        account_ids = {row.ref: row.id for row in session.execute(_ACCOUNT_IDS, {"refs": refs})}
         rows = [
             (
                 request.lead_id,
-                account_ids[request.account],
+                result.account_id,
                 request.package_price_paise,
                 -posting.amount,
                 "parked" if result.error else "charged",

@@ -106,13 +106,13 @@ class _Attempt:
                     writes=writes,
                 )
             except InsufficientCredit as error:
-                results.append(PostingResult(Outcome.REFUSED, error=error))
+                results.append(PostingResult(Outcome.REFUSED, account_id=book.id, error=error))
                 continue
             applied[posting.idempotency_key] = AppliedRow.of(
                 posting, request_hash, transaction_id, book.version, book.balance
             )
             results.append(
-                PostingResult(Outcome.APPLIED, transaction_id, book.version, book.balance)
+                PostingResult(Outcome.APPLIED, transaction_id, book.version, book.balance, book.id)
             )
         ledger_rows.write(self.session, writes, self.books.values(), now=self.now)
         return results

@@ -76,14 +76,11 @@ SELECT id, ref, balance, held, overdraft_limit, version, head_hash
 
 def lock_accounts(session: Session, refs: Iterable[str]) -> dict[str, AccountBook]:
     """Lock the accounts in id order and return a book for each that exists, by reference."""
-    rows = session.execute(_LOCK, {"refs": text_array(refs)})
+    rows = session.execute(_LOCK, {"refs": text_array(refs)}).all()
     return {
-        row.ref: AccountBook(
-            row.id, row.ref, row.balance, row.held, row.overdraft_limit, row.version,
-            bytes(row.head_hash),
-        )
-        for row in rows
-    }  # fmt: skip
+        ref: AccountBook(id_, ref, balance, held, limit, version, bytes(head_hash))
+        for id_, ref, balance, held, limit, version, head_hash in rows
+    }
 
 
 _APPLIED = text("""
@@ -119,7 +116,7 @@ def load_lots_and_debts(session: Session, books: list[AccountBook]) -> None:
     by_id = {book.id: book for book in books}
     if not by_id:
         return
-    for account_id, *lot in session.execute(_LOTS, {"ids": int_array(by_id)}):
+    for account_id, *lot in session.execute(_LOTS, {"ids": int_array(by_id)}).all():
         by_id[account_id].lots.append(Lot(*lot))
     for book in books:
         if len(book.lots) > 1:

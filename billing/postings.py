@@ -80,6 +80,8 @@ class PostingResult:
     transaction_id: int = 0
     version: int = 0
     balance_after: int = 0
+    account_id: int = 0
+    """The account's id in the database; 0 where there is none, or for a repeat."""
     error: PermanentError | None = None
     """Why it was refused: UnknownAccount, InsufficientCredit or IdempotencyConflict."""
 

@@ -1,6 +1,5 @@
 """What a lead costs: pure, and driven by the catalog's table of tiers."""
 
-from bisect import bisect_right
 from collections.abc import Sequence
 
 from billing.catalog import LeadTier
@@ -11,5 +10,5 @@ def lead_price_credits(package_price_paise: int, tiers: Sequence[LeadTier]) -> i
 
     `tiers` rise and start at nought, as the catalog guarantees; a bound belongs to its tier.
     """
-    position = bisect_right(tiers, package_price_paise, key=lambda tier: tier.from_paise)
-    return tiers[position - 1].credits
+    reached = (tier for tier in reversed(tiers) if tier.from_paise <= package_price_paise)
+    return next(reached).credits

@@ -12,11 +12,14 @@ ID_MAX_LENGTH = 200
 KEY_MAX_LENGTH = 255
 DESCRIPTION_MAX_LENGTH = 1_000
 
+_PLAIN_ASCII = re.compile("[!-~][ -~]*").fullmatch
 _CONTROL_OR_SURROGATE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def problem_with(value: object, *, max_length: int, may_be_empty: bool = False) -> str | None:
     """Return what is wrong with `value` as a recorded text, or None where nothing is."""
+    if type(value) is str and len(value) <= max_length and _PLAIN_ASCII(value):
+        return None  # nearly every text there is, in one look
     if not isinstance(value, str):
         return f"must be text, not {type(value).__name__}"
     if not value.strip() and not (may_be_empty and not value):

@@ -6,8 +6,10 @@ parsing a statement as long as the batch.
 """
 
 import io
+import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -55,9 +57,18 @@ def _quoted(value: str) -> str:
 
 def _copy_text(value: str) -> str:
     # The escapes of COPY's text format: PostgreSQL documentation, COPY, "Text Format".
-    return (
-        value.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
-    )
+    if not _SPECIAL.search(value):
+        return value
+    return _SPECIAL.sub(lambda found: _ESCAPES[found[0]], value)
+
+
+_ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
+_SPECIAL = re.compile(r"[\\\t\n\r]")
+
+
+@lru_cache(maxsize=1024)  # the rows of a batch share their times
+def _iso(value: datetime) -> str:
+    return value.isoformat()
 
 
 _ENCODERS: dict[type, Callable[[Any], str]] = {
@@ -66,5 +77,5 @@ _ENCODERS: dict[type, Callable[[Any], str]] = {
     int: str,
     str: _copy_text,
     bytes: lambda value: "\\\\x" + value.hex(),
-    datetime: datetime.isoformat,
+    datetime: _iso,
 }

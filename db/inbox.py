@@ -171,7 +171,7 @@ SELECT id, event_id, body, received_at FROM inbound_events
 
 def load_leased(session: Session, lease: Lease) -> list[LeasedEvent]:
     """Lock and return the rows of a lease; without those another worker has taken since."""
-    rows = session.execute(_LOAD, {"ids": int_array(lease.event_ids), "lease_id": lease.id})
+    rows = session.execute(_LOAD, {"ids": int_array(lease.event_ids), "lease_id": lease.id}).all()
     return [LeasedEvent(id_, event_id, bytes(body), at) for id_, event_id, body, at in rows]
 
 

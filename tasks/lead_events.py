@@ -23,12 +23,6 @@ class LeadCreated(BaseModel):
     timestamp: EventTime
     data: LeadRequest
 
-    def request(self) -> LeadRequest:
-        """Return the lead, which happened when the event was written where it does not say."""
-        if self.data.occurred_at is not None:
-            return self.data
-        return self.data.model_copy(update={"occurred_at": self.timestamp})
-
 
 class _AnyEvent(BaseModel):
     type: Annotated[str, Field(max_length=100)]
@@ -41,11 +35,12 @@ def handle(session: Session, events: Sequence[LeasedEvent]) -> Handled:
     requests: list[LeadRequest] = []
     for i, event in enumerate(events):
         try:
-            requests.append(LeadCreated.model_validate_json(event.body).request())
+            lead = LeadCreated.model_validate_json(event.body)
         except ValidationError as error:
             finished[i] = _unreadable(event.body, error)
         else:
             positions.append(i)
+            requests.append(lead.data.happened_at(lead.timestamp))
     log_lines = []
     for i, result in zip(positions, charge_leads(session, requests, actor=ACTOR), strict=True):
         finished[i] = _finished(result)

@@ -6,7 +6,6 @@ One thread and one connection a process; why: docs/decisions/0003-group-commit-r
 """
 
 import threading
-from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 
 from db.errors import TransientError
@@ -17,11 +16,23 @@ MAX_GROUP = 200
 WAIT_SECONDS = 20
 """A request that was not recorded by then is answered 503; it may yet be, and is then a repeat."""
 
-_Waiting = tuple[NewEvent, "Future[bool]"]
-
 
 class NotRecorded(Exception):
     """The delivery is not known to be in the database: the sender must try again."""
+
+
+class _Waiting:
+    """A delivery and the request that waits for it, at a lock that the recorder opens."""
+
+    __slots__ = ("done", "error", "event", "is_new")
+
+    def __init__(self, event: NewEvent) -> None:
+        self.event = event
+        self.is_new = False
+        self.error: Exception | None = None
+        # A bare lock, opened once: a Future's condition variable costs several times as much.
+        self.done = threading.Lock()
+        self.done.acquire()
 
 
 class Recorder:
@@ -36,12 +47,14 @@ class Recorder:
 
         Raises `NotRecorded`.
         """
-        recorded: Future[bool] = Future()
-        self._waiting.put((event, recorded))
-        try:
-            return recorded.result(timeout=WAIT_SECONDS)
-        except Exception as error:
+        waiting = _Waiting(event)
+        self._waiting.put(waiting)
+        if not waiting.done.acquire(timeout=WAIT_SECONDS):
+            raise NotRecorded(f"no commit within {WAIT_SECONDS} seconds")
+        if waiting.error is not None:
+            error = waiting.error
             raise NotRecorded(f"{type(error).__name__}: {error}") from error
+        return waiting.is_new
 
     def _run(self) -> None:
         while True:
@@ -56,15 +69,17 @@ class Recorder:
     def _commit(self, group: list[_Waiting]) -> None:
         try:
             with transaction() as session:
-                answers = record(session, [event for event, _ in group])
+                answers = record(session, [waiting.event for waiting in group])
         except Exception as error:  # noqa: BLE001 - handed to the requests that wait for it
             if len(group) > 1 and not isinstance(error, TransientError):
                 # One of them cannot be stored; the others must not suffer for it.
-                for entry in group:
-                    self._commit([entry])
+                for waiting in group:
+                    self._commit([waiting])
                 return
-            for _, recorded in group:
-                recorded.set_exception(error)
+            for waiting in group:
+                waiting.error = error
+                waiting.done.release()
             return
-        for (_, recorded), is_new in zip(group, answers, strict=True):
-            recorded.set_result(is_new)
+        for waiting, is_new in zip(group, answers, strict=True):
+            waiting.is_new = is_new
+            waiting.done.release()

@@ -90,6 +90,7 @@ def upgrade() -> None:
             "body_sha256",
             name=op.f("uq_inbound_events_source_event_id_body_sha256"),
         ),
+        postgresql_with={"fillfactor": 50},
     )
     op.create_index(
         "ix_inbound_events_dead",
@@ -235,11 +236,6 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["account_id"], ["accounts.id"], name=op.f("fk_lead_charges_account_id")
         ),
-        sa.ForeignKeyConstraint(
-            ["transaction_id"],
-            ["credit_transactions.id"],
-            name=op.f("fk_lead_charges_transaction_id"),
-        ),
         sa.PrimaryKeyConstraint("lead_id", name=op.f("pk_lead_charges")),
     )
     op.create_index(
@@ -257,15 +253,7 @@ def upgrade() -> None:
         sa.Column("amount", sa.BigInteger(), nullable=False),
         sa.CheckConstraint("amount <> 0", name=op.f("ck_lot_movements_amount")),
         sa.ForeignKeyConstraint(
-            ["charge_id"], ["credit_transactions.id"], name=op.f("fk_lot_movements_charge_id")
-        ),
-        sa.ForeignKeyConstraint(
             ["lot_id"], ["credit_lots.id"], name=op.f("fk_lot_movements_lot_id")
-        ),
-        sa.ForeignKeyConstraint(
-            ["transaction_id"],
-            ["credit_transactions.id"],
-            name=op.f("fk_lot_movements_transaction_id"),
         ),
         sa.PrimaryKeyConstraint(
             "charge_id", "lot_id", "transaction_id", name=op.f("pk_lot_movements")
