@@ -35,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_sessionstart() -> None:
     """Start the servers before test modules are imported: the Celery app reads its settings."""
     if not (os.environ.get("DATABASE_URL") and os.environ.get("REDIS_URL")):
-        embedded = _running.enter_context(servers.temporary())
+        embedded = _running.enter_context(servers.temporary(durable=False))
         os.environ.setdefault("DATABASE_URL", embedded.database_url)
         os.environ.setdefault("REDIS_URL", embedded.redis_url)
     os.environ["LEAD_WEBHOOK_SECRETS"] = LEAD_SECRET
