@@ -1,0 +1,125 @@
+"""The load generator: `python -m benchmarks.load_client`, an `Order` on stdin, `Figures` on stdout.
+
+It shares the machine with what it measures, so it is lean: requests are built and signed before
+the clock starts, and one thread on one selector drives every connection. Each connection sends
+its next request when it has the answer to the last one.
+"""
+
+import json
+import selectors
+import socket
+import sys
+import time
+from collections import Counter
+from dataclasses import asdict
+
+import clock
+import settings
+from benchmarks.leads import lead_event
+from benchmarks.load import Figures, Order
+from gateways import standard_webhooks
+
+HOST = "127.0.0.1"
+ANSWER_SECONDS = 60
+"""A connection that hears nothing for so long ends the measurement."""
+
+
+class _Connection:
+    """One kept-alive connection and the answer that is coming in on it."""
+
+    __slots__ = ("received", "sent_at", "socket")
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection((HOST, port), timeout=ANSWER_SECONDS)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket.settimeout(0)
+        self.received = b""
+        self.sent_at = 0.0
+
+    def send(self, request: bytes) -> None:
+        self.sent_at = time.perf_counter()
+        # Some hundred bytes into an empty socket buffer: they always fit.
+        if self.socket.send(request) != len(request):
+            raise RuntimeError("a request did not fit into the socket's buffer")
+
+    def status(self) -> str | None:
+        """Read what is there; return the status once the answer is whole."""
+        part = self.socket.recv(65536)
+        if not part:
+            raise RuntimeError("the server closed a connection that was to be kept")
+        self.received += part
+        head, end, body = self.received.partition(b"\r\n\r\n")
+        if not end or len(body) < _content_length(head):
+            return None
+        self.received = b""
+        return head[9:12].decode()
+
+
+def main() -> None:
+    order = Order(**json.load(sys.stdin))
+    requests = _requests(order)
+    connections = [_Connection(order.port) for _ in range(order.connections)]
+    json.dump(asdict(_drive(connections, requests)), sys.stdout)
+
+
+def _drive(connections: list[_Connection], requests: list[bytes]) -> Figures:
+    latencies: list[float] = []
+    statuses: Counter[str] = Counter()
+    waiting = iter(requests)
+    selector = selectors.DefaultSelector()
+    for connection in connections:
+        selector.register(connection.socket, selectors.EVENT_READ, connection)
+    started = time.perf_counter()
+    for connection, request in zip(connections, waiting, strict=False):
+        connection.send(request)
+    while len(latencies) < len(requests):
+        ready = selector.select(ANSWER_SECONDS)
+        if not ready:
+            raise RuntimeError(f"no answer in {ANSWER_SECONDS} s")
+        for key, _ in ready:
+            connection = key.data
+            status = connection.status()
+            if status is None:
+                continue
+            latencies.append(time.perf_counter() - connection.sent_at)
+            statuses[status] += 1
+            following = next(waiting, None)
+            if following is not None:
+                connection.send(following)
+    seconds = time.perf_counter() - started
+    latencies.sort()
+    return Figures(
+        per_second=len(latencies) / seconds,
+        p50_ms=1000 * latencies[len(latencies) // 2],
+        p99_ms=1000 * latencies[len(latencies) * 99 // 100],
+        statuses=dict(statuses),
+    )
+
+
+def _requests(order: Order) -> list[bytes]:
+    secret = settings.get().lead_webhook_secrets[0].get_secret_value()
+    timestamp = int(clock.now().timestamp())
+    requests = []
+    for number in range(order.first, order.first + order.requests):
+        account = order.accounts[number % len(order.accounts)]
+        event_id, body = lead_event(order.run, number, account)
+        signature = standard_webhooks.sign(
+            secret, message_id=event_id, timestamp=timestamp, body=body
+        )
+        head = (
+            f"POST /webhooks/leads HTTP/1.1\r\nHost: {HOST}:{order.port}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+            f"webhook-id: {event_id}\r\nwebhook-timestamp: {timestamp}\r\n"
+            f"webhook-signature: {signature}\r\n\r\n"
+        )
+        requests.append(head.encode() + body)
+    return requests
+
+
+def _content_length(head: bytes) -> int:
+    _, _, rest = head.lower().partition(b"content-length:")
+    return int(rest.partition(b"\r\n")[0] or 0)
+
+
+if __name__ == "__main__":
+    main()
