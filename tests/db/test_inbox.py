@@ -282,3 +282,22 @@ def test_only_dead_rows_can_be_replayed() -> None:
     with transaction() as session:
         assert inbox.replay(session, taken.event_ids, now=NOON) == []
     assert states() == {"done": 1}
+
+
+def test_a_worker_that_overslept_cannot_give_back_what_another_holds_or_has_finished() -> None:
+    record("e1", "e2")
+    overslept = leased()
+    held = leased(at=NOON + LATER)  # one of the two: the batch came back in halves
+    give_back(overslept, permanent=True)
+    assert lease(at=NOON + LATER) is not None  # the other half, and not the one that is held
+    assert lease(at=NOON + LATER) is None
+    finish(held)
+    give_back(held, permanent=True)
+    assert states() == {"done": 1, "pending": 1}
+
+
+def test_a_replayed_row_is_no_suspect_and_shares_a_batch_again(dead_row: int) -> None:
+    record("e2", "e3")
+    with transaction() as session:
+        inbox.replay(session, [dead_row], now=NOON)
+    assert len(leased().event_ids) == 3

@@ -26,11 +26,17 @@ class TestTransaction:
         with transaction() as session:
             shown = {
                 name: session.scalar(text(f"SHOW {name}"))
-                for name in ("statement_timeout", "lock_timeout", "timezone")
+                for name in (
+                    "statement_timeout",
+                    "lock_timeout",
+                    "idle_in_transaction_session_timeout",
+                    "timezone",
+                )
             }
         assert shown == {
             "statement_timeout": f"{STATEMENT_TIMEOUT_MS // 1000}s",
             "lock_timeout": f"{LOCK_TIMEOUT_MS // 1000}s",
+            "idle_in_transaction_session_timeout": "1min",
             "timezone": "UTC",
         }
 

@@ -3,10 +3,12 @@
 from collections.abc import Callable, Sequence
 
 import pytest
+from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from sqlalchemy.orm import Session
+from structlog.testing import capture_logs
 
 from db import inbox
 from db.errors import PermanentError
@@ -86,6 +88,60 @@ def test_nothing_of_a_failed_batch_stays_in_the_ledger(monkeypatch: pytest.Monke
     assert inbox_rows()[0][0] == "pending"
 
 
+def test_the_attempt_is_on_record_before_the_work_begins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[tuple[object, ...]] = []
+
+    def look_from_outside(session: Session, events: Sequence[LeasedEvent]) -> Handled:
+        seen.extend(rows("SELECT attempts, lease_size FROM inbound_events"))
+        return Handled([Finished("done") for _ in events], [])
+
+    monkeypatch.setitem(task.HANDLERS, "test", look_from_outside)
+    deliver(b"one", source="test")
+    work("test")
+    assert seen == [(1, 1)]
+
+
+def test_nothing_is_logged_of_work_that_was_not_committed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def end_too_few(session: Session, events: Sequence[LeasedEvent]) -> Handled:
+        return Handled([], ["Credit deduction: Clinic 42, Amount 180"])
+
+    monkeypatch.setitem(task.HANDLERS, "test", end_too_few)
+    deliver(b"one", source="test")
+    with capture_logs() as logs:
+        work("test")
+    assert "Credit deduction" not in str(logs)
+    assert inbox_rows()[0][0] == "pending"
+
+
+def test_a_drain_out_of_time_hands_over_to_another(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(task, "DRAIN_SECONDS", 0)
+    task.drain.run("leads")
+    assert waiting(redis) == 1
+
+
+def test_a_nudge_that_was_lost_holds_nobody_back_for_long(redis: Redis) -> None:
+    nudges.send("leads")
+    assert 0 < int(redis.ttl("billing:nudge:leads")) <= nudges.STANDS_SECONDS
+
+
+def test_a_nudge_that_could_not_be_sent_holds_nobody_back(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OperationalError("the broker is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(app, "send_task", refuse)
+        assert nudges.send("leads") is False
+    assert nudges.send("leads") is True
+
+
 def test_nudges_of_one_source_are_coalesced_into_one_plain_list_entry(redis: Redis) -> None:
     assert [nudges.send("leads") for _ in range(5)] == [True, False, False, False, False]
     assert waiting(redis) == 1
@@ -128,6 +184,19 @@ def test_without_redis_a_nudge_is_not_sent_and_nothing_is_raised(
     monkeypatch.setattr(nudges, "_redis", Redis(port=1, retry=Retry(NoBackoff(), 0)))
     assert nudges.send("leads") is False
     nudges.taken("leads")
+
+
+def test_time_limits_fit_into_one_another() -> None:
+    conf = app.conf
+    limits = [
+        task.DRAIN_SECONDS,
+        conf.task_soft_time_limit,
+        conf.task_time_limit,
+        # Else a message comes back to the queue while its task still runs.
+        conf.broker_transport_options["visibility_timeout"] - conf.worker_soft_shutdown_timeout,
+    ]
+    assert limits == sorted(limits)
+    assert app.conf.beat_schedule["sweep the inbox"]["schedule"] < nudges.STANDS_SECONDS
 
 
 def test_every_task_of_beat_exists_and_goes_to_a_known_queue() -> None:
