@@ -5,7 +5,7 @@ and `tasks.inbox.sweep` finds what no worker finished. The settings below make m
 keep workers alive; none of them is needed for nothing to be lost.
 """
 
-from kombu.entity import Queue
+from kombu.entity import Exchange, Queue
 
 import settings
 
@@ -20,7 +20,12 @@ task_ignore_result = True
 
 # Queues are plain lists on Redis. A message is routed by the queue's name alone: a named exchange
 # whose binding is gone (FLUSHALL) would make the broker discard it.
-task_queues = [Queue(name) for name in ("leads", "payments", "refunds", "schedule", "notices")]
+# Each is bound to an exchange of its own name: left alone, Celery binds all five to the default
+# queue's, and a sender that names that one (kombu's SimpleQueue does) reaches every queue at once.
+task_queues = [
+    Queue(name, Exchange(name), routing_key=name)
+    for name in ("leads", "payments", "refunds", "schedule", "notices")
+]
 task_default_queue = "leads"
 # A typing error in a queue's name is an error at the sender, not a list that nobody reads.
 task_create_missing_queues = False
@@ -83,7 +88,8 @@ beat_schedule = {
     "sweep the inbox": {
         "task": "tasks.inbox.sweep",
         "schedule": SWEEP_SECONDS,
-        # A tick that no worker took before the next one is of no use to anybody.
-        "options": {"expires": SWEEP_SECONDS},
+        # Old ticks are of no use to anybody. But it is the worker's clock that judges them, and
+        # one that is ahead by more than this would drop every tick: as wide as signatures allow.
+        "options": {"expires": 300},
     },
 }

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 import clock
 from billing import catalog
-from billing.errors import IdempotencyConflict, InsufficientCredit
+from billing.errors import IdempotencyConflict, InsufficientCredit, UnknownAccount
 from billing.kinds import Kind
 from billing.ledger import post
 from billing.postings import Outcome, Posting, PostingResult
@@ -117,7 +117,11 @@ def charge_leads(
     refused with `IdempotencyConflict`, whichever of the two is tried first. A parked lead that
     is sent again is tried again. Posts once; the caller's transaction holds it all together.
     """
-    recorded = _recorded(session, {request.lead_id for request in requests})
+    lead_ids = {request.lead_id for request in requests}
+    recorded = _recorded(session, lead_ids)
+    # Looked up only where a lead comes twice: one of an unknown account leaves no trace, so that
+    # it must not stand in the way of its correction in the same batch.
+    known = _known_accounts(session, requests) if len(lead_ids) < len(requests) else None
     results: list[LeadResult | None] = [None] * len(requests)
     first_with: dict[str, int] = {}
     to_post: list[int] = []
@@ -130,6 +134,8 @@ def charge_leads(
             results[i] = _refused(request, conflict)
         elif before is not None and before.charged:
             results[i] = LeadResult(LeadState.REPEATED, request.account, before.credits)
+        elif known is not None and request.account not in known:
+            results[i] = _refused(request, UnknownAccount(request.account))
         elif request.lead_id not in first_with:
             first_with[request.lead_id] = i
             to_post.append(i)
@@ -178,6 +184,14 @@ SELECT l.lead_id, a.ref, l.package_price_paise, l.credits, l.state <> 'parked'
   FROM lead_charges l JOIN accounts a ON a.id = l.account_id
  WHERE l.lead_id = ANY(CAST(:ids AS text[]))
 """)
+
+
+_KNOWN = text("SELECT ref FROM accounts WHERE ref = ANY(CAST(:refs AS text[]))")
+
+
+def _known_accounts(session: Session, requests: Sequence[LeadRequest]) -> set[str]:
+    refs = text_array({request.account for request in requests})
+    return set(session.scalars(_KNOWN, {"refs": refs}))
 
 
 def _recorded(session: Session, lead_ids: Iterable[str]) -> dict[str, _Recorded]:

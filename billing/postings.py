@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from billing.errors import InvalidPosting
@@ -56,7 +56,7 @@ class Posting:
                     self.lead_id or "",
                     self.payment_id or "",
                     self.dispute_id or "",
-                    self.expires_at.isoformat() if self.expires_at else "",
+                    self.expires_at.astimezone(UTC).isoformat() if self.expires_at else "",
                     self.description,
                 )
             ).encode()

@@ -4,6 +4,8 @@ import sys
 from typing import Any
 
 import click
+from alembic.util.exc import CommandError
+from sqlalchemy.exc import DBAPIError
 
 import settings
 from billing.catalog import CatalogError
@@ -28,8 +30,11 @@ class _Cli(click.Group):
                 f"PostgreSQL cannot be reached ({error}): is `make run` up,"
                 " or is DATABASE_URL right?"
             ) from error
-        except (BillingError, settings.SettingsError, CatalogError) as error:
+        except (BillingError, settings.SettingsError, CatalogError, CommandError) as error:
             raise click.ClickException("; ".join(str(error).splitlines())) from error
+        except DBAPIError as error:
+            # Such as a role without the right: the server's first line says it best.
+            raise click.ClickException(str(error.orig).strip().split("\n", 1)[0]) from error
 
 
 @click.group(cls=_Cli, context_settings={"help_option_names": ["-h", "--help"]})

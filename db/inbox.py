@@ -56,6 +56,8 @@ class Lease:
 
     id: UUID
     event_ids: tuple[int, ...]
+    suspect: bool
+    """These rows belonged to a batch that ended badly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +161,10 @@ def lease(session: Session, source: str, *, now: datetime) -> Lease | None:
                 "ids": int_array(row.id for row in taken),
             },
         )
-        return Lease(lease_id, tuple(row.id for row in taken))
+        return Lease(lease_id, tuple(row.id for row in taken), first.lease_id is not None)
 
 
+_LESS_PATIENCE = text("SET LOCAL lock_timeout = '500ms'")
 _LOAD = text("""
 SELECT id, event_id, body, received_at FROM inbound_events
  WHERE id = ANY(CAST(:ids AS bigint[])) AND lease_id = :lease_id AND state = 'pending'
@@ -170,7 +173,13 @@ SELECT id, event_id, body, received_at FROM inbound_events
 
 
 def load_leased(session: Session, lease: Lease) -> list[LeasedEvent]:
-    """Lock and return the rows of a lease; without those another worker has taken since."""
+    """Lock and return the rows of a lease; without those another worker has taken since.
+
+    Suspects get less patience with other people's locks: an account that is locked for long must
+    not hold up the queue for five seconds at each halving.
+    """
+    if lease.suspect:
+        session.execute(_LESS_PATIENCE)
     rows = session.execute(_LOAD, {"ids": int_array(lease.event_ids), "lease_id": lease.id}).all()
     return [LeasedEvent(id_, event_id, bytes(body), at) for id_, event_id, body, at in rows]
 
@@ -206,6 +215,7 @@ def finish(session: Session, finished: Iterable[tuple[int, Finished]], *, now: d
 _GIVE_BACK = text("""
 UPDATE inbound_events
    SET leased_until = NULL, last_error = :error,
+       next_attempt_at = CASE WHEN :alone THEN next_attempt_at ELSE CAST(:now AS timestamptz) END,
        state = CASE WHEN :dead THEN 'dead' ELSE state END,
        handled_at = CASE WHEN :dead THEN CAST(:now AS timestamptz) ELSE handled_at END
  WHERE id = ANY(CAST(:ids AS bigint[])) AND lease_id = :lease_id AND state = 'pending'
@@ -218,8 +228,9 @@ def give_back(
 ) -> None:
     """Return the rows of a lease whose work failed and was rolled back.
 
-    A batch is due again at once, in halves. A single row waits for its next attempt (set when
-    it was leased); it is dead where the error is `permanent` or this was its last attempt.
+    A batch is due again at once, in halves, behind what waits already. A single row waits for
+    its next attempt (set when it was leased); it is dead where the error is `permanent` or this
+    was its last attempt.
     """
     alone = len(lease.event_ids) == 1
     last = alone and _attempts(session, lease.event_ids[0]) >= MAX_ATTEMPTS
@@ -229,6 +240,7 @@ def give_back(
             "ids": int_array(lease.event_ids),
             "lease_id": lease.id,
             "error": _storable(f"{type(error).__name__}: {error}"),
+            "alone": alone,
             "dead": alone and (permanent or last),
             "now": now,
         },

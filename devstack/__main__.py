@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -49,9 +50,12 @@ def smoke_command(*, procfile: Path) -> None:
         data_dir = Path(tempfile.mkdtemp(prefix="billing-smoke-"))
         # As root, PostgreSQL's own user must get through; what is secret in it has mode 0600.
         data_dir.chmod(0o711)
-        return host.host(
-            plan.make(procfile_path=procfile, data_dir=data_dir), smoke.story, terminal
-        )
+        try:
+            the_plan = plan.make(procfile_path=procfile, data_dir=data_dir)
+        except BaseException:
+            shutil.rmtree(data_dir)
+            raise
+        return host.host(the_plan, smoke.story, terminal)
 
     _exit_with(terminal, check)
 

@@ -68,12 +68,17 @@ def prepare(data_dir: Path) -> RedisServer:
         password=secret_files.kept(folder / "password", secret_files.random_password),
     )
     settings = SETTINGS | {
-        "dir": f'"{folder}"', "port": str(server.port), "requirepass": server.password,
+        "dir": _quoted(folder), "port": str(server.port), "requirepass": server.password,
     }  # fmt: skip
     secret_files.write(
         server.config_file, "".join(f"{name} {value}\n" for name, value in settings.items())
     )
     return server
+
+
+def _quoted(path: Path) -> str:
+    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def _port(kept_in: Path) -> int:

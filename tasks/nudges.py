@@ -19,7 +19,9 @@ log = structlog.get_logger()
 
 DRAIN_TASK = "tasks.inbox.drain"
 STANDS_SECONDS = 15
-"""How long a nudge stands: after that it is taken for lost, and its message is dropped unread."""
+"""How long a nudge stands: after that it is taken for lost, and another may be sent."""
+EXPIRES_SECONDS = 300
+"""When its message is dropped unread, by the worker's clock, which may be ahead of the sender's."""
 
 _UNREACHABLE = (RedisError, KombuError, OperationalError, OSError)
 _redis = Redis.from_url(
@@ -39,7 +41,7 @@ def send(source: str) -> bool:
         if not _redis.set(_flag(source), 1, nx=True, ex=STANDS_SECONDS):
             return False
         try:
-            app.send_task(DRAIN_TASK, (source,), queue=source, expires=STANDS_SECONDS)
+            app.send_task(DRAIN_TASK, (source,), queue=source, expires=EXPIRES_SECONDS)
         except BaseException:
             _redis.delete(_flag(source))  # none is waiting: the next one must not be held back
             raise

@@ -7,10 +7,13 @@ import os
 import sys
 
 import settings
+from billing import catalog
 
 if __name__ == "__main__":
     try:
         settings.get()
-    except settings.SettingsError as error:
+        catalog.get()  # the Celery app, by which nudges are sent, reads it too
+    except (settings.SettingsError, catalog.CatalogError) as error:
         sys.exit(f"cannot start: {error}")
-    os.execvp("granian", ["granian", *sys.argv[1:], "webhook_receiver.app:create_app"])  # noqa: S606, S607 - becomes the server
+    granian = [sys.executable, "-m", "granian", *sys.argv[1:], "webhook_receiver.app:create_app"]
+    os.execv(sys.executable, granian)  # noqa: S606 - becomes the server

@@ -301,3 +301,45 @@ def test_a_replayed_row_is_no_suspect_and_shares_a_batch_again(dead_row: int) ->
     with transaction() as session:
         inbox.replay(session, [dead_row], now=NOON)
     assert len(leased().event_ids) == 3
+
+
+# --- who may give back, and in which order -------------------------------------------------------
+
+
+def test_what_another_worker_has_taken_since_is_not_given_back() -> None:
+    record("e1", "e2")
+    overslept = leased()
+    taken = leased(at=NOON + LATER)
+    give_back(overslept, permanent=True)
+    assert finish(taken) == 1
+    assert rows(
+        "SELECT lease_id, last_error FROM inbound_events WHERE id = :id", id=taken.event_ids[0]
+    ) == [(taken.id, None)]
+
+
+def test_a_finished_row_is_not_given_back() -> None:
+    record("e1")
+    taken = leased()
+    finish(taken)
+    give_back(taken, permanent=True)
+    assert states() == {"done": 1}
+
+
+def test_a_batch_given_back_comes_behind_what_waits_already() -> None:
+    record("e1", "e2")
+    taken = leased()
+    record("fresh", at=NOON + timedelta(seconds=1))
+    give_back(taken, at=NOON + timedelta(seconds=2))
+    assert len(leased(at=NOON + timedelta(seconds=2)).event_ids) == 1
+    assert leased(at=NOON + timedelta(seconds=2)).suspect
+
+
+def test_a_replayed_row_is_a_fresh_one() -> None:
+    record("e1", "e2")
+    give_back(leased())
+    alone = leased()
+    give_back(alone, permanent=True)
+    with transaction() as session:
+        inbox.replay(session, alone.event_ids, now=NOON)
+    taken = [leased(), leased()]
+    assert [lease.suspect for lease in taken].count(False) == 1

@@ -133,3 +133,14 @@ def test_a_reason_never_repeats_what_the_sender_wrote() -> None:
     deliver(lead_event(lead_id=["patient 98765 43210"]))
     work()
     assert "98765" not in str(inbox_rows()[0][3])
+
+
+@pytest.mark.parametrize("same_batch", [True, False])
+def test_an_unknown_account_does_not_speak_for_the_lead(*, same_batch: bool) -> None:
+    deliver(lead_event(account="clinic:24"))
+    if not same_batch:
+        work()
+    deliver(lead_event())
+    work()
+    assert [row[:2] for row in inbox_rows()] == [("dead", None), ("done", "charged")]
+    assert "UnknownAccount" in str(inbox_rows()[0][3])
