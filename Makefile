@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help run smoke test check format bench chaos lock clean
+.PHONY: help run smoke test check format bench chaos search lock clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ bench: $(INSTALLED) ## Measure receiver, ledger and drain; prints ratios taken s
 
 chaos: $(INSTALLED) ## The long kill-everything run (the short one is part of `make test`)
 	@$(BIN)/python -m pytest tests/acceptance/test_chaos.py --chaos-rounds=10 -s
+
+search: $(INSTALLED) ## Search for a counter-example in the ledger: 200,000 steps, half an hour
+	@$(BIN)/python -m pytest tests/billing/test_ledger_machine.py -k history --machine-steps=200000 -s
 
 lock: $(INSTALLED) ## Resolve requirements.lock anew, for every supported Python
 	@$(BIN)/python -m pip install --quiet uv

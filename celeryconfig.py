@@ -10,7 +10,7 @@ from kombu.entity import Exchange, Queue
 import settings
 
 broker_url = settings.get().redis_url
-imports = ("tasks.inbox",)
+imports = ("tasks.inbox", "tasks.ledger")
 
 # Messages: plain JSON, so that any Celery app can send and nothing can be unpickled.
 task_serializer = "json"
@@ -29,7 +29,10 @@ task_queues = [
 task_default_queue = "leads"
 # A typing error in a queue's name is an error at the sender, not a list that nobody reads.
 task_create_missing_queues = False
-task_routes = {"tasks.inbox.sweep": {"queue": "schedule"}}
+task_routes = {
+    "tasks.inbox.sweep": {"queue": "schedule"},
+    "tasks.ledger.expire": {"queue": "schedule"},
+}
 
 # Acknowledge when done: a worker that dies hands the message on. Every task may run twice.
 task_acks_late = True
@@ -84,6 +87,7 @@ beat_scheduler = "celery.beat:Scheduler"
 enable_utc = True
 timezone = "UTC"
 SWEEP_SECONDS = 5
+EXPIRY_SECONDS = 60
 beat_schedule = {
     "sweep the inbox": {
         "task": "tasks.inbox.sweep",
@@ -91,5 +95,10 @@ beat_schedule = {
         # Old ticks are of no use to anybody. But it is the worker's clock that judges them, and
         # one that is ahead by more than this would drop every tick: as wide as signatures allow.
         "options": {"expires": 300},
+    },
+    "let holds and credit expire": {
+        "task": "tasks.ledger.expire",
+        "schedule": EXPIRY_SECONDS,
+        "options": {"expires": EXPIRY_SECONDS},
     },
 }

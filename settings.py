@@ -170,6 +170,7 @@ class _Unset(BaseSettings):
 
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore")
     database_url: str | None = None
+    database_owner_url: str | None = None
     redis_url: str | None = None
     lead_webhook_secrets: str | None = None
 
@@ -181,12 +182,10 @@ def _running_stack_addresses() -> dict[str, Any]:
         return {}
     if not isinstance(stack, dict):
         return {}
-    environment = _Unset().model_dump()
-    return {
-        name: stack[name]
-        for name, value in environment.items()
-        if value is None and stack.get(name)
-    }
+    unset = {name for name, value in _Unset().model_dump().items() if value is None}
+    if "database_url" not in unset:
+        unset.discard("database_owner_url")  # the stack's owner does not own another database
+    return {name: stack[name] for name in unset if stack.get(name)}
 
 
 def _explain(error: ValidationError) -> str:

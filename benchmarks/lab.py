@@ -46,7 +46,8 @@ def opened(*, use_configured: bool) -> Iterator[Lab]:
         else:
             _refuse_configured()
             own = stack.enter_context(servers.temporary())
-            os.environ |= {"DATABASE_URL": own.database_url, "REDIS_URL": own.redis_url}
+            # All as the owner: the yardstick makes tables of its own, and VACUUM is the owner's.
+            os.environ |= {"DATABASE_URL": own.database_owner_url, "REDIS_URL": own.redis_url}
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="billing-bench-")))
         os.environ |= {
             "BILLING_DATA_DIR": str(folder),

@@ -4,7 +4,7 @@ import json
 import secrets
 
 import clock
-from billing import accounts
+from billing import accounts, audit
 from billing.kinds import Kind
 from billing.ledger import post
 from billing.postings import Posting
@@ -26,7 +26,7 @@ def open_accounts(run: str, *, count: int, leads_each: int) -> list[str]:
     refs = [f"clinic:{run}-{number}" for number in range(1, count + 1)]
     half = HIGHEST_CHARGE * leads_each // 2 + HIGHEST_CHARGE
     for start in range(0, count, _CHUNK):
-        with transaction() as session:
+        with audit.asked_by("benchmarks", door="cli"), transaction() as session:
             chunk = refs[start : start + _CHUNK]
             for ref in chunk:
                 accounts.create(session, ref=ref, name="Benchmark", product="clinic_leads")

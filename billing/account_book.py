@@ -1,15 +1,16 @@
 """One account in the middle of a `post`: plain Python, no database in sight.
 
 `billing/ledger.py` opens a book for each account it has locked, lets it apply the postings in
-their order, and writes what the book collected. Lots and debts change here and nowhere else.
+their order, and writes what the books collected. Lots and debts change here and nowhere else.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from billing.errors import InsufficientCredit
+from billing.errors import InsufficientCredit, NothingToWriteOff, ReversalTooLarge
 from billing.hash_chain import row_hash
-from billing.kinds import KIND_RULES, LotSource
+from billing.kinds import KIND_RULES, REFUND_KINDS, Kind, LotSource
 from billing.postings import Posting
 
 _BURN_ORDER: dict[str, int] = {"grant": 0, "bonus": 1, "goodwill": 2, "purchase": 3}
@@ -17,7 +18,7 @@ _BURN_ORDER: dict[str, int] = {"grant": 0, "bonus": 1, "goodwill": 2, "purchase"
 
 @dataclass(slots=True)
 class Lot:
-    """Credit of one origin that is not used up; `taken` counts what this post took from it."""
+    """Credit of one origin; open while something of it remains."""
 
     id: int
     source: LotSource
@@ -46,6 +47,28 @@ class Debt:
 
 
 @dataclass(slots=True)
+class Charge:
+    """A charge that is given back: what is on record of it, under the account's lock."""
+
+    id: int
+    idempotency_key: str
+    account: str
+    kind: Kind
+    amount: int
+    reversed: int
+    """What earlier reversals gave back."""
+    taken: list[tuple[Lot, int]]
+    """What it still holds of which lot, in the burn order."""
+
+    def took(self, lot: Lot, amount: int) -> None:
+        """Note that more of its debt was paid from a lot since it was loaded."""
+        before = sum(taken for other, taken in self.taken if other is lot)
+        self.taken = [entry for entry in self.taken if entry[0] is not lot]
+        self.taken.append((lot, before + amount))
+        self.taken.sort(key=lambda entry: entry[0].burn_key())
+
+
+@dataclass(slots=True)
 class Writes:
     """Rows that one `post` adds and changes, over all its accounts, in the tables' columns."""
 
@@ -60,6 +83,21 @@ class Writes:
 
 
 @dataclass(slots=True)
+class Entry:
+    """One posting on its way into a book: its ids, its time, and the charge it reverses."""
+
+    posting: Posting
+    request_hash: bytes
+    transaction_id: int
+    lot_id: int
+    """Used if the posting makes a lot."""
+    now: datetime
+    reverses: Charge | None = None
+    refund_expires_at: datetime | None = None
+    """Until when credit lives that is given back to a lot which has expired."""
+
+
+@dataclass(slots=True)
 class AccountBook:
     """A locked account: its balance, its open lots in burn order, its open debts, oldest first."""
 
@@ -70,8 +108,11 @@ class AccountBook:
     overdraft_limit: int
     version: int
     head_hash: bytes
+    timezone: str = "UTC"
     lots: list[Lot] = field(default_factory=list)
     debts: list[Debt] = field(default_factory=list)
+    reversible: dict[int, Charge] = field(default_factory=dict)
+    """The charges, by id, that a later posting of this batch gives back."""
     changed: bool = False
 
     @property
@@ -79,104 +120,175 @@ class AccountBook:
         """What can be spent now: the balance less what is held, plus the overdraft."""
         return self.balance - self.held + self.overdraft_limit
 
-    def apply(
-        self,
-        posting: Posting,
-        request_hash: bytes,
-        *,
-        transaction_id: int,
-        lot_id: int,
-        now: datetime,
-        writes: Writes,
-    ) -> None:
-        """Apply one posting: balance, version, hash, lots and debts; raise and change nothing.
+    def expired_lots(self, now: datetime) -> Iterator[tuple[Lot, int]]:
+        """Yield the lots past their time and what goes of each: never what open holds need."""
+        free = self.balance - self.held
+        for lot in self.lots:
+            if lot.expires_at is None or lot.expires_at > now or free <= 0:
+                break  # the burn order begins with what expires first
+            gone = min(lot.remaining, free)
+            free -= gone
+            yield lot, gone
 
-        `lot_id` is used if the posting makes a lot. Raises `InsufficientCredit`.
+    def apply(self, entry: Entry, writes: Writes) -> None:
+        """Apply one posting: balance, version, hash, lots and debts; or raise, changing nothing.
+
+        Raises `InsufficientCredit`, `ReversalTooLarge` or `NothingToWriteOff`.
         """
-        amount = posting.amount
-        if amount < 0:
-            passes_limit = KIND_RULES[posting.kind].passes_overdraft_limit
-            if -amount > self.available and not passes_limit:
-                raise InsufficientCredit(self.ref, needed=-amount, available=self.available)
-        self.balance += amount
+        posting = entry.posting
+        self._refuse(entry)
+        self.held -= posting.releases
+        self.balance += posting.amount
         self.version += 1
         self.changed = True
-        event_at = posting.event_at or now
+        self._write_row(entry, writes)
+        if posting.amount < 0:
+            self._take(-posting.amount, entry, writes)
+            return
+        if entry.reverses is not None:
+            self._give_back(posting.amount, entry.reverses, entry, writes)
+        else:
+            source = KIND_RULES[posting.kind].lot_source
+            self._make_lot(posting.amount, source, posting.expires_at, entry, writes)
+        self._pay_debts(entry.transaction_id, writes)
+
+    def _refuse(self, entry: Entry) -> None:
+        posting = entry.posting
+        if posting.amount < 0:
+            available = self.available + posting.releases
+            passes_limit = KIND_RULES[posting.kind].passes_overdraft_limit
+            if -posting.amount > available and not passes_limit:
+                raise InsufficientCredit(self.ref, needed=-posting.amount, available=available)
+        elif posting.kind in REFUND_KINDS:
+            charge = entry.reverses
+            left = -charge.amount - charge.reversed if charge else 0
+            if posting.amount > left:
+                raise ReversalTooLarge(posting.reverses or "", asked=posting.amount, left=left)
+        elif posting.kind is Kind.WRITE_OFF and posting.amount > -self.balance:
+            raise NothingToWriteOff(self.ref, asked=posting.amount, debt=max(0, -self.balance))
+
+    def _write_row(self, entry: Entry, writes: Writes) -> None:
+        posting = entry.posting
+        event_at = posting.event_at or entry.now
         self.head_hash = row_hash(
             self.head_hash,
             version=self.version,
-            amount=amount,
+            amount=posting.amount,
             balance_after=self.balance,
             kind=posting.kind.value,
             idempotency_key=posting.idempotency_key,
-            request_hash=request_hash,
+            request_hash=entry.request_hash,
             lead_id=posting.lead_id,
             payment_id=posting.payment_id,
             dispute_id=posting.dispute_id,
             actor=posting.actor,
             description=posting.description,
             event_at=event_at,
-            created_at=now,
+            created_at=entry.now,
+            reverses_key=posting.reverses,
         )
         writes.transactions.append(
             (
                 posting.idempotency_key,
-                transaction_id,
+                entry.transaction_id,
                 self.id,
                 self.version,
-                amount,
+                posting.amount,
                 self.balance,
                 posting.kind.value,
-                request_hash,
+                entry.request_hash,
                 posting.lead_id,
                 posting.payment_id,
                 posting.dispute_id,
                 posting.actor,
                 posting.description,
                 event_at,
-                now,
+                entry.now,
                 self.head_hash,
+                entry.reverses.id if entry.reverses else None,
             )
         )
-        if amount < 0:
-            self._take(-amount, transaction_id, now, writes)
-        else:
-            self._give(posting, transaction_id, lot_id, now, writes)
 
-    def _take(self, needed: int, charge_id: int, now: datetime, writes: Writes) -> None:
+    def _take(self, needed: int, entry: Entry, writes: Writes) -> None:
+        charge_id = entry.transaction_id
         while needed and self.lots:
             lot = self.lots[0]
             taken = min(needed, lot.remaining)
             needed -= taken
-            lot.remaining -= taken
-            writes.changed_lots[lot.id] = lot.remaining
-            writes.movements.append((charge_id, lot.id, charge_id, -taken))
-            if not lot.remaining:
-                del self.lots[0]
+            self._move(lot, -taken, charge_id, charge_id, writes)
         if needed:
             self.debts.append(Debt(charge_id, needed))
-            writes.debts.append((charge_id, self.id, needed, now))
+            writes.debts.append((charge_id, self.id, needed, entry.now))
             writes.changed_debts[charge_id] = needed
 
-    def _give(
-        self, posting: Posting, transaction_id: int, lot_id: int, now: datetime, writes: Writes
+    def _make_lot(
+        self,
+        amount: int,
+        source: LotSource,
+        expires_at: datetime | None,
+        entry: Entry,
+        writes: Writes,
     ) -> None:
-        remaining = posting.amount
-        while remaining and self.debts:
-            debt = self.debts[0]
-            paid = min(remaining, debt.remaining)
-            remaining -= paid
-            debt.remaining -= paid
-            writes.changed_debts[debt.charge_id] = debt.remaining
-            # The movement names the indebted charge, so that its reversal finds this lot.
-            writes.movements.append((debt.charge_id, lot_id, transaction_id, -paid))
-            if not debt.remaining:
-                del self.debts[0]
-        source = KIND_RULES[posting.kind].lot_source
+        lot = Lot(entry.lot_id, source, amount, expires_at, entry.now)
         writes.lots.append(
-            (lot_id, self.id, transaction_id, source, posting.amount, posting.expires_at, now)
+            (lot.id, self.id, entry.transaction_id, source, amount, expires_at, entry.now)
         )
-        writes.changed_lots[lot_id] = remaining
-        if remaining:
-            self.lots.append(Lot(lot_id, source, remaining, posting.expires_at, now))
+        writes.changed_lots[lot.id] = amount
+        self._put_in_order(lot)
+
+    def _give_back(self, amount: int, charge: Charge, entry: Entry, writes: Writes) -> None:
+        """Give a charge back: what it still owes, then its lots, what burns last comes first."""
+        charge.reversed += amount
+        for debt in self.debts:
+            if debt.charge_id == charge.id:
+                paid = min(amount, debt.remaining)
+                amount -= paid
+                self._pay(debt, paid, writes)
+                break
+        expired = 0
+        while amount:
+            lot, taken = charge.taken.pop()
+            back = min(amount, taken)
+            amount -= back
+            if taken > back:
+                charge.taken.append((lot, taken - back))
+            self._move(lot, back, charge.id, entry.transaction_id, writes)
+            if lot.expires_at is not None and lot.expires_at <= entry.now:
+                # Not to be spent from there: it moves on into a lot with a life of its own.
+                self._move(lot, -back, entry.transaction_id, entry.transaction_id, writes)
+                expired += back
+        if expired:
+            self._make_lot(expired, "goodwill", entry.refund_expires_at, entry, writes)
+
+    def _pay_debts(self, transaction_id: int, writes: Writes) -> None:
+        while self.debts and self.lots:
+            debt, lot = self.debts[0], self.lots[0]
+            paid = min(debt.remaining, lot.remaining)
+            # The movement names the indebted charge, so that its reversal finds this lot.
+            self._move(lot, -paid, debt.charge_id, transaction_id, writes)
+            if debt.charge_id in self.reversible:
+                self.reversible[debt.charge_id].took(lot, paid)
+            self._pay(debt, paid, writes)
+
+    def _pay(self, debt: Debt, amount: int, writes: Writes) -> None:
+        debt.remaining -= amount
+        writes.changed_debts[debt.charge_id] = debt.remaining
+        if not debt.remaining:
+            self.debts.remove(debt)
+
+    def _move(
+        self, lot: Lot, amount: int, charge_id: int, transaction_id: int, writes: Writes
+    ) -> None:
+        """Take from a lot (negative) or give back to it (positive)."""
+        if amount > 0 and not lot.remaining:
+            self._put_in_order(lot)
+        lot.remaining += amount
+        writes.changed_lots[lot.id] = lot.remaining
+        writes.movements.append((charge_id, lot.id, transaction_id, amount))
+        if not lot.remaining:
+            self.lots.remove(lot)
+
+    def _put_in_order(self, lot: Lot) -> None:
+        self.lots.append(lot)
+        if len(self.lots) > 1:
             self.lots.sort(key=Lot.burn_key)

@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 
 import clock
 import settings
-from billing import catalog
-from billing.errors import AccountExists, InvalidAccount
+from billing import audit, catalog
+from billing.errors import AccountExists, InvalidAccount, UnknownAccount
 from billing.hash_chain import first_hash
 from billing.postings import MAX_AMOUNT
 from billing.text import REF_MAX_LENGTH, problem_with
@@ -53,7 +53,47 @@ def create(
     ).one_or_none()
     if created is None:
         raise AccountExists(ref)
+    audit.record(
+        session,
+        "account.opened",
+        f"account:{ref}",
+        before=None,
+        after={
+            "name": name,
+            "product": product,
+            "timezone": timezone,
+            "overdraft_limit": overdraft_limit,
+        },
+    )
     return created
+
+
+def update(
+    session: Session, ref: str, *, name: str | None = None, overdraft_limit: int | None = None
+) -> Account:
+    """Change what is given and return the account; the change is in the audit log.
+
+    A lower limit than the debt is allowed: it stops further charges. Raises `UnknownAccount` or
+    `InvalidAccount`.
+    """
+    account = session.scalars(
+        select(Account).where(Account.ref == ref).with_for_update(key_share=True)
+    ).one_or_none()
+    if account is None:
+        raise UnknownAccount(ref)
+    if name is not None:
+        _check_name(name)
+    if overdraft_limit is not None:
+        _check_limit(overdraft_limit)
+    asked = {"name": name, "overdraft_limit": overdraft_limit}
+    before = {field: getattr(account, field) for field, value in asked.items() if value is not None}
+    after = {field: value for field, value in asked.items() if value is not None}
+    if before == after:
+        return account
+    for field, value in after.items():
+        setattr(account, field, value)
+    audit.record(session, "account.changed", f"account:{ref}", before=before, after=after)
+    return account
 
 
 def find(session: Session, ref: str) -> Account | None:
@@ -77,9 +117,8 @@ def _check(ref: str, name: str, product: str, timezone: str, overdraft_limit: in
         problem = "must be kind:id, such as clinic:42"
     if problem:
         raise InvalidAccount("ref", problem)
-    problem = problem_with(name, max_length=200)
-    if problem:
-        raise InvalidAccount("name", problem)
+    _check_name(name)
+    _check_limit(overdraft_limit)
     products = catalog.get().products
     if product not in products:
         raise InvalidAccount("product", f"must be one of {', '.join(products)}, not {product!r}")
@@ -89,5 +128,14 @@ def _check(ref: str, name: str, product: str, timezone: str, overdraft_limit: in
         raise InvalidAccount(
             "timezone", f"must be an IANA name such as Asia/Kolkata, not {timezone!r}"
         ) from error
-    if not 0 <= overdraft_limit <= MAX_AMOUNT:
+
+
+def _check_name(name: str) -> None:
+    problem = problem_with(name, max_length=200)
+    if problem:
+        raise InvalidAccount("name", problem)
+
+
+def _check_limit(overdraft_limit: int) -> None:
+    if type(overdraft_limit) is not int or not 0 <= overdraft_limit <= MAX_AMOUNT:
         raise InvalidAccount("overdraft_limit", f"must be between 0 and {MAX_AMOUNT} credits")

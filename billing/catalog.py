@@ -51,11 +51,19 @@ class Product(_Section):
     name: Annotated[str, Field(min_length=1)]
 
 
+class Lots(_Section):
+    """How long credit lives."""
+
+    # With its default, so that a catalog of before is still a catalog.
+    refund_of_expired_days: Annotated[int, Field(gt=0)] = 30
+
+
 class Catalog(_Section):
     """All of catalog.toml."""
 
     lead_pricing: LeadPricing
     products: Annotated[dict[str, Product], Field(min_length=1)]
+    lots: Lots = Lots()
 
 
 @lru_cache(maxsize=1)

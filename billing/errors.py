@@ -1,6 +1,8 @@
 """What a rule refuses, typed: each error carries its ids and says what to do about it."""
 
-from db.errors import PermanentError
+from collections.abc import Mapping
+
+from db.errors import PermanentError, TransientError
 
 
 class InvalidPosting(PermanentError):
@@ -50,14 +52,67 @@ class InsufficientCredit(PermanentError):
 class IdempotencyConflict(PermanentError):
     """A key was used before with other content; nothing was applied this time."""
 
-    def __init__(self, key: str, differences: dict[str, tuple[object, object]]) -> None:
+    def __init__(self, key: str, differences: Mapping[str, tuple[object, object]]) -> None:
         told = "; ".join(
             f"{field} was {before!r} and is now {now!r}"
             for field, (before, now) in differences.items()
         )
         super().__init__(f"{key} was recorded before with other content: {told}")
         self.key = key
-        self.differences = differences
+        self.differences = dict(differences)
+
+
+class UnknownCharge(PermanentError):
+    """There is no charge of this key on the account, or it is of a kind that stays."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"no charge of this account that can be given back has the key {key!r}")
+        self.key = key
+
+
+class ReversalTooLarge(PermanentError):
+    """More was asked back than the charge took and earlier reversals left."""
+
+    def __init__(self, key: str, *, asked: int, left: int) -> None:
+        super().__init__(f"of {key!r} {left} credits can still be given back, not {asked}")
+        self.key = key
+        self.asked = asked
+        self.left = left
+
+
+class NothingToWriteOff(PermanentError):
+    """A write-off is for debt, and for no more than there is."""
+
+    def __init__(self, account: str, *, asked: int, debt: int) -> None:
+        super().__init__(f"account {account!r} owes {debt} credits, {asked} cannot be written off")
+        self.account = account
+        self.asked = asked
+        self.debt = debt
+
+
+class InvalidHold(PermanentError):
+    """A hold, or a capture of one, that does not make sense."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field} {problem}")
+        self.field = field
+
+
+class UnknownHold(PermanentError):
+    """No hold has this id."""
+
+    def __init__(self, hold_id: int) -> None:
+        super().__init__(f"there is no hold {hold_id}")
+        self.hold_id = hold_id
+
+
+class HoldFinished(PermanentError):
+    """The hold was captured, voided or expired before, by another request."""
+
+    def __init__(self, hold_id: int, state: str) -> None:
+        super().__init__(f"hold {hold_id} is {state} already")
+        self.hold_id = hold_id
+        self.state = state
 
 
 class SecondPost(PermanentError):
@@ -65,3 +120,25 @@ class SecondPost(PermanentError):
 
     def __init__(self) -> None:
         super().__init__("one post a transaction: give all postings to one call")
+
+
+class InvalidAnchor(PermanentError):
+    """A file is not an anchor as `billing ledger anchor` writes it."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"not an anchor as `billing ledger anchor` writes it: {problem}")
+
+
+class CannotAnchor(PermanentError):
+    """An account's newest row and the account disagree: an anchor would fix the disagreement."""
+
+    def __init__(self, account: str) -> None:
+        super().__init__(
+            f"account {account!r} does not agree with its newest ledger row:"
+            " `billing ledger verify` tells more"
+        )
+        self.account = account
+
+
+class VerificationFailed(TransientError):
+    """A process of a verification ended before its work was done; nothing is known of the books."""

@@ -30,17 +30,21 @@ def row_hash(  # noqa: PLR0913 - one argument a column
     description: str,
     event_at: datetime,
     created_at: datetime,
+    reverses_key: str | None = None,
 ) -> bytes:
     """Return the SHA-256 of the row's content after `previous`, the hash of the row before.
 
     Fields are joined by line feeds, which none of them can hold (`billing/text.py`); an absent
-    reference and an empty one are the same, since an empty one is refused.
+    reference and an empty one are the same, since an empty one is refused. The charge that a row
+    reverses goes in by its key, and only where there is one.
     """
     content = (
         f"{version}\n{amount}\n{balance_after}\n{kind}\n{idempotency_key}\n{lead_id or ''}\n"
         f"{payment_id or ''}\n{dispute_id or ''}\n{actor}\n{description}\n"
         f"{_utc(event_at)}\n{_utc(created_at)}"
     )
+    if reverses_key is not None:
+        content += f"\n{reverses_key}"
     return hashlib.sha256(previous + request_hash + content.encode()).digest()
 
 

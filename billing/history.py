@@ -1,23 +1,169 @@
-"""Reading the ledger: what happened on an account."""
+"""Reading the ledger: what happened on an account, its balance at any time, statements.
+
+There are two times: when something happened (`event_at`) and when it was written (`created_at`).
+A balance by written time is what the books said then; by event time it is what they would have
+said, had everything been written at once.
+"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
 
-from sqlalchemy import select
+from sqlalchemy import Select, func, select, text
 from sqlalchemy.orm import Session
 
 from billing.accounts import find
 from billing.errors import UnknownAccount
-from db.models import CreditTransaction
+from db.models import Account, CreditTransaction
+
+PAGE = 20
+
+TimeKind = Literal["written", "event"]
 
 
-def history(session: Session, ref: str, *, limit: int) -> Sequence[CreditTransaction]:
-    """Return the newest `limit` rows of an account, newest first; raises `UnknownAccount`."""
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which rows of an account are wanted; None: all. Times bound `event_at`, from inclusive."""
+
+    kind: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    lead_id: str | None = None
+    payment_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KindTotal:
+    """How much one kind moved in a period."""
+
+    kind: str
+    rows: int
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """An account's period by written time: opening + the totals = closing."""
+
+    account: str
+    start: datetime
+    end: datetime
+    opening: int
+    totals: list[KindTotal]
+    closing: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outstanding:
+    """What the business owes the customers of a product, in credits not spent yet."""
+
+    product: str
+    paid: int
+    """Bought."""
+    promotional: int
+    """Bonus, grants and goodwill."""
+    held: int
+    debt: int
+    """What customers owe."""
+
+
+def history(
+    session: Session,
+    ref: str,
+    *,
+    wanted: Filter | None = None,
+    before_version: int | None = None,
+    limit: int = PAGE,
+) -> Sequence[CreditTransaction]:
+    """Return a page of an account's rows, newest first; raises `UnknownAccount`.
+
+    The next page starts before the last version of this one: pages stay right while rows come in.
+    """
+    account = _account(session, ref)
+    query = select(CreditTransaction).where(CreditTransaction.account_id == account.id)
+    if before_version is not None:
+        query = query.where(CreditTransaction.version < before_version)
+    query = _matching(query, wanted or Filter())
+    return session.scalars(query.order_by(CreditTransaction.version.desc()).limit(limit)).all()
+
+
+def balance_at(session: Session, ref: str, at: datetime, *, by: TimeKind = "written") -> int:
+    """Return the balance as of `at`, rows of that very instant included."""
+    account = _account(session, ref)
+    rows = CreditTransaction.account_id == account.id
+    if by == "event":
+        total = select(func.coalesce(func.sum(CreditTransaction.amount), 0)).where(
+            rows, CreditTransaction.event_at <= at
+        )
+        return int(session.scalar(total) or 0)
+    last = (
+        select(CreditTransaction.balance_after)
+        .where(rows, CreditTransaction.created_at <= at)
+        .order_by(CreditTransaction.version.desc())
+        .limit(1)
+    )
+    return session.scalar(last) or 0
+
+
+_OPENING = text("""
+SELECT balance_after FROM credit_transactions WHERE account_id = :account AND created_at < :start
+ ORDER BY version DESC LIMIT 1
+""")
+_TOTALS = text("""
+SELECT kind, count(*) AS rows, sum(amount)::bigint AS amount FROM credit_transactions
+ WHERE account_id = :account AND created_at >= :start AND created_at < :end
+ GROUP BY kind ORDER BY kind
+""")
+
+
+def statement(session: Session, ref: str, *, start: datetime, end: datetime) -> Statement:
+    """Return what was written from `start` up to `end` (exclusive); raises `UnknownAccount`."""
+    account = _account(session, ref)
+    parameters = {"account": account.id, "start": start, "end": end}
+    opening = session.scalar(_OPENING, parameters) or 0
+    totals = [KindTotal(*row) for row in session.execute(_TOTALS, parameters)]
+    closing = opening + sum(total.amount for total in totals)
+    return Statement(ref, start, end, opening, totals, closing)
+
+
+_OUTSTANDING = text("""
+SELECT a.product,
+       coalesce(sum(l.paid), 0)::bigint, coalesce(sum(l.promotional), 0)::bigint,
+       sum(a.held)::bigint, sum(greatest(-a.balance, 0))::bigint
+  FROM accounts a
+  LEFT JOIN (SELECT account_id,
+                    sum(remaining) FILTER (WHERE source = 'purchase') AS paid,
+                    sum(remaining) FILTER (WHERE source <> 'purchase') AS promotional
+               FROM credit_lots WHERE exhausted_at IS NULL GROUP BY account_id) l
+    ON l.account_id = a.id
+ GROUP BY a.product ORDER BY a.product
+""")
+
+
+def outstanding(session: Session) -> list[Outstanding]:
+    """Return paid against promotional credit outstanding, by product."""
+    return [Outstanding(*row) for row in session.execute(_OUTSTANDING)]
+
+
+def _account(session: Session, ref: str) -> Account:
     account = find(session, ref)
     if account is None:
         raise UnknownAccount(ref)
-    return session.scalars(
-        select(CreditTransaction)
-        .where(CreditTransaction.account_id == account.id)
-        .order_by(CreditTransaction.version.desc())
-        .limit(limit)
-    ).all()
+    return account
+
+
+def _matching(query: Select[CreditTransaction], wanted: Filter) -> Select[CreditTransaction]:
+    conditions = {
+        CreditTransaction.kind: wanted.kind,
+        CreditTransaction.lead_id: wanted.lead_id,
+        CreditTransaction.payment_id: wanted.payment_id,
+    }
+    for column, value in conditions.items():
+        if value is not None:
+            query = query.where(column == value)
+    if wanted.since is not None:
+        query = query.where(CreditTransaction.event_at >= wanted.since)
+    if wanted.until is not None:
+        query = query.where(CreditTransaction.event_at < wanted.until)
+    return query

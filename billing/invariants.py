@@ -1,5 +1,12 @@
 """The invariants of the ledger that SQL can check set-wise; run by `billing/verify.py`."""
 
+from collections.abc import Iterator
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from billing.findings import Breach
+
 SET_CHECKS: list[tuple[str, str]] = [
     (
         "balance = sum of amounts, version = number of rows",
@@ -12,6 +19,14 @@ SELECT a.ref AS account, format('balance %s and sum %s, version %s and %s rows, 
     ON t.account_id = a.id
  WHERE a.balance <> coalesce(t.total, 0) OR a.version <> coalesce(t.rows, 0)
     OR a.version <> coalesce(t.last, 0)""",
+    ),
+    (
+        "the account's head hash is its last row's",
+        """
+SELECT a.ref AS account, format('version %s: they differ', a.version) AS detail
+  FROM accounts a LEFT JOIN credit_transactions t
+    ON t.account_id = a.id AND t.version = a.version
+ WHERE a.head_hash <> coalesce(t.row_hash, sha256(convert_to(a.ref, 'UTF8')))""",
     ),
     (
         "what remains in lots less open debts = balance, and never both",
@@ -37,15 +52,20 @@ SELECT a.ref AS account, format('lot %s: %s of %s remain, movements %s', l.id, l
  WHERE l.remaining - l.amount <> coalesce(m.total, 0)""",
     ),
     (
-        "what a charge took = its movements and its open debt",
+        "what a charge took and was not given back = its movements and its open debt",
         """
-SELECT a.ref AS account, format('transaction %s: amount %s, movements %s, debt %s', t.id,
-       t.amount, coalesce(m.total, 0), coalesce(d.remaining, 0)) AS detail
+SELECT a.ref AS account, format('transaction %s: amount %s, reversed %s, movements %s, debt %s',
+       t.id, t.amount, coalesce(r.total, 0), coalesce(m.total, 0), coalesce(d.remaining, 0))
+         AS detail
   FROM credit_transactions t JOIN accounts a ON a.id = t.account_id
+  LEFT JOIN (SELECT reverses_id, sum(amount) AS total FROM credit_transactions
+              WHERE reverses_id IS NOT NULL GROUP BY 1) r ON r.reverses_id = t.id
   LEFT JOIN (SELECT charge_id, sum(amount) AS total FROM lot_movements GROUP BY 1) m
     ON m.charge_id = t.id
   LEFT JOIN credit_debts d ON d.charge_id = t.id
- WHERE t.amount < 0 AND t.amount <> coalesce(m.total, 0) - coalesce(d.remaining, 0)""",
+ WHERE t.amount < 0
+   AND (t.amount + coalesce(r.total, 0) <> coalesce(m.total, 0) - coalesce(d.remaining, 0)
+        OR t.amount + coalesce(r.total, 0) > 0)""",
     ),
     (
         "a movement names a charge and a transaction of the lot's account",
@@ -59,21 +79,23 @@ SELECT a.ref AS account, format('movement of lot %s, charge %s, transaction %s',
  WHERE c.id IS NULL OR t.id IS NULL""",
     ),
     (
-        "every credit has one lot",
+        "every credit is in a lot of its own, or went back to the lots of what it reverses",
         """
 SELECT a.ref AS account, format('transaction %s: amount %s, lots %s', t.id, t.amount,
        coalesce(l.total, 0)) AS detail
   FROM credit_transactions t JOIN accounts a ON a.id = t.account_id
   LEFT JOIN (SELECT transaction_id, sum(amount) AS total FROM credit_lots GROUP BY 1) l
     ON l.transaction_id = t.id
- WHERE greatest(t.amount, 0) <> coalesce(l.total, 0)""",
+ WHERE greatest(t.amount, 0) <> coalesce(l.total, 0)
+   AND (t.reverses_id IS NULL OR coalesce(l.total, 0) > t.amount)""",
     ),
     (
-        "held is covered by what is available",
+        "held = the open holds",
         """
-SELECT ref AS account, format('balance %s, held %s, overdraft limit %s', balance, held,
-       overdraft_limit) AS detail
-  FROM accounts WHERE held > 0 AND balance - held + overdraft_limit < 0""",
+SELECT a.ref AS account, format('held %s, open holds %s', a.held, coalesce(h.total, 0)) AS detail
+  FROM accounts a LEFT JOIN (SELECT account_id, sum(amount) AS total FROM holds
+                              WHERE state = 'open' GROUP BY 1) h ON h.account_id = a.id
+ WHERE a.held <> coalesce(h.total, 0)""",
     ),
     (
         "both sides of the ledger sum to nought, the customers' side to the balances",
@@ -99,3 +121,10 @@ SELECT a.ref AS account, format('lead %s is %s for %s credits', l.lead_id, l.sta
     ),
 ]
 """What must hold, and a query for (account, detail) of everything that breaks it."""
+
+
+def check(session: Session, number: int) -> Iterator[Breach]:
+    """Yield what breaks the set check of this number."""
+    invariant, query = SET_CHECKS[number]
+    for row in session.execute(text(query), execution_options={"yield_per": 1_000}):
+        yield Breach(invariant, row.account, row.detail)

@@ -11,11 +11,16 @@ class Kind(StrEnum):
     """Why credit moved."""
 
     LEAD_CHARGE = "lead_charge"
+    LEAD_REFUND = "lead_refund"
+    USAGE = "usage"
+    USAGE_REFUND = "usage_refund"
     TOP_UP = "top_up"
     BONUS = "bonus"
     GRANT = "grant"
     GOODWILL = "goodwill"
     ADJUSTMENT = "adjustment"
+    EXPIRY = "expiry"
+    WRITE_OFF = "write_off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +35,23 @@ class KindRule:
     """The source of the lot that a positive amount makes."""
     passes_overdraft_limit: bool = False
     """Only a correction may take an account below its limit."""
+    reversed_by: Kind | None = None
+    """The kind of the row that gives such a charge back; None: it cannot be reversed."""
 
 
 KIND_RULES: dict[Kind, KindRule] = {
-    Kind.LEAD_CHARGE: KindRule("revenue:leads", -1),
+    Kind.LEAD_CHARGE: KindRule("revenue:leads", -1, reversed_by=Kind.LEAD_REFUND),
+    Kind.LEAD_REFUND: KindRule("revenue:leads", 1),
+    Kind.USAGE: KindRule("revenue:usage", -1, reversed_by=Kind.USAGE_REFUND),
+    Kind.USAGE_REFUND: KindRule("revenue:usage", 1),
     Kind.TOP_UP: KindRule("funding:payments", 1, "purchase"),
     Kind.BONUS: KindRule("promotions:bonus", 1, "bonus"),
     Kind.GRANT: KindRule("plan:grants", 1, "grant"),
     Kind.GOODWILL: KindRule("adjustments", 1, "goodwill"),
     Kind.ADJUSTMENT: KindRule("adjustments", 0, "goodwill", passes_overdraft_limit=True),
+    Kind.EXPIRY: KindRule("breakage", -1),
+    Kind.WRITE_OFF: KindRule("adjustments", 1),
 }
+
+REFUND_KINDS = frozenset(rule.reversed_by for rule in KIND_RULES.values() if rule.reversed_by)
+"""Kinds of rows that name the charge they give back."""

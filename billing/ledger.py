@@ -1,24 +1,38 @@
 """The ledger: `post` is the only writer of credit, for one posting or a thousand.
 
-The story of a post: lock the accounts in id order; find which keys are already applied; compute
-the rest in plain Python (`billing/account_book.py`); write everything in bulk with the keys in
-sorted order. The transaction that the caller opened makes it all happen, or none of it.
+The story of a post: lock the accounts in id order; find which keys are already applied; let
+credit that is past its time expire; compute the rest in plain Python (`billing/account_book.py`);
+write everything in bulk with the keys in sorted order. The transaction that the caller opened
+makes it all happen, or none of it.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import psycopg2
 from sqlalchemy.orm import Session
 
 import clock
-from billing import ledger_rows
-from billing.account_book import AccountBook, Writes
-from billing.errors import IdempotencyConflict, InsufficientCredit, SecondPost, UnknownAccount
+from billing import catalog, ledger_rows
+from billing.account_book import AccountBook, Charge, Entry, Lot, Writes
+from billing.calendar import end_of_local_day
+from billing.errors import (
+    IdempotencyConflict,
+    InsufficientCredit,
+    InvalidPosting,
+    NothingToWriteOff,
+    ReversalTooLarge,
+    SecondPost,
+    UnknownAccount,
+    UnknownCharge,
+)
+from billing.kinds import KIND_RULES, Kind
 from billing.ledger_rows import AppliedRow
 from billing.postings import Outcome, Posting, PostingResult, check
-from db.errors import DatabaseBusy
+from db.errors import DatabaseBusy, PermanentError
+
+EXPIRY_ACTOR = "system:expiry"
 
 _ATTEMPTS = 5
 """How often a post computes anew because another transaction wrote one of its keys meanwhile."""
@@ -31,7 +45,10 @@ def post(session: Session, postings: Sequence[Posting]) -> list[PostingResult]:
 
     A posting whose key was applied before returns the first result (`repeated`). Refusals are
     results, so that one bad posting does not stop the others: `UnknownAccount`,
-    `InsufficientCredit`, `IdempotencyConflict`; `result.applied_or_raise()` raises them.
+    `InsufficientCredit`, `IdempotencyConflict`, for refunds and write-offs `UnknownCharge`,
+    `ReversalTooLarge`, `NothingToWriteOff`, and `InvalidPosting` for credit whose time is up
+    already (repeated later it is a repeat); `result.applied_or_raise()` raises them. A charge can
+    be given back from the next transaction on.
 
     Raises `InvalidPosting` for a posting that no ledger could take and `SecondPost` where the
     transaction has posted before: nothing is then applied. Lock waits and deadlocks surface as
@@ -39,14 +56,27 @@ def post(session: Session, postings: Sequence[Posting]) -> list[PostingResult]:
     """
     for posting in postings:
         check(posting)
+    hashes = [posting.request_hash() for posting in postings]
+    return _run(session, postings, hashes, {posting.account for posting in postings})
+
+
+def expire(session: Session, accounts: set[str]) -> None:
+    """Post the expiry of every lot of `accounts` that is past its time, as `post` does first.
+
+    Never touches what open holds need. Counts as the transaction's one post.
+    """
+    _run(session, [], [], accounts)
+
+
+def _run(
+    session: Session, postings: Sequence[Posting], hashes: Sequence[bytes], accounts: set[str]
+) -> list[PostingResult]:
     if session.info.get(_POSTED) is session.get_transaction():
         raise SecondPost
     session.info[_POSTED] = session.get_transaction()
-    if not postings:
+    if not accounts:
         return []
-
-    hashes = [posting.request_hash() for posting in postings]
-    books = ledger_rows.lock_accounts(session, {posting.account for posting in postings})
+    books = ledger_rows.lock_accounts(session, accounts)
     # Taken after the lock: an account's rows are written in the order of their times.
     now = clock.now()
     for _ in range(_ATTEMPTS):
@@ -69,6 +99,7 @@ class _Attempt:
     session: Session
     books: dict[str, AccountBook]
     now: datetime
+    writes: Writes = field(default_factory=Writes)
 
     def run(self, postings: Sequence[Posting], hashes: Sequence[bytes]) -> list[PostingResult]:
         applied = ledger_rows.find_applied(
@@ -77,12 +108,20 @@ class _Attempt:
         fresh = [
             p for p in postings if p.idempotency_key not in applied and p.account in self.books
         ]
-        ledger_rows.load_lots_and_debts(
-            self.session, [self.books[ref] for ref in {p.account for p in fresh}]
+        touched = {p.account for p in fresh} if postings else set(self.books)
+        lots = ledger_rows.load_lots_and_debts(self.session, [self.books[r] for r in touched])
+        charges = ledger_rows.load_charges(
+            self.session, {p.reverses for p in fresh if p.reverses is not None}, lots
         )
-        transaction_ids = iter(ledger_rows.next_transaction_ids(self.session, len(fresh)))
+        for charge in charges.values():
+            if charge.account in self.books:
+                self.books[charge.account].reversible[charge.id] = charge
+        expiries = list(self._expiries(touched))
+        ids = iter(ledger_rows.next_transaction_ids(self.session, len(expiries) + len(fresh)))
         lot_ids = iter(ledger_rows.next_lot_ids(self.session, sum(p.amount > 0 for p in fresh)))
-        writes = Writes()
+        for expiry in expiries:
+            entry = Entry(expiry, expiry.request_hash(), next(ids), 0, self.now)
+            self.books[expiry.account].apply(entry, self.writes)
         results = []
         for posting, request_hash in zip(postings, hashes, strict=True):
             before = applied.get(posting.idempotency_key)
@@ -91,31 +130,72 @@ class _Attempt:
                 continue
             book = self.books.get(posting.account)
             if book is None:
-                results.append(
-                    PostingResult(Outcome.REFUSED, error=UnknownAccount(posting.account))
-                )
+                results.append(_refused(UnknownAccount(posting.account)))
                 continue
-            transaction_id = next(transaction_ids)
-            try:
-                book.apply(
-                    posting,
-                    request_hash,
-                    transaction_id=transaction_id,
-                    lot_id=next(lot_ids) if posting.amount > 0 else 0,
-                    now=self.now,
-                    writes=writes,
+            lot_id = next(lot_ids) if posting.amount > 0 else 0
+            entry = Entry(posting, request_hash, next(ids), lot_id, self.now)
+            result = self._apply(book, entry, charges)
+            if result.outcome is Outcome.APPLIED:
+                applied[posting.idempotency_key] = AppliedRow.of(
+                    posting, request_hash, result.transaction_id, book.version, book.balance
                 )
-            except InsufficientCredit as error:
-                results.append(PostingResult(Outcome.REFUSED, account_id=book.id, error=error))
-                continue
-            applied[posting.idempotency_key] = AppliedRow.of(
-                posting, request_hash, transaction_id, book.version, book.balance
-            )
-            results.append(
-                PostingResult(Outcome.APPLIED, transaction_id, book.version, book.balance, book.id)
-            )
-        ledger_rows.write(self.session, writes, self.books.values(), now=self.now)
+            results.append(result)
+        ledger_rows.write(self.session, self.writes, self.books.values(), now=self.now)
         return results
+
+    def _apply(self, book: AccountBook, entry: Entry, charges: dict[str, Charge]) -> PostingResult:
+        posting = entry.posting
+        if posting.expires_at is not None and posting.expires_at <= self.now:
+            return _refused(InvalidPosting("expires_at", "must be in the future"))
+        if posting.reverses is not None:
+            charge = charges.get(posting.reverses)
+            if (
+                charge is None
+                or charge.account != posting.account
+                or KIND_RULES[charge.kind].reversed_by is not posting.kind
+            ):
+                return _refused(UnknownCharge(posting.reverses))
+            entry.reverses = charge
+            entry.refund_expires_at = end_of_local_day(
+                self.now, book.timezone, days_later=catalog.get().lots.refund_of_expired_days
+            )
+        try:
+            book.apply(entry, self.writes)
+        except (InsufficientCredit, ReversalTooLarge, NothingToWriteOff) as error:
+            return _refused(error, account_id=book.id)
+        return PostingResult(
+            Outcome.APPLIED, entry.transaction_id, book.version, book.balance, book.id
+        )
+
+    def _expiries(self, accounts: set[str]) -> Iterator[Posting]:
+        expired = [
+            (book, lot, gone, version)
+            for book in (self.books[ref] for ref in sorted(accounts))
+            for version, (lot, gone) in enumerate(book.expired_lots(self.now), book.version + 1)
+        ]
+        if not expired:
+            return
+        keys = ledger_rows.keys_of_lots(self.session, [lot.id for _, lot, _, _ in expired])
+        for book, lot, gone, version in expired:
+            yield _expiry(book.ref, lot, gone, f"lot:{keys[lot.id]}:expiry:{version}")
+
+
+def _expiry(account: str, lot: Lot, gone: int, key: str) -> Posting:
+    return Posting(
+        account=account,
+        amount=-gone,
+        kind=Kind.EXPIRY,
+        # The version of the row makes the key its own: a lot expires in steps while holds need it,
+        # and again where a host whose clock lags gave credit back to it.
+        idempotency_key=key,
+        actor=EXPIRY_ACTOR,
+        description=f"Credit of {lot.created_at:%Y-%m-%d} expired",
+        event_at=lot.expires_at,
+    )
+
+
+def _refused(error: PermanentError, *, account_id: int = 0) -> PostingResult:
+    return PostingResult(Outcome.REFUSED, account_id=account_id, error=error)
 
 
 def _repeated_or_conflict(
@@ -125,5 +205,4 @@ def _repeated_or_conflict(
         return PostingResult(
             Outcome.REPEATED, before.transaction_id, before.version, before.balance_after
         )
-    error = IdempotencyConflict(posting.idempotency_key, before.differences(posting))
-    return PostingResult(Outcome.REFUSED, error=error)
+    return _refused(IdempotencyConflict(posting.idempotency_key, before.differences(posting)))

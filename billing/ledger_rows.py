@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from billing.account_book import AccountBook, Debt, Lot, Writes
+from billing.account_book import AccountBook, Charge, Debt, Lot, Writes
+from billing.kinds import Kind
 from billing.postings import Posting
 from db.bulk import bytes_array, copy_rows, int_array, text_array
 
@@ -23,6 +24,7 @@ _CONTENT_FIELDS = (
     "payment_id",
     "dispute_id",
     "description",
+    "reverses",
 )
 
 
@@ -64,12 +66,13 @@ def _content(posting: Posting) -> tuple[Any, ...]:
         posting.payment_id,
         posting.dispute_id,
         posting.description,
+        posting.reverses,
     )
 
 
 # NO KEY UPDATE: the foreign keys of the rows we insert may still look at the account.
 _LOCK = text("""
-SELECT id, ref, balance, held, overdraft_limit, version, head_hash
+SELECT id, ref, balance, held, overdraft_limit, version, head_hash, timezone
   FROM accounts WHERE ref = ANY(CAST(:refs AS text[])) ORDER BY id FOR NO KEY UPDATE
 """)
 
@@ -78,15 +81,16 @@ def lock_accounts(session: Session, refs: Iterable[str]) -> dict[str, AccountBoo
     """Lock the accounts in id order and return a book for each that exists, by reference."""
     rows = session.execute(_LOCK, {"refs": text_array(refs)}).all()
     return {
-        ref: AccountBook(id_, ref, balance, held, limit, version, bytes(head_hash))
-        for id_, ref, balance, held, limit, version, head_hash in rows
+        ref: AccountBook(id_, ref, balance, held, limit, version, bytes(head_hash), zone)
+        for id_, ref, balance, held, limit, version, head_hash, zone in rows
     }
 
 
 _APPLIED = text("""
 SELECT t.idempotency_key, t.request_hash, t.id, t.version, t.balance_after, a.ref, t.amount,
-       t.kind, t.lead_id, t.payment_id, t.dispute_id, t.description
+       t.kind, t.lead_id, t.payment_id, t.dispute_id, t.description, r.idempotency_key
   FROM credit_transactions t JOIN accounts a ON a.id = t.account_id
+  LEFT JOIN credit_transactions r ON r.id = t.reverses_id
  WHERE t.idempotency_key = ANY(CAST(:keys AS text[]))
 """)
 
@@ -111,13 +115,18 @@ SELECT account_id, charge_id, remaining FROM credit_debts
 """)
 
 
-def load_lots_and_debts(session: Session, books: list[AccountBook]) -> None:
-    """Fill in the open lots, in burn order, and the open debts of locked accounts."""
+def load_lots_and_debts(session: Session, books: list[AccountBook]) -> dict[int, Lot]:
+    """Fill in the open lots, in burn order, and the open debts of locked accounts.
+
+    Returns the lots by id.
+    """
     by_id = {book.id: book for book in books}
+    lots: dict[int, Lot] = {}
     if not by_id:
-        return
-    for account_id, *lot in session.execute(_LOTS, {"ids": int_array(by_id)}).all():
-        by_id[account_id].lots.append(Lot(*lot))
+        return lots
+    for account_id, *columns in session.execute(_LOTS, {"ids": int_array(by_id)}).all():
+        lot = lots[columns[0]] = Lot(*columns)
+        by_id[account_id].lots.append(lot)
     for book in books:
         if len(book.lots) > 1:
             book.lots.sort(key=Lot.burn_key)
@@ -125,6 +134,59 @@ def load_lots_and_debts(session: Session, books: list[AccountBook]) -> None:
     if indebted:
         for account_id, *debt in session.execute(_DEBTS, {"ids": int_array(indebted)}):
             by_id[account_id].debts.append(Debt(*debt))
+    return lots
+
+
+_LOT_KEYS = text("""
+SELECT l.id, t.idempotency_key FROM credit_lots l
+  JOIN credit_transactions t ON t.id = l.transaction_id
+ WHERE l.id = ANY(CAST(:ids AS bigint[]))
+""")
+
+
+def keys_of_lots(session: Session, lot_ids: Iterable[int]) -> dict[int, str]:
+    """Return the idempotency key of the credit that made each lot."""
+    rows = session.execute(_LOT_KEYS, {"ids": int_array(lot_ids)})
+    return {lot_id: key for lot_id, key in rows}  # noqa: C416 - rows are not pairs to dict()
+
+
+_CHARGES = text("""
+SELECT t.id, t.idempotency_key, a.ref, t.kind, t.amount,
+       (SELECT coalesce(sum(r.amount), 0)::bigint FROM credit_transactions r
+         WHERE r.reverses_id = t.id)
+  FROM credit_transactions t JOIN accounts a ON a.id = t.account_id
+ WHERE t.idempotency_key = ANY(CAST(:keys AS text[]))
+""")
+_TAKEN = text("""
+SELECT m.charge_id, -m.taken, l.id, l.source, l.remaining, l.expires_at, l.created_at
+  FROM (SELECT charge_id, lot_id, sum(amount)::bigint AS taken
+          FROM lot_movements WHERE charge_id = ANY(CAST(:ids AS bigint[]))
+         GROUP BY charge_id, lot_id HAVING sum(amount) < 0) m
+  JOIN credit_lots l ON l.id = m.lot_id
+""")
+
+
+def load_charges(
+    session: Session, keys: Iterable[str], open_lots: dict[int, Lot]
+) -> dict[str, Charge]:
+    """Return the charges of `keys`, by key, with what they still hold of which lot.
+
+    `open_lots` are the lots of the open books: a lot that is open is that very object. What a
+    charge holds is in the burn order, wherever a later credit paid a part of it.
+    """
+    wanted = text_array(keys)
+    if wanted == "{}":
+        return {}
+    charges = {
+        row[0]: Charge(row[0], row[1], row[2], Kind(row[3]), row[4], row[5], [])
+        for row in session.execute(_CHARGES, {"keys": wanted})
+    }
+    for charge_id, taken, *columns in session.execute(_TAKEN, {"ids": int_array(charges)}):
+        lot = open_lots.setdefault(columns[0], Lot(*columns))
+        charges[charge_id].taken.append((lot, taken))
+    for charge in charges.values():
+        charge.taken.sort(key=lambda entry: entry[0].burn_key())
+    return {charge.idempotency_key: charge for charge in charges.values()}
 
 
 _TRANSACTION_IDS = text(
@@ -146,12 +208,14 @@ def next_lot_ids(session: Session, count: int) -> list[int]:
 _TRANSACTION_COLUMNS = (
     "idempotency_key", "id", "account_id", "version", "amount", "balance_after", "kind",
     "request_hash", "lead_id", "payment_id", "dispute_id", "actor", "description", "event_at",
-    "created_at", "row_hash",
+    "created_at", "row_hash", "reverses_id",
 )  # fmt: skip
 _UPDATE_ACCOUNTS = text("""
-UPDATE accounts a SET balance = n.balance, version = n.version, head_hash = n.head_hash
-  FROM unnest(CAST(:ids AS bigint[]), CAST(:balances AS bigint[]), CAST(:versions AS bigint[]),
-              CAST(:hashes AS bytea[])) AS n(id, balance, version, head_hash)
+UPDATE accounts a
+   SET balance = n.balance, held = n.held, version = n.version, head_hash = n.head_hash
+  FROM unnest(CAST(:ids AS bigint[]), CAST(:balances AS bigint[]), CAST(:held AS bigint[]),
+              CAST(:versions AS bigint[]), CAST(:hashes AS bytea[]))
+       AS n(id, balance, held, version, head_hash)
  WHERE a.id = n.id
 """)
 _UPDATE_LOTS = text("""
@@ -192,6 +256,7 @@ def write(session: Session, writes: Writes, books: Iterable[AccountBook], *, now
         {
             "ids": int_array(book.id for book in changed),
             "balances": int_array(book.balance for book in changed),
+            "held": int_array(book.held for book in changed),
             "versions": int_array(book.version for book in changed),
             "hashes": bytes_array(book.head_hash for book in changed),
         },

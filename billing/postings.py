@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from billing.errors import InvalidPosting
-from billing.kinds import KIND_RULES, Kind
+from billing.kinds import KIND_RULES, REFUND_KINDS, Kind
 from billing.text import (
     DESCRIPTION_MAX_LENGTH,
     ID_MAX_LENGTH,
@@ -44,6 +44,10 @@ class Posting:
     """When it happened; None: when it is written. Not part of the content that a key names."""
     expires_at: datetime | None = None
     """When the lot that this credit makes expires; None: never."""
+    reverses: str | None = None
+    """Idempotency key of the charge that is given back; for the refund kinds only."""
+    releases: int = 0
+    """Held credit that this charge sets free first: it captures a hold."""
 
     def request_hash(self) -> bytes:
         """Return the hash of the content that belongs to the key: all but who, when and how."""
@@ -58,6 +62,8 @@ class Posting:
                     self.dispute_id or "",
                     self.expires_at.astimezone(UTC).isoformat() if self.expires_at else "",
                     self.description,
+                    # Last, and only where there is one: older rows were hashed without it.
+                    *([self.reverses] if self.reverses else []),
                 )
             ).encode()
         ).digest()
@@ -83,7 +89,7 @@ class PostingResult:
     account_id: int = 0
     """The account's id in the database; 0 where there is none, or for a repeat."""
     error: PermanentError | None = None
-    """Why it was refused: UnknownAccount, InsufficientCredit or IdempotencyConflict."""
+    """Why it was refused; `billing/errors.py` has the types."""
 
     def applied_or_raise(self) -> "PostingResult":
         """Return the result; raise the error of a refused one."""
@@ -106,13 +112,26 @@ def check(posting: Posting) -> None:
         wanted = "positive" if rule.sign > 0 else "negative"
         raise InvalidPosting("amount", f"of kind {posting.kind} must be {wanted}")
     _check_texts(posting)
+    _check_times(posting)
+    if (posting.kind in REFUND_KINDS) != (posting.reverses is not None):
+        kinds = ", ".join(sorted(REFUND_KINDS))
+        raise InvalidPosting("reverses", f"is needed by the kinds {kinds} and by no other")
+    if type(posting.releases) is not int or not 0 <= posting.releases <= MAX_AMOUNT:
+        raise InvalidPosting("releases", f"must be a whole number up to {MAX_AMOUNT}")
+    if posting.releases and amount > 0:
+        raise InvalidPosting("releases", "is for a charge that captures a hold only")
+
+
+def _check_times(posting: Posting) -> None:
     for field in ("event_at", "expires_at"):
         moment = getattr(posting, field)
-        if moment is not None and (not isinstance(moment, datetime) or moment.tzinfo is None):
+        if moment is None:
+            continue
+        if not isinstance(moment, datetime) or moment.tzinfo is None:
             raise InvalidPosting(field, "must be a time with a zone")
-        if moment is not None and not 1970 <= moment.year <= 9000:
+        if not 1970 <= moment.year <= 9000:
             raise InvalidPosting(field, "must be in the years 1970 to 9000")
-    if posting.expires_at is not None and amount < 0:
+    if posting.expires_at is not None and posting.amount < 0:
         raise InvalidPosting("expires_at", "is for credit that comes in only")
 
 
@@ -126,13 +145,19 @@ def _check_texts(posting: Posting) -> None:
     )
     if problem:
         raise InvalidPosting("description", problem)
-    for field in ("lead_id", "payment_id", "dispute_id"):
+    for field, max_length in _OPTIONAL_TEXTS:
         value = getattr(posting, field)
-        problem = problem_with(value, max_length=ID_MAX_LENGTH) if value is not None else None
+        problem = problem_with(value, max_length=max_length) if value is not None else None
         if problem:
             raise InvalidPosting(field, problem)
 
 
+_OPTIONAL_TEXTS = (
+    ("lead_id", ID_MAX_LENGTH),
+    ("payment_id", ID_MAX_LENGTH),
+    ("dispute_id", ID_MAX_LENGTH),
+    ("reverses", KEY_MAX_LENGTH),
+)
 _REQUIRED_TEXTS = (
     ("account", REF_MAX_LENGTH),
     ("idempotency_key", KEY_MAX_LENGTH),

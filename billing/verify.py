@@ -1,29 +1,31 @@
 """`ledger verify`: does every invariant hold, on one picture of the database.
 
-Two parts: the set-wise checks of `billing/invariants.py`; and a walk over every
-ledger row in each account's order, which recomputes balance, version and hash.
+Three parts: the set-wise checks of `billing/invariants.py`; a walk over every ledger row that
+recomputes version, balance and hash (`billing/chain_walk.py`); and, where an anchor was kept,
+whether the books still carry it (`billing/anchor.py`), which alone finds a history that was
+rewritten with all its hashes.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import Row, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from billing.hash_chain import first_hash, row_hash
-from billing.invariants import SET_CHECKS
+from billing import anchor, anchor_file, chain_walk, invariants, verify_processes
+from billing.chain_walk import Segment
+from billing.findings import Breach, Findings
+from db.session import share
 
-_CHUNK = 5_000
+ROWS_FOR_A_PROCESS = 20_000
+"""Fewer are walked faster than a process is started."""
+LARGEST_SEGMENT = 250_000
+SEGMENTS_EACH = 4
+"""Parts for each process: the last one to end keeps the others waiting for one part at most."""
 
-
-@dataclass(frozen=True, slots=True)
-class Breach:
-    """An invariant that does not hold, and where."""
-
-    invariant: str
-    account: str
-    detail: str
+Task = int | Segment
+"""The number of a set check, or rows to walk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,114 +35,65 @@ class Report:
     accounts: int
     transactions: int
     breaches: list[Breach]
+    more_breaches: int = 0
+    """Found beyond those in `breaches`, which are limited."""
 
 
-def verify(session: Session, on_progress: Callable[[int], None] = lambda _: None) -> Report:
-    """Check everything; `session` should be a `db.session.snapshot()`.
+def verify(
+    session: Session,
+    *,
+    jobs: int = 0,
+    against: anchor_file.Reader | None = None,
+    on_progress: Callable[[int, int], None] = lambda _done, _total: None,
+    rows_for_a_process: int | None = None,
+) -> Report:
+    """Check everything; `session` must be a `db.session.snapshot()`.
 
-    `on_progress` is told the number of ledger rows walked so far. Memory does not grow with the
-    number of rows; an account whose chain breaks is reported once, at its first broken row.
+    `jobs` processes do the work, by default this one alone; small books are always walked here.
+    `against` is an anchor that was kept. `on_progress` is told how many ledger rows of how many
+    were walked so far. Memory does not grow with the number of rows; an account whose chain
+    breaks is reported once, at its first broken row.
+
+    Raises `InvalidAnchor`, `VerificationFailed`, or the database's errors.
     """
-    breaches = [
-        Breach(invariant, row.account, row.detail)
-        for invariant, query in SET_CHECKS
-        for row in session.execute(text(query))
-    ]
-    walked = 0
-    for breach in _walk(session):
-        if isinstance(breach, int):
-            walked = breach
-            on_progress(walked)
-        else:
-            breaches.append(breach)
+    findings = Findings()
+    for breach in anchor.compare(session, against) if against else ():
+        findings.add(breach)
+    total = session.scalar(text("SELECT count(*) FROM credit_transactions")) or 0
+    on_progress(0, total)
+    done = 0
+    smallest = ROWS_FOR_A_PROCESS if rows_for_a_process is None else rows_for_a_process
+    with closing(_results(session, total, jobs, smallest)) as results:
+        for result in results:
+            if isinstance(result, Breach):
+                findings.add(result)
+            else:
+                done += result
+                on_progress(done, total)
     accounts = session.scalar(text("SELECT count(*) FROM accounts")) or 0
-    return Report(accounts, walked, breaches)
+    return Report(accounts, done, findings.breaches(), findings.more)
 
 
-def count_transactions(session: Session) -> int:
-    """Return the number of ledger rows, for a progress bar."""
-    return session.scalar(text("SELECT count(*) FROM credit_transactions")) or 0
+def do(session: Session, task: Task) -> Iterator[Breach | int]:
+    """Do one task; yield breaches, and numbers of rows just walked."""
+    if isinstance(task, Segment):
+        yield from chain_walk.walk(session, task)
+    else:
+        yield from invariants.check(session, task)
 
 
-_ROWS = text("""
-SELECT a.ref, a.balance, a.version AS last_version, a.head_hash, t.version, t.amount,
-       t.balance_after, t.kind, t.idempotency_key, t.request_hash, t.lead_id, t.payment_id,
-       t.dispute_id, t.actor, t.description, t.event_at, t.created_at, t.row_hash, t.id
-  FROM credit_transactions t JOIN accounts a ON a.id = t.account_id
- ORDER BY t.account_id, t.version
-""")
-
-
-@dataclass(slots=True)
-class _Chain:
-    """How far an account's chain has been followed."""
-
-    ref: str
-    head: bytes
-    version: int = 0
-    balance: int = 0
-    broken: bool = False
-
-
-def _walk(session: Session) -> Iterator[Breach | int]:
-    rows = session.execute(_ROWS, execution_options={"yield_per": _CHUNK})
-    chain = _Chain("", b"")
-    last = None
-    for count, row in enumerate(rows, start=1):
-        if row.ref != chain.ref:
-            if last is not None:
-                yield from _end(chain, last)
-            chain = _Chain(row.ref, first_hash(row.ref))
-        if not chain.broken:
-            for breach in _follow(chain, row):
-                chain.broken = True
-                yield breach
-        last = row
-        if count % _CHUNK == 0:
-            yield count
-    if last is not None:
-        yield from _end(chain, last)
-        yield count
-
-
-def _follow(chain: _Chain, row: Row[Any]) -> Iterator[Breach]:
-    chain.version += 1
-    chain.balance += row.amount
-    where = f"transaction {row.id}, version {row.version}"
-    if row.version != chain.version:
-        yield Breach("versions have no gap", chain.ref, f"{where}: expected {chain.version}")
-        return
-    if row.balance_after != chain.balance:
-        yield Breach(
-            "balance_after is the running sum",
-            chain.ref,
-            f"{where}: {row.balance_after}, the sum is {chain.balance}",
-        )
-        return
-    chain.head = row_hash(
-        chain.head,
-        version=row.version,
-        amount=row.amount,
-        balance_after=row.balance_after,
-        kind=row.kind,
-        idempotency_key=row.idempotency_key,
-        request_hash=bytes(row.request_hash),
-        lead_id=row.lead_id,
-        payment_id=row.payment_id,
-        dispute_id=row.dispute_id,
-        actor=row.actor,
-        description=row.description,
-        event_at=row.event_at,
-        created_at=row.created_at,
-    )
-    if bytes(row.row_hash) != chain.head:
-        yield Breach(
-            "each row's hash covers its content and the row before",
-            chain.ref,
-            f"{where}: the content or an earlier row was changed",
-        )
-
-
-def _end(chain: _Chain, row: Row[Any]) -> Iterator[Breach]:
-    if not chain.broken and bytes(row.head_hash) != chain.head:
-        yield Breach("the account's head hash is its last row's", chain.ref, "they differ")
+def _results(
+    session: Session, total: int, jobs: int, rows_for_a_process: int
+) -> Generator[Breach | int, None, None]:
+    in_processes = jobs > 0 and total > rows_for_a_process
+    rows_each = max(total // (max(jobs, 1) * SEGMENTS_EACH), rows_for_a_process)
+    # The set checks first: each is one long query, and nothing should wait for it at the end.
+    tasks: list[Task] = [
+        *range(len(invariants.SET_CHECKS)),
+        *chain_walk.segments(session, rows_each=min(rows_each, LARGEST_SEGMENT)),
+    ]
+    if in_processes:
+        yield from verify_processes.run(share(session), do, tasks, jobs=jobs)
+    else:
+        for task in tasks:
+            yield from do(session, task)

@@ -3,7 +3,8 @@
 import click
 
 import clock
-from cli.output import Record, json_option, print_record, print_records
+from billing import audit
+from cli.output import Record, json_option, limit_option, page, print_record, print_records
 from db import inbox as box
 from db.errors import PermanentError
 from db.models import InboundEvent
@@ -20,12 +21,12 @@ def inbox() -> None:
     "--state", type=click.Choice(["pending", "done", "dead", "ignored"]), help="Only these."
 )
 @click.option("--source", help="Only these, such as leads.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=20, help="How many; default 20.")
+@limit_option
 @json_option
-def list_(state: str | None, source: str | None, limit: int, *, as_json: bool) -> None:
+def list_(state: str | None, source: str | None, limit: int | None, *, as_json: bool) -> None:
     """List inbound events, newest first."""
     with transaction() as session:
-        rows = box.newest(session, state=state, source=source, limit=limit)
+        rows = box.newest(session, state=state, source=source, limit=page(limit, as_json=as_json))
         records = [_summary(row) for row in rows]
     print_records(records, as_json=as_json, empty="No such events.")
 
@@ -61,6 +62,14 @@ def replay(ids: tuple[int, ...], *, all_dead: bool, as_json: bool) -> None:
         chosen = box.dead_ids(session) if all_dead else list(ids)
         possible = [id_ for id_ in chosen if 0 < id_ < 2**63]
         replayed = box.replay(session, possible, now=clock.now())
+        for id_ in replayed:
+            audit.record(
+                session,
+                "inbox.replayed",
+                f"inbox:{id_}",
+                before={"state": "dead"},
+                after={"state": "pending"},
+            )
     left = sorted(set(chosen) - set(replayed))
     print_record({"replayed": replayed, "not_dead": left}, as_json=as_json)
     if left:

@@ -3,7 +3,7 @@
 import click
 
 from billing import leads as billing_leads
-from cli.output import json_option, print_records
+from cli.output import json_option, limit_option, page, print_records
 from db.session import transaction
 
 
@@ -16,9 +16,9 @@ def leads() -> None:
 @click.option(
     "--state", type=click.Choice(["charged", "parked", "conflict", "refunded"]), help="Only these."
 )
-@click.option("--limit", type=click.IntRange(1, 10_000), default=20, help="How many; default 20.")
+@limit_option
 @json_option
-def list_(state: str | None, limit: int, *, as_json: bool) -> None:
+def list_(state: str | None, limit: int | None, *, as_json: bool) -> None:
     """List leads, newest first."""
     with transaction() as session:
         records = [
@@ -31,6 +31,8 @@ def list_(state: str | None, limit: int, *, as_json: bool) -> None:
                 "occurred_at": lead.occurred_at,
                 "updated_at": lead.updated_at,
             }
-            for lead, ref in billing_leads.newest(session, state=state, limit=limit)
+            for lead, ref in billing_leads.newest(
+                session, state=state, limit=page(limit, as_json=as_json)
+            )
         ]
     print_records(records, as_json=as_json, empty="No such leads.")

@@ -1,14 +1,26 @@
-"""`billing ledger verify`."""
+"""`billing ledger verify` and `billing ledger anchor`."""
 
+import os
 import sys
+from typing import IO
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+import clock
+from billing import anchor as anchors
+from billing import anchor_file
 from billing import verify as proof
-from cli.output import json_option, print_json, print_records
+from cli.output import Record, json_option, print_json, print_records
 from db.session import snapshot
+
+
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @click.group()
@@ -17,9 +29,26 @@ def ledger() -> None:
 
 
 @ledger.command()
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 64),
+    default=_cores,
+    show_default="one for each core",
+    help="How many processes check at once.",
+)
+@click.option(
+    "--against",
+    type=click.File("rb"),
+    help="An anchor that was kept elsewhere; - reads it from stdin.",
+)
 @json_option
-def verify(*, as_json: bool) -> None:
-    """Check every invariant of the ledger; exit 1 and the breaches where one fails."""
+def verify(*, jobs: int, against: IO[bytes] | None, as_json: bool) -> None:
+    """Check every invariant of the ledger; exit 1 and the breaches where one fails.
+
+    Everything is checked as it was at one moment, while others go on writing. Against an anchor
+    it is checked too that no history was rewritten since the anchor was taken.
+    """
+    anchor = anchor_file.Reader(against) if against else None
     progress = Progress(
         TextColumn("verifying"),
         BarColumn(),
@@ -30,26 +59,57 @@ def verify(*, as_json: bool) -> None:
         disable=as_json or not sys.stderr.isatty(),
     )
     with snapshot() as session, progress:
-        task = progress.add_task("rows", total=proof.count_transactions(session))
-        report = proof.verify(session, lambda rows: progress.update(task, completed=rows))
-    breaches = [
+        task = progress.add_task("rows", total=None)
+        report = proof.verify(
+            session,
+            jobs=jobs,
+            against=anchor,
+            on_progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    _print(report, anchor, as_json=as_json)
+    if report.breaches:
+        sys.exit(1)
+
+
+@ledger.command()
+@json_option
+def anchor(*, as_json: bool) -> None:
+    """Print an anchor: each account's number of rows and newest hash, and one digest of all.
+
+    Keep it where nobody who can write to the database can write; `billing ledger verify
+    --against FILE` then finds even a history that was rewritten with all its hashes.
+    """
+    form = anchor_file.as_json if as_json else anchor_file.as_text
+    with snapshot() as session:
+        sys.stdout.writelines(form(anchors.take(session), taken_at=clock.now()))
+
+
+def _print(report: proof.Report, anchor: anchor_file.Reader | None, *, as_json: bool) -> None:
+    breaches: list[Record] = [
         {"invariant": b.invariant, "account": b.account, "detail": b.detail}
         for b in report.breaches
     ]
     if as_json:
-        print_json(
-            {
-                "ok": not breaches,
-                "accounts": report.accounts,
-                "transactions": report.transactions,
-                "breaches": breaches,
-            }
-        )
+        document = {
+            "ok": not breaches,
+            "accounts": report.accounts,
+            "transactions": report.transactions,
+            "breaches": breaches,
+            "more_breaches": report.more_breaches,
+        }
+        if anchor:
+            document["anchor"] = {"taken_at": anchor.taken_at, "sha256": anchor.total.sha256}
+        print_json(document)
     elif breaches:
         print_records(breaches, as_json=False, empty="")
+        if report.more_breaches:
+            click.echo(f"... and {report.more_breaches:,} more.")
     else:
         click.echo(
             f"The ledger is clean: {report.transactions:,} rows on {report.accounts:,} accounts."
         )
-    if breaches:
-        sys.exit(1)
+        if anchor:
+            click.echo(
+                f"It still carries the anchor of {anchor.taken_at} with"
+                f" {anchor.total.accounts:,} accounts, sha256 {anchor.total.sha256}."
+            )

@@ -1,5 +1,7 @@
 """The `billing` command. An error is one line on stderr and exit 1; wrong usage is exit 2."""
 
+import getpass
+import os
 import sys
 from typing import Any
 
@@ -8,8 +10,9 @@ from alembic.util.exc import CommandError
 from sqlalchemy.exc import DBAPIError
 
 import settings
+from billing import audit
 from billing.catalog import CatalogError
-from cli import accounts, inbox, leads, ledger, migrate
+from cli import accounts, corrections, holds, inbox, leads, ledger, log, migrate, reading
 from db.errors import BillingError, DatabaseUnavailable
 
 
@@ -55,13 +58,27 @@ def billing() -> None:
 
 
 billing.add_command(accounts.accounts)
-billing.add_command(accounts.balance)
-billing.add_command(accounts.credit)
-billing.add_command(accounts.history)
+billing.add_command(reading.balance)
+billing.add_command(reading.history)
+billing.add_command(reading.statement)
+billing.add_command(reading.outstanding)
+billing.add_command(corrections.credit)
+billing.add_command(corrections.adjust)
+billing.add_command(corrections.write_off)
+billing.add_command(corrections.reverse)
+billing.add_command(holds.holds)
+billing.add_command(log.audit_log)
 billing.add_command(inbox.inbox)
 billing.add_command(leads.leads)
 billing.add_command(ledger.ledger)
 billing.add_command(migrate.migrate)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # an account without a name, in a container
+        return str(os.getuid())
 
 
 def main() -> None:
@@ -70,7 +87,8 @@ def main() -> None:
         # A terminal in an old encoding shows `?` for what it has no letter for.
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     try:
-        billing()
+        with audit.asked_by(f"cli:{_user()}", door="cli"):
+            billing()
     except BrokenPipeError:
         # `billing history ... | head`: the reader has seen enough.
         sys.stderr.close()

@@ -9,7 +9,11 @@ from db.session import translated
 
 @click.command()
 def migrate() -> None:
-    """Bring the database of DATABASE_OWNER_URL to the newest schema; safe to repeat."""
+    """Bring the database of DATABASE_OWNER_URL to the newest schema; safe to repeat.
+
+    The role of DATABASE_URL, where it is another one, gets the rights it needs and no more.
+    """
+    known = settings.get()
     with translated():
-        upgrade(settings.get().database_owner_url)
+        upgrade(known.database_owner_url, application_url=known.database_url)
     click.echo("The schema is up to date.")

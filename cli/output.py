@@ -13,9 +13,25 @@ from rich.text import Text
 
 Record = dict[str, Any]
 
+PAGE = 20
+EVERYTHING = 2**31
+
 json_option: Callable[[Any], Any] = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON in place of a table."
 )
+
+limit_option: Callable[[Any], Any] = click.option(
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    help="How many; by default 20, and with --json all.",
+)
+
+
+def page(limit: int | None, *, as_json: bool) -> int:
+    """Return how many records are wanted: a page for people, everything for machines."""
+    if limit is not None:
+        return limit
+    return EVERYTHING if as_json else PAGE
 
 
 def print_json(value: object) -> None:

@@ -30,3 +30,12 @@ class SchemaMissing(TransientError):
 
     def __init__(self, detail: str) -> None:
         super().__init__(f"{detail}: run `billing migrate`")
+
+
+class RightMissing(TransientError):
+    """The database's role has no right to do this."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(
+            f"{detail}: run `billing migrate` as the owner of the tables (DATABASE_OWNER_URL)"
+        )

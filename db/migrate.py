@@ -5,13 +5,19 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 
+from db import roles
 
-def upgrade(database_url: str, revision: str = "head") -> None:
-    """Apply every migration that `database_url` (SQLAlchemy form) has not seen yet.
 
-    Safe to call from several processes at once: they take turns by an advisory lock.
+def upgrade(owner_url: str, *, application_url: str | None = None, revision: str = "head") -> None:
+    """Apply every migration that the database of `owner_url` (SQLAlchemy form) has not seen yet.
+
+    The role of `application_url`, where it is another one, is given the rights it needs on all
+    tables (`db/roles.py`), in the same transaction. Safe to call from several processes at once:
+    they take turns by an advisory lock. Raises `UnknownRole`.
     """
-    command.upgrade(config(database_url), revision)
+    alembic = config(owner_url)
+    alembic.attributes["application_role"] = application_url and roles.role_of(application_url)
+    command.upgrade(alembic, revision)
 
 
 def config(database_url: str) -> Config:

@@ -8,6 +8,7 @@ numbers; money is in paise. Fill factors leave room for the in-place updates of 
 """
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
@@ -23,6 +24,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 _NAMES = {
@@ -126,8 +128,14 @@ class CreditTransaction(Base):
         CheckConstraint("amount <> 0", name="amount"),
         CheckConstraint("version > 0", name="version"),
         CheckConstraint(
-            "kind IN ('lead_charge', 'top_up', 'bonus', 'grant', 'goodwill', 'adjustment')",
+            "kind IN ('lead_charge', 'top_up', 'bonus', 'grant', 'goodwill', 'adjustment',"
+            " 'usage', 'lead_refund', 'usage_refund', 'expiry', 'write_off')",
             name="kind",
+        ),
+        Index(
+            "ix_credit_transactions_reversals",
+            "reverses_id",
+            postgresql_where=text("reverses_id IS NOT NULL"),
         ),
     )
 
@@ -147,6 +155,8 @@ class CreditTransaction(Base):
     event_at: Mapped[datetime]
     created_at: Mapped[datetime]
     row_hash: Mapped[bytes]
+    reverses_id: Mapped[int | None] = mapped_column(ForeignKey("credit_transactions.id"))
+    """The charge that this row gives back, wholly or in part."""
 
 
 class CreditLot(Base):
@@ -213,6 +223,78 @@ class CreditDebt(Base):
     remaining: Mapped[int]
     created_at: Mapped[datetime]
     settled_at: Mapped[datetime | None]
+
+
+class Hold(Base):
+    """Credit set aside for a charge whose amount is not known yet."""
+
+    __tablename__ = "holds"
+    __table_args__ = (
+        UniqueConstraint("idempotency_key"),
+        CheckConstraint("amount > 0", name="amount"),
+        CheckConstraint("captured BETWEEN 0 AND amount", name="captured"),
+        CheckConstraint("state IN ('open', 'captured', 'voided', 'expired')", name="state"),
+        CheckConstraint("(state = 'open') = (finished_at IS NULL)", name="finished"),
+        CheckConstraint("(state = 'captured') = (transaction_id IS NOT NULL)", name="transaction"),
+        Index("ix_holds_open", "expires_at", postgresql_where=text("state = 'open'")),
+        Index("ix_holds_open_account", "account_id", postgresql_where=text("state = 'open'")),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
+    amount: Mapped[int]
+    captured: Mapped[int] = mapped_column(server_default=text("0"))
+    state: Mapped[str]
+    idempotency_key: Mapped[str]
+    finish_key: Mapped[str | None]
+    """The key of the request that captured or voided it."""
+    kind: Mapped[str]
+    """The kind of the charge that a capture posts."""
+    actor: Mapped[str]
+    description: Mapped[str]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    """None: it never expires (credit frozen for a chargeback)."""
+    finished_at: Mapped[datetime | None]
+    transaction_id: Mapped[int | None] = mapped_column(ForeignKey("credit_transactions.id"))
+
+
+class HoldEvent(Base):
+    """One step in the life of a hold; append-only."""
+
+    __tablename__ = "hold_events"
+    __table_args__ = (
+        CheckConstraint(
+            "event IN ('placed', 'captured', 'released', 'voided', 'expired')", name="event"
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    hold_id: Mapped[int] = mapped_column(ForeignKey("holds.id"), index=True)
+    event: Mapped[str]
+    amount: Mapped[int]
+    actor: Mapped[str]
+    created_at: Mapped[datetime]
+
+
+class AuditEntry(Base):
+    """Who changed what that is not itself a ledger row, and through which door; append-only."""
+
+    __tablename__ = "billing_audit_log"
+    __table_args__ = (
+        CheckConstraint("door IN ('cli', 'api', 'webhook', 'celery', 'beat')", name="door"),
+        Index(None, "subject", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    created_at: Mapped[datetime]
+    actor: Mapped[str]
+    door: Mapped[str]
+    action: Mapped[str]
+    subject: Mapped[str]
+    """What was changed: `account:clinic:42`, `hold:17`."""
+    before: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    after: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
 
 
 class LeadCharge(Base):

@@ -6,16 +6,17 @@ use; a forked worker child throws its parent's away (`forget_connections`).
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import psycopg2
 from psycopg2 import errorcodes
-from sqlalchemy import URL, Engine, create_engine, make_url
+from sqlalchemy import URL, Engine, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 import settings
-from db.errors import DatabaseBusy, DatabaseUnavailable, SchemaMissing
+from db.errors import DatabaseBusy, DatabaseUnavailable, RightMissing, SchemaMissing
 
 STATEMENT_TIMEOUT_MS = 15_000
 """Longest single statement of a worker or a request."""
@@ -23,6 +24,14 @@ LOCK_TIMEOUT_MS = 5_000
 """Longest wait for another transaction's row lock; then the work is tried again later."""
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 60_000
 """A process that stopped with a transaction open loses it, and the locks in it, after this."""
+
+_SETTINGS_OF_LONG_READS = (
+    "statement_timeout = 0",
+    # Who has exported a snapshot waits for those that read it.
+    "idle_in_transaction_session_timeout = 0",
+    # A reader that was stopped leaves no query running behind it.
+    "client_connection_check_interval = 2000",
+)
 
 _BUSY = {
     errorcodes.DEADLOCK_DETECTED,
@@ -81,12 +90,48 @@ def snapshot() -> Iterator[Session]:
 
     For reports and proofs, which may take longer than a worker's statement.
     """
-    with translated(), engine().connect() as plain:
+    with translated(), _read_only(engine()) as session:
+        yield session
+
+
+@dataclass(frozen=True)
+class SharedSnapshot:
+    """A snapshot's picture for other processes; good while its block lasts."""
+
+    database_url: str = field(repr=False)
+    snapshot_id: str
+
+
+def share(session: Session) -> SharedSnapshot:
+    """Export the picture of a `snapshot()`, for `same_snapshot` in other processes."""
+    snapshot_id = session.scalar(text("SELECT pg_export_snapshot()"))
+    url = session.connection().engine.url.render_as_string(hide_password=False)
+    return SharedSnapshot(url, str(snapshot_id))
+
+
+@contextmanager
+def same_snapshot(shared: SharedSnapshot) -> Iterator[Session]:
+    """Run the block on the very picture that another process has exported."""
+    own = make_engine(make_url(shared.database_url), pool_size=1)
+    try:
+        with translated(), _read_only(own, shared.snapshot_id) as session:
+            yield session
+    finally:
+        own.dispose()
+
+
+@contextmanager
+def _read_only(on: Engine, snapshot_id: str | None = None) -> Iterator[Session]:
+    with on.connect() as plain:
         connection = plain.execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
         )
         with Session(connection) as session, session.begin():
-            connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+            if snapshot_id is not None:
+                # Before the first query: it would take a picture of its own.
+                connection.exec_driver_sql("SET TRANSACTION SNAPSHOT %s", (snapshot_id,))
+            for setting in _SETTINGS_OF_LONG_READS:
+                connection.exec_driver_sql(f"SET LOCAL {setting}")
             yield session
 
 
@@ -114,6 +159,8 @@ def translated() -> Iterator[None]:
             raise DatabaseUnavailable(_first_line(driver_error)) from error
         if code in {errorcodes.UNDEFINED_TABLE, errorcodes.UNDEFINED_COLUMN}:
             raise SchemaMissing(_first_line(driver_error)) from error
+        if code == errorcodes.INSUFFICIENT_PRIVILEGE:
+            raise RightMissing(_first_line(driver_error)) from error
         raise
 
 

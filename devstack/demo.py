@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import clock
 import settings
-from billing import accounts, admin, leads
+from billing import accounts, admin, audit, leads
 from db.session import transaction
 from devstack import ports
 from devstack.errors import DevstackError
@@ -50,7 +50,7 @@ class Outcome:
 def make_accounts() -> None:
     """Make the demo accounts that do not exist, with their credit; top up one that ran low."""
     for ref, (name, amount) in ACCOUNTS.items():
-        with transaction() as session:
+        with audit.asked_by("devstack:demo", door="cli"), transaction() as session:
             account = accounts.find(session, ref)
             if account is None:
                 accounts.create(session, ref=ref, name=name, product="clinic_leads")

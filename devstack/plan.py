@@ -14,6 +14,7 @@ from devstack import lock, ports, procfile, secret_files
 from devstack.errors import DevstackError
 
 PROCFILE = settings.PROJECT_DIR / "Procfile"
+OWNER_VARIABLE = "DATABASE_OWNER_URL"
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ def make(*, procfile_path: Path, data_dir: Path | None = None) -> Plan:
 
     Raises `settings.SettingsError` or `DevstackError` for what does not make sense.
     """
+    _refuse_owner_alone()
     commands = procfile.read(procfile_path)
     if data_dir is not None:
         os.environ["BILLING_DATA_DIR"] = str(data_dir)
@@ -78,13 +80,20 @@ def require_free_ports(plan: Plan) -> None:
     ports.require_free({f"{name.upper()}_PORT": port for name, port in plan.ports.items()})
 
 
-def apply(plan: Plan, *, database_url: str | None, redis_url: str | None) -> settings.Settings:
+def apply(
+    plan: Plan,
+    *,
+    database_url: str | None,
+    database_owner_url: str | None,
+    redis_url: str | None,
+) -> settings.Settings:
     """Complete the environment of this process with the addresses of our own servers.
 
     What is set already stays. The rules of the product then work in this process too.
     """
     own = {
         "DATABASE_URL": database_url,
+        OWNER_VARIABLE: database_owner_url,
         "REDIS_URL": redis_url,
         "BILLING_DATA_DIR": str(plan.data_dir),
         **{f"{name.upper()}_PORT": str(port) for name, port in plan.ports.items()},
@@ -101,12 +110,22 @@ def apply(plan: Plan, *, database_url: str | None, redis_url: str | None) -> set
 def environment_of_children(plan: Plan, python: Path) -> dict[str, str]:
     """Return the environment of every process of the stack, which runs `python`'s programs."""
     environment = dict(os.environ)
+    # They never migrate: what owns the tables is not theirs to know.
+    environment.pop(OWNER_VARIABLE, None)
     return environment | {
         "PATH": f"{python.parent}{os.pathsep}{environment.get('PATH', os.defpath)}",
         "PYTHONUNBUFFERED": "1",  # the log shows a line when it is written
         "SPT_NOENV": "1",  # a process that sets its title leaves the marker below readable
         lock.MARKER: str(plan.data_dir),
     }
+
+
+def _refuse_owner_alone() -> None:
+    if os.environ.get(OWNER_VARIABLE) and not os.environ.get("DATABASE_URL"):
+        raise DevstackError(
+            f"{OWNER_VARIABLE} is set and DATABASE_URL is not: set both for a database of yours,"
+            " or neither for the embedded one"
+        )
 
 
 def _read_settings() -> settings.Settings:

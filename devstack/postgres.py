@@ -26,6 +26,9 @@ from devstack.errors import DevstackError
 VERSION = "18"
 DATABASE = "billing"
 SUPERUSER = "postgres"
+"""Owns the database and migrates."""
+APPLICATION_ROLE = "billing_app"
+"""Whom the processes are: db/roles.py says what it may do."""
 PORT = 5432
 """Only a part of the socket's file name: the server listens on no network address."""
 LONGEST_SOCKET_PATH = 107
@@ -44,9 +47,9 @@ SETTINGS = {
     "fsync": "on",
     "synchronous_commit": "on",
     "full_page_writes": "on",
-    # What is slow or waits for a lock shows in the log by itself.
-    "log_min_duration_statement": "500",
+    # What waits for a lock shows in the log by itself. Statements do not: they hold the bodies.
     "log_lock_waits": "on",
+    "log_min_error_statement": "panic",
     "log_line_prefix": "%m [%p] %a ",
 }
 
@@ -62,8 +65,13 @@ class Postgres:
 
     @property
     def url(self) -> str:
-        """The libpq URL of the product's own database."""
-        return self._url(DATABASE)
+        """The libpq URL of the product's own database, for its processes."""
+        return self._url(DATABASE, APPLICATION_ROLE)
+
+    @property
+    def owner_url(self) -> str:
+        """The same for whoever migrates."""
+        return self._url(DATABASE, SUPERUSER)
 
     @property
     def command(self) -> list[str]:
@@ -75,9 +83,9 @@ class Postgres:
         return [str(self.binaries / "postgres"), "-D", str(self.data), *options]
 
     def is_up(self) -> bool:
-        """Tell whether the server takes connections; makes the database when it first does."""
+        """Tell whether the server takes connections; when it first does, make database and role."""
         try:
-            connection = psycopg2.connect(self._url("postgres"), connect_timeout=2)
+            connection = psycopg2.connect(self._url("postgres", SUPERUSER), connect_timeout=2)
         except psycopg2.OperationalError:
             return False
         try:
@@ -86,6 +94,9 @@ class Postgres:
                 cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,))
                 if cursor.fetchone() is None:
                     cursor.execute(f"CREATE DATABASE {DATABASE}")
+                cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (APPLICATION_ROLE,))
+                if cursor.fetchone() is None:
+                    cursor.execute(f"CREATE ROLE {APPLICATION_ROLE} LOGIN")
         finally:
             connection.close()
         return True
@@ -101,10 +112,10 @@ class Postgres:
             if psutil.Process(pid).name() != "postgres":
                 (self.data / "postmaster.pid").unlink()
 
-    def _url(self, database: str) -> str:
+    def _url(self, database: str, role: str) -> str:
         # With its port, so that a PGPORT of the environment has no say in it.
         folder = quote(str(self.socket_dir), safe="/")
-        return f"postgresql://{SUPERUSER}@/{database}?host={folder}&port={PORT}"
+        return f"postgresql://{role}@/{database}?host={folder}&port={PORT}"
 
 
 def prepare(data_dir: Path, *, socket_dir: Path) -> Postgres:

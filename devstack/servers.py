@@ -25,6 +25,9 @@ class Servers:
     """The addresses of the running servers."""
 
     database_url: str
+    """As the application's role."""
+    database_owner_url: str
+    """As the superuser, who migrates."""
     redis_url: str
 
 
@@ -48,7 +51,7 @@ def temporary(*, durable: bool = True) -> Iterator[Servers]:
             _running([*database.command, *fsync], log, database.is_up, signal.SIGINT, database.user)
         )
         stack.enter_context(_running(broker.command, log, broker.is_up, signal.SIGTERM, None))
-        yield Servers(database.url, broker.url)
+        yield Servers(database.url, database.owner_url, broker.url)
 
 
 @contextmanager

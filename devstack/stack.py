@@ -42,6 +42,7 @@ class Stack:
         self.settings = plan.apply(
             the_plan,
             database_url=servers.database.url if servers.database else None,
+            database_owner_url=servers.database.owner_url if servers.database else None,
             redis_url=servers.redis.url if servers.redis else None,
         )
         self._supervisor = Supervisor(
@@ -58,7 +59,11 @@ class Stack:
         await self._redis_up()
         self._write_stack_file(ready=False)
         with self.terminal.step("Migrations"):
-            await in_thread(migrate.upgrade, self.settings.database_owner_url)
+            await in_thread(
+                migrate.upgrade,
+                self.settings.database_owner_url,
+                application_url=self.settings.database_url,
+            )
         await self._supervisor.start(*self.plan.commands)
         for name, port in self.plan.ports.items():
             with self.terminal.step(f"{name.capitalize()} at {self.plan.url(name)}"):
@@ -121,6 +126,7 @@ class Stack:
     def _write_stack_file(self, *, ready: bool) -> None:
         stack = {
             "database_url": os.environ["DATABASE_URL"],
+            "database_owner_url": os.environ.get(plan.OWNER_VARIABLE) or os.environ["DATABASE_URL"],
             "redis_url": os.environ["REDIS_URL"],
             "lead_webhook_secrets": os.environ["LEAD_WEBHOOK_SECRETS"],
             "ports": dict(self.plan.ports),

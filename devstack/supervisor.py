@@ -8,6 +8,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -26,7 +27,8 @@ from devstack.os_user import ServerUser
 CHECK_SECONDS = 0.5
 """How often a process that ended is noticed and started again."""
 LOG_BYTES = 10_000_000
-OLD_LOGS = 2
+"""A log larger than this is put aside, as `<name>.log.1`, when the stack starts."""
+LAUNCHER = Path(__file__).with_name("launch.py")
 
 
 @dataclass(frozen=True)
@@ -92,24 +94,16 @@ class Supervisor:
                 self.deaths[service.name] += 1
                 self._on_death(service.name, exit_code)
 
-        stream = {
-            "class": "FileStream",
-            "filename": str(service.log_file),
-            "max_bytes": LOG_BYTES,
-            "backup_count": OLD_LOGS,
-        }
+        _rotate(service.log_file)
+        user = [str(service.user.uid), str(service.user.gid)] if service.user else ["-", "-"]
         return Watcher(
             service.name,
-            "/bin/sh",
-            # One log for both streams, which circus would otherwise open and rotate twice.
-            args=["-c", 'exec "$0" "$@" 2>&1', *service.command],
+            sys.executable,
+            args=["-S", str(LAUNCHER), str(service.log_file), *user, *service.command],
             env=service.environment,
             working_dir=str(service.working_dir),
-            uid=service.user and service.user.uid,
-            gid=service.user and service.user.gid,
             stop_signal=service.stop_signal,
             graceful_timeout=service.stop_seconds,
-            stdout_stream=stream,
             max_retry=-1,
             autostart=False,
             hooks={"after_reap": (ended, True)},
@@ -148,6 +142,12 @@ class _Arbiter(Arbiter):  # type: ignore[misc]  # circus has no types
 class _NoSignals:
     def stop(self) -> None:
         """Nothing was registered."""
+
+
+def _rotate(log_file: Path) -> None:
+    with suppress(FileNotFoundError):
+        if log_file.stat().st_size > LOG_BYTES:
+            log_file.replace(log_file.with_name(f"{log_file.name}.1"))
 
 
 def _end_session(leader: int) -> None:

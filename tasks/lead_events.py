@@ -62,7 +62,7 @@ def _unreadable(body: bytes, error: ValidationError) -> Finished:
         kind = _AnyEvent.model_validate_json(body).type
     except ValidationError:
         kind = None
-    if kind is not None and kind != LEAD_CREATED:
+    if kind is not None and kind != LEAD_CREATED and "\x00" not in kind:
         return Finished("ignored", outcome="not_a_lead", type=kind)
     # Without what the sender wrote: it may be personal data.
     problems = error.errors(include_url=False, include_input=False, include_context=False)

@@ -2,10 +2,14 @@
 
 Every test that asks for `database` gets a new, migrated, empty database of its own, cloned from
 a template. Where DATABASE_URL or REDIS_URL is set, that server is used in place of an embedded
-one; databases are made and dropped beside the named one, which itself is not touched.
+one; databases and a role are made and dropped beside the named ones, which are not touched.
+
+As in production there are two roles: the owner migrates, and all else runs as the application's
+role, which cannot change the ledger. A test that tampers does so as the `owner`.
 """
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import count
@@ -13,13 +17,16 @@ from itertools import count
 import psycopg2
 import pytest
 from redis import Redis
-from sqlalchemy import make_url
+from sqlalchemy import Connection, NullPool, create_engine, make_url
 
 import settings
+from billing import audit
 from db import migrate, session
 from devstack import servers
 
 TEMPLATE = f"billing_test_template_{os.getpid()}"
+ROLE = f"billing_test_app_{os.getpid()}"
+"""The application's role on a server that is not ours."""
 LEAD_SECRET = "whsec_" + "dGVzdHMtb25seS1zZWNyZXQtb2YtMzItYnl0ZXMhISE="
 
 _running = ExitStack()
@@ -30,14 +37,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--chaos-rounds", type=int, default=1, help="how often the chaos test runs its rounds"
     )
+    parser.addoption(
+        "--machine-steps", type=int, default=5_000, help="how many steps the ledger machine takes"
+    )
+    parser.addoption("--machine-seed", type=int, help="repeats a run of the ledger machine")
 
 
 def pytest_sessionstart() -> None:
     """Start the servers before test modules are imported: the Celery app reads its settings."""
-    if not (os.environ.get("DATABASE_URL") and os.environ.get("REDIS_URL")):
+    own_database, own_redis = (not os.environ.get(n) for n in ("DATABASE_URL", "REDIS_URL"))
+    if own_database or own_redis:
         embedded = _running.enter_context(servers.temporary(durable=False))
-        os.environ.setdefault("DATABASE_URL", embedded.database_url)
         os.environ.setdefault("REDIS_URL", embedded.redis_url)
+    if own_database:
+        os.environ["DATABASE_URL"] = embedded.database_url
+        os.environ["DATABASE_OWNER_URL"] = embedded.database_owner_url
+    else:
+        _running.enter_context(_role_of_our_own())
     os.environ["LEAD_WEBHOOK_SECRETS"] = LEAD_SECRET
 
 
@@ -47,11 +63,19 @@ def pytest_sessionfinish() -> None:
     _running.close()
 
 
+@pytest.fixture(autouse=True)
+def asked_by_a_test() -> Iterator[None]:
+    """Somebody asks for what the rules change."""
+    with audit.asked_by("test", door="cli"):
+        yield
+
+
 @pytest.fixture
 def database(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A new database, as DATABASE_URL of this process; its URL."""
+    """A new database, as DATABASE_URL of this process; its URL, for the application's role."""
     with new_database() as url:
         monkeypatch.setenv("DATABASE_URL", url)
+        monkeypatch.setenv("DATABASE_OWNER_URL", owner_url(url))
         _forget_settings()
         yield url
         session.engine().dispose()
@@ -60,14 +84,30 @@ def database(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @contextmanager
 def new_database() -> Iterator[str]:
-    """Make a migrated, empty database, yield its URL, and drop it; for fixtures of any scope."""
+    """Make a migrated, empty database, yield its URL, and drop it; for fixtures of any scope.
+
+    The URL is for the application's role; `owner_url` makes it the owner's.
+    """
     _template.ensure()
     name = f"billing_test_{os.getpid()}_{next(_numbers)}"
     _maintain(f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}"')
     try:
-        yield _url_of(name)
+        yield _url_of(name, "DATABASE_URL")
     finally:
         _maintain(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def owner_url(url: str) -> str:
+    """Return the address of the same database for the owner of its tables."""
+    return _url_of(str(make_url(url).database), "DATABASE_OWNER_URL")
+
+
+@contextmanager
+def owner() -> Iterator[Connection]:
+    """One transaction on the test's database as the owner, who can do what the product cannot."""
+    engine = create_engine(settings.get().database_owner_url, poolclass=NullPool)
+    with engine.begin() as connection:
+        yield connection
 
 
 @pytest.fixture
@@ -98,7 +138,11 @@ class _Template:
         if not self.created:
             _maintain(f'CREATE DATABASE "{TEMPLATE}"')
             self.created = True
-            migrate.upgrade(settings.Settings(database_url=_url_of(TEMPLATE)).database_url)
+            known = settings.Settings(
+                database_url=_url_of(TEMPLATE, "DATABASE_URL"),
+                database_owner_url=_url_of(TEMPLATE, "DATABASE_OWNER_URL"),
+            )
+            migrate.upgrade(known.database_owner_url, application_url=known.database_url)
 
 
 _template = _Template()
@@ -109,13 +153,31 @@ def _forget_settings() -> None:
     session.engine.cache_clear()
 
 
-def _url_of(name: str) -> str:
-    url = make_url(os.environ["DATABASE_URL"]).set(database=name, drivername="postgresql")
+@contextmanager
+def _role_of_our_own() -> Iterator[None]:
+    """Make the application's role on a person's server; DATABASE_URL becomes that role's."""
+    given = os.environ["DATABASE_URL"]
+    os.environ["DATABASE_OWNER_URL"] = os.environ.get("DATABASE_OWNER_URL") or given
+    password = secrets.token_hex(16)
+    try:
+        _maintain(f"CREATE ROLE \"{ROLE}\" LOGIN PASSWORD '{password}'")
+    except psycopg2.errors.InsufficientPrivilege as error:
+        pytest.exit(f"the tests make a role of their own, and DATABASE_URL may not: {error}", 1)
+    url = make_url(given).set(username=ROLE, password=password)
+    os.environ["DATABASE_URL"] = url.render_as_string(hide_password=False)
+    try:
+        yield
+    finally:
+        _maintain(f'DROP ROLE "{ROLE}"')
+
+
+def _url_of(name: str, variable: str) -> str:
+    url = make_url(os.environ[variable]).set(database=name, drivername="postgresql")
     return url.render_as_string(hide_password=False)
 
 
 def _maintain(statement: str) -> None:
-    connection = psycopg2.connect(_url_of("postgres"))
+    connection = psycopg2.connect(_url_of("postgres", "DATABASE_OWNER_URL"))
     try:
         connection.autocommit = True
         with connection.cursor() as cursor:

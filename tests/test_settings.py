@@ -196,16 +196,42 @@ def test_the_running_stack_fills_what_is_not_set(
     for variable in ("DATABASE_URL", "REDIS_URL"):
         monkeypatch.delenv(variable)
     write_stack_file(
-        tmp_path, database_url="postgresql://stack/x", redis_url="redis://stack/0",
+        tmp_path, database_url="postgresql://stack/x",
+        database_owner_url="postgresql://owner@stack/x", redis_url="redis://stack/0",
         lead_webhook_secrets=SECRET, ports={"receiver": 1}, something_else=True,
     )  # fmt: skip
 
     found = settings.load()
 
     assert found.database_url == "postgresql+psycopg2://stack/x"
-    assert found.database_owner_url == found.database_url
+    assert found.database_owner_url == "postgresql+psycopg2://owner@stack/x"
     assert found.redis_url == "redis://stack/0"
     assert [s.get_secret_value() for s in found.lead_webhook_secrets] == [SECRET]
+
+
+def test_a_database_of_ones_own_is_never_migrated_as_the_stacks_owner(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    write_stack_file(
+        tmp_path, database_url="postgresql://stack/x",
+        database_owner_url="postgresql://owner@stack/x",
+    )  # fmt: skip
+
+    found = settings.load()
+
+    assert found.database_owner_url == found.database_url
+    assert "db.example" in found.database_url
+
+
+def test_a_stack_of_the_version_before_has_one_role_for_both(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("DATABASE_URL")
+    write_stack_file(tmp_path, database_url="postgresql://stack/x")
+
+    found = settings.load()
+
+    assert found.database_owner_url == found.database_url == "postgresql+psycopg2://stack/x"
 
 
 @pytest.mark.parametrize("empty", ["DATABASE_URL", "REDIS_URL"])

@@ -13,6 +13,8 @@ from db.inbox import NewEvent, record
 from db.session import transaction
 
 MAX_GROUP = 200
+MAX_GROUP_BYTES = 4 * 1024 * 1024
+"""Keeps the statement, and the memory for it, small when bodies are large."""
 WAIT_SECONDS = 20
 """A request that was not recorded by then is answered 503; it may yet be, and is then a repeat."""
 
@@ -59,9 +61,11 @@ class Recorder:
     def _run(self) -> None:
         while True:
             group = [self._waiting.get()]
+            size = len(group[0].event.body)
             try:
-                while len(group) < MAX_GROUP:
+                while len(group) < MAX_GROUP and size < MAX_GROUP_BYTES:
                     group.append(self._waiting.get_nowait())
+                    size += len(group[-1].event.body)
             except Empty:
                 pass
             self._commit(group)

@@ -15,8 +15,8 @@ def connect() -> None:
     signals.worker_process_init.connect(_after_fork)
 
 
-def _set_up_logging(**_: Any) -> None:
-    logs.configure()
+def _set_up_logging(loglevel: int | None = None, **_: Any) -> None:
+    logs.configure(level=loglevel)
 
 
 def _after_fork(**_: Any) -> None:

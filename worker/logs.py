@@ -15,9 +15,13 @@ import clock
 import settings
 
 
-def configure() -> None:
-    """Set up structlog and the standard library's logging (Celery, Alembic) to one format."""
+def configure(*, level: int | None = None) -> None:
+    """Set up structlog and the standard library's logging (Celery, Alembic) to one format.
+
+    `level` is a command line's; without one, and where it is lower, LOG_LEVEL holds.
+    """
     chosen = settings.get()
+    threshold = max(logging.getLevelNamesMapping()[chosen.log_level], level or 0)
     console = chosen.log_format == "console" or (
         chosen.log_format == "auto" and sys.stderr.isatty()
     )
@@ -29,9 +33,7 @@ def configure() -> None:
     shared: list[Any] = [_timestamp, structlog.processors.add_log_level]
     structlog.configure(
         processors=[*shared, structlog.processors.format_exc_info, renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(
-            logging.getLevelNamesMapping()[chosen.log_level]
-        ),
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, _Unfailing(sys.stderr))),
         cache_logger_on_first_use=True,
     )
@@ -48,7 +50,7 @@ def configure() -> None:
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(chosen.log_level)
+    root.setLevel(threshold)
 
 
 class _Unfailing:

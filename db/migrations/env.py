@@ -4,6 +4,7 @@ from alembic import context
 from sqlalchemy import create_engine, pool, text
 
 import settings
+from db import roles
 from db.models import Base
 
 # Any fixed number: the key of the advisory lock under which one process migrates at a time.
@@ -17,3 +18,5 @@ with engine.connect() as connection:
     with context.begin_transaction():
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
         context.run_migrations()
+        if role := context.config.attributes.get("application_role"):
+            roles.grant(connection, role)

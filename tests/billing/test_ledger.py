@@ -29,6 +29,7 @@ from tests.billing.helpers import (
     rows,
     take,
 )
+from tests.conftest import owner
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -232,20 +233,20 @@ def test_an_admin_credit_needs_an_amount_and_a_reason(amount: int, reason: str) 
 @pytest.mark.parametrize(
     "statement", ["UPDATE {} SET amount = amount + 1", "DELETE FROM {}", "TRUNCATE {} CASCADE"]
 )
-def test_direct_sql_cannot_change_or_remove_a_row(table: str, statement: str) -> None:
+def test_not_even_the_owner_changes_or_removes_a_row(table: str, statement: str) -> None:
     open_account(credits_=100)
     post_all(take(10, key="t"))
-    with pytest.raises(DBAPIError) as caught, transaction() as session:
-        session.execute(text(statement.format(table)))
+    with pytest.raises(DBAPIError) as caught, owner() as connection:
+        connection.execute(text(statement.format(table)))
     assert isinstance(caught.value.orig, psycopg2.errors.RestrictViolation)
     assert_ledger_is_clean()
 
 
 def test_the_append_only_trigger_fires_for_a_replica_role_too() -> None:
     open_account(credits_=100)
-    with pytest.raises(DBAPIError, match="append-only"), transaction() as session:
-        session.execute(text("SET LOCAL session_replication_role = replica"))
-        session.execute(text("UPDATE credit_transactions SET amount = 7"))
+    with pytest.raises(DBAPIError, match="append-only"), owner() as connection:
+        connection.execute(text("SET LOCAL session_replication_role = replica"))
+        connection.execute(text("UPDATE credit_transactions SET amount = 7"))
 
 
 def test_every_kind_has_its_house_account_in_the_database() -> None:

@@ -1,11 +1,16 @@
 """`ledger verify` finds what direct SQL did to the books, and says where."""
 
+import threading
+from itertools import count
+
 import pytest
 from sqlalchemy import text
 
-from billing import verify
-from db.session import snapshot, transaction
+from billing import chain_walk, findings, verify
+from billing.findings import Breach, Findings
+from db.session import snapshot
 from tests.billing.helpers import give, open_account, post_all, take
+from tests.tampering import tamper
 
 
 @pytest.fixture(autouse=True)
@@ -18,17 +23,11 @@ def books(database: str) -> None:
         post_all(give(5, key=f"{ref}:g", account=ref))
 
 
-def breaches() -> list[tuple[str, str]]:
+def breaches(*, jobs: int = 0) -> list[tuple[str, str]]:
+    """What is found; with jobs, in as many processes and parts as there can be."""
     with snapshot() as session:
-        return [(b.account, b.detail) for b in verify.verify(session).breaches]
-
-
-def tamper(statement: str) -> None:
-    """Do what only an owner of the tables could do."""
-    with transaction() as session:
-        session.execute(text("ALTER TABLE credit_transactions DISABLE TRIGGER ALL"))
-        session.execute(text("ALTER TABLE lot_movements DISABLE TRIGGER ALL"))
-        session.execute(text(statement))
+        report = verify.verify(session, jobs=jobs, rows_for_a_process=1)
+        return [(b.account, b.detail) for b in report.breaches]
 
 
 def test_untouched_books_are_clean_and_counted() -> None:
@@ -96,3 +95,112 @@ def test_a_removed_row_is_a_gap() -> None:
         account == "clinic:2" and detail.endswith("version 3: expected 2")
         for account, detail in breaches()
     )
+
+
+def test_a_row_whose_account_is_gone_is_found() -> None:
+    tamper("DELETE FROM accounts WHERE ref = 'clinic:2'")
+    assert any(detail.endswith("version 1: its account is gone") for _, detail in breaches())
+
+
+def test_an_account_without_rows_starts_from_its_own_name() -> None:
+    open_account("clinic:3")
+    assert breaches() == []
+    tamper("UPDATE accounts SET head_hash = sha256('x') WHERE ref = 'clinic:3'")
+    assert breaches() == [("clinic:3", "version 0: they differ")]
+
+
+# --- in parts and in processes ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rows_each", [1, 2, 3, 4, 5, 9, 10, 11])
+def test_segments_cover_every_row_once_and_are_about_as_large_as_asked(rows_each: int) -> None:
+    with snapshot() as session:
+        walked = [
+            sum(result for result in chain_walk.walk(session, segment) if isinstance(result, int))
+            for segment in chain_walk.segments(session, rows_each=rows_each)
+        ]
+    assert sum(walked) == 10
+    assert max(walked) == min(rows_each, 10)
+
+
+@pytest.mark.parametrize("version", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("rows_each", [1, 2, 3, 7])
+def test_a_changed_row_is_found_wherever_the_cuts_are(version: int, rows_each: int) -> None:
+    tamper(
+        f"UPDATE credit_transactions SET row_hash = sha256('x') WHERE version = {version}"
+        " AND idempotency_key LIKE '%clinic:2%'"
+    )
+    with snapshot() as session:
+        found = Findings()
+        for segment in reversed(chain_walk.segments(session, rows_each=rows_each)):
+            for result in chain_walk.walk(session, segment):
+                if isinstance(result, Breach):
+                    found.add(result)
+    assert [(b.account, b.version) for b in found.breaches()] == [("clinic:2", version)]
+
+
+def test_rows_are_fetched_in_small_portions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chain_walk, "CHUNK", 3)
+    with snapshot() as session:
+        [everything] = chain_walk.segments(session, rows_each=100)
+        assert list(chain_walk.walk(session, everything)) == [3, 3, 3, 1]
+
+
+def test_processes_find_what_one_alone_finds() -> None:
+    # Given one account with a changed row, a removed one, and a lot that has too much
+    tamper(
+        "UPDATE credit_transactions SET actor = 'x' WHERE idempotency_key = 'clinic:1:1';"
+        "DELETE FROM lot_movements; DELETE FROM credit_transactions"
+        " WHERE idempotency_key = 'clinic:2:0'"
+    )
+    alone = breaches()
+    assert {account for account, _ in alone} == {"clinic:1", "clinic:2", "all"}
+    assert breaches(jobs=2) == alone
+
+
+def test_all_processes_see_the_books_of_one_moment_while_others_write() -> None:
+    # Given writers that do not stop
+    numbers, stop = count(), threading.Event()
+
+    def write() -> None:
+        while not stop.is_set():
+            post_all(give(10, key=f"traffic:{next(numbers)}", account="clinic:2"))
+
+    # When the books are verified meanwhile, by processes that start at different times
+    writer = threading.Thread(target=write)
+    with snapshot() as session:
+        session.execute(text("SELECT 1"))
+        writer.start()
+        progress: list[tuple[int, int]] = []
+        try:
+            report = verify.verify(
+                session, jobs=2, rows_for_a_process=1,
+                on_progress=lambda done, total: progress.append((done, total)),
+            )  # fmt: skip
+        finally:
+            stop.set()
+            writer.join()
+    # Then it is the moment of the snapshot that they all saw
+    assert (report.transactions, report.breaches) == (10, [])
+    assert progress[0] == (0, 10)
+    assert progress[-1] == (10, 10)
+    assert next(numbers) > 0
+
+
+def test_books_that_are_broken_everywhere_do_not_fill_the_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(findings, "MOST_BREACHES", 2)
+    tamper("UPDATE accounts SET held = 1, balance = balance + 1")
+    with snapshot() as session:
+        report = verify.verify(session)
+    assert len(report.breaches) == 2
+    assert report.more_breaches >= 2
+
+
+def test_of_an_account_the_first_broken_row_counts_in_whatever_order_they_come() -> None:
+    found = Findings()
+    for version in (7, 3, 5):
+        found.add(Breach("a rule", "clinic:1", f"version {version}", version))
+    found.add(Breach("another rule", "clinic:1", "as a whole"))
+    assert [b.detail for b in found.breaches()] == ["as a whole", "version 3"]

@@ -5,14 +5,14 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 
-import psycopg2
 import pytest
+from sqlalchemy import text
 
 from devstack import ports
 from tests.cli.runner import give, open_clinic, process, run
+from tests.conftest import owner
 
 COMMANDS: list[tuple[str, ...]] = [
     (),
@@ -124,7 +124,7 @@ def test_migrate_can_be_repeated() -> None:
 def test_an_unreachable_database_is_one_line(command: Sequence[str], server: str) -> None:
     url = "postgresql://asha:s3cr3t-pass@" + server.format(port=ports.find_free())
 
-    ran = run(*command, environment={"DATABASE_URL": url})
+    ran = run(*command, environment={"DATABASE_URL": url, "DATABASE_OWNER_URL": None})
 
     assert "PostgreSQL cannot be reached" in ran.error
     assert "DATABASE_URL" in ran.error
@@ -137,9 +137,8 @@ def test_a_database_without_our_tables_is_sent_to_migrate(
     database: str, command: Sequence[str]
 ) -> None:
     # Given a database that nobody migrated
-    with closing(psycopg2.connect(database)) as connection:
-        connection.autocommit = True
-        connection.cursor().execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    with owner() as connection:
+        connection.execute(text("DROP SCHEMA public CASCADE; CREATE SCHEMA public"))
 
     assert "billing migrate" in run(*command).error
 

@@ -1,14 +1,22 @@
 """`billing ledger verify` finds what somebody changed behind the ledger's back."""
 
 import json
+import os
+import pty
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from click.testing import CliRunner
 
-from db.session import transaction
+import settings
+from billing import verify
+from cli.main import billing as command
 from tests.billing.helpers import post_all, take
 from tests.cli.runner import Ran, give, open_clinic, run
+from tests.tampering import tamper
 
 
 @pytest.fixture(autouse=True)
@@ -22,24 +30,13 @@ def _books(database: str) -> None:
     post_all(take(250, key="lead:L-2:charge"))
 
 
-def tamper(statement: str) -> None:
-    """Change rows as a superuser who switches the append-only triggers off."""
-    with transaction() as session:
-        for table in ("credit_transactions", "lot_movements"):
-            session.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER USER"))
-        session.execute(text(statement))
-        for table in ("credit_transactions", "lot_movements"):
-            session.execute(text(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER append_only"))
-            session.execute(text(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER append_only_truncate"))
-
-
 def test_clean_books_are_told_to_be_clean() -> None:
     ran = run("ledger", "verify")
 
     assert (ran.exit_code, ran.err) == (0, "")
     assert ran.out == "The ledger is clean: 4 rows on 2 accounts.\n"
     assert run("ledger", "verify", "--json").json == {
-        "ok": True, "accounts": 2, "transactions": 4, "breaches": [],
+        "ok": True, "accounts": 2, "transactions": 4, "breaches": [], "more_breaches": 0,
     }  # fmt: skip
 
 
@@ -147,6 +144,92 @@ def test_the_row_at_fault_is_named_by_its_number() -> None:
     tamper("UPDATE credit_transactions SET amount = -18 WHERE version = 2")
 
     assert f"transaction {row['id']}" in run("ledger", "verify", "--json").out
+
+
+# --- processes and anchors ----------------------------------------------------------------------
+
+
+def test_the_number_of_jobs_may_be_chosen() -> None:
+    assert run("ledger", "verify", "--jobs", "1").exit_code == 0
+    for wrong in ("0", "-1", "many", "1000"):
+        assert run("ledger", "verify", "--jobs", wrong).exit_code == 2
+
+
+def test_jobs_of_a_large_ledger_are_processes_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verify, "ROWS_FOR_A_PROCESS", 1)
+    tamper("UPDATE credit_transactions SET actor = 'nobody' WHERE version = 3")
+
+    ran = run("ledger", "verify", "--jobs", "2", "--json")
+
+    assert [breach["account"] for breach in json.loads(ran.out)["breaches"]] == ["clinic:42"]
+
+
+def test_an_anchor_is_kept_and_verified_against(tmp_path: Path) -> None:
+    # Given an anchor in either form, and business that went on
+    plain, document = tmp_path / "anchor.txt", tmp_path / "anchor.json"
+    plain.write_text(run("ledger", "anchor").out)
+    document.write_text(run("ledger", "anchor", "--json").out)
+    total = json.loads(document.read_text())["total"]
+    give("10", "clinic:43", "--key", "later")
+    # Then the books still carry it, and the digest to compare with a note elsewhere is shown
+    for file in (plain, document):
+        ran = run("ledger", "verify", "--against", str(file))
+        assert (ran.exit_code, ran.err) == (0, "")
+        assert f"with 2 accounts, sha256 {total['sha256']}" in ran.out
+        found = run("ledger", "verify", "--against", str(file), "--json").json
+        assert found["anchor"]["sha256"] == total["sha256"]
+        assert found["ok"] is True
+
+
+def test_an_anchor_may_come_through_a_pipe(tmp_path: Path) -> None:
+    anchor = run("ledger", "anchor").out
+
+    ran = CliRunner().invoke(command, ["ledger", "verify", "--against", "-"], input=anchor)
+
+    assert (ran.exit_code, "still carries the anchor" in ran.stdout) == (0, True)
+
+
+def test_what_the_anchor_says_and_the_books_do_not_is_a_breach(tmp_path: Path) -> None:
+    file = tmp_path / "anchor.txt"
+    file.write_text(run("ledger", "anchor").out)
+    tamper("DELETE FROM accounts WHERE ref = 'clinic:43'")
+
+    ran = run("ledger", "verify", "--against", str(file))
+
+    assert ran.exit_code == 1
+    assert "clinic:43" in ran.out
+    assert "the account is missing" in _unwrapped(ran)
+
+
+def test_a_file_that_is_no_anchor_is_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "anchor.txt"
+    file.write_bytes(b"\xff\x00")
+
+    assert "not an anchor" in run("ledger", "verify", "--against", str(file)).error
+    assert run("ledger", "verify", "--against", str(tmp_path / "none")).exit_code == 2
+
+
+def test_no_anchor_is_taken_of_books_that_disagree_with_themselves() -> None:
+    tamper("UPDATE accounts SET version = 7 WHERE ref = 'clinic:42'")
+
+    ran = run("ledger", "anchor")
+
+    assert ran.exit_code == 1
+    assert ran.err.startswith("Error: account 'clinic:42' does not agree")
+
+
+def test_a_terminal_shows_how_far_it_is() -> None:
+    terminal, its_end = pty.openpty()
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("billing")), "ledger", "verify"],
+        env={**os.environ, "TERM": "xterm"}, cwd=settings.PROJECT_DIR,
+        stdout=subprocess.PIPE, stderr=its_end, check=False, timeout=60,
+    )  # fmt: skip
+    os.close(its_end)
+
+    assert done.returncode == 0
+    assert b"verifying" in os.read(terminal, 100_000)
+    os.close(terminal)
 
 
 def _unwrapped(ran: Ran) -> str:

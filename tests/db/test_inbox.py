@@ -11,6 +11,7 @@ from db import inbox
 from db.inbox import BATCH_SIZE, LAST_RETRY, LEASE, MAX_ATTEMPTS, Finished, Lease, NewEvent
 from db.session import transaction
 from tests.billing.helpers import rows
+from tests.conftest import owner
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -162,8 +163,8 @@ def test_the_culprit_alone_is_dead_in_the_end_and_its_neighbours_go_through(
     size: int, data: st.DataObject, *, kills: bool
 ) -> None:
     # Given a batch with one row that fails, or kills, whoever works on it
-    with transaction() as session:
-        session.execute(text("DELETE FROM inbound_events"))
+    with owner() as connection:
+        connection.execute(text("DELETE FROM inbound_events"))
     record(*[f"e{i}" for i in range(size)])
     culprit = rows("SELECT id FROM inbound_events ORDER BY id")[
         data.draw(st.integers(0, size - 1))

@@ -20,7 +20,7 @@ def test_the_migrated_schema_is_the_models_schema(database: str) -> None:
 
 
 def test_an_upgrade_may_be_repeated_and_run_by_several_at_once(database: str) -> None:
-    url = settings.get().database_url
+    url = settings.get().database_owner_url
     command.downgrade(migrate.config(url), "base")
     billing = [sys.executable, "-c", "from cli.main import main; main()", "migrate"]
     migrators = [
@@ -29,11 +29,11 @@ def test_an_upgrade_may_be_repeated_and_run_by_several_at_once(database: str) ->
     ends = [(process.communicate(timeout=60), process.returncode) for process in migrators]
     assert [code for _, code in ends] == [0, 0, 0], ends
     with transaction() as session:
-        assert session.scalars(text("SELECT version_num FROM alembic_version")).all() == ["0001"]
+        assert session.scalars(text("SELECT version_num FROM alembic_version")).all() == ["0002"]
 
 
 def test_everything_can_be_taken_down_again(database: str) -> None:
-    command.downgrade(migrate.config(settings.get().database_url), "base")
+    command.downgrade(migrate.config(settings.get().database_owner_url), "base")
     with transaction() as session:
         left = session.scalars(
             text("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace")

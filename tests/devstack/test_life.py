@@ -19,7 +19,7 @@ STOP_ORDER = ["beat", "receiver", "worker", "flower", "redis", "postgres"]
 
 
 def query(stack: StackProcess, sql: str) -> object:
-    with closing(psycopg2.connect(stack.addresses["database_url"])) as connection:
+    with closing(psycopg2.connect(stack.addresses["database_owner_url"])) as connection:
         connection.autocommit = True
         with connection.cursor() as cursor:
             cursor.execute(sql)

@@ -80,6 +80,12 @@ def test_server_of_ones_own_that_is_not_there(
     assert f"error: {variable} is set, but cannot be used: " in output
 
 
+def test_owner_of_a_database_that_is_not_named(make_stack: MakeStack) -> None:
+    # Else the embedded database would be used, and another one migrated
+    output = assert_refused(make_stack({"DATABASE_OWNER_URL": "postgresql://asha@db/billing"}))
+    assert "error: DATABASE_OWNER_URL is set and DATABASE_URL is not" in output
+
+
 def test_process_that_cannot_start_shows_the_end_of_its_log(make_stack: MakeStack) -> None:
     output = assert_refused(make_stack(receiver="broken"))
     assert "receiver does not stay up; the end of " in output

@@ -200,6 +200,7 @@ def test_time_limits_fit_into_one_another() -> None:
 
 
 def test_every_task_of_beat_exists_and_goes_to_a_known_queue() -> None:
+    app.loader.import_default_modules()
     queues = {queue.name for queue in app.conf.task_queues}
     for entry in app.conf.beat_schedule.values():
         assert entry["task"] in app.tasks

@@ -144,3 +144,9 @@ def test_an_unknown_account_does_not_speak_for_the_lead(*, same_batch: bool) -> 
     work()
     assert [row[:2] for row in inbox_rows()] == [("dead", None), ("done", "charged")]
     assert "UnknownAccount" in str(inbox_rows()[0][3])
+
+
+def test_a_nul_in_the_type_is_dead_and_not_ignored() -> None:
+    deliver({"type": "lead.created\x00", "anything": 1})
+    work()
+    assert inbox_rows()[0][0] == "dead"

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import make_url
 
 from devstack import ports
-from tests.conftest import LEAD_SECRET, new_database
+from tests.conftest import LEAD_SECRET, new_database, owner_url
 from tests.stack_process import eventually
 from tests.webhook_receiver.conftest import assert_keeps_secrets
 from tests.webhook_receiver.receiver_process import ReceiverProcess, delivery, one_process
@@ -147,9 +147,9 @@ def test_a_malformed_secret_stops_the_start_and_is_not_shown(
 
 def _let_in(url: str, *, allowed: bool) -> None:
     name = make_url(url).database
-    with closing(psycopg2.connect(make_url(url).set(database="postgres").render_as_string(
-        hide_password=False
-    ))) as connection:  # fmt: skip
+    maintenance = make_url(owner_url(url)).set(database="postgres")
+    address = maintenance.render_as_string(hide_password=False)
+    with closing(psycopg2.connect(address)) as connection:
         connection.autocommit = True
         cursor = connection.cursor()
         cursor.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS {allowed}')

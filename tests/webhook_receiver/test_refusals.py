@@ -134,3 +134,14 @@ def _post_chunked(receiver: ReceiverProcess, sent: Delivery) -> int:
     with receiver.open_socket() as bare:
         bare.sendall(_head(sent, "Transfer-Encoding: chunked\r\n") + chunks + b"0\r\n\r\n")
         return receiver.answer_on(bare).status
+
+
+def test_a_client_that_reads_only_after_it_has_sent_ten_megabytes_sees_the_answer(
+    receiver: ReceiverProcess,
+) -> None:
+    sent = delivery(b"1" * 10 * MIB)
+    for _ in range(5):
+        connection = receiver.connect()
+        connection.request("POST", PATH, body=sent.body, headers=sent.headers)
+        assert connection.getresponse().status == 413
+        connection.close()

@@ -1,0 +1,290 @@
+"""Holds: credit set aside now for a charge whose amount is known later.
+
+place -> capture (part or whole; the rest is released) | void | expire. A hold reduces what is
+available at once. Every step leaves an immutable `hold_events` row. The account is locked before
+the hold, as everywhere; the charge of a capture goes through `billing/ledger.py` like any other.
+"""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+import clock
+from billing import ledger, ledger_rows
+from billing.errors import (
+    HoldFinished,
+    IdempotencyConflict,
+    InsufficientCredit,
+    InvalidHold,
+    UnknownAccount,
+    UnknownHold,
+)
+from billing.kinds import KIND_RULES, Kind
+from billing.postings import MAX_AMOUNT, Posting
+from billing.text import DESCRIPTION_MAX_LENGTH, ID_MAX_LENGTH, REF_MAX_LENGTH, problem_with
+from db.bulk import int_array
+from db.models import Account, Hold, HoldEvent
+
+KEY_MAX_LENGTH = 200
+"""Shorter than a ledger key, which is made of it: `hold:{key}:capture`."""
+LONGEST = timedelta(days=366)
+EXPIRY_ACTOR = "system:expiry"
+
+
+def place(
+    session: Session,
+    *,
+    account: str,
+    amount: int,
+    idempotency_key: str,
+    actor: str,
+    expires_in: timedelta | None,
+    kind: Kind = Kind.USAGE,
+    description: str = "",
+) -> Hold:
+    """Set `amount` credits aside and return the hold; `expires_in` None: until it is finished.
+
+    The same key with the same account, amount, kind and description returns the first hold, in
+    whatever state it is by now. Raises `InvalidHold`, `UnknownAccount`, `InsufficientCredit` or
+    `IdempotencyConflict`. Counts as the transaction's one post: what has expired goes first.
+    """
+    _check(account, amount, idempotency_key, actor, expires_in, kind, description)
+    ledger.expire(session, {account})
+    # As it is under the lock, whatever the caller saw of it before.
+    found = session.scalars(
+        select(Account).where(Account.ref == account).execution_options(populate_existing=True)
+    ).one_or_none()
+    if found is None:
+        raise UnknownAccount(account)
+    now = clock.now()
+    with session.begin_nested():
+        hold = session.scalars(
+            insert(Hold)
+            .values(
+                account_id=found.id,
+                amount=amount,
+                state="open",
+                idempotency_key=idempotency_key,
+                kind=kind.value,
+                actor=actor,
+                description=description,
+                created_at=now,
+                expires_at=now + expires_in if expires_in is not None else None,
+            )
+            .on_conflict_do_nothing(index_elements=[Hold.idempotency_key])
+            .returning(Hold)
+        ).one_or_none()
+        if hold is None:
+            return _placed_before(session, found, amount, idempotency_key, kind, description)
+        available = found.balance - found.held + found.overdraft_limit
+        if amount > available:
+            raise InsufficientCredit(account, needed=amount, available=available)
+        found.held += amount
+        session.add(_event(hold, "placed", amount, actor, now))
+    return hold
+
+
+def capture(
+    session: Session,
+    *,
+    hold_id: int,
+    idempotency_key: str,
+    actor: str,
+    amount: int | None = None,
+) -> Hold:
+    """Charge `amount` (None: all) of what is held, release the rest, and return the hold.
+
+    The same key and amount again returns the outcome. Raises `UnknownHold`, `InvalidHold` for an
+    amount beyond the hold, `HoldFinished` where another request was faster or time is up, or
+    `IdempotencyConflict`. Posts.
+    """
+    hold, account = _lock(session, hold_id, idempotency_key, actor)
+    asked = hold.amount if amount is None else amount
+    if type(asked) is not int or not 1 <= asked <= hold.amount:
+        raise InvalidHold("amount", f"must be a whole number from 1 to {hold.amount}")
+    if _is_repeat(hold, "captured", idempotency_key):
+        if asked != hold.captured:
+            raise IdempotencyConflict(idempotency_key, {"amount": (hold.captured, asked)})
+        return hold
+    posted = ledger.post(
+        session,
+        [
+            Posting(
+                account=account.ref,
+                amount=-asked,
+                kind=Kind(hold.kind),
+                idempotency_key=f"hold:{hold.idempotency_key}:capture",
+                actor=actor,
+                description=hold.description,
+                releases=hold.amount,
+            )
+        ],
+    )[0].applied_or_raise()
+    now = _finish(hold, "captured", idempotency_key)
+    hold.captured = asked
+    hold.transaction_id = posted.transaction_id
+    session.add(_event(hold, "captured", asked, actor, now))
+    if asked < hold.amount:
+        session.add(_event(hold, "released", hold.amount - asked, actor, now))
+    session.flush()
+    return hold
+
+
+def void(session: Session, *, hold_id: int, idempotency_key: str, actor: str) -> Hold:
+    """Release all that is held and return the hold; the same key again returns the outcome.
+
+    Raises `UnknownHold`, `InvalidHold` or `HoldFinished`.
+    """
+    hold, account = _lock(session, hold_id, idempotency_key, actor)
+    if _is_repeat(hold, "voided", idempotency_key):
+        return hold
+    account.held -= hold.amount
+    now = _finish(hold, "voided", idempotency_key)
+    session.add(_event(hold, "voided", hold.amount, actor, now))
+    session.flush()
+    return hold
+
+
+_DUE = text("""
+SELECT DISTINCT a.ref FROM (SELECT account_id FROM holds WHERE state = 'open'
+                             AND expires_at <= :now ORDER BY expires_at LIMIT :limit) h
+  JOIN accounts a ON a.id = h.account_id
+""")
+_EXPIRE = text("""
+WITH ended AS (
+    UPDATE holds SET state = 'expired', finished_at = :now
+     WHERE state = 'open' AND expires_at <= :now
+       AND account_id = ANY(CAST(:accounts AS bigint[]))
+    RETURNING id, account_id, amount
+), told AS (
+    INSERT INTO hold_events (hold_id, event, amount, actor, created_at)
+    SELECT id, 'expired', amount, :actor, :now FROM ended
+), freed AS (
+    UPDATE accounts a SET held = a.held - e.total
+      FROM (SELECT account_id, sum(amount) AS total FROM ended GROUP BY 1) e
+     WHERE a.id = e.account_id
+)
+SELECT count(*) FROM ended
+""")
+
+
+def expire_due(session: Session, *, limit: int = 1_000) -> int:
+    """End the open holds whose time is up, on as many accounts as `limit` holds reach.
+
+    Returns how many ended. Called by the sweep until none is left.
+    """
+    now = clock.now()
+    refs = set(session.scalars(_DUE, {"now": now, "limit": limit}))
+    books = ledger_rows.lock_accounts(session, refs)
+    ids = int_array(book.id for book in books.values())
+    parameters = {"now": now, "accounts": ids, "actor": EXPIRY_ACTOR}
+    return session.scalar(_EXPIRE, parameters) or 0
+
+
+def find(session: Session, hold_id: int) -> Hold:
+    """Return a hold as it is; raises `UnknownHold`."""
+    may_be = type(hold_id) is int and 0 < hold_id < 2**63
+    hold = session.get(Hold, hold_id) if may_be else None
+    if hold is None:
+        raise UnknownHold(hold_id)
+    return hold
+
+
+def _check(
+    account: str,
+    amount: int,
+    key: str,
+    actor: str,
+    expires_in: timedelta | None,
+    kind: Kind,
+    description: str,
+) -> None:
+    problems = {
+        "account": problem_with(account, max_length=REF_MAX_LENGTH),
+        "idempotency_key": problem_with(key, max_length=KEY_MAX_LENGTH),
+        "actor": problem_with(actor, max_length=ID_MAX_LENGTH),
+        "description": problem_with(
+            description, max_length=DESCRIPTION_MAX_LENGTH, may_be_empty=True
+        ),
+    }
+    if type(amount) is not int or not 1 <= amount <= MAX_AMOUNT:
+        problems["amount"] = f"must be a whole number from 1 to {MAX_AMOUNT}"
+    if type(kind) is not Kind or KIND_RULES[kind].reversed_by is None:
+        problems["kind"] = f"{kind!r} is not a kind of charge"
+    if expires_in is not None and (
+        not isinstance(expires_in, timedelta) or not timedelta(0) < expires_in <= LONGEST
+    ):
+        problems["expires_in"] = f"must be more than nothing and at most {LONGEST.days} days"
+    _refuse_any(problems)
+
+
+def _refuse_any(problems: dict[str, str | None]) -> None:
+    for field, problem in problems.items():
+        if problem:
+            raise InvalidHold(field, problem)
+
+
+def _placed_before(
+    session: Session, account: Account, amount: int, key: str, kind: Kind, description: str
+) -> Hold:
+    hold = session.scalars(select(Hold).where(Hold.idempotency_key == key)).one()
+    asked = {
+        "account": account.id,
+        "amount": amount,
+        "kind": kind.value,
+        "description": description,
+    }
+    before = {
+        "account": hold.account_id,
+        "amount": hold.amount,
+        "kind": hold.kind,
+        "description": hold.description,
+    }
+    differences = {
+        field: (before[field], asked[field]) for field in asked if before[field] != asked[field]
+    }
+    if "account" in differences:
+        other = session.get_one(Account, hold.account_id)
+        differences["account"] = (other.ref, account.ref)
+    if differences:
+        raise IdempotencyConflict(key, differences)
+    return hold
+
+
+def _lock(session: Session, hold_id: int, key: str, actor: str) -> tuple[Hold, Account]:
+    """Lock the hold's account, then the hold, and return both as they are now."""
+    _refuse_any(
+        {
+            "idempotency_key": problem_with(key, max_length=KEY_MAX_LENGTH),
+            "actor": problem_with(actor, max_length=ID_MAX_LENGTH),
+        }
+    )
+    account_id = find(session, hold_id).account_id
+    account = session.get_one(
+        Account, account_id, with_for_update={"key_share": True}, populate_existing=True
+    )
+    hold = session.get_one(Hold, hold_id, with_for_update=True, populate_existing=True)
+    return hold, account
+
+
+def _is_repeat(hold: Hold, state: str, key: str) -> bool:
+    """Tell whether this very request was done before; raise where the hold ended otherwise."""
+    if hold.state == "open":
+        if hold.expires_at is not None and hold.expires_at <= clock.now():
+            raise HoldFinished(hold.id, "expired")  # the sweep has not come by yet
+        return False
+    if hold.state == state and hold.finish_key == key:
+        return True
+    raise HoldFinished(hold.id, hold.state)
+
+
+def _finish(hold: Hold, state: str, key: str) -> datetime:
+    now = clock.now()
+    hold.state, hold.finish_key, hold.finished_at = state, key, now
+    return now
+
+
+def _event(hold: Hold, event: str, amount: int, actor: str, now: datetime) -> HoldEvent:
+    return HoldEvent(hold_id=hold.id, event=event, amount=amount, actor=actor, created_at=now)

@@ -1,0 +1,76 @@
+"""`billing holds`: credit that is set aside."""
+
+import click
+from sqlalchemy import select
+
+from billing import holds as rules
+from cli.output import json_option, limit_option, page, print_record, print_records
+from db.models import Account, Hold, HoldEvent
+from db.session import transaction
+
+
+@click.group()
+def holds() -> None:
+    """Credit set aside for charges that are not certain yet."""
+
+
+@holds.command(name="list")
+@click.option(
+    "--state", type=click.Choice(["open", "captured", "voided", "expired"]), help="Only these."
+)
+@limit_option
+@json_option
+def list_(state: str | None, limit: int | None, *, as_json: bool) -> None:
+    """List holds, newest first."""
+    query = (
+        select(Hold, Account.ref)
+        .join(Account, Account.id == Hold.account_id)
+        .order_by(Hold.id.desc())
+        .limit(page(limit, as_json=as_json))
+    )
+    if state is not None:
+        query = query.where(Hold.state == state)
+    with transaction() as session:
+        records = [
+            {
+                "id": hold.id,
+                "account": ref,
+                "state": hold.state,
+                "amount": hold.amount,
+                "captured": hold.captured,
+                "created_at": hold.created_at,
+                "expires_at": hold.expires_at,
+                "finished_at": hold.finished_at,
+            }
+            for hold, ref in session.execute(query)
+        ]
+    print_records(records, as_json=as_json, empty="No such holds.")
+
+
+@holds.command()
+@click.argument("id_", metavar="ID", type=click.IntRange(1, 2**63 - 1))
+@json_option
+def show(id_: int, *, as_json: bool) -> None:
+    """Tell the story of hold ID."""
+    with transaction() as session:
+        rules.find(session, id_)
+        events = session.scalars(
+            select(HoldEvent).where(HoldEvent.hold_id == id_).order_by(HoldEvent.id)
+        )
+        records = [
+            {"event": e.event, "amount": e.amount, "actor": e.actor, "created_at": e.created_at}
+            for e in events
+        ]
+    print_records(records, as_json=as_json, empty="")
+
+
+@holds.command()
+@click.argument("id_", metavar="ID", type=click.IntRange(1, 2**63 - 1))
+@click.option("--actor", required=True, help="Who does it, such as your name.")
+@json_option
+def void(id_: int, actor: str, *, as_json: bool) -> None:
+    """Release all that hold ID sets aside."""
+    with transaction() as session:
+        hold = rules.void(session, hold_id=id_, idempotency_key=f"admin:void:{id_}", actor=actor)
+        record = {"id": hold.id, "state": hold.state, "amount": hold.amount}
+    print_record(record, as_json=as_json)

@@ -1,0 +1,109 @@
+"""What the application's role may do, and no more; brought up to date after every migration.
+
+The owner of the tables migrates (DATABASE_OWNER_URL); the processes work as another role
+(DATABASE_URL) that can add to the ledger and read it, and has no right to change or remove a row
+of it, to switch a trigger off, or to define anything. Called by `db/migrations/env.py`, in the
+transaction of the migrations. docs/decisions/0005-two-database-roles.md says why.
+"""
+
+from collections.abc import Iterable
+
+from sqlalchemy import Connection, make_url, text
+
+from db.errors import PermanentError
+
+READ_ONLY = frozenset({"alembic_version", "transaction_kinds"})
+"""What migrations write and processes only read."""
+
+FIXED_COLUMNS = {
+    "accounts": {"id", "ref", "created_at"},
+    "inbound_events": {"id", "source", "event_id", "body_sha256", "body", "received_at"},
+    "credit_lots": {
+        "id", "account_id", "transaction_id", "source", "amount", "expires_at", "created_at",
+    },
+    "credit_debts": {"charge_id", "account_id", "amount", "created_at"},
+    "holds": {
+        "id", "account_id", "amount", "idempotency_key", "kind", "actor", "description",
+        "created_at", "expires_at",
+    },
+    "lead_charges": {"lead_id", "account_id", "created_at"},
+}  # fmt: skip
+"""What no process changes once it is written, of tables that it else may update. A table that is
+not named, nor read-only, nor append-only (it has the trigger `append_only`), is updated freely."""
+
+
+class UnknownRole(PermanentError):
+    """The role of DATABASE_URL is not known to the server."""
+
+    def __init__(self, role: str) -> None:
+        super().__init__(
+            f"the role {role!r} of DATABASE_URL does not exist in PostgreSQL:"
+            f" create it (docs/operations.md), then run `billing migrate` again"
+        )
+        self.role = role
+
+
+def role_of(database_url: str) -> str | None:
+    """Return the role that a URL names; None where it leaves that to the environment."""
+    url = make_url(database_url)
+    named = url.username or url.query.get("user")
+    return named if isinstance(named, str) else None
+
+
+def grant(connection: Connection, role: str) -> None:
+    """Give `role` what the processes need on every table there is, and take all else from it.
+
+    Does nothing for the role that is connected, the owner itself. To be repeated after every
+    migration; running processes never see a moment without their rights. Raises `UnknownRole`.
+    """
+    if connection.scalar(text("SELECT current_user")) == role:
+        return
+    if not connection.scalar(text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role}):
+        raise UnknownRole(role)
+    schema = str(connection.scalar(text("SELECT current_schema()")))
+    quote = connection.dialect.identifier_preparer.quote_identifier
+    for statement in _statements(connection, schema, quote(schema), quote(role)):
+        connection.exec_driver_sql(statement)
+
+
+def _statements(
+    connection: Connection, schema: str, quoted_schema: str, role: str
+) -> Iterable[str]:
+    quote = connection.dialect.identifier_preparer.quote_identifier
+    if connection.scalar(_MAY_CREATE, {"schema": schema}):
+        # So before PostgreSQL 15, and in databases that were made by it.
+        yield f"REVOKE CREATE ON SCHEMA {quoted_schema} FROM PUBLIC"
+    yield f"REVOKE ALL ON SCHEMA {quoted_schema} FROM {role}"
+    yield f"GRANT USAGE ON SCHEMA {quoted_schema} TO {role}"
+    for table in connection.execute(_RELATIONS, {"schema": schema}).all():
+        name = f"{quoted_schema}.{quote(table.name)}"
+        if table.kind == "S":
+            yield f"REVOKE ALL ON SEQUENCE {name} FROM {role}"
+            yield f"GRANT USAGE ON SEQUENCE {name} TO {role}"
+            continue
+        yield f"REVOKE ALL ON {name} FROM {role}"
+        yield f"GRANT SELECT ON {name} TO {role}"
+        if table.kind != "v" and table.name not in READ_ONLY:
+            yield f"GRANT INSERT ON {name} TO {role}"
+            if not table.append_only:
+                fixed = FIXED_COLUMNS.get(table.name, set())
+                columns = ", ".join(quote(c) for c in table.columns if c not in fixed)
+                yield f"GRANT UPDATE ({columns}) ON {name} TO {role}"
+
+
+_MAY_CREATE = text("""
+SELECT EXISTS (SELECT FROM pg_namespace n, aclexplode(n.nspacl) a
+                WHERE n.nspname = :schema AND a.grantee = 0 AND a.privilege_type = 'CREATE')
+""")
+_RELATIONS = text("""
+SELECT c.relname AS name, c.relkind AS kind,
+       EXISTS (SELECT FROM pg_trigger g
+                WHERE g.tgrelid = c.oid AND g.tgname = 'append_only') AS append_only,
+       ARRAY(SELECT CAST(attname AS text) FROM pg_attribute
+              WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) AS columns
+  FROM pg_class c
+ WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = :schema)
+   AND c.relkind IN ('r', 'p', 'v', 'S')
+   AND pg_has_role(c.relowner, 'MEMBER')
+ ORDER BY c.relname
+""")
