@@ -35,7 +35,7 @@ class Posting:
     kind: Kind
     idempotency_key: str
     actor: str
-    """Who or what asked: `webhook:leads`, `admin:asha`."""
+    """Who or what asked: `webhook:leads`, `admin:ops`."""
     description: str = ""
     lead_id: str | None = None
     payment_id: str | None = None

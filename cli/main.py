@@ -51,7 +51,7 @@ def billing() -> None:
     \b
     Examples:
       billing accounts create clinic:42 --name "City Clinic" --product clinic_leads
-      billing credit clinic:42 1000 --reason "welcome credit" --actor asha
+      billing credit clinic:42 1000 --reason "welcome credit" --actor ops
       billing history clinic:42
       billing inbox list --state dead
     """

@@ -13,7 +13,7 @@ import settings
 from settings import SettingsError
 
 SECRET = "whsec_" + "dGVzdHMtb25seS1zZWNyZXQtb2YtMzItYnl0ZXMhISE="
-DATABASE = "postgresql://asha:s3cr3t-pass@db.example/billing"
+DATABASE = "postgresql://ops:s3cr3t-pass@db.example/billing"
 
 
 @pytest.fixture(autouse=True)
@@ -75,15 +75,15 @@ def test_an_address_that_is_missing_shows_the_way(
 @pytest.mark.parametrize(
     ("variable", "value", "told"),
     [
-        ("DATABASE_URL", "mysql://asha:s3cr3t-pass@db/billing", "must start with postgresql://"),
-        ("DATABASE_URL", "postgresql+asyncpg://asha:s3cr3t-pass@db/billing", "postgresql://"),
-        ("DATABASE_URL", "asha:s3cr3t-pass@db/billing", "postgresql://"),
-        ("DATABASE_URL", "postgresql:asha:s3cr3t-pass@db/billing", "postgresql://"),
-        ("DATABASE_URL", "postgresql://asha:s3cr3t-pass@db:port/billing", ""),
-        ("DATABASE_OWNER_URL", "mysql://asha:s3cr3t-pass@db/billing", "postgresql://"),
-        ("REDIS_URL", "http://asha:s3cr3t-pass@broker", "must start with redis://"),
+        ("DATABASE_URL", "mysql://ops:s3cr3t-pass@db/billing", "must start with postgresql://"),
+        ("DATABASE_URL", "postgresql+asyncpg://ops:s3cr3t-pass@db/billing", "postgresql://"),
+        ("DATABASE_URL", "ops:s3cr3t-pass@db/billing", "postgresql://"),
+        ("DATABASE_URL", "postgresql:ops:s3cr3t-pass@db/billing", "postgresql://"),
+        ("DATABASE_URL", "postgresql://ops:s3cr3t-pass@db:port/billing", ""),
+        ("DATABASE_OWNER_URL", "mysql://ops:s3cr3t-pass@db/billing", "postgresql://"),
+        ("REDIS_URL", "http://ops:s3cr3t-pass@broker", "must start with redis://"),
         ("REDIS_URL", "broker:6379", "must start with redis://"),
-        ("REDIS_URL", "redis://asha:s3cr3t-pass@broker:port/0", ""),
+        ("REDIS_URL", "redis://ops:s3cr3t-pass@broker:port/0", ""),
         ("BILLING_TIMEZONE", "Kolkata", "IANA time zone such as Asia/Kolkata"),
         ("BILLING_TIMEZONE", "../../etc/passwd", "IANA time zone"),
         ("BILLING_TIMEZONE", "Asia", "IANA time zone"),
@@ -136,14 +136,14 @@ def test_everything_that_is_wrong_is_told_at_once(monkeypatch: pytest.MonkeyPatc
 def test_a_plain_postgres_address_is_made_the_installed_drivers(
     monkeypatch: pytest.MonkeyPatch, scheme: str
 ) -> None:
-    address = "://asha:a%40b@db.example:5433/billing?sslmode=require&host=%2Ftmp"
+    address = "://ops:a%40b@db.example:5433/billing?sslmode=require&host=%2Ftmp"
     monkeypatch.setenv("DATABASE_URL", scheme + address)
-    monkeypatch.setenv("DATABASE_OWNER_URL", scheme + address.replace("asha", "owner"))
+    monkeypatch.setenv("DATABASE_OWNER_URL", scheme + address.replace("ops", "owner"))
 
     found = settings.load()
 
     assert found.database_url == "postgresql+psycopg2" + address
-    assert found.database_owner_url == found.database_url.replace("asha", "owner")
+    assert found.database_owner_url == found.database_url.replace("ops", "owner")
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_several_secrets_are_parted_by_commas(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_secret_is_shown_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEAD_WEBHOOK_SECRETS", SECRET)
-    monkeypatch.setenv("REDIS_URL", "redis://asha:s3cr3t-pass@broker/0")
+    monkeypatch.setenv("REDIS_URL", "redis://ops:s3cr3t-pass@broker/0")
 
     found = settings.load()
 

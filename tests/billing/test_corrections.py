@@ -41,7 +41,7 @@ NOW = datetime(2026, 11, 20, 8, tzinfo=UTC)
 def by_hand(
     function: Callable[..., PostingResult], amount: Any, *, key: Any = "k", **more: Any
 ) -> PostingResult:
-    fields = {"account": "clinic:42", "reason": "wrong number", "actor": "asha", **more}
+    fields = {"account": "clinic:42", "reason": "wrong number", "actor": "ops", **more}
     with transaction() as session:
         return function(session, amount=amount, idempotency_key=key, **fields)
 
@@ -51,7 +51,7 @@ def reverse(
 ) -> PostingResult:
     with transaction() as session:
         return admin.reverse(
-            session, charge_key=charge_key, amount=amount, reason=reason, actor="asha",
+            session, charge_key=charge_key, amount=amount, reason=reason, actor="ops",
             idempotency_key=key,
         )  # fmt: skip
 
@@ -93,8 +93,8 @@ def test_an_adjustment_adds_goodwill_or_takes_in_the_burn_order() -> None:
         "SELECT amount, kind, actor, description FROM credit_transactions WHERE version > 1"
         " ORDER BY version"
     ) == [
-        (20, "adjustment", "asha", "wrong number"),
-        (-110, "adjustment", "asha", "wrong number"),
+        (20, "adjustment", "ops", "wrong number"),
+        (-110, "adjustment", "ops", "wrong number"),
     ]
     assert_ledger_is_clean()
 
@@ -220,7 +220,7 @@ def test_a_charge_comes_back_to_the_very_lots_it_came_from() -> None:
     assert rows(
         "SELECT r.amount, r.kind, r.lead_id, r.description, r.actor, c.idempotency_key"
         " FROM credit_transactions r JOIN credit_transactions c ON c.id = r.reverses_id"
-    ) == [(25, "lead_refund", "L-1", "wrong number", "asha", "t")]
+    ) == [(25, "lead_refund", "L-1", "wrong number", "ops", "t")]
     assert_ledger_is_clean()
 
 

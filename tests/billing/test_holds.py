@@ -171,7 +171,7 @@ def test_a_captured_hold_can_be_given_back_like_any_charge() -> None:
     capture(place(30).id)
     with transaction() as session:
         admin.reverse(
-            session, charge_key="hold:h:capture", amount=None, reason="failed", actor="asha",
+            session, charge_key="hold:h:capture", amount=None, reason="failed", actor="ops",
             idempotency_key="r",
         )  # fmt: skip
     assert rows("SELECT remaining FROM credit_lots") == [(100,)]

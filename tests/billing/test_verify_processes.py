@@ -91,7 +91,7 @@ def test_a_snapshot_that_is_over_cannot_be_shared() -> None:
         shared = share(session)
     with pytest.raises(VerificationFailed, match="snapshot"):
         list(verify_processes.run(shared, work, ["a"], jobs=1))
-    assert "password" not in repr(SharedSnapshot("postgresql://asha:password@db/x", "1"))
+    assert "password" not in repr(SharedSnapshot("postgresql://ops:password@db/x", "1"))
 
 
 def test_who_loses_interest_leaves_no_process_and_no_query_behind() -> None:

@@ -95,4 +95,4 @@ def open_clinic(ref: str = "clinic:42", *, name: str = "City Clinic", **options:
 
 def give(amount: str, ref: str = "clinic:42", *more: str) -> Ran:
     """Give credit by the command."""
-    return run("credit", ref, amount, "--reason", "welcome", "--actor", "asha", *more)
+    return run("credit", ref, amount, "--reason", "welcome", "--actor", "ops", *more)

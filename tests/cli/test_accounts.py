@@ -152,7 +152,7 @@ def test_the_same_key_with_other_content_is_a_conflict(
     give("1000", "clinic:42", "--key", "welcome:42")
 
     error = run(
-        "credit", ref, amount, "--reason", reason, "--actor", "asha", "--key", "welcome:42"
+        "credit", ref, amount, "--reason", reason, "--actor", "ops", "--key", "welcome:42"
     ).error
 
     assert "welcome:42 was recorded before with other content" in error

@@ -122,7 +122,7 @@ def test_migrate_can_be_repeated() -> None:
 @pytest.mark.parametrize("command", [("balance", "clinic:42"), ("migrate",), ("ledger", "verify")])
 @pytest.mark.parametrize("server", ["/billing?host=/nonexistent", "127.0.0.1:{port}/billing"])
 def test_an_unreachable_database_is_one_line(command: Sequence[str], server: str) -> None:
-    url = "postgresql://asha:s3cr3t-pass@" + server.format(port=ports.find_free())
+    url = "postgresql://ops:s3cr3t-pass@" + server.format(port=ports.find_free())
 
     ran = run(*command, environment={"DATABASE_URL": url, "DATABASE_OWNER_URL": None})
 
@@ -160,8 +160,8 @@ def test_without_a_stack_the_way_to_one_is_shown(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
-        ("DATABASE_URL", "mysql://asha:s3cr3t-pass@db/billing"),
-        ("DATABASE_URL", "postgresql://asha:s3cr3t-pass@db:port/billing"),
+        ("DATABASE_URL", "mysql://ops:s3cr3t-pass@db/billing"),
+        ("DATABASE_URL", "postgresql://ops:s3cr3t-pass@db:port/billing"),
         ("LEAD_WEBHOOK_SECRETS", "s3cr3t-pass"),
         ("BILLING_TIMEZONE", "Kolkata"),
         ("RECEIVER_PORT", "http"),

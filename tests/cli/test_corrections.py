@@ -3,7 +3,7 @@
 from tests.billing.helpers import balance, open_account, post_all, take
 from tests.cli.runner import run
 
-WHY = ("--reason", "because", "--actor", "asha")
+WHY = ("--reason", "because", "--actor", "ops")
 
 
 def test_adjust_corrects_both_ways_and_is_applied_once_under_its_key(database: str) -> None:

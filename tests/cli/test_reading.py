@@ -78,7 +78,7 @@ def test_holds_are_listed_shown_and_voided() -> None:
         ).id  # fmt: skip
     assert run("holds", "list", "--json").json[0]["state"] == "open"
     assert run("balance", "clinic:42", "--json").json["available"] == 50
-    assert run("holds", "void", str(hold), "--actor", "asha", "--json").json["state"] == "voided"
+    assert run("holds", "void", str(hold), "--actor", "ops", "--json").json["state"] == "voided"
     assert [e["event"] for e in run("holds", "show", str(hold), "--json").json] == [
         "placed",
         "voided",

@@ -224,9 +224,9 @@ def test_an_owner_that_is_the_application_keeps_its_rights() -> None:
 @pytest.mark.parametrize(
     ("url", "role"),
     [
-        ("postgresql://asha@db/billing", "asha"),
+        ("postgresql://ops@db/billing", "ops"),
         ("postgresql://a%40b:x@db/billing", "a@b"),
-        ("postgresql:///billing?user=asha&host=/tmp", "asha"),
+        ("postgresql:///billing?user=ops&host=/tmp", "ops"),
         ("postgresql:///billing", None),
     ],
 )

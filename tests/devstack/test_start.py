@@ -82,7 +82,7 @@ def test_server_of_ones_own_that_is_not_there(
 
 def test_owner_of_a_database_that_is_not_named(make_stack: MakeStack) -> None:
     # Else the embedded database would be used, and another one migrated
-    output = assert_refused(make_stack({"DATABASE_OWNER_URL": "postgresql://asha@db/billing"}))
+    output = assert_refused(make_stack({"DATABASE_OWNER_URL": "postgresql://ops@db/billing"}))
     assert "error: DATABASE_OWNER_URL is set and DATABASE_URL is not" in output
 
 
