@@ -269,7 +269,7 @@ def _write_lots(session: Session, writes: Writes, now: datetime) -> None:
     if writes.lots:
         rows = []
         for lot in writes.lots:
-            remaining = writes.changed_lots.pop(lot[0])  # type: ignore[call-overload]
+            remaining = writes.changed_lots.pop(lot[0])  # type: ignore[call-overload]  # rows are tuples of object
             rows.append((*lot, remaining, None if remaining else now))
         copy_rows(
             session,
@@ -286,7 +286,7 @@ def _write_debts(session: Session, writes: Writes, now: datetime) -> None:
     if writes.debts:
         rows = []
         for debt in writes.debts:
-            remaining = writes.changed_debts.pop(debt[0])  # type: ignore[call-overload]
+            remaining = writes.changed_debts.pop(debt[0])  # type: ignore[call-overload]  # rows are tuples of object
             rows.append((*debt, remaining, None if remaining else now))
         copy_rows(
             session,
