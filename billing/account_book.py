@@ -57,8 +57,15 @@ class Charge:
     amount: int
     reversed: int
     """What earlier reversals gave back."""
+    forgiven: int
+    """What write-offs paid of it. Nobody gave that, so that nobody gets it back."""
     taken: list[tuple[Lot, int]]
     """What it still holds of which lot, in the burn order."""
+
+    @property
+    def left(self) -> int:
+        """What can still be given back."""
+        return -self.amount - self.reversed - self.forgiven
 
     def took(self, lot: Lot, amount: int) -> None:
         """Note that more of its debt was paid from a lot since it was loaded."""
@@ -150,7 +157,7 @@ class AccountBook:
         else:
             source = KIND_RULES[posting.kind].lot_source
             self._make_lot(posting.amount, source, posting.expires_at, entry, writes)
-        self._pay_debts(entry.transaction_id, writes)
+        self._pay_debts(entry, writes)
 
     def _refuse(self, entry: Entry) -> None:
         posting = entry.posting
@@ -160,8 +167,7 @@ class AccountBook:
             if -posting.amount > available and not passes_limit:
                 raise InsufficientCredit(self.ref, needed=-posting.amount, available=available)
         elif posting.kind in REFUND_KINDS:
-            charge = entry.reverses
-            left = -charge.amount - charge.reversed if charge else 0
+            left = entry.reverses.left if entry.reverses else 0
             if posting.amount > left:
                 raise ReversalTooLarge(posting.reverses or "", asked=posting.amount, left=left)
         elif posting.kind is Kind.WRITE_OFF and posting.amount > -self.balance:
@@ -260,14 +266,17 @@ class AccountBook:
         if expired:
             self._make_lot(expired, "goodwill", entry.refund_expires_at, entry, writes)
 
-    def _pay_debts(self, transaction_id: int, writes: Writes) -> None:
+    def _pay_debts(self, entry: Entry, writes: Writes) -> None:
         while self.debts and self.lots:
             debt, lot = self.debts[0], self.lots[0]
             paid = min(debt.remaining, lot.remaining)
             # The movement names the indebted charge, so that its reversal finds this lot.
-            self._move(lot, -paid, debt.charge_id, transaction_id, writes)
-            if debt.charge_id in self.reversible:
-                self.reversible[debt.charge_id].took(lot, paid)
+            self._move(lot, -paid, debt.charge_id, entry.transaction_id, writes)
+            charge = self.reversible.get(debt.charge_id)
+            if charge and entry.posting.kind is Kind.WRITE_OFF:
+                charge.forgiven += paid
+            elif charge:
+                charge.took(lot, paid)
             self._pay(debt, paid, writes)
 
     def _pay(self, debt: Debt, amount: int, writes: Writes) -> None:

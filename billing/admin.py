@@ -4,15 +4,14 @@ An idempotency key must not begin like one that a rule makes (`lead:`): it would
 rule's way.
 """
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from billing.errors import InvalidPosting, ReversalTooLarge, UnknownCharge
-from billing.kinds import KIND_RULES, Kind
+from billing import reversals
+from billing.errors import InvalidPosting
+from billing.kinds import Kind
 from billing.ledger import post
 from billing.postings import Posting, PostingResult
 from billing.text import DESCRIPTION_MAX_LENGTH, KEY_MAX_LENGTH, problem_with
-from db.models import Account, CreditTransaction
 
 RESERVED_KEY_PREFIXES = (
     "lead:", "lot:", "hold:", "dispute:", "grant:", "razorpay:", "stripe:",
@@ -80,57 +79,19 @@ def reverse(
     reason: str,
     actor: str,
     idempotency_key: str,
-    dispute_id: str | None = None,
 ) -> PostingResult:
-    """Give a charge back to the very lots it came from, wholly (None: what is left) or in part.
-
-    What the charge still owes is forgiven first. Credit of a lot that has expired comes back in a
-    fresh goodwill lot. Raises `InvalidPosting`, `UnknownCharge`, `ReversalTooLarge` or
-    `IdempotencyConflict`.
-    """
+    """Give a charge back by hand; see `billing/reversals.py`."""
     _check_reason(reason)
     _check_key(charge_key, "charge_key")
-    charge = session.scalars(
-        select(CreditTransaction).where(CreditTransaction.idempotency_key == charge_key)
-    ).one_or_none()
-    kind = KIND_RULES[Kind(charge.kind)].reversed_by if charge else None
-    if charge is None or kind is None:
-        raise UnknownCharge(charge_key)
-    account = session.get_one(Account, charge.account_id)
-    if amount is None:
-        amount = _left(session, charge, account, idempotency_key)
-    posting = Posting(
-        account=account.ref,
+    _check_own_key(idempotency_key)
+    return reversals.reverse(
+        session,
+        charge_key=charge_key,
         amount=amount,
-        kind=kind,
-        idempotency_key=idempotency_key,
+        reason=reason,
         actor=actor,
-        description=reason,
-        lead_id=charge.lead_id,
-        dispute_id=dispute_id,
-        reverses=charge_key,
+        idempotency_key=idempotency_key,
     )
-    return post(session, [posting])[0].applied_or_raise()
-
-
-def _left(session: Session, charge: CreditTransaction, account: Account, key: str) -> int:
-    """Return what can still be given back; for a repeated request, what it gave back."""
-    # Locked, so that nobody reverses a part of it between this look and the post.
-    session.execute(
-        select(Account.id).where(Account.id == account.id).with_for_update(key_share=True)
-    )
-    reversals = session.execute(
-        select(CreditTransaction.idempotency_key, CreditTransaction.amount).where(
-            CreditTransaction.reverses_id == charge.id
-        )
-    ).all()
-    for reversal_key, amount in reversals:
-        if reversal_key == key:
-            return int(amount)
-    left = -charge.amount - sum(amount for _, amount in reversals)
-    if not left:
-        raise ReversalTooLarge(charge.idempotency_key, asked=-charge.amount, left=0)
-    return left
 
 
 def _post(
@@ -143,11 +104,7 @@ def _post(
     idempotency_key: str,
 ) -> PostingResult:
     _check_reason(reason)
-    _check_key(idempotency_key)
-    if idempotency_key.startswith(RESERVED_KEY_PREFIXES):
-        raise InvalidPosting(
-            "idempotency_key", f"must not begin with any of {', '.join(RESERVED_KEY_PREFIXES)}"
-        )
+    _check_own_key(idempotency_key)
     posting = Posting(
         account=account,
         amount=amount,
@@ -163,6 +120,14 @@ def _check_reason(reason: str) -> None:
     problem = problem_with(reason, max_length=DESCRIPTION_MAX_LENGTH)
     if problem:
         raise InvalidPosting("reason", f"{problem}: it is what an auditor will read")
+
+
+def _check_own_key(key: str) -> None:
+    _check_key(key)
+    if key.startswith(RESERVED_KEY_PREFIXES):
+        raise InvalidPosting(
+            "idempotency_key", f"must not begin with any of {', '.join(RESERVED_KEY_PREFIXES)}"
+        )
 
 
 def _check_key(key: str, field: str = "idempotency_key") -> None:

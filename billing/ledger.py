@@ -68,6 +68,15 @@ def expire(session: Session, accounts: set[str]) -> None:
     _run(session, [], [], accounts)
 
 
+def reversible(session: Session, charge_key: str) -> int:
+    """Return what can still be given back of a charge, in credits; its account must be locked.
+
+    That is what it took, less what was given back before and what a write-off paid of it.
+    """
+    charge = ledger_rows.load_charges(session, [charge_key], {}).get(charge_key)
+    return charge.left if charge else 0
+
+
 def _run(
     session: Session, postings: Sequence[Posting], hashes: Sequence[bytes], accounts: set[str]
 ) -> list[PostingResult]:

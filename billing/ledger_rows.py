@@ -158,11 +158,13 @@ SELECT t.id, t.idempotency_key, a.ref, t.kind, t.amount,
  WHERE t.idempotency_key = ANY(CAST(:keys AS text[]))
 """)
 _TAKEN = text("""
-SELECT m.charge_id, -m.taken, l.id, l.source, l.remaining, l.expires_at, l.created_at
+SELECT m.charge_id, -m.taken, t.kind = 'write_off',
+       l.id, l.source, l.remaining, l.expires_at, l.created_at
   FROM (SELECT charge_id, lot_id, sum(amount)::bigint AS taken
           FROM lot_movements WHERE charge_id = ANY(CAST(:ids AS bigint[]))
          GROUP BY charge_id, lot_id HAVING sum(amount) < 0) m
   JOIN credit_lots l ON l.id = m.lot_id
+  JOIN credit_transactions t ON t.id = l.transaction_id
 """)
 
 
@@ -178,10 +180,14 @@ def load_charges(
     if wanted == "{}":
         return {}
     charges = {
-        row[0]: Charge(row[0], row[1], row[2], Kind(row[3]), row[4], row[5], [])
+        row[0]: Charge(row[0], row[1], row[2], Kind(row[3]), row[4], row[5], 0, [])
         for row in session.execute(_CHARGES, {"keys": wanted})
     }
-    for charge_id, taken, *columns in session.execute(_TAKEN, {"ids": int_array(charges)}):
+    held = session.execute(_TAKEN, {"ids": int_array(charges)})
+    for charge_id, taken, written_off, *columns in held:
+        if written_off:
+            charges[charge_id].forgiven += taken
+            continue
         lot = open_lots.setdefault(columns[0], Lot(*columns))
         charges[charge_id].taken.append((lot, taken))
     for charge in charges.values():

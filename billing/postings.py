@@ -131,8 +131,10 @@ def _check_times(posting: Posting) -> None:
             raise InvalidPosting(field, "must be a time with a zone")
         if not 1970 <= moment.year <= 9000:
             raise InvalidPosting(field, "must be in the years 1970 to 9000")
-    if posting.expires_at is not None and posting.amount < 0:
-        raise InvalidPosting("expires_at", "is for credit that comes in only")
+    if posting.expires_at is not None and (
+        posting.amount < 0 or posting.kind in REFUND_KINDS or posting.kind is Kind.WRITE_OFF
+    ):
+        raise InvalidPosting("expires_at", "is for credit that comes in and makes a lot of its own")
 
 
 def _check_texts(posting: Posting) -> None:

@@ -1,7 +1,7 @@
 """What the ledger should do, in plain Python, for `test_ledger_machine.py` to hold it against.
 
-Written from DESIGN section 4 and the words of the issue, not from `billing/account_book.py`, and
-another way round where there is one: no balance is kept, it is what the lots hold less what is
+Written from the rules in docs/architecture.md, not from `billing/account_book.py`, and another
+way round where there is one: no balance is kept, it is what the lots hold less what is
 owed; local days end where a search finds the date to change. A row, and the lot that it makes,
 is known by its account and version; nothing here knows of ids, hashes or SQL.
 """
@@ -157,7 +157,8 @@ class Account:
                 del self.debts[charge.version]
         amount -= forgiven
         fresh = 0
-        for lot in sorted((self.lot(version) for version in +charge.took), reverse=True):
+        paid = [self.lot(v) for v in +charge.took if not self.wrote_off(v)]
+        for lot in sorted(paid, reverse=True):
             part = min(amount, charge.took[lot.version])
             charge.took[lot.version] -= part
             amount -= part
@@ -174,6 +175,14 @@ class Account:
             ends = first_instant_after(last_day, self.timezone)
             self.fill(Lot(row.version, "goodwill", fresh, fresh, ends))
         self.settle()
+
+    def left_of(self, charge: Row) -> int:
+        """What can be given back of a charge: not what was, nor what was forgiven as debt."""
+        forgiven = sum(took for v, took in charge.took.items() if self.wrote_off(v))
+        return -charge.posting.amount - charge.given_back - forgiven
+
+    def wrote_off(self, version: int) -> bool:
+        return self.rows[version - 1].posting.kind is Kind.WRITE_OFF
 
     def lot(self, version: int) -> Lot:
         return next(lot for lot in self.lots if lot.version == version)
@@ -281,7 +290,7 @@ class Model:
         ):
             raise Refused("UnknownCharge", key=posting.reverses)
         charge = found[1]
-        left = -charge.posting.amount - charge.given_back
+        left = account.left_of(charge)
         if posting.amount > left:
             raise Refused("ReversalTooLarge", key=posting.reverses, asked=posting.amount, left=left)
         return charge
@@ -299,7 +308,7 @@ class Model:
         if amount is None and earlier and earlier[1].posting.reverses == charge_key:
             amount = earlier[1].posting.amount
         elif amount is None:
-            amount = taken - charge.given_back
+            amount = account.left_of(charge)
             if not amount:
                 raise Refused("ReversalTooLarge", key=charge_key, asked=taken, left=0)
         kind = GIVES_BACK[charge.posting.kind]

@@ -292,6 +292,45 @@ def test_a_charge_that_is_still_owed_is_forgiven_before_lots_are_filled() -> Non
     assert_ledger_is_clean()
 
 
+def test_what_was_written_off_of_a_charge_does_not_come_back() -> None:
+    # Given a charge of 50: 30 came from a lot, 12 of the debt were written off, 5 were paid later
+    open_account(credits_=30, overdraft_limit=100)
+    post_all(take(50, key="t"))
+    by_hand(admin.write_off, 12, key="w")
+    post_all(give(5, key="paid", kind=Kind.TOP_UP))
+    assert debts() == {"t": 3}
+    # When more is asked for than the customer gave, and what they owe, Then it is refused
+    with pytest.raises(ReversalTooLarge) as caught:
+        reverse(amount=39, key="a")
+    assert caught.value.left == 38
+    # When all of it comes back, Then that is the debt and the two lots, not the write-off
+    result = reverse(key="b")
+    assert (result.balance_after, debts()) == (35, {})
+    assert lots() == {"opening:clinic:42": 30, "w": 0, "paid": 5}
+    assert_ledger_is_clean()
+    with pytest.raises(ReversalTooLarge):
+        reverse(key="c")
+
+
+def test_a_write_off_in_the_batch_of_the_reversal_does_not_come_back_either() -> None:
+    open_account(credits_=30, overdraft_limit=100)
+    post_all(take(50, key="t"))
+    write_off = Posting("clinic:42", 20, Kind.WRITE_OFF, "w", "ops")
+    _, refused = post_all(write_off, refund(31))
+    assert isinstance(refused.error, ReversalTooLarge)
+    assert refused.error.left == 30
+    assert_ledger_is_clean()
+
+
+@pytest.mark.parametrize("key", ["lead:L-1:refund", "dispute:7:refund", "hold:h:capture"])
+def test_a_reversal_by_hand_must_not_stand_in_the_way_of_a_rule(key: str) -> None:
+    open_account(credits_=30)
+    post_all(take(10, key="t"))
+    with pytest.raises(InvalidPosting, match="must not begin"):
+        reverse(key=key)
+    assert balance() == 20
+
+
 def test_credit_given_back_pays_what_other_charges_owe() -> None:
     open_account(credits_=30, overdraft_limit=100)
     post_all(take(30, key="t"))

@@ -210,9 +210,13 @@ def test_a_posting_that_no_ledger_could_take_names_its_field(
     assert rows("SELECT count(*) FROM credit_transactions") == [(1,)]
 
 
-def test_an_expiry_is_for_credit_that_comes_in_only() -> None:
-    with pytest.raises(InvalidPosting, match="expires_at"):
-        post_all(take(5, key="t", expires_at=clock.now()))
+def test_an_expiry_is_for_credit_that_makes_a_lot_only() -> None:
+    later = clock.now() + timedelta(days=1)
+    refund = Posting("clinic:42", 5, Kind.LEAD_REFUND, "r", "ops", expires_at=later, reverses="t")
+    write_off = Posting("clinic:42", 5, Kind.WRITE_OFF, "w", "ops", expires_at=later)
+    for posting in (take(5, key="t", expires_at=later), refund, write_off):
+        with pytest.raises(InvalidPosting, match="expires_at"):
+            post_all(posting)
 
 
 @pytest.mark.parametrize(("amount", "reason"), [(0, "why"), (-5, "why"), (5, " ")])

@@ -370,7 +370,7 @@ def altered(posting: Posting, pick: int) -> Posting:
         {"payment_id": "pay_1"},
         {"dispute_id": "D-1", "description": "disputed"},
     ]
-    if posting.amount > 0 and posting.reverses is None:
+    if posting.amount > 0 and posting.kind not in {*GIVES_BACK.values(), Kind.WRITE_OFF}:
         changes.append({"expires_at": clock.now() + timedelta(days=400)})
     return replace(posting, **changes[pick % len(changes)])
 
