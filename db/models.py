@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     CheckConstraint,
     DateTime,
@@ -93,6 +94,8 @@ class Account(Base):
         UniqueConstraint("ref"),
         CheckConstraint("held >= 0", name="held"),
         CheckConstraint("overdraft_limit >= 0", name="overdraft_limit"),
+        CheckConstraint("low_balance >= 0", name="low_balance"),
+        CheckConstraint("alert_level IN ('ok', 'low', 'exhausted', 'in_debt')", name="alert_level"),
         {"postgresql_with": {"fillfactor": 70}},
     )
 
@@ -107,6 +110,10 @@ class Account(Base):
     version: Mapped[int] = mapped_column(server_default=text("0"))
     head_hash: Mapped[bytes]
     created_at: Mapped[datetime]
+    alert_level: Mapped[str] = mapped_column(server_default=text("'exhausted'"))
+    """What the balance was last reported as; see `billing/alerts.py`."""
+    low_balance: Mapped[int | None]
+    """Up to so many credits the balance is low; None: as many as the catalog says."""
 
 
 class TransactionKind(Base):
@@ -298,19 +305,21 @@ class AuditEntry(Base):
 
 
 class LeadCharge(Base):
-    """What became of a lead: charged, or parked until there is credit."""
+    """What became of a lead: charged, or parked until there is credit; see `billing/leads.py`."""
 
     __tablename__ = "lead_charges"
     __table_args__ = (
-        CheckConstraint("state IN ('charged', 'parked', 'conflict', 'refunded')", name="state"),
         CheckConstraint(
-            "(transaction_id IS NULL) = (state IN ('parked', 'conflict'))", name="charged"
+            "state IN ('charged', 'parked', 'conflict', 'refunded', 'cancelled')", name="state"
+        ),
+        CheckConstraint(
+            "(transaction_id IS NULL) = (state IN ('parked', 'conflict', 'cancelled'))",
+            name="charged",
         ),
         Index(
             "ix_lead_charges_parked",
             "account_id",
-            "created_at",
-            "lead_id",
+            "parked_number",
             postgresql_where=text("state = 'parked'"),
         ),
     )
@@ -326,3 +335,68 @@ class LeadCharge(Base):
     occurred_at: Mapped[datetime]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
+    parked_number: Mapped[int | None]
+    """Its place among the parked: the lowest of an account is released first."""
+
+
+class LeadConflict(Base):
+    """A request for a lead that is on record with another account or package; nothing was taken."""
+
+    __tablename__ = "lead_conflicts"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    lead_id: Mapped[str] = mapped_column(index=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
+    package_price_paise: Mapped[int]
+    actor: Mapped[str]
+    created_at: Mapped[datetime]
+
+
+class OutboxEvent(Base):
+    """Something that happened and that others are to hear of: the outbox; see `db/outbox.py`."""
+
+    __tablename__ = "outbox_events"
+    __table_args__ = (
+        Index("ix_outbox_events_alerts", "id", postgresql_where=text("topic LIKE 'balance.%'")),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    topic: Mapped[str]
+    subject: Mapped[str]
+    """What it is about: `lead:L-17`, `account:clinic:42`."""
+    account_id: Mapped[int | None]
+    payload: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    created_at: Mapped[datetime]
+
+
+class ApiKey(Base):
+    """A key for the API, kept as its hash; for one product or for one account."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (
+        UniqueConstraint("name"),
+        UniqueConstraint("key_sha256"),
+        CheckConstraint("(product IS NULL) <> (account_id IS NULL)", name="reach"),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    name: Mapped[str]
+    key_sha256: Mapped[bytes]
+    product: Mapped[str | None]
+    account_id: Mapped[int | None] = mapped_column(ForeignKey("accounts.id"))
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    created_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+
+class LedgerCheck(Base):
+    """One scheduled verification of the ledger; unfinished where its process died."""
+
+    __tablename__ = "ledger_checks"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+    accounts: Mapped[int | None]
+    transactions: Mapped[int | None]
+    breaches: Mapped[int | None]

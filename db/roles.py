@@ -27,6 +27,11 @@ FIXED_COLUMNS = {
         "created_at", "expires_at",
     },
     "lead_charges": {"lead_id", "account_id", "created_at"},
+    "outbox_events": {"id", "topic", "subject", "account_id", "payload", "created_at"},
+    "lead_conflicts": {
+        "id", "lead_id", "account_id", "package_price_paise", "actor", "created_at",
+    },
+    "api_keys": {"id", "name", "key_sha256", "product", "account_id", "scopes", "created_at"},
 }  # fmt: skip
 """What no process changes once it is written, of tables that it else may update. A table that is
 not named, nor read-only, nor append-only (it has the trigger `append_only`), is updated freely."""
@@ -85,9 +90,9 @@ def _statements(
         yield f"GRANT SELECT ON {name} TO {role}"
         if table.kind != "v" and table.name not in READ_ONLY:
             yield f"GRANT INSERT ON {name} TO {role}"
-            if not table.append_only:
-                fixed = FIXED_COLUMNS.get(table.name, set())
-                columns = ", ".join(quote(c) for c in table.columns if c not in fixed)
+            fixed = FIXED_COLUMNS.get(table.name, set())
+            columns = ", ".join(quote(c) for c in table.columns if c not in fixed)
+            if columns and not table.append_only:
                 yield f"GRANT UPDATE ({columns}) ON {name} TO {role}"
 
 

@@ -1,6 +1,7 @@
 """Working the inbox: `drain` handles what is due of a source, `sweep` finds what was forgotten."""
 
 import time
+from functools import partial
 
 import structlog
 
@@ -14,7 +15,10 @@ from worker.app import app
 
 log = structlog.get_logger()
 
-HANDLERS: dict[str, Handler] = {"leads": lead_events.handle}
+HANDLERS: dict[str, Handler] = {
+    "leads": partial(lead_events.handle, actor="webhook:leads"),
+    "lead_calls": partial(lead_events.handle, actor="celery:leads"),
+}
 """Source of inbound events -> what handles them. A source's nudges use the queue of its name."""
 
 DRAIN_SECONDS = 10

@@ -1,4 +1,4 @@
-"""Lead events from `/webhooks/leads`: read the body strictly, charge the batch, end each row."""
+"""Lead events of both doors: read the body strictly, charge the batch, end each row."""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal
@@ -10,7 +10,6 @@ from billing.leads import EventTime, LeadRequest, LeadResult, LeadState, charge_
 from db.inbox import Finished, LeasedEvent
 from tasks.handling import Handled
 
-ACTOR = "webhook:leads"
 LEAD_CREATED = "lead.created"
 
 
@@ -28,7 +27,7 @@ class _AnyEvent(BaseModel):
     type: Annotated[str, Field(max_length=100)]
 
 
-def handle(session: Session, events: Sequence[LeasedEvent]) -> Handled:
+def handle(session: Session, events: Sequence[LeasedEvent], *, actor: str) -> Handled:
     """Charge the leads of one batch. What cannot be read is dead, what is not ours ignored."""
     finished: list[Finished | None] = [None] * len(events)
     positions: list[int] = []
@@ -42,7 +41,7 @@ def handle(session: Session, events: Sequence[LeasedEvent]) -> Handled:
             positions.append(i)
             requests.append(lead.data.happened_at(lead.timestamp))
     log_lines = []
-    for i, result in zip(positions, charge_leads(session, requests, actor=ACTOR), strict=True):
+    for i, result in zip(positions, charge_leads(session, requests, actor=actor), strict=True):
         finished[i] = _finished(result)
         if result.state is LeadState.CHARGED:
             clinic = result.account.partition(":")[2]

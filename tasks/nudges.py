@@ -23,6 +23,9 @@ STANDS_SECONDS = 15
 EXPIRES_SECONDS = 300
 """When its message is dropped unread, by the worker's clock, which may be ahead of the sender's."""
 
+_QUEUES = {"lead_calls": "leads"}
+"""Source of inbound events -> queue of its drains, where that has another name."""
+
 _UNREACHABLE = (RedisError, KombuError, OperationalError, OSError)
 _redis = Redis.from_url(
     settings.get().redis_url,
@@ -41,7 +44,8 @@ def send(source: str) -> bool:
         if not _redis.set(_flag(source), 1, nx=True, ex=STANDS_SECONDS):
             return False
         try:
-            app.send_task(DRAIN_TASK, (source,), queue=source, expires=EXPIRES_SECONDS)
+            queue = _QUEUES.get(source, source)
+            app.send_task(DRAIN_TASK, (source,), queue=queue, expires=EXPIRES_SECONDS)
         except BaseException:
             _redis.delete(_flag(source))  # none is waiting: the next one must not be held back
             raise
