@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from billing import alerts
+from billing.alerts import Level
 from billing.errors import InsufficientCredit, NothingToWriteOff, ReversalTooLarge
 from billing.hash_chain import row_hash
 from billing.kinds import KIND_RULES, REFUND_KINDS, Kind, LotSource
 from billing.postings import Posting
+from db.outbox import NewNotice
 
 _BURN_ORDER: dict[str, int] = {"grant": 0, "bonus": 1, "goodwill": 2, "purchase": 3}
 
@@ -83,6 +86,7 @@ class Writes:
     lots: list[tuple[object, ...]] = field(default_factory=list)
     movements: list[tuple[object, ...]] = field(default_factory=list)
     debts: list[tuple[object, ...]] = field(default_factory=list)
+    notices: list[NewNotice] = field(default_factory=list)
     changed_lots: dict[int, int] = field(default_factory=dict)
     """Lot id -> what remains."""
     changed_debts: dict[int, int] = field(default_factory=dict)
@@ -115,7 +119,9 @@ class AccountBook:
     overdraft_limit: int
     version: int
     head_hash: bytes
-    timezone: str = "UTC"
+    timezone: str
+    alert_level: Level
+    low_balance: int
     lots: list[Lot] = field(default_factory=list)
     debts: list[Debt] = field(default_factory=list)
     reversible: dict[int, Charge] = field(default_factory=dict)
@@ -149,6 +155,7 @@ class AccountBook:
         self.version += 1
         self.changed = True
         self._write_row(entry, writes)
+        self._report_level(posting.amount, writes)
         if posting.amount < 0:
             self._take(-posting.amount, entry, writes)
             return
@@ -163,7 +170,9 @@ class AccountBook:
         posting = entry.posting
         if posting.amount < 0:
             available = self.available + posting.releases
-            passes_limit = KIND_RULES[posting.kind].passes_overdraft_limit
+            passes_limit = (
+                posting.passes_overdraft_limit or KIND_RULES[posting.kind].passes_overdraft_limit
+            )
             if -posting.amount > available and not passes_limit:
                 raise InsufficientCredit(self.ref, needed=-posting.amount, available=available)
         elif posting.kind in REFUND_KINDS:
@@ -214,6 +223,24 @@ class AccountBook:
                 entry.reverses.id if entry.reverses else None,
             )
         )
+
+    def _report_level(self, amount: int, writes: Writes) -> None:
+        before, self.alert_level = (
+            self.alert_level,
+            alerts.level_of(self.balance, self.low_balance),
+        )
+        if before is self.alert_level or (self.version == 1 and amount > 0):
+            return  # an account's first credit recovers nothing
+        notice = alerts.notice(
+            ref=self.ref,
+            account_id=self.id,
+            before=before,
+            after=self.alert_level,
+            balance=self.balance,
+            low_balance=self.low_balance,
+        )
+        if notice is not None:
+            writes.notices.append(notice)
 
     def _take(self, needed: int, entry: Entry, writes: Writes) -> None:
         charge_id = entry.transaction_id

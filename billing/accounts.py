@@ -10,11 +10,12 @@ from sqlalchemy.orm import Session
 
 import clock
 import settings
-from billing import audit, catalog
+from billing import alerts, audit, catalog
 from billing.errors import AccountExists, InvalidAccount, UnknownAccount
 from billing.hash_chain import first_hash
 from billing.postings import MAX_AMOUNT
 from billing.text import REF_MAX_LENGTH, problem_with
+from db import outbox
 from db.models import Account
 
 _REF = re.compile(r"[a-z][a-z0-9_]*:[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -69,12 +70,18 @@ def create(
 
 
 def update(
-    session: Session, ref: str, *, name: str | None = None, overdraft_limit: int | None = None
+    session: Session,
+    ref: str,
+    *,
+    name: str | None = None,
+    overdraft_limit: int | None = None,
+    low_balance: int | None = None,
 ) -> Account:
     """Change what is given and return the account; the change is in the audit log.
 
-    A lower limit than the debt is allowed: it stops further charges. Raises `UnknownAccount` or
-    `InvalidAccount`.
+    A lower limit than the debt is allowed: it stops further charges. Another low balance may
+    change the level that the balance is at, which is told as if it had moved. Raises
+    `UnknownAccount` or `InvalidAccount`.
     """
     account = session.scalars(
         select(Account).where(Account.ref == ref).with_for_update(key_share=True)
@@ -84,8 +91,10 @@ def update(
     if name is not None:
         _check_name(name)
     if overdraft_limit is not None:
-        _check_limit(overdraft_limit)
-    asked = {"name": name, "overdraft_limit": overdraft_limit}
+        _check_credits("overdraft_limit", overdraft_limit)
+    if low_balance is not None:
+        _check_credits("low_balance", low_balance)
+    asked = {"name": name, "overdraft_limit": overdraft_limit, "low_balance": low_balance}
     before = {field: getattr(account, field) for field, value in asked.items() if value is not None}
     after = {field: value for field, value in asked.items() if value is not None}
     if before == after:
@@ -93,6 +102,8 @@ def update(
     for field, value in after.items():
         setattr(account, field, value)
     audit.record(session, "account.changed", f"account:{ref}", before=before, after=after)
+    if low_balance is not None:
+        _report_level(session, account, low_balance)
     return account
 
 
@@ -118,7 +129,7 @@ def _check(ref: str, name: str, product: str, timezone: str, overdraft_limit: in
     if problem:
         raise InvalidAccount("ref", problem)
     _check_name(name)
-    _check_limit(overdraft_limit)
+    _check_credits("overdraft_limit", overdraft_limit)
     products = catalog.get().products
     if product not in products:
         raise InvalidAccount("product", f"must be one of {', '.join(products)}, not {product!r}")
@@ -136,6 +147,21 @@ def _check_name(name: str) -> None:
         raise InvalidAccount("name", problem)
 
 
-def _check_limit(overdraft_limit: int) -> None:
-    if type(overdraft_limit) is not int or not 0 <= overdraft_limit <= MAX_AMOUNT:
-        raise InvalidAccount("overdraft_limit", f"must be between 0 and {MAX_AMOUNT} credits")
+def _check_credits(field: str, value: int) -> None:
+    if type(value) is not int or not 0 <= value <= MAX_AMOUNT:
+        raise InvalidAccount(field, f"must be between 0 and {MAX_AMOUNT} credits")
+
+
+def _report_level(session: Session, account: Account, low_balance: int) -> None:
+    before = alerts.Level(account.alert_level)
+    after = alerts.level_of(account.balance, low_balance)
+    account.alert_level = after.value
+    notice = alerts.notice(
+        ref=account.ref,
+        account_id=account.id,
+        before=before,
+        after=after,
+        balance=account.balance,
+        low_balance=low_balance,
+    )
+    outbox.write(session, [notice] if notice else [], now=clock.now())

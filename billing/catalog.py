@@ -4,7 +4,7 @@ import tomllib
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -49,6 +49,8 @@ class Product(_Section):
     """A product that accounts can belong to."""
 
     name: Annotated[str, Field(min_length=1)]
+    leads_without_credit: Literal["park", "charge"] = "park"
+    """What becomes of a lead that an account cannot pay: it waits, or it is charged as debt."""
 
 
 class Lots(_Section):
@@ -58,12 +60,19 @@ class Lots(_Section):
     refund_of_expired_days: Annotated[int, Field(gt=0)] = 30
 
 
+class Alerts(_Section):
+    """When the owner of an account is told about its balance."""
+
+    low_balance: Annotated[int, Field(ge=0, le=MAX_AMOUNT)] = 500
+
+
 class Catalog(_Section):
     """All of catalog.toml."""
 
     lead_pricing: LeadPricing
     products: Annotated[dict[str, Product], Field(min_length=1)]
     lots: Lots = Lots()
+    alerts: Alerts = Alerts()
 
 
 @lru_cache(maxsize=1)

@@ -9,8 +9,10 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from billing.account_book import AccountBook, Charge, Debt, Lot, Writes
+from billing.alerts import Level, low_balance_of
 from billing.kinds import Kind
 from billing.postings import Posting
+from db import outbox
 from db.bulk import bytes_array, copy_rows, int_array, text_array
 
 KEY_CONSTRAINT = "uq_credit_transactions_idempotency_key"
@@ -72,7 +74,8 @@ def _content(posting: Posting) -> tuple[Any, ...]:
 
 # NO KEY UPDATE: the foreign keys of the rows we insert may still look at the account.
 _LOCK = text("""
-SELECT id, ref, balance, held, overdraft_limit, version, head_hash, timezone
+SELECT id, ref, balance, held, overdraft_limit, version, head_hash, timezone, alert_level,
+       low_balance
   FROM accounts WHERE ref = ANY(CAST(:refs AS text[])) ORDER BY id FOR NO KEY UPDATE
 """)
 
@@ -81,8 +84,19 @@ def lock_accounts(session: Session, refs: Iterable[str]) -> dict[str, AccountBoo
     """Lock the accounts in id order and return a book for each that exists, by reference."""
     rows = session.execute(_LOCK, {"refs": text_array(refs)}).all()
     return {
-        ref: AccountBook(id_, ref, balance, held, limit, version, bytes(head_hash), zone)
-        for id_, ref, balance, held, limit, version, head_hash, zone in rows
+        ref: AccountBook(
+            id_,
+            ref,
+            balance,
+            held,
+            limit,
+            version,
+            bytes(head_hash),
+            zone,
+            Level(level),
+            low_balance_of(low_balance),
+        )
+        for id_, ref, balance, held, limit, version, head_hash, zone, level, low_balance in rows
     }
 
 
@@ -218,10 +232,11 @@ _TRANSACTION_COLUMNS = (
 )  # fmt: skip
 _UPDATE_ACCOUNTS = text("""
 UPDATE accounts a
-   SET balance = n.balance, held = n.held, version = n.version, head_hash = n.head_hash
+   SET balance = n.balance, held = n.held, version = n.version, head_hash = n.head_hash,
+       alert_level = n.alert_level
   FROM unnest(CAST(:ids AS bigint[]), CAST(:balances AS bigint[]), CAST(:held AS bigint[]),
-              CAST(:versions AS bigint[]), CAST(:hashes AS bytea[]))
-       AS n(id, balance, held, version, head_hash)
+              CAST(:versions AS bigint[]), CAST(:hashes AS bytea[]), CAST(:levels AS text[]))
+       AS n(id, balance, held, version, head_hash, alert_level)
  WHERE a.id = n.id
 """)
 _UPDATE_LOTS = text("""
@@ -265,8 +280,10 @@ def write(session: Session, writes: Writes, books: Iterable[AccountBook], *, now
             "held": int_array(book.held for book in changed),
             "versions": int_array(book.version for book in changed),
             "hashes": bytes_array(book.head_hash for book in changed),
+            "levels": text_array(book.alert_level for book in changed),
         },
     )
+    outbox.write(session, writes.notices, now=now)
     # Objects that the caller loaded before know nothing of what was written past them.
     session.expire_all()
 

@@ -48,6 +48,8 @@ class Posting:
     """Idempotency key of the charge that is given back; for the refund kinds only."""
     releases: int = 0
     """Held credit that this charge sets free first: it captures a hold."""
+    passes_overdraft_limit: bool = False
+    """Charge even what the account cannot pay: the debt stands. The catalog's decision."""
 
     def request_hash(self) -> bytes:
         """Return the hash of the content that belongs to the key: all but who, when and how."""

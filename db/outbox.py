@@ -5,16 +5,14 @@ back and none is lost for what was not.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db.bulk import copy_rows
-from db.models import OutboxEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +37,3 @@ def write(session: Session, notices: Iterable[NewNotice], *, now: datetime) -> N
     ]
     if rows:
         copy_rows(session, "outbox_events", _COLUMNS, rows)
-
-
-def newest(
-    session: Session, *, topics: Sequence[str], account_id: int | None, limit: int
-) -> Sequence[OutboxEvent]:
-    """Return the newest notices of `topics`, newest first, of one account where given."""
-    query = select(OutboxEvent).where(OutboxEvent.topic.in_(topics))
-    if account_id is not None:
-        query = query.where(OutboxEvent.account_id == account_id)
-    return session.scalars(query.order_by(OutboxEvent.id.desc()).limit(limit)).all()

@@ -24,7 +24,6 @@ EXPIRES_SECONDS = 300
 """When its message is dropped unread, by the worker's clock, which may be ahead of the sender's."""
 
 _QUEUES = {"lead_calls": "leads"}
-"""Source of inbound events -> queue of its drains, where that has another name."""
 
 _UNREACHABLE = (RedisError, KombuError, OperationalError, OSError)
 _redis = Redis.from_url(
@@ -44,8 +43,7 @@ def send(source: str) -> bool:
         if not _redis.set(_flag(source), 1, nx=True, ex=STANDS_SECONDS):
             return False
         try:
-            queue = _QUEUES.get(source, source)
-            app.send_task(DRAIN_TASK, (source,), queue=queue, expires=EXPIRES_SECONDS)
+            app.send_task(DRAIN_TASK, (source,), queue=queue_of(source), expires=EXPIRES_SECONDS)
         except BaseException:
             _redis.delete(_flag(source))  # none is waiting: the next one must not be held back
             raise
@@ -53,6 +51,11 @@ def send(source: str) -> bool:
         log.warning("nudge not sent", source=source, error=type(error).__name__)
         return False
     return True
+
+
+def queue_of(source: str) -> str:
+    """Return the queue of a source's drains: the one of its name, unless it shares another."""
+    return _QUEUES.get(source, source)
 
 
 def taken(source: str) -> None:
