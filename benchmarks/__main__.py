@@ -14,7 +14,7 @@ import psutil
 from rich.console import Console
 
 import settings
-from benchmarks import cost, drain, lab, ledger, memory, receiver
+from benchmarks import cost, drain, holds, lab, ledger, memory, receiver
 from benchmarks.report import Report, WrongOutcome, show
 from devstack.errors import DevstackError
 
@@ -29,6 +29,7 @@ class _Measurement(Protocol):
 MEASUREMENTS: dict[str, _Measurement] = {
     "ledger": ledger,
     "cost": cost,
+    "holds": holds,
     "drain": drain,
     "receiver": receiver,
     "memory": memory,
