@@ -14,7 +14,7 @@ import psutil
 from rich.console import Console
 
 import settings
-from benchmarks import cost, drain, holds, lab, ledger, memory, receiver
+from benchmarks import cost, drain, holds, lab, ledger, memory, receiver, verify
 from benchmarks.report import Report, WrongOutcome, show
 from devstack.errors import DevstackError
 
@@ -30,6 +30,7 @@ MEASUREMENTS: dict[str, _Measurement] = {
     "ledger": ledger,
     "cost": cost,
     "holds": holds,
+    "verify": verify,
     "drain": drain,
     "receiver": receiver,
     "memory": memory,
