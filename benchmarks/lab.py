@@ -50,7 +50,8 @@ def opened(*, use_configured: bool) -> Iterator[Lab]:
             _refuse_configured()
             own = stack.enter_context(servers.temporary())
             # All as the owner: the yardstick makes tables of its own, and VACUUM is the owner's.
-            os.environ |= {"DATABASE_URL": own.database_owner_url, "REDIS_URL": own.redis_url}
+            os.environ |= dict.fromkeys(_OF_DATABASE, own.database_owner_url)
+            os.environ["REDIS_URL"] = own.redis_url
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="billing-bench-")))
         os.environ |= {
             "BILLING_DATA_DIR": str(folder),
