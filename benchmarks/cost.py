@@ -23,7 +23,7 @@ from billing.account_book import AccountBook, Entry, Lot, Writes
 from db.bulk import copy_rows
 from db.session import snapshot
 
-DEFAULT_EVENTS = 20_000
+DEFAULT_EVENTS = 40_000
 """Charges of each variant, spread and on one account each."""
 ACCOUNTS = 2_000
 BATCH_SIZE = 200
