@@ -87,18 +87,19 @@ beat_scheduler = "celery.beat:Scheduler"
 enable_utc = True
 timezone = "UTC"
 SWEEP_SECONDS = 5
-EXPIRY_SECONDS = 60
+EXPIRY_SECONDS = 15
+# Old ticks are of no use to anybody. But it is the worker's clock that judges them, and one that
+# is ahead by more than this would drop every tick: as wide as signatures allow.
+TICK_EXPIRES = 300
 beat_schedule = {
     "sweep the inbox": {
         "task": "tasks.inbox.sweep",
         "schedule": SWEEP_SECONDS,
-        # Old ticks are of no use to anybody. But it is the worker's clock that judges them, and
-        # one that is ahead by more than this would drop every tick: as wide as signatures allow.
-        "options": {"expires": 300},
+        "options": {"expires": TICK_EXPIRES},
     },
     "let holds and credit expire": {
         "task": "tasks.ledger.expire",
         "schedule": EXPIRY_SECONDS,
-        "options": {"expires": EXPIRY_SECONDS},
+        "options": {"expires": TICK_EXPIRES},
     },
 }
