@@ -10,7 +10,7 @@ from kombu.entity import Exchange, Queue
 import settings
 
 broker_url = settings.get().redis_url
-imports = ("tasks.inbox", "tasks.ledger")
+imports = ("tasks.inbox", "tasks.ledger", "tasks.parking")
 
 # Messages: plain JSON, so that any Celery app can send and nothing can be unpickled.
 task_serializer = "json"
@@ -32,6 +32,7 @@ task_create_missing_queues = False
 task_routes = {
     "tasks.inbox.sweep": {"queue": "schedule"},
     "tasks.ledger.expire": {"queue": "schedule"},
+    "tasks.leads.release": {"queue": "leads"},
 }
 
 # Acknowledge when done: a worker that dies hands the message on. Every task may run twice.
@@ -94,6 +95,11 @@ TICK_EXPIRES = 300
 beat_schedule = {
     "sweep the inbox": {
         "task": "tasks.inbox.sweep",
+        "schedule": SWEEP_SECONDS,
+        "options": {"expires": TICK_EXPIRES},
+    },
+    "release parked leads": {
+        "task": "tasks.leads.release",
         "schedule": SWEEP_SECONDS,
         "options": {"expires": TICK_EXPIRES},
     },
