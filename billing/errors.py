@@ -159,3 +159,10 @@ class LeadNotParked(PermanentError):
         super().__init__(f"lead {lead_id!r} is {state}, not parked: nothing was changed")
         self.lead_id = lead_id
         self.state = state
+
+
+class InvalidReason(PermanentError):
+    """The reason given for a change cannot be kept."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"reason {problem}: it is what an auditor will read")

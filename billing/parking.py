@@ -14,9 +14,10 @@ from sqlalchemy.orm import Session
 
 import clock
 from billing import audit, lead_rows, leads
-from billing.errors import LeadNotParked, UnknownLead
+from billing.errors import InvalidReason, LeadNotParked, UnknownLead
 from billing.ledger import post
 from billing.postings import Outcome, Posting, PostingResult
+from billing.text import DESCRIPTION_MAX_LENGTH, problem_with
 from db import outbox
 from db.bulk import int_array
 
@@ -82,6 +83,10 @@ _ONE = text("""
 SELECT l.lead_id, l.account_id, a.ref, l.package_price_paise, l.credits, l.occurred_at
   FROM lead_charges l JOIN accounts a ON a.id = l.account_id WHERE l.lead_id = :lead_id
 """)
+_WAITS = text("""
+SELECT EXISTS (SELECT FROM lead_charges l JOIN accounts a ON a.id = l.account_id
+                WHERE l.state = 'parked' AND a.ref = :ref)
+""")
 _LOCK = text("SELECT 1 FROM accounts WHERE id = :id FOR NO KEY UPDATE")
 
 
@@ -112,11 +117,19 @@ def release(session: Session, lead_id: str, *, actor: str) -> Released:
     return _charged(session, [parked], posted)[0]
 
 
+def waits(session: Session, account: str) -> bool:
+    """Tell whether an account has parked leads."""
+    return bool(session.scalar(_WAITS, {"ref": account}))
+
+
 def cancel(session: Session, lead_id: str, *, reason: str) -> None:
     """Give up a parked lead: it will not be charged, whoever sends it again.
 
-    Raises `UnknownLead` or `LeadNotParked`.
+    Raises `UnknownLead`, `LeadNotParked` or `InvalidReason`.
     """
+    problem = problem_with(reason, max_length=DESCRIPTION_MAX_LENGTH)
+    if problem:
+        raise InvalidReason(problem)
     parked = _lock_parked(session, lead_id)
     lead_rows.ended(
         session, lead_id, account=parked.account, before="parked", state="cancelled",
