@@ -10,7 +10,7 @@ from kombu.entity import Exchange, Queue
 import settings
 
 broker_url = settings.get().redis_url
-imports = ("tasks.inbox", "tasks.ledger")
+imports = ("tasks.inbox", "tasks.ledger", "tasks.parking")
 
 # Messages: plain JSON, so that any Celery app can send and nothing can be unpickled.
 task_serializer = "json"
@@ -32,6 +32,7 @@ task_create_missing_queues = False
 task_routes = {
     "tasks.inbox.sweep": {"queue": "schedule"},
     "tasks.ledger.expire": {"queue": "schedule"},
+    "tasks.leads.release": {"queue": "leads"},
 }
 
 # Acknowledge when done: a worker that dies hands the message on. Every task may run twice.
@@ -87,18 +88,24 @@ beat_scheduler = "celery.beat:Scheduler"
 enable_utc = True
 timezone = "UTC"
 SWEEP_SECONDS = 5
-EXPIRY_SECONDS = 60
+EXPIRY_SECONDS = 15
+# Old ticks are of no use to anybody. But it is the worker's clock that judges them, and one that
+# is ahead by more than this would drop every tick: as wide as signatures allow.
+TICK_EXPIRES = 300
 beat_schedule = {
     "sweep the inbox": {
         "task": "tasks.inbox.sweep",
         "schedule": SWEEP_SECONDS,
-        # Old ticks are of no use to anybody. But it is the worker's clock that judges them, and
-        # one that is ahead by more than this would drop every tick: as wide as signatures allow.
-        "options": {"expires": 300},
+        "options": {"expires": TICK_EXPIRES},
+    },
+    "release parked leads": {
+        "task": "tasks.leads.release",
+        "schedule": SWEEP_SECONDS,
+        "options": {"expires": TICK_EXPIRES},
     },
     "let holds and credit expire": {
         "task": "tasks.ledger.expire",
         "schedule": EXPIRY_SECONDS,
-        "options": {"expires": EXPIRY_SECONDS},
+        "options": {"expires": TICK_EXPIRES},
     },
 }

@@ -142,3 +142,27 @@ class CannotAnchor(PermanentError):
 
 class VerificationFailed(TransientError):
     """A process of a verification ended before its work was done; nothing is known of the books."""
+
+
+class UnknownLead(PermanentError):
+    """No lead has this id."""
+
+    def __init__(self, lead_id: str) -> None:
+        super().__init__(f"unknown lead {lead_id!r}: `billing leads list` shows the newest")
+        self.lead_id = lead_id
+
+
+class LeadNotParked(PermanentError):
+    """Only a parked lead can be released or cancelled."""
+
+    def __init__(self, lead_id: str, state: str) -> None:
+        super().__init__(f"lead {lead_id!r} is {state}, not parked: nothing was changed")
+        self.lead_id = lead_id
+        self.state = state
+
+
+class InvalidReason(PermanentError):
+    """The reason given for a change cannot be kept."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"reason {problem}: it is what an auditor will read")

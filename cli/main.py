@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 import settings
 from billing import audit
 from billing.catalog import CatalogError
-from cli import accounts, corrections, holds, inbox, leads, ledger, log, migrate, reading
+from cli import accounts, alerts, corrections, holds, inbox, leads, ledger, log, migrate, reading
 from db.errors import BillingError, DatabaseUnavailable
 
 
@@ -58,6 +58,7 @@ def billing() -> None:
 
 
 billing.add_command(accounts.accounts)
+billing.add_command(alerts.alerts)
 billing.add_command(reading.balance)
 billing.add_command(reading.history)
 billing.add_command(reading.statement)

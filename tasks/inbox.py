@@ -16,8 +16,8 @@ from worker.app import app
 log = structlog.get_logger()
 
 HANDLERS: dict[str, Handler] = {
-    "leads": partial(lead_events.handle, actor="webhook:leads"),
-    "lead_calls": partial(lead_events.handle, actor="celery:leads"),
+    "leads": partial(lead_events.handle, actor="webhook:leads", door="webhook"),
+    "lead_calls": partial(lead_events.handle, actor="celery:leads", door="celery"),
 }
 """Source of inbound events -> what handles them. A source's nudges use the queue of its name."""
 

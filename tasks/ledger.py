@@ -3,9 +3,12 @@
 A tick asks what is due and goes on until nothing is: lost, doubled and late ticks are harmless.
 """
 
-import structlog
+from collections.abc import Callable
 
-from billing import expiry, holds
+import structlog
+from sqlalchemy.orm import Session
+
+from billing import audit, expiry, holds
 from db.session import transaction
 from worker.app import app
 
@@ -15,19 +18,18 @@ log = structlog.get_logger()
 @app.task(name="tasks.ledger.expire")
 def expire() -> None:
     """End the holds whose time is up, then let the credit expire that is past its own."""
-    ended = 0
-    while True:
-        with transaction() as session:
-            more = holds.expire_due(session)
-        ended += more
-        if not more:
-            break
-    accounts = 0
-    while True:
-        with transaction() as session:
-            touched = expiry.expire_due(session)
-        accounts += touched
-        if not touched:
-            break
+    with audit.asked_by("system:expiry", door="beat"):
+        ended = _until_none_is_left(holds.expire_due)
+        accounts = _until_none_is_left(expiry.expire_due)
     if ended or accounts:
         log.info("expired", holds=ended, accounts_with_lots=accounts)
+
+
+def _until_none_is_left(expire_due: Callable[[Session], int]) -> int:
+    total = 0
+    while True:
+        with transaction() as session:
+            done = expire_due(session)
+        if not done:
+            return total
+        total += done

@@ -18,6 +18,9 @@ from worker.app import app
 log = structlog.get_logger()
 
 DRAIN_TASK = "tasks.inbox.drain"
+RELEASE_TASK = "tasks.leads.release"
+RELEASE = "release"
+"""What a nudge to release parked leads is called, among the sources of the others."""
 STANDS_SECONDS = 15
 """How long a nudge stands: after that it is taken for lost, and another may be sent."""
 EXPIRES_SECONDS = 300
@@ -39,16 +42,25 @@ _redis = Redis.from_url(
 
 def send(source: str) -> bool:
     """Ask for a drain of `source` unless one is waiting; return whether a message was sent."""
+    return _send(source, DRAIN_TASK, (source,), queue_of(source))
+
+
+def send_release() -> bool:
+    """Ask for the release of parked leads, after credit came, unless that is asked for already."""
+    return _send(RELEASE, RELEASE_TASK, (), "leads")
+
+
+def _send(what: str, task: str, arguments: tuple[str, ...], queue: str) -> bool:
     try:
-        if not _redis.set(_flag(source), 1, nx=True, ex=STANDS_SECONDS):
+        if not _redis.set(_flag(what), 1, nx=True, ex=STANDS_SECONDS):
             return False
         try:
-            app.send_task(DRAIN_TASK, (source,), queue=queue_of(source), expires=EXPIRES_SECONDS)
+            app.send_task(task, arguments, queue=queue, expires=EXPIRES_SECONDS)
         except BaseException:
-            _redis.delete(_flag(source))  # none is waiting: the next one must not be held back
+            _redis.delete(_flag(what))  # none is waiting: the next one must not be held back
             raise
     except _UNREACHABLE as error:
-        log.warning("nudge not sent", source=source, error=type(error).__name__)
+        log.warning("nudge not sent", source=what, error=type(error).__name__)
         return False
     return True
 
@@ -59,7 +71,7 @@ def queue_of(source: str) -> str:
 
 
 def taken(source: str) -> None:
-    """Tell that a drain has started: what is recorded from now on sends a nudge of its own."""
+    """Tell that a nudge was heard: what is recorded from now on sends one of its own."""
     try:
         _redis.delete(_flag(source))
     except _UNREACHABLE as error:

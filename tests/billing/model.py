@@ -77,6 +77,7 @@ class Hold:
     kind: Kind
     description: str
     expires_at: datetime
+    life: timedelta | None
     state: str = "open"
     captured: int = 0
     finish_key: str = ""
@@ -233,14 +234,16 @@ class Model:
                 self.accounts[posting.account].expire(now)
             if releases:
                 self.accounts[posting.account].holds[releases.key].state = "captured"
-            answer = self._post_one(posting, known, now)
+            answer = self._post_one(posting, known, now, captures=releases is not None)
         except Refused:
             if with_it is not None:
                 self.accounts[posting.account] = with_it
             raise
         return self.accounts[posting.account].rows[int(str(answer[1])) - 1]
 
-    def _post_one(self, posting: Posting, known: set[str], now: datetime) -> Answer:
+    def _post_one(
+        self, posting: Posting, known: set[str], now: datetime, *, captures: bool = False
+    ) -> Answer:
         before = self.find(posting.idempotency_key)
         if before is not None:
             row = before[1]
@@ -251,17 +254,20 @@ class Model:
             raise Refused("UnknownAccount", account=posting.account)
         if posting.expires_at is not None and posting.expires_at <= now:
             raise Refused("InvalidPosting", field="expires_at")
-        row = self._apply(account, posting, known, now)
+        row = self._apply(account, posting, known, now, captures=captures)
         assert account.balance == row.balance_after
         return "applied", row.version, row.balance_after
 
-    def _apply(self, account: Account, posting: Posting, known: set[str], now: datetime) -> Row:
+    def _apply(
+        self, account: Account, posting: Posting, known: set[str], now: datetime, *, captures: bool
+    ) -> Row:
         amount = posting.amount
         if amount < 0:
-            if -amount > account.available and posting.kind is not Kind.ADJUSTMENT:
+            available = account.balance + account.limit if captures else account.available
+            if -amount > available and posting.kind is not Kind.ADJUSTMENT:
                 raise Refused(
                     "InsufficientCredit",
-                    account=account.ref, needed=-amount, available=account.available,
+                    account=account.ref, needed=-amount, available=available,
                 )  # fmt: skip
             row = account.row(posting, amount, now)
             account.spend(row, -amount)
@@ -328,10 +334,11 @@ class Model:
         if before is not None:
             differing = {
                 name
-                for name in ("account", "amount", "kind", "description")
+                for name in ("account", "amount", "kind", "description", "life")
                 if getattr(before, name) != getattr(asked, name)
             }
             if differing:
+                differing = {"expires_in" if name == "life" else name for name in differing}
                 raise Refused("IdempotencyConflict", key=asked.key, differences=differing)
             account.expire(now)
             return before

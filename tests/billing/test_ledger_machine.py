@@ -177,21 +177,25 @@ class LedgerMachine(RuleBasedStateMachine):
         known = self.model.holds()
         amount = self._spent(self._account(account), amount)
         if before is not None and known:
-            # The same request once more; a second field differs in half of the cases.
+            # The same request once more; one of its fields differs in most of the cases.
             asked = replace(known[before % len(known)], expires_at=NEVER, story=[])
-            if before % 2:
-                asked.amount = amount
+            change = before % 5
+            asked.amount = amount if change == 1 else asked.amount
+            asked.life = life if change == 2 else asked.life
+            asked.description = "another" if change == 3 else asked.description
+            asked.kind = kind if change == 4 else asked.kind
         else:
             asked = Hold(
                 self._account(account).ref, amount, self._name("h"), kind, "",
-                clock.now() + life if life else NEVER,
+                clock.now() + life if life else NEVER, life,
             )  # fmt: skip
 
         def do() -> None:
             with transaction() as session:
                 hold = holds.place(
                     session, account=asked.account, amount=asked.amount,
-                    idempotency_key=asked.key, actor="test", expires_in=life, kind=asked.kind,
+                    idempotency_key=asked.key, actor="test", expires_in=asked.life,
+                    kind=asked.kind, description=asked.description,
                 )  # fmt: skip
             self.hold_ids[asked.key] = hold.id
 
