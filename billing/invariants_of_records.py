@@ -16,6 +16,15 @@ _REFUND_KINDS = ", ".join(
     f"'{rule.reversed_by}'" for rule in KIND_RULES.values() if rule.reversed_by
 )
 
+
+def _iso(utc: str) -> str:
+    """Return SQL for `datetime.isoformat()` of a UTC timestamp; empty where there is none."""
+    return f"""CASE WHEN {utc} IS NULL THEN '' ELSE concat(
+            to_char({utc}, 'YYYY-MM-DD"T"HH24:MI:SS'),
+            CASE WHEN {utc} <> date_trunc('second', {utc}) THEN to_char({utc}, '.US') END,
+            '+00:00') END"""
+
+
 _LOTS: list[tuple[str, str]] = [
     (
         "a lot is of the account, the time and the source of the credit that made it",
@@ -33,7 +42,7 @@ SELECT coalesce(a.ref, 'all') AS account, format('lot %s: %s, of transaction %s,
         # `billing/postings.py::Posting.request_hash`, computed here for the rows that made a lot.
         # The life of a lot that a refund made is not a part of any.
         "credit lives as long as it was asked for",
-        """
+        f"""
 SELECT q.ref AS account, format('lot %s: until %s, and transaction %s was asked for otherwise',
        q.lot_id, coalesce(q.expires_at::text, 'for ever'), q.id) AS detail
   FROM (SELECT a.ref, l.id AS lot_id, l.expires_at, t.*, l.expires_at AT TIME ZONE 'UTC' AS utc
@@ -42,10 +51,8 @@ SELECT q.ref AS account, format('lot %s: until %s, and transaction %s was asked 
          WHERE t.reverses_id IS NULL) q
  WHERE q.request_hash <> sha256(convert_to(concat_ws(chr(10), q.ref, q.amount, q.kind,
        coalesce(q.lead_id, ''), coalesce(q.payment_id, ''), coalesce(q.dispute_id, ''),
-       CASE WHEN q.utc IS NULL THEN '' ELSE concat(to_char(q.utc, 'YYYY-MM-DD"T"HH24:MI:SS'),
-            CASE WHEN q.utc <> date_trunc('second', q.utc) THEN to_char(q.utc, '.US') END,
-            '+00:00') END,
-       q.description), 'UTF8'))""",
+       {_iso("q.utc")},
+       q.description), 'UTF8'))""",  # noqa: S608 - names of our own
     ),
     (
         "a debt is of its charge's account and time, and no more than that took",
@@ -113,6 +120,19 @@ SELECT coalesce(a.ref, 'all') AS account, format('hold %s: captured %s, transact
  WHERE h.state = 'captured'
    AND (t.id IS NULL OR t.amount <> -h.captured OR t.kind <> h.kind
         OR t.idempotency_key <> format('hold:%s:capture', h.idempotency_key))""",
+    ),
+    (
+        # Which account a hold is of and how long it lasts is told when it is placed.
+        "an open hold is of the account and the time for which it was placed",
+        f"""
+SELECT coalesce(a.ref, 'all') AS account, format('hold %s: until %s, and placed on %s until %s',
+       h.id, coalesce(h.expires_at::text, 'it ends'), p.after ->> 'account',
+       coalesce(p.after ->> 'expires_at', 'it ends')) AS detail
+  FROM (SELECT *, expires_at AT TIME ZONE 'UTC' AS utc FROM holds WHERE state = 'open') h
+  LEFT JOIN accounts a ON a.id = h.account_id
+  JOIN billing_audit_log p ON p.subject = format('hold:%s', h.id) AND p.action = 'hold.placed'
+ WHERE a.ref IS DISTINCT FROM p.after ->> 'account'
+    OR coalesce(p.after ->> 'expires_at', '') <> {_iso("h.utc")}""",  # noqa: S608 - names of our own
     ),
     (
         "every capture is on record with its hold",

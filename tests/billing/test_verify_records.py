@@ -63,12 +63,12 @@ def _leads() -> None:
 
 
 def _holds() -> None:
-    with transaction() as session:
-        placed = holds.place(
-            session, account="clinic:1", amount=1, idempotency_key="open", actor="api",
-            expires_in=None,
-        )  # fmt: skip
-        assert placed.state == "open"
+    for key, life in (("open", None), ("timed", 9 * HOUR)):
+        with transaction() as session:
+            holds.place(
+                session, account="clinic:1", amount=1, idempotency_key=key, actor="api",
+                expires_in=life,
+            )  # fmt: skip
     for key, amount in (("part", 20), ("whole", 5), ("void", 7), ("late", 9)):
         with transaction() as session:
             hold = holds.place(
@@ -121,6 +121,21 @@ ON_2 = "(SELECT id FROM accounts WHERE ref = 'clinic:2')"
         (f"DELETE FROM hold_events WHERE hold_id = {HOLD.format('open')}", "events tell"),
         (f"DELETE FROM holds WHERE id = {HOLD.format('late')}", "events tell"),
         (f"UPDATE holds SET account_id = {ON_2} WHERE id = {HOLD.format('open')}", "open holds"),
+        (
+            f"UPDATE holds SET account_id = {ON_2} WHERE id = {HOLD.format('open')};"
+            " UPDATE accounts SET held = held - 1 WHERE ref = 'clinic:1';"
+            " UPDATE accounts SET held = held + 1 WHERE ref = 'clinic:2'",
+            "for which it was placed",
+        ),
+        (
+            "UPDATE holds SET expires_at = expires_at + interval '1 year'"
+            f" WHERE id = {HOLD.format('timed')}",
+            "for which it was placed",
+        ),
+        (
+            f"UPDATE holds SET expires_at = NULL WHERE id = {HOLD.format('timed')}",
+            "for which it was placed",
+        ),
         (f"UPDATE holds SET account_id = {ON_2} WHERE id = {HOLD.format('part')}", "it became"),
         (f"UPDATE holds SET kind = 'lead_charge' WHERE id = {HOLD.format('part')}", "it became"),
         (f"UPDATE holds SET transaction_id = 999 WHERE id = {HOLD.format('part')}", "it became"),
