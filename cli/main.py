@@ -12,7 +12,20 @@ from sqlalchemy.exc import DBAPIError
 import settings
 from billing import audit
 from billing.catalog import CatalogError
-from cli import accounts, alerts, corrections, holds, inbox, leads, ledger, log, migrate, reading
+from cli import (
+    accounts,
+    alerts,
+    corrections,
+    forecast,
+    holds,
+    imports,
+    inbox,
+    leads,
+    ledger,
+    log,
+    migrate,
+    reading,
+)
 from db.errors import BillingError, DatabaseUnavailable
 
 
@@ -69,6 +82,8 @@ billing.add_command(corrections.write_off)
 billing.add_command(corrections.reverse)
 billing.add_command(holds.holds)
 billing.add_command(log.audit_log)
+billing.add_command(forecast.forecast)
+billing.add_command(imports.import_)
 billing.add_command(inbox.inbox)
 billing.add_command(leads.leads)
 billing.add_command(ledger.ledger)
