@@ -32,6 +32,7 @@ task_create_missing_queues = False
 task_routes = {
     "tasks.inbox.sweep": {"queue": "schedule"},
     "tasks.ledger.expire": {"queue": "schedule"},
+    "tasks.ledger.check": {"queue": "schedule"},
     "tasks.leads.release": {"queue": "leads"},
 }
 
@@ -89,6 +90,7 @@ enable_utc = True
 timezone = "UTC"
 SWEEP_SECONDS = 5
 EXPIRY_SECONDS = 15
+CHECK_TICK_SECONDS = 600
 # Old ticks are of no use to anybody. But it is the worker's clock that judges them, and one that
 # is ahead by more than this would drop every tick: as wide as signatures allow.
 TICK_EXPIRES = 300
@@ -106,6 +108,11 @@ beat_schedule = {
     "let holds and credit expire": {
         "task": "tasks.ledger.expire",
         "schedule": EXPIRY_SECONDS,
+        "options": {"expires": TICK_EXPIRES},
+    },
+    "verify the ledger once a day": {
+        "task": "tasks.ledger.check",
+        "schedule": CHECK_TICK_SECONDS,
         "options": {"expires": TICK_EXPIRES},
     },
 }

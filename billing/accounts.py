@@ -30,15 +30,19 @@ def create(
     product: str,
     timezone: str | None = None,
     overdraft_limit: int = 0,
+    low_balance: int | None = None,
 ) -> Account:
     """Open an account with nothing on it and return it.
 
     `ref` is `kind:id` (`clinic:42`); `timezone` an IANA name, by default the house's;
-    `overdraft_limit` in credits. Raises `InvalidAccount` naming the field, or `AccountExists`.
+    `overdraft_limit` and `low_balance` in credits, without the latter the catalog's holds. Raises
+    `InvalidAccount` naming the field, or `AccountExists`.
     """
     if timezone is None:
         timezone = settings.get().billing_timezone
     _check(ref, name, product, timezone, overdraft_limit)
+    if low_balance is not None:
+        _check_credits("low_balance", low_balance)
     created = session.scalars(
         insert(Account)
         .values(
@@ -47,6 +51,7 @@ def create(
             product=product,
             timezone=timezone,
             overdraft_limit=overdraft_limit,
+            low_balance=low_balance,
             head_hash=first_hash(ref),
             created_at=clock.now(),
         )
@@ -65,6 +70,7 @@ def create(
             "product": product,
             "timezone": timezone,
             "overdraft_limit": overdraft_limit,
+            "low_balance": low_balance,
         },
     )
     return created

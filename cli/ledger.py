@@ -10,10 +10,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import clock
 from billing import anchor as anchors
-from billing import anchor_file
+from billing import anchor_file, ledger_checks
 from billing import verify as proof
-from cli.output import Record, json_option, print_json, print_records
-from db.session import snapshot
+from cli.output import Record, json_option, limit_option, page, print_json, print_records
+from db.session import snapshot, transaction
 
 
 def _cores() -> int:
@@ -88,6 +88,29 @@ def anchor(*, as_json: bool) -> None:
     form = anchor_file.as_json if as_json else anchor_file.as_text
     with snapshot() as session:
         sys.stdout.writelines(form(anchors.take(session), taken_at=clock.now()))
+
+
+@ledger.command()
+@limit_option
+@json_option
+def checks(limit: int | None, *, as_json: bool) -> None:
+    """List the verifications that beat has done, once a day, newest first.
+
+    One that has no end was stopped with its process; the next is done within the hour.
+    """
+    with transaction() as session:
+        records: list[Record] = [
+            {
+                "id": check.id,
+                "started_at": check.started_at,
+                "finished_at": check.finished_at,
+                "accounts": check.accounts,
+                "transactions": check.transactions,
+                "breaches": check.breaches,
+            }
+            for check in ledger_checks.newest(session, limit=page(limit, as_json=as_json))
+        ]
+    print_records(records, as_json=as_json, empty="None yet: is beat running?")
 
 
 def _print(report: proof.Report, anchor: anchor_file.Reader | None, *, as_json: bool) -> None:

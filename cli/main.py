@@ -14,7 +14,9 @@ from cli import (
     accounts,
     alerts,
     corrections,
+    forecast,
     holds,
+    imports,
     inbox,
     leads,
     ledger,
@@ -79,6 +81,8 @@ billing.add_command(corrections.write_off)
 billing.add_command(corrections.reverse)
 billing.add_command(holds.holds)
 billing.add_command(log.audit_log)
+billing.add_command(forecast.forecast)
+billing.add_command(imports.import_)
 billing.add_command(inbox.inbox)
 billing.add_command(leads.leads)
 billing.add_command(ledger.ledger)

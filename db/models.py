@@ -136,7 +136,7 @@ class CreditTransaction(Base):
         CheckConstraint("version > 0", name="version"),
         CheckConstraint(
             "kind IN ('lead_charge', 'top_up', 'bonus', 'grant', 'goodwill', 'adjustment',"
-            " 'usage', 'lead_refund', 'usage_refund', 'expiry', 'write_off')",
+            " 'usage', 'lead_refund', 'usage_refund', 'expiry', 'write_off', 'opening_balance')",
             name="kind",
         ),
         # The years 1970 to 9000 at any offset; Python could not even read a row of the year 10000.

@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+import clock
 import settings
-from billing import verify
+from billing import ledger_checks, verify
 from cli.main import billing as command
+from db.session import transaction
 from tests.billing.helpers import post_all, take
 from tests.cli.runner import Ran, give, open_clinic, run
 from tests.tampering import tamper
@@ -253,3 +255,15 @@ def test_a_terminal_shows_how_far_it_is() -> None:
 
 def _unwrapped(ran: Ran) -> str:
     return re.sub(r"[│\s]+", " ", ran.out)
+
+
+def test_the_daily_checks_are_listed() -> None:
+    assert "is beat running?" in run("ledger", "checks").out
+    with transaction() as session:
+        check_id = ledger_checks.start_if_due(session, now=clock.now())
+    assert check_id is not None
+    assert run("ledger", "checks", "--json").json[0]["finished_at"] is None
+    with transaction() as session:
+        ledger_checks.finish(session, check_id, verify.Report(3, 7, []), now=clock.now())
+    found = run("ledger", "checks", "--json").json
+    assert [(c["accounts"], c["transactions"], c["breaches"]) for c in found] == [(3, 7, 0)]
