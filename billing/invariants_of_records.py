@@ -135,11 +135,12 @@ SELECT coalesce(a.ref, 'all') AS account, format('hold %s: until %s, and placed 
     OR coalesce(p.after ->> 'expires_at', '') <> {_iso("h.utc")}""",  # noqa: S608 - names of our own
     ),
     (
-        "every capture is on record with its hold",
+        # Whatever became of the hold: who posts under its key before it does not undo it.
+        "the hold of every capture is on record",
         """
 SELECT a.ref AS account, format('transaction %s: %s', t.id, t.idempotency_key) AS detail
   FROM credit_transactions t JOIN accounts a ON a.id = t.account_id
-  LEFT JOIN holds h ON h.transaction_id = t.id
+  LEFT JOIN holds h ON t.idempotency_key = format('hold:%s:capture', h.idempotency_key)
  WHERE t.idempotency_key LIKE 'hold:%_capture' AND h.id IS NULL""",
     ),
 ]

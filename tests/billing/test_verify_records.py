@@ -147,7 +147,7 @@ ON_2 = "(SELECT id FROM accounts WHERE ref = 'clinic:2')"
         (
             f"DELETE FROM hold_events WHERE hold_id = {HOLD.format('part')};"
             f" DELETE FROM holds WHERE id = {HOLD.format('part')}",
-            "every capture is on record",
+            "the hold of every capture",
         ),
         # Lots
         (f"UPDATE credit_lots SET source = 'bonus' WHERE id = {LOT.format('bought')}", "a lot is"),
