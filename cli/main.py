@@ -12,7 +12,18 @@ from sqlalchemy.exc import DBAPIError
 import settings
 from billing import audit
 from billing.catalog import CatalogError
-from cli import accounts, corrections, holds, inbox, leads, ledger, log, migrate, reading
+from cli import (
+    accounts,
+    api_keys,
+    corrections,
+    holds,
+    inbox,
+    leads,
+    ledger,
+    log,
+    migrate,
+    reading,
+)
 from db.errors import BillingError, DatabaseUnavailable
 
 
@@ -67,6 +78,7 @@ billing.add_command(corrections.adjust)
 billing.add_command(corrections.write_off)
 billing.add_command(corrections.reverse)
 billing.add_command(holds.holds)
+billing.add_command(api_keys.api_keys)
 billing.add_command(log.audit_log)
 billing.add_command(inbox.inbox)
 billing.add_command(leads.leads)
