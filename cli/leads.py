@@ -1,9 +1,13 @@
-"""`billing leads list`."""
+"""`billing leads`: list them, look into one."""
+
+from dataclasses import asdict
 
 import click
 
+from billing import lead_status
 from billing import leads as billing_leads
-from cli.output import json_option, limit_option, page, print_records
+from cli.output import json_option, limit_option, page, print_record, print_records
+from db.errors import PermanentError
 from db.session import transaction
 
 
@@ -36,3 +40,15 @@ def list_(state: str | None, limit: int | None, *, as_json: bool) -> None:
             )
         ]
     print_records(records, as_json=as_json, empty="No such leads.")
+
+
+@leads.command()
+@click.argument("lead_id")
+@json_option
+def show(lead_id: str, *, as_json: bool) -> None:
+    """Show what became of lead LEAD_ID; one that still waits in the inbox too."""
+    with transaction() as session:
+        found = lead_status.find(session, lead_id)
+    if found is None:
+        raise PermanentError(f"there is no lead {lead_id!r}: see `billing leads list`")
+    print_record(asdict(found), as_json=as_json)
