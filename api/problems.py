@@ -12,10 +12,11 @@ from typing import Any
 import structlog
 from flask import Flask, Response, request
 from pydantic import BaseModel, Field, ValidationError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from api.requests import MAX_BODY_BYTES
 from db.errors import TransientError
+from worker.lingering import answer_then_read
 
 log = structlog.get_logger()
 
@@ -123,6 +124,8 @@ _EXPLAINED = {
 def _by_http(error: HTTPException) -> Response:
     status = error.code or 500
     response = answer(status, _EXPLAINED.get(status) or error.description or error.name)
+    if isinstance(error, RequestEntityTooLarge):
+        response.response = answer_then_read(response.get_data(), request.environ["wsgi.input"])
     allowed = getattr(error, "valid_methods", None)
     if allowed:
         response.headers["Allow"] = ", ".join(allowed)

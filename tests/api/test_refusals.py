@@ -39,6 +39,17 @@ def test_a_body_that_is_too_long_is_refused_even_where_none_is_read(api: ApiProc
     assert "65536 bytes" in problem(answer)["detail"]
 
 
+def test_a_client_that_reads_only_after_it_has_sent_ten_megabytes_sees_the_answer(
+    api: ApiProcess,
+) -> None:
+    for _ in range(5):
+        connection = api.connect()
+        headers = {"authorization": f"Bearer {HOUSE_KEY}", "content-type": "application/json"}
+        connection.request("POST", PATH, body=b"1" * 10_000_000, headers=headers)
+        assert problem(api.answer_of(connection))["status"] == 413
+        connection.close()
+
+
 @pytest.mark.parametrize(("path", "status"), [("/healthz", "alive"), ("/readyz", "ready")])
 def test_it_tells_that_it_is_well_without_a_key(api: ApiProcess, path: str, status: str) -> None:
     answer = api.get(path)
