@@ -1,10 +1,13 @@
-"""`billing leads`: what became of leads; release or cancel parked ones."""
+"""`billing leads`: list them, look into one; release or cancel parked ones."""
+
+from dataclasses import asdict
 
 import click
 
+from billing import lead_status, parking
 from billing import leads as billing_leads
-from billing import parking
 from cli.output import json_option, limit_option, page, print_record, print_records
+from db.errors import PermanentError
 from db.session import transaction
 
 
@@ -72,3 +75,15 @@ def cancel(lead_id: str, reason: str, *, as_json: bool) -> None:
     with transaction() as session:
         parking.cancel(session, lead_id, reason=reason)
     print_record({"lead_id": lead_id, "state": "cancelled"}, as_json=as_json)
+
+
+@leads.command()
+@click.argument("lead_id")
+@json_option
+def show(lead_id: str, *, as_json: bool) -> None:
+    """Show what became of lead LEAD_ID; one that still waits in the inbox too."""
+    with transaction() as session:
+        found = lead_status.find(session, lead_id)
+    if found is None:
+        raise PermanentError(f"there is no lead {lead_id!r}: see `billing leads list`")
+    print_record(asdict(found), as_json=as_json)

@@ -13,6 +13,7 @@ from billing.catalog import CatalogError
 from cli import (
     accounts,
     alerts,
+    api_keys,
     corrections,
     forecast,
     holds,
@@ -80,6 +81,7 @@ billing.add_command(corrections.adjust)
 billing.add_command(corrections.write_off)
 billing.add_command(corrections.reverse)
 billing.add_command(holds.holds)
+billing.add_command(api_keys.api_keys)
 billing.add_command(log.audit_log)
 billing.add_command(forecast.forecast)
 billing.add_command(imports.import_)

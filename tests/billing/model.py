@@ -19,6 +19,7 @@ from billing.postings import Posting
 
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 REFUND_OF_EXPIRED_DAYS = 30
+LOW_BALANCE = 60
 SOURCES = {
     Kind.TOP_UP: "purchase",
     Kind.BONUS: "bonus",
@@ -94,6 +95,8 @@ class Account:
     debts: dict[int, int] = field(default_factory=dict)
     """Version of the charge -> what is owed of it, oldest first."""
     holds: dict[str, Hold] = field(default_factory=dict)
+    told: list[tuple[str, int]] = field(default_factory=list)
+    """The alerts about its balance, in order, with what the balance was then."""
 
     @property
     def balance(self) -> int:
@@ -109,6 +112,9 @@ class Account:
 
     def row(self, posting: Posting, amount: int, now: datetime) -> Row:
         row = Row(len(self.rows) + 1, posting, self.balance + amount, posting.event_at or now)
+        alert = alert_between(self.balance, row.balance_after)
+        if alert and not (alert == "balance.recovered" and not self.rows):
+            self.told.append((alert, row.balance_after))
         self.rows.append(row)
         return row
 
@@ -398,6 +404,18 @@ class Model:
 
     def expire_lots(self, now: datetime) -> int:
         return sum(account.expire(now) for account in self.accounts.values())
+
+
+def alert_between(before: int, after: int) -> str | None:
+    """What is told when a balance goes from one to the other; an account's first credit is not."""
+    was, is_ = (
+        sum((balance > LOW_BALANCE, balance > 0, balance >= 0)) for balance in (before, after)
+    )
+    if is_ < was:
+        return "balance.low" if is_ == 2 else (
+            "balance.exhausted" if was >= 2 else "balance.in_debt"
+        )  # fmt: skip
+    return "balance.recovered" if is_ > was and is_ >= 2 else None
 
 
 def refuse_differences(key: str, before: Posting, now: Posting) -> None:

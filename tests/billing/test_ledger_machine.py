@@ -37,6 +37,7 @@ from tests.billing.books import Books, State
 from tests.billing.helpers import assert_ledger_is_clean, post_all
 from tests.billing.model import (
     GIVES_BACK,
+    LOW_BALANCE,
     NEVER,
     Account,
     Answer,
@@ -111,7 +112,7 @@ class LedgerMachine(RuleBasedStateMachine):
             with transaction() as session:
                 accounts.create(
                     session, ref=ref, name="City Clinic", product="clinic_leads",
-                    timezone=timezone, overdraft_limit=limit,
+                    timezone=timezone, overdraft_limit=limit, low_balance=LOW_BALANCE,
                 )  # fmt: skip
             self.model.accounts[ref] = Account(ref, timezone, limit)
 
@@ -404,6 +405,7 @@ def state_of(model: Model) -> State:
             for a in every if a.lots
         },
         "debts": {a.ref: list(a.debts.items()) for a in every if a.debts},
+        "told": {a.ref: a.told for a in every if a.told},
         "took": {
             a.ref: {row.version: took for row in a.rows if (took := +row.took)}
             for a in every if any(+row.took for row in a.rows)

@@ -1,4 +1,4 @@
-"""`billing leads release|cancel` and `billing alerts list`."""
+"""`billing leads show|release|cancel` and `billing alerts list`."""
 
 import pytest
 
@@ -91,3 +91,22 @@ def test_no_alerts_are_said_to_be_none() -> None:
     assert run("alerts", "list").out == "No alerts.\n"
     assert run("alerts", "list", "--json").json == []
     assert rows("SELECT count(*) FROM outbox_events") == [(0,)]
+
+
+def test_a_lead_is_shown_with_its_account_and_state() -> None:
+    open_clinic()
+    give("1000")
+    with transaction() as session:
+        request = LeadRequest(lead_id="L-1", account="clinic:42", package_price_paise=600_000)
+        charge_leads(session, [request], actor="test")
+
+    shown = run("leads", "show", "L-1", "--json").json
+
+    assert (shown["lead_id"], shown["account"]) == ("L-1", "clinic:42")
+    assert (shown["state"], shown["credits"], shown["conflicts"]) == ("charged", 180, 0)
+    assert "clinic:42" in run("leads", "show", "L-1").out
+
+
+@pytest.mark.parametrize("lead_id", ["L-unknown", "", "x" * 1_000, "a\nb"])
+def test_a_lead_that_is_not_there_is_one_line(lead_id: str) -> None:
+    assert "there is no lead" in run("leads", "show", lead_id).error

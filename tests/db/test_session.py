@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 
 import settings
 from db import session as db_session
@@ -102,3 +102,15 @@ def test_a_database_out_of_reach_is_unavailable(monkeypatch: pytest.MonkeyPatch)
         monkeypatch.undo()
         settings.get.cache_clear()
         db_session.engine.cache_clear()
+
+
+def test_a_process_whose_connections_are_all_in_use_is_busy(database: str) -> None:
+    narrow = db_session.make_engine(make_url(settings.get().database_url), pool_size=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(narrow.pool, "_timeout", 0.1)
+        patch.setattr(db_session, "engine", lambda: narrow)
+        with transaction() as first:
+            first.execute(text("SELECT 1"))
+            with pytest.raises(DatabaseBusy, match="in use"), transaction() as second:
+                second.execute(text("SELECT 1"))
+    narrow.dispose()
