@@ -224,23 +224,29 @@ ON_2 = "(SELECT id FROM accounts WHERE ref = 'clinic:2')"
             "then and less",
         ),
         # Leads
-        ("UPDATE lead_charges SET credits = 1 WHERE lead_id = 'L-1'", "a charged lead"),
+        ("UPDATE lead_charges SET credits = 1 WHERE lead_id = 'L-1'", "a charged lead and"),
         (
             "UPDATE lead_charges SET state = 'refunded', credits = 1 WHERE lead_id = 'L-1'",
-            "a charged lead",
+            "a charged lead and",
         ),
-        ("UPDATE lead_charges SET package_price_paise = 7 WHERE lead_id = 'L-1'", "a charged lead"),
-        (f"UPDATE lead_charges SET account_id = {ON_2} WHERE lead_id = 'L-1'", "a charged lead"),
+        (
+            "UPDATE lead_charges SET package_price_paise = 7 WHERE lead_id = 'L-1'",
+            "a charged lead and",
+        ),
+        (
+            f"UPDATE lead_charges SET account_id = {ON_2} WHERE lead_id = 'L-1'",
+            "a charged lead and",
+        ),
         (
             "UPDATE lead_charges SET transaction_id ="
             " (SELECT transaction_id FROM lead_charges WHERE lead_id = 'L-2')"
             " WHERE lead_id = 'L-1'",
-            "a charged lead",
+            "a charged lead and",
         ),
-        ("DELETE FROM lead_charges WHERE lead_id = 'L-1'", "every lead that was charged"),
+        ("DELETE FROM lead_charges WHERE lead_id = 'L-1'", "a charged lead and"),
         (
             "UPDATE lead_charges SET state = 'parked', transaction_id = NULL WHERE lead_id = 'L-1'",
-            "every lead that was charged",
+            "a charged lead and",
         ),
     ],
 )
