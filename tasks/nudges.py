@@ -6,13 +6,9 @@ for whatever is due. So nothing here raises.
 """
 
 import structlog
-from kombu.exceptions import KombuError, OperationalError
-from redis import Redis
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
-from redis.retry import Retry
 
-import settings
+from tasks import broker
+from tasks.beside import Beside
 from worker.app import app
 
 log = structlog.get_logger()
@@ -25,16 +21,7 @@ EXPIRES_SECONDS = 300
 
 _QUEUES = {"lead_calls": "leads"}
 
-_UNREACHABLE = (RedisError, KombuError, OperationalError, OSError)
-_redis = Redis.from_url(
-    settings.get().redis_url,
-    socket_timeout=2,
-    socket_connect_timeout=2,
-    health_check_interval=25,
-    # Once, for a connection that a restarted server has closed; whoever nudges has better to do
-    # than to wait for Redis.
-    retry=Retry(NoBackoff(), 1),
-)
+_redis = broker.connect()
 
 
 def send(source: str) -> bool:
@@ -47,10 +34,19 @@ def send(source: str) -> bool:
         except BaseException:
             _redis.delete(_flag(source))  # none is waiting: the next one must not be held back
             raise
-    except _UNREACHABLE as error:
+    except broker.UNREACHABLE as error:
         log.warning("nudge not sent", source=source, error=type(error).__name__)
         return False
     return True
+
+
+def soon(source: str) -> None:
+    """Have `source` nudged beside the caller, who waits for nothing and never fails.
+
+    Under load one nudge serves many calls. One that a dying process takes along, the sweep makes
+    good.
+    """
+    _beside.ask(source)
 
 
 def queue_of(source: str) -> str:
@@ -62,9 +58,17 @@ def taken(source: str) -> None:
     """Tell that a drain has started: what is recorded from now on sends a nudge of its own."""
     try:
         _redis.delete(_flag(source))
-    except _UNREACHABLE as error:
+    except broker.UNREACHABLE as error:
         log.warning("nudge not cleared", source=source, error=type(error).__name__)
 
 
 def _flag(source: str) -> str:
     return f"billing:nudge:{source}"
+
+
+def _send_all(sources: set[str]) -> None:
+    for source in sources:
+        send(source)
+
+
+_beside = Beside("nudger", _send_all)
