@@ -10,7 +10,7 @@ from kombu.entity import Exchange, Queue
 import settings
 
 broker_url = settings.get().redis_url
-imports = ("tasks.inbox", "tasks.ledger")
+imports = ("tasks.inbox", "tasks.leads", "tasks.ledger")
 
 # Messages: plain JSON, so that any Celery app can send and nothing can be unpickled.
 task_serializer = "json"
@@ -31,6 +31,9 @@ task_default_queue = "leads"
 task_create_missing_queues = False
 task_routes = {
     "tasks.inbox.sweep": {"queue": "schedule"},
+    "tasks.leads.charge": {"queue": "leads"},
+    "tasks.leads.charge_many": {"queue": "leads"},
+    "tasks.leads.recover": {"queue": "schedule"},
     "tasks.ledger.expire": {"queue": "schedule"},
 }
 
@@ -88,12 +91,18 @@ enable_utc = True
 timezone = "UTC"
 SWEEP_SECONDS = 5
 EXPIRY_SECONDS = 60
+RECOVERY_SECONDS = 15
 beat_schedule = {
     "sweep the inbox": {
         "task": "tasks.inbox.sweep",
         "schedule": SWEEP_SECONDS,
         # Old ticks are of no use to anybody. But it is the worker's clock that judges them, and
         # one that is ahead by more than this would drop every tick: as wide as signatures allow.
+        "options": {"expires": 300},
+    },
+    "recover calls whose message was lost": {
+        "task": "tasks.leads.recover",
+        "schedule": RECOVERY_SECONDS,
         "options": {"expires": 300},
     },
     "let holds and credit expire": {

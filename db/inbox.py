@@ -112,6 +112,34 @@ def record(session: Session, events: Sequence[NewEvent]) -> list[bool]:
     return answers
 
 
+_RECORD_DEAD = text("""
+INSERT INTO inbound_events (source, event_id, body_sha256, body, received_at, next_attempt_at,
+                            state, last_error, handled_at)
+VALUES (:source, :event_id, :digest, :body, :now, :now, 'dead', :error, :now)
+ON CONFLICT (source, event_id, body_sha256) DO NOTHING
+""")
+
+
+def record_dead(session: Session, refused: Iterable[tuple[NewEvent, str]]) -> None:
+    """Insert deliveries that are dead from the start, each with what is wrong with it.
+
+    For what was refused before it could be put into the form that a handler reads: an operator
+    sees it with everything else that is dead. A known delivery is left as it is.
+    """
+    for event, error in refused:
+        session.execute(
+            _RECORD_DEAD,
+            {
+                "source": event.source,
+                "event_id": event.event_id,
+                "digest": sha256(event.body).digest(),
+                "body": event.body,
+                "now": event.received_at,
+                "error": _storable(error),
+            },
+        )
+
+
 _CANDIDATES = text("""
 SELECT id, attempts, lease_id, lease_size, leased_until FROM inbound_events
  WHERE source = :source AND state = 'pending' AND next_attempt_at <= :now
