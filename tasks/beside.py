@@ -17,9 +17,12 @@ PAUSE_SECONDS = 0.02
 class Beside:
     """One thread a process that has `act` done for the items that were asked for."""
 
-    def __init__(self, name: str, act: Callable[[set[str]], None]) -> None:
+    def __init__(
+        self, name: str, act: Callable[[set[str]], None], *, pause_seconds: float = PAUSE_SECONDS
+    ) -> None:
         """`act` gets each item once a round and must not raise."""
         self._name = name
+        self._pause_seconds = pause_seconds
         self._act = act
         self._asked: SimpleQueue[str] = SimpleQueue()
         self._started_in = 0
@@ -47,4 +50,4 @@ class Beside:
             except Empty:
                 pass
             self._act(items)
-            time.sleep(PAUSE_SECONDS)
+            time.sleep(self._pause_seconds)

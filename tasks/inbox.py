@@ -45,7 +45,7 @@ def sweep() -> None:
     with transaction() as session:
         sources = inbox.due_sources(session, now=clock.now())
     for source in sources:
-        nudges.send(source)
+        nudges.send(source, by_sweep=True)
 
 
 def work_one_batch(source: str) -> int:

@@ -18,6 +18,7 @@ from db import inbox
 from db.errors import TransientError
 from db.session import transaction
 from tasks import copies, lead_calls, nudges
+from tasks.beside import Beside
 from worker.app import app
 
 log = structlog.get_logger()
@@ -26,6 +27,9 @@ PATIENCE_SECONDS = 25
 """A call waits this long in its task for PostgreSQL; a last attempt still ends in time."""
 RECOVER_SECONDS = 10
 """A recovery leaves the rest to the next tick after this."""
+NUDGE_SECONDS = 0.2
+"""A process nudges for its calls this often at most, the first one at once: calls come one by one,
+and drains that follow each other closely find a handful of rows and slow the calls down."""
 _ROWS_AT_ONCE = 1_000
 
 # A call that was not recorded must come back: no row stands for it yet.
@@ -75,32 +79,39 @@ def _recover(rows: lead_calls.Rows, found: list[bytes]) -> int:
     if found:
         _record(rows)
         copies.remove(found)
-        nudges.soon(lead_calls.SOURCE)
+        _nudger.ask(lead_calls.SOURCE)
     return len(found)
 
 
 def _record_call(task: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
     task_id = task.request.id
     _record_patiently(lead_calls.read(task.name, task_id, args, kwargs))
-    nudges.soon(lead_calls.SOURCE)
+    _nudger.ask(lead_calls.SOURCE)
     if task.request.get(copies.HEADER):
         copies.forget_soon(str(task_id))
 
 
 def _record_patiently(rows: lead_calls.Rows) -> None:
     """Record, waiting for PostgreSQL as long as a task may; then put the message back."""
-    give_up_at = time.monotonic() + PATIENCE_SECONDS
+    try:
+        reason = _try_to_record(rows, until=time.monotonic() + PATIENCE_SECONDS)
+    except SoftTimeLimitExceeded:
+        reason = "out of time"
+    if reason is not None:
+        log.warning("call put back", reason=reason)
+        raise Reject("the call could not be recorded and waits in its queue", requeue=True)
+
+
+def _try_to_record(rows: lead_calls.Rows, *, until: float) -> str | None:
     pause = 0.1
     while True:
         try:
-            return _record(rows)
+            _record(rows)
         except TransientError as error:
-            reason = type(error).__name__
-        except SoftTimeLimitExceeded:
-            give_up_at, reason = 0, "out of time"
-        if time.monotonic() + pause > give_up_at:
-            log.warning("call put back", reason=reason)
-            raise Reject("the call could not be recorded and waits in its queue", requeue=True)
+            if time.monotonic() + pause > until:
+                return type(error).__name__
+        else:
+            return None
         time.sleep(pause * random.uniform(0.75, 1.0))  # noqa: S311 - spreads load
         pause = min(2 * pause, 2)
 
@@ -108,7 +119,13 @@ def _record_patiently(rows: lead_calls.Rows) -> None:
 def _record(rows: lead_calls.Rows) -> None:
     if not rows.events and not rows.refused:
         return
+    if len(rows.events) == 1 and not rows.refused:
+        inbox.record_one(rows.events[0])
+        return
     with transaction() as session:
         if rows.events:
             inbox.record(session, rows.events)
         inbox.record_dead(session, rows.refused)
+
+
+_nudger = Beside("nudger of calls", nudges.send_all, pause_seconds=NUDGE_SECONDS)

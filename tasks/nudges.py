@@ -5,6 +5,8 @@ or cannot be sent because Redis is away, costs seconds and never an event: the s
 for whatever is due. So nothing here raises.
 """
 
+from collections.abc import Iterable
+
 import structlog
 
 from tasks import broker
@@ -20,19 +22,27 @@ EXPIRES_SECONDS = 300
 """When its message is dropped unread, by the worker's clock, which may be ahead of the sender's."""
 
 _QUEUES = {"lead_calls": "leads"}
+_SWEEPS_QUEUE = "schedule"
 
 _redis = broker.connect()
 
 
-def send(source: str) -> bool:
-    """Ask for a drain of `source` unless one is waiting; return whether a message was sent."""
+def send(source: str, *, by_sweep: bool = False) -> bool:
+    """Ask for a drain of `source` unless one is waiting; return whether a message was sent.
+
+    The sweep's nudge is one of its own, on its own queue: another may wait behind thousands of
+    calls, and the queues take turns.
+    """
+    flag, queue = _flag(source), queue_of(source)
+    if by_sweep:
+        flag, queue = _sweeps_flag(source), _SWEEPS_QUEUE
     try:
-        if not _redis.set(_flag(source), 1, nx=True, ex=STANDS_SECONDS):
+        if not _redis.set(flag, 1, nx=True, ex=STANDS_SECONDS):
             return False
         try:
-            app.send_task(DRAIN_TASK, (source,), queue=queue_of(source), expires=EXPIRES_SECONDS)
+            app.send_task(DRAIN_TASK, (source,), queue=queue, expires=EXPIRES_SECONDS)
         except BaseException:
-            _redis.delete(_flag(source))  # none is waiting: the next one must not be held back
+            _redis.delete(flag)  # none is waiting: the next one must not be held back
             raise
     except broker.UNREACHABLE as error:
         log.warning("nudge not sent", source=source, error=type(error).__name__)
@@ -49,6 +59,12 @@ def soon(source: str) -> None:
     _beside.ask(source)
 
 
+def send_all(sources: Iterable[str]) -> None:
+    """Ask for a drain of each source."""
+    for source in sources:
+        send(source)
+
+
 def queue_of(source: str) -> str:
     """Return the queue of a source's drains: the one of its name, unless it shares another."""
     return _QUEUES.get(source, source)
@@ -57,7 +73,7 @@ def queue_of(source: str) -> str:
 def taken(source: str) -> None:
     """Tell that a drain has started: what is recorded from now on sends a nudge of its own."""
     try:
-        _redis.delete(_flag(source))
+        _redis.delete(_flag(source), _sweeps_flag(source))
     except broker.UNREACHABLE as error:
         log.warning("nudge not cleared", source=source, error=type(error).__name__)
 
@@ -66,9 +82,8 @@ def _flag(source: str) -> str:
     return f"billing:nudge:{source}"
 
 
-def _send_all(sources: set[str]) -> None:
-    for source in sources:
-        send(source)
+def _sweeps_flag(source: str) -> str:
+    return f"{_flag(source)}:sweep"
 
 
-_beside = Beside("nudger", _send_all)
+_beside = Beside("nudger", send_all)

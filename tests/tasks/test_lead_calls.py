@@ -244,7 +244,7 @@ def test_without_postgresql_the_call_is_put_back(monkeypatch: pytest.MonkeyPatch
         attempts.append(time.monotonic())
         raise psycopg2.OperationalError("nobody there")
 
-    monkeypatch.setattr(engine(), "connect", refuse)
+    monkeypatch.setattr(engine(), "raw_connection", refuse)
 
     with pytest.raises(Reject) as caught:
         leads._record_patiently(lead_calls.read("tasks.leads.charge", "call-1", (), LEAD))
