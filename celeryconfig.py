@@ -10,7 +10,7 @@ from kombu.entity import Exchange, Queue
 import settings
 
 broker_url = settings.get().redis_url
-imports = ("tasks.inbox", "tasks.leads", "tasks.ledger")
+imports = ("tasks.inbox", "tasks.leads", "tasks.ledger", "tasks.parking")
 
 # Messages: plain JSON, so that any Celery app can send and nothing can be unpickled.
 task_serializer = "json"
@@ -35,6 +35,8 @@ task_routes = {
     "tasks.leads.charge_many": {"queue": "leads"},
     "tasks.leads.recover": {"queue": "schedule"},
     "tasks.ledger.expire": {"queue": "schedule"},
+    "tasks.ledger.check": {"queue": "schedule"},
+    "tasks.leads.release": {"queue": "leads"},
 }
 
 # Acknowledge when done: a worker that dies hands the message on. Every task may run twice.
@@ -90,24 +92,36 @@ beat_scheduler = "celery.beat:Scheduler"
 enable_utc = True
 timezone = "UTC"
 SWEEP_SECONDS = 5
-EXPIRY_SECONDS = 60
+EXPIRY_SECONDS = 15
+CHECK_TICK_SECONDS = 600
 RECOVERY_SECONDS = 15
+# Old ticks are of no use to anybody. But it is the worker's clock that judges them, and one that
+# is ahead by more than this would drop every tick: as wide as signatures allow.
+TICK_EXPIRES = 300
 beat_schedule = {
     "sweep the inbox": {
         "task": "tasks.inbox.sweep",
         "schedule": SWEEP_SECONDS,
-        # Old ticks are of no use to anybody. But it is the worker's clock that judges them, and
-        # one that is ahead by more than this would drop every tick: as wide as signatures allow.
-        "options": {"expires": 300},
+        "options": {"expires": TICK_EXPIRES},
+    },
+    "release parked leads": {
+        "task": "tasks.leads.release",
+        "schedule": SWEEP_SECONDS,
+        "options": {"expires": TICK_EXPIRES},
     },
     "recover calls whose message was lost": {
         "task": "tasks.leads.recover",
         "schedule": RECOVERY_SECONDS,
-        "options": {"expires": 300},
+        "options": {"expires": TICK_EXPIRES},
     },
     "let holds and credit expire": {
         "task": "tasks.ledger.expire",
         "schedule": EXPIRY_SECONDS,
-        "options": {"expires": EXPIRY_SECONDS},
+        "options": {"expires": TICK_EXPIRES},
+    },
+    "verify the ledger once a day": {
+        "task": "tasks.ledger.check",
+        "schedule": CHECK_TICK_SECONDS,
+        "options": {"expires": TICK_EXPIRES},
     },
 }

@@ -9,6 +9,7 @@ that `make run` has up in this checkout are used (`<BILLING_DATA_DIR>/stack.json
 import base64
 import binascii
 import json
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -20,6 +21,11 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PROJECT_DIR = Path(__file__).resolve().parent
 STACK_FILE_NAME = "stack.json"
+
+API_KEY_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+"""How a key of the API may be named; the name stands in the audit log as `api-key:<name>`."""
+API_KEY = re.compile("[A-Za-z0-9._~+/-]{16,500}")
+"""What a key may be made of: what a bearer header carries as it is (RFC 6750, 2.1)."""
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -57,6 +63,8 @@ class Settings(BaseSettings):
 
     lead_webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = ()
     """Standard Webhooks secrets (`whsec_` + base64), any of which may sign; several to rotate."""
+    api_keys: Annotated[dict[str, SecretStr], NoDecode] = {}
+    """Name -> key with every scope, from `name:key`, comma-separated; see `billing/api_keys.py`."""
 
     @field_validator("database_url", "database_owner_url")
     @classmethod
@@ -131,6 +139,26 @@ class Settings(BaseSettings):
                 )
         return secrets
 
+    @field_validator("api_keys", mode="before")
+    @classmethod
+    def _named_keys(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        keys: dict[str, str] = {}
+        entries = [part.strip() for part in value.split(",") if part.strip()]
+        for position, entry in enumerate(entries, start=1):
+            # Neither part is shown: whoever mixed them up would find the key in a log.
+            name, _, key = entry.partition(":")
+            if not API_KEY_NAME.fullmatch(name) or not API_KEY.fullmatch(key):
+                raise ValueError(
+                    f"entry {position} must be name:key, the key at least 16 of the characters"
+                    " A-Z a-z 0-9 . _ ~ + / -"
+                )
+            if name in keys or key in keys.values():
+                raise ValueError(f"entry {position} repeats the name or the key of another")
+            keys[name] = key
+        return keys
+
     @model_validator(mode="after")
     def _owner_defaults_to_application(self) -> Self:
         if not self.database_owner_url:
@@ -173,6 +201,7 @@ class _Unset(BaseSettings):
     database_owner_url: str | None = None
     redis_url: str | None = None
     lead_webhook_secrets: str | None = None
+    api_keys: str | None = None
 
 
 def _running_stack_addresses() -> dict[str, Any]:

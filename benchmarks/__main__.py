@@ -1,4 +1,4 @@
-"""`python -m benchmarks [receiver|drain|ledger|memory] ...`, called by `make bench`."""
+"""`python -m benchmarks [NAME] ...`, called by `make bench`; `--help` lists the names."""
 
 import json
 import platform
@@ -14,7 +14,7 @@ import psutil
 from rich.console import Console
 
 import settings
-from benchmarks import drain, lab, ledger, memory, receiver
+from benchmarks import cost, drain, holds, lab, ledger, memory, receiver, verify
 from benchmarks.report import Report, WrongOutcome, show
 from devstack.errors import DevstackError
 
@@ -28,6 +28,9 @@ class _Measurement(Protocol):
 
 MEASUREMENTS: dict[str, _Measurement] = {
     "ledger": ledger,
+    "cost": cost,
+    "holds": holds,
+    "verify": verify,
     "drain": drain,
     "receiver": receiver,
     "memory": memory,

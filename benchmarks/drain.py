@@ -12,9 +12,8 @@ from contextlib import contextmanager
 from sqlalchemy import text
 
 import clock
-from benchmarks import lab, leads, pgbench, processes
+from benchmarks import lab, leads, outcome, pgbench, processes
 from benchmarks.report import Report, WrongOutcome
-from billing import verify
 from db import inbox
 from db.session import snapshot, transaction
 
@@ -49,7 +48,7 @@ def measure(here: lab.Lab, *, events: int) -> Report:
             yardstick = (before + _yardstick(here, len(accounts))) / 2
         _require_charged_once(f"{run}-{number}", events)
         rows.append((name, events, rate, yardstick, rate / yardstick, aim))
-    _require_clean_ledger()
+    outcome.require_clean_ledger()
     return Report(
         "Drain: lead events charged, against pgbench (one charge a transaction)",
         COLUMNS,
@@ -143,10 +142,3 @@ def _require_charged_once(run: str, events: int) -> None:
             f"{events} events came to {found[0]} rows charged, {found[1]} leads, {found[2]}"
             " ledger rows"
         )
-
-
-def _require_clean_ledger() -> None:
-    with snapshot() as session:
-        report = verify.verify(session)
-    if report.breaches:
-        raise WrongOutcome(f"the ledger has {len(report.breaches)} breaches: {report.breaches[0]}")

@@ -4,14 +4,17 @@ Also the folder for logs, and the environment of every process that a measuremen
 """
 
 import os
+import secrets
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sqlalchemy import text
+import psycopg2
+from sqlalchemy import NullPool, create_engine, make_url, text
+from sqlalchemy.exc import DBAPIError
 
 import settings
 from db import migrate, session
@@ -47,7 +50,8 @@ def opened(*, use_configured: bool) -> Iterator[Lab]:
             _refuse_configured()
             own = stack.enter_context(servers.temporary())
             # All as the owner: the yardstick makes tables of its own, and VACUUM is the owner's.
-            os.environ |= {"DATABASE_URL": own.database_owner_url, "REDIS_URL": own.redis_url}
+            os.environ |= dict.fromkeys(_OF_DATABASE, own.database_owner_url)
+            os.environ["REDIS_URL"] = own.redis_url
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="billing-bench-")))
         os.environ |= {
             "BILLING_DATA_DIR": str(folder),
@@ -57,6 +61,26 @@ def opened(*, use_configured: bool) -> Iterator[Lab]:
         migrate.upgrade(settings.get().database_owner_url)
         yield Lab(folder, _environment())
         session.engine().dispose()
+
+
+@contextmanager
+def database_of_its_own(here: Lab) -> Iterator[Lab]:
+    """Work on a new, migrated database of the same server for the block; drop it after.
+
+    For books that must not stay behind, or that must hold nothing else. Raises `DevstackError`
+    where the role may not create a database.
+    """
+    name = f"billing_bench_{secrets.token_hex(4)}"
+    url = make_url(settings.get().database_owner_url).set(database=name)
+    before = {variable: os.environ.get(variable) for variable in _OF_DATABASE}
+    _maintain(f"CREATE DATABASE {name}")
+    try:
+        _point_at(dict.fromkeys(_OF_DATABASE, url.render_as_string(hide_password=False)))
+        migrate.upgrade(settings.get().database_owner_url)
+        yield replace(here, environment=_environment())
+    finally:
+        _point_at(before)
+        _maintain(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
 def settle() -> None:
@@ -80,6 +104,35 @@ def database_version() -> str:
             )
         ).one()
     return f"PostgreSQL {version}, fsync {fsync}, synchronous_commit {commit}"
+
+
+_OF_DATABASE = ("DATABASE_URL", "DATABASE_OWNER_URL")
+
+
+def _point_at(variables: dict[str, str | None]) -> None:
+    session.engine().dispose()
+    for variable, value in variables.items():
+        if value is None:
+            os.environ.pop(variable, None)
+        else:
+            os.environ[variable] = value
+    settings.get.cache_clear()
+    session.engine.cache_clear()
+
+
+def _maintain(statement: str) -> None:
+    engine = create_engine(settings.get().database_owner_url, poolclass=NullPool)
+    try:
+        with engine.connect() as plain:
+            connection = plain.execution_options(isolation_level="AUTOCOMMIT")
+            connection.exec_driver_sql(statement)
+    except DBAPIError as error:
+        if isinstance(error.orig, psycopg2.errors.InsufficientPrivilege):
+            raise DevstackError(
+                "this measurement makes a database of its own, which the role of the environment"
+                " may not: ALTER ROLE ... CREATEDB, or name the other measurements"
+            ) from error
+        raise
 
 
 _VARIABLES = ("DATABASE_URL", "REDIS_URL")

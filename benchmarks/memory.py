@@ -48,19 +48,7 @@ def measure(here: lab.Lab, *, events: int) -> Report:
     )
 
 
-def _rows(name: str, process: psutil.Process) -> Iterator[tuple[str | int | float | None, ...]]:
-    children = process.children(recursive=True)
-    yield _row(f"{name} (parent)" if children else name, process)
-    for number, child in enumerate(children, start=1):
-        yield _row(f"{name} {number}", child)
-
-
-def _row(name: str, process: psutil.Process) -> tuple[str | int | float | None, ...]:
-    memory = process.memory_full_info()
-    return (name, process.pid, memory.rss / _MIB, _peak_mib(process.pid), memory.uss / _MIB)
-
-
-def _peak_mib(pid: int) -> float | None:
+def peak_mib(pid: int) -> float | None:
     """Return the largest resident size so far; the kernel keeps it, on Linux alone."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
@@ -70,3 +58,15 @@ def _peak_mib(pid: int) -> float | None:
         (int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM")),
         None,
     )
+
+
+def _rows(name: str, process: psutil.Process) -> Iterator[tuple[str | int | float | None, ...]]:
+    children = process.children(recursive=True)
+    yield _row(f"{name} (parent)" if children else name, process)
+    for number, child in enumerate(children, start=1):
+        yield _row(f"{name} {number}", child)
+
+
+def _row(name: str, process: psutil.Process) -> tuple[str | int | float | None, ...]:
+    memory = process.memory_full_info()
+    return (name, process.pid, memory.rss / _MIB, peak_mib(process.pid), memory.uss / _MIB)

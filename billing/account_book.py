@@ -10,7 +10,12 @@ from datetime import datetime
 
 from billing import alerts
 from billing.alerts import Level
-from billing.errors import InsufficientCredit, NothingToWriteOff, ReversalTooLarge
+from billing.errors import (
+    InsufficientCredit,
+    InvalidPosting,
+    NothingToWriteOff,
+    ReversalTooLarge,
+)
 from billing.hash_chain import row_hash
 from billing.kinds import KIND_RULES, REFUND_KINDS, Kind, LotSource
 from billing.postings import Posting
@@ -146,7 +151,7 @@ class AccountBook:
     def apply(self, entry: Entry, writes: Writes) -> None:
         """Apply one posting: balance, version, hash, lots and debts; or raise, changing nothing.
 
-        Raises `InsufficientCredit`, `ReversalTooLarge` or `NothingToWriteOff`.
+        Raises `InsufficientCredit`, `InvalidPosting`, `ReversalTooLarge` or `NothingToWriteOff`.
         """
         posting = entry.posting
         self._refuse(entry)
@@ -169,7 +174,11 @@ class AccountBook:
     def _refuse(self, entry: Entry) -> None:
         posting = entry.posting
         if posting.amount < 0:
-            available = self.available + posting.releases
+            if posting.releases > self.held:
+                raise InvalidPosting("releases", f"is more than the {self.held} credits held")
+            # What is held was promised: a capture asks for credit only, not for what other holds
+            # leave of it. They can be short together where a correction took what they covered.
+            available = self.balance + self.overdraft_limit if posting.releases else self.available
             passes_limit = (
                 posting.passes_overdraft_limit or KIND_RULES[posting.kind].passes_overdraft_limit
             )

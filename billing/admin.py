@@ -14,7 +14,7 @@ from billing.postings import Posting, PostingResult
 from billing.text import DESCRIPTION_MAX_LENGTH, KEY_MAX_LENGTH, problem_with
 
 RESERVED_KEY_PREFIXES = (
-    "lead:", "lot:", "hold:", "dispute:", "grant:", "razorpay:", "stripe:",
+    "lead:", "lot:", "hold:", "opening:", "dispute:", "grant:", "razorpay:", "stripe:",
 )  # fmt: skip
 """What the keys of rules begin with."""
 

@@ -37,6 +37,30 @@ class InvalidAccount(PermanentError):
         self.field = field
 
 
+class InvalidApiKey(PermanentError):
+    """A field of a new key for the API does not make sense."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field} {problem}")
+        self.field = field
+
+
+class ApiKeyExists(PermanentError):
+    """The name is taken, if only by a key that is revoked: the audit log names keys by it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is or was an API key {name!r}: choose another name")
+        self.name = name
+
+
+class UnknownApiKey(PermanentError):
+    """No key was made under this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no API key {name!r} was made here: see `billing api-keys list`")
+        self.name = name
+
+
 class InsufficientCredit(PermanentError):
     """The account cannot pay this without passing its overdraft limit."""
 
@@ -63,10 +87,10 @@ class IdempotencyConflict(PermanentError):
 
 
 class UnknownCharge(PermanentError):
-    """There is no charge of this key on the account, or it is of a kind that stays."""
+    """There is no charge of this key (for a posting: on its account), or its kind stays."""
 
     def __init__(self, key: str) -> None:
-        super().__init__(f"no charge of this account that can be given back has the key {key!r}")
+        super().__init__(f"no charge that can be given back has the key {key!r}")
         self.key = key
 
 
@@ -142,3 +166,27 @@ class CannotAnchor(PermanentError):
 
 class VerificationFailed(TransientError):
     """A process of a verification ended before its work was done; nothing is known of the books."""
+
+
+class UnknownLead(PermanentError):
+    """No lead has this id."""
+
+    def __init__(self, lead_id: str) -> None:
+        super().__init__(f"unknown lead {lead_id!r}: `billing leads list` shows the newest")
+        self.lead_id = lead_id
+
+
+class LeadNotParked(PermanentError):
+    """Only a parked lead can be released or cancelled."""
+
+    def __init__(self, lead_id: str, state: str) -> None:
+        super().__init__(f"lead {lead_id!r} is {state}, not parked: nothing was changed")
+        self.lead_id = lead_id
+        self.state = state
+
+
+class InvalidReason(PermanentError):
+    """The reason given for a change cannot be kept."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"reason {problem}: it is what an auditor will read")

@@ -5,14 +5,14 @@ available at once. Every step leaves an immutable `hold_events` row. The account
 the hold, as everywhere; the charge of a capture goes through `billing/ledger.py` like any other.
 """
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 import clock
-from billing import ledger, ledger_rows
+from billing import accounts, audit, ledger
 from billing.errors import (
     HoldFinished,
     IdempotencyConflict,
@@ -22,7 +22,7 @@ from billing.errors import (
     UnknownHold,
 )
 from billing.kinds import KIND_RULES, Kind
-from billing.postings import MAX_AMOUNT, Posting
+from billing.postings import MAX_AMOUNT, Outcome, Posting
 from billing.text import DESCRIPTION_MAX_LENGTH, ID_MAX_LENGTH, REF_MAX_LENGTH, problem_with
 from db.bulk import int_array
 from db.models import Account, Hold, HoldEvent
@@ -46,8 +46,8 @@ def place(
 ) -> Hold:
     """Set `amount` credits aside and return the hold; `expires_in` None: until it is finished.
 
-    The same key with the same account, amount, kind and description returns the first hold, in
-    whatever state it is by now. Raises `InvalidHold`, `UnknownAccount`, `InsufficientCredit` or
+    The same key with the same account, amount, life, kind and description returns the first hold,
+    in whatever state it is by now. Raises `InvalidHold`, `UnknownAccount`, `InsufficientCredit` or
     `IdempotencyConflict`. Counts as the transaction's one post: what has expired goes first.
     """
     _check(account, amount, idempotency_key, actor, expires_in, kind, description)
@@ -77,12 +77,15 @@ def place(
             .returning(Hold)
         ).one_or_none()
         if hold is None:
-            return _placed_before(session, found, amount, idempotency_key, kind, description)
-        available = found.balance - found.held + found.overdraft_limit
+            return _placed_before(
+                session, found, amount, idempotency_key, expires_in, kind, description
+            )
+        available = accounts.available(found)
         if amount > available:
             raise InsufficientCredit(account, needed=amount, available=available)
         found.held += amount
         session.add(_event(hold, "placed", amount, actor, now))
+        _audit(session, hold, account, before=None)
     return hold
 
 
@@ -96,9 +99,10 @@ def capture(
 ) -> Hold:
     """Charge `amount` (None: all) of what is held, release the rest, and return the hold.
 
-    The same key and amount again returns the outcome. Raises `UnknownHold`, `InvalidHold` for an
-    amount beyond the hold, `HoldFinished` where another request was faster or time is up, or
-    `IdempotencyConflict`. Posts.
+    The same key and amount again returns the outcome; a key names a request for this hold. Raises
+    `UnknownHold`, `InvalidHold` for an amount beyond the hold, `HoldFinished` where another
+    request was faster or time is up, `InsufficientCredit` where a correction has taken what was
+    held, or `IdempotencyConflict`. Posts.
     """
     hold, account = _lock(session, hold_id, idempotency_key, actor)
     asked = hold.amount if amount is None else amount
@@ -122,6 +126,9 @@ def capture(
             )
         ],
     )[0].applied_or_raise()
+    if posted.outcome is not Outcome.APPLIED:
+        # An open hold was never captured: whoever posted under its key, it was not this hold.
+        raise IdempotencyConflict(f"hold:{hold.idempotency_key}:capture", {"hold": ("none", "it")})
     now = _finish(hold, "captured", idempotency_key)
     hold.captured = asked
     hold.transaction_id = posted.transaction_id
@@ -143,21 +150,22 @@ def void(session: Session, *, hold_id: int, idempotency_key: str, actor: str) ->
     account.held -= hold.amount
     now = _finish(hold, "voided", idempotency_key)
     session.add(_event(hold, "voided", hold.amount, actor, now))
+    _audit(session, hold, account.ref, before="open")
     session.flush()
     return hold
 
 
 _DUE = text("""
-SELECT DISTINCT a.ref FROM (SELECT account_id FROM holds WHERE state = 'open'
-                             AND expires_at <= :now ORDER BY expires_at LIMIT :limit) h
-  JOIN accounts a ON a.id = h.account_id
+SELECT id FROM accounts
+ WHERE id IN (SELECT account_id FROM holds WHERE state = 'open' AND expires_at <= :now)
+ ORDER BY id LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
 """)
 _EXPIRE = text("""
 WITH ended AS (
     UPDATE holds SET state = 'expired', finished_at = :now
      WHERE state = 'open' AND expires_at <= :now
        AND account_id = ANY(CAST(:accounts AS bigint[]))
-    RETURNING id, account_id, amount
+    RETURNING id, account_id, amount, expires_at
 ), told AS (
     INSERT INTO hold_events (hold_id, event, amount, actor, created_at)
     SELECT id, 'expired', amount, :actor, :now FROM ended
@@ -166,21 +174,30 @@ WITH ended AS (
       FROM (SELECT account_id, sum(amount) AS total FROM ended GROUP BY 1) e
      WHERE a.id = e.account_id
 )
-SELECT count(*) FROM ended
+SELECT e.id, a.ref, e.amount, e.expires_at FROM ended e JOIN accounts a ON a.id = e.account_id
 """)
 
 
 def expire_due(session: Session, *, limit: int = 1_000) -> int:
-    """End the open holds whose time is up, on as many accounts as `limit` holds reach.
+    """End the open holds whose time is up, on up to `limit` accounts; return how many ended.
 
-    Returns how many ended. Called by the sweep until none is left.
+    Called by the sweep until none is left. An account that somebody else has locked is left for
+    the next turn: it must not keep the others waiting.
     """
     now = clock.now()
-    refs = set(session.scalars(_DUE, {"now": now, "limit": limit}))
-    books = ledger_rows.lock_accounts(session, refs)
-    ids = int_array(book.id for book in books.values())
-    parameters = {"now": now, "accounts": ids, "actor": EXPIRY_ACTOR}
-    return session.scalar(_EXPIRE, parameters) or 0
+    due = int_array(session.scalars(_DUE, {"now": now, "limit": limit}))
+    parameters = {"now": now, "accounts": due, "actor": EXPIRY_ACTOR}
+    ended = session.execute(_EXPIRE, parameters).all()
+    audit.record_all(
+        session,
+        [
+            audit.Change(
+                f"hold:{id_}", "hold.expired", {"state": "open"}, _told(ref, amount, at, "expired")
+            )
+            for id_, ref, amount, at in ended
+        ],
+    )
+    return len(ended)
 
 
 def find(session: Session, hold_id: int) -> Hold:
@@ -227,18 +244,26 @@ def _refuse_any(problems: dict[str, str | None]) -> None:
 
 
 def _placed_before(
-    session: Session, account: Account, amount: int, key: str, kind: Kind, description: str
+    session: Session,
+    account: Account,
+    amount: int,
+    key: str,
+    expires_in: timedelta | None,
+    kind: Kind,
+    description: str,
 ) -> Hold:
     hold = session.scalars(select(Hold).where(Hold.idempotency_key == key)).one()
     asked = {
         "account": account.id,
         "amount": amount,
+        "expires_in": expires_in,
         "kind": kind.value,
         "description": description,
     }
     before = {
         "account": hold.account_id,
         "amount": hold.amount,
+        "expires_in": hold.expires_at - hold.created_at if hold.expires_at else None,
         "kind": hold.kind,
         "description": hold.description,
     }
@@ -288,3 +313,21 @@ def _finish(hold: Hold, state: str, key: str) -> datetime:
 
 def _event(hold: Hold, event: str, amount: int, actor: str, now: datetime) -> HoldEvent:
     return HoldEvent(hold_id=hold.id, event=event, amount=amount, actor=actor, created_at=now)
+
+
+def _audit(session: Session, hold: Hold, account: str, *, before: str | None) -> None:
+    session.flush()
+    action = "hold.placed" if before is None else f"hold.{hold.state}"
+    after = _told(account, hold.amount, hold.expires_at, hold.state)
+    audit.record(
+        session,
+        action,
+        f"hold:{hold.id}",
+        before={"state": before} if before else None,
+        after=after,
+    )
+
+
+def _told(account: str, amount: int, expires_at: datetime | None, state: str) -> dict[str, object]:
+    ends = expires_at.astimezone(UTC).isoformat() if expires_at else None
+    return {"state": state, "account": account, "amount": amount, "expires_at": ends}

@@ -21,6 +21,7 @@ class Kind(StrEnum):
     ADJUSTMENT = "adjustment"
     EXPIRY = "expiry"
     WRITE_OFF = "write_off"
+    OPENING_BALANCE = "opening_balance"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,8 @@ KIND_RULES: dict[Kind, KindRule] = {
     Kind.ADJUSTMENT: KindRule("adjustments", 0, "goodwill", passes_overdraft_limit=True),
     Kind.EXPIRY: KindRule("breakage", -1),
     Kind.WRITE_OFF: KindRule("adjustments", 1),
+    # What a customer had, or owed, in the books before these: theirs as if bought here.
+    Kind.OPENING_BALANCE: KindRule("opening_balances", 0, "purchase", passes_overdraft_limit=True),
 }
 
 REFUND_KINDS = frozenset(rule.reversed_by for rule in KIND_RULES.values() if rule.reversed_by)

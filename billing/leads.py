@@ -1,10 +1,11 @@
 """Lead billing: what a patient lead costs, and charging it once. Both doors lead here.
 
-`charge_leads` is called by the webhook's handler in `tasks/`; each lead ends with one row in
-`lead_charges`: charged, or parked because the account could not pay.
+`charge_leads` is called by the handler of both doors' events in `tasks/`. Each lead has one row in
+`lead_charges`: charged, or parked because the account could not pay; `billing/parking.py` releases
+it then, `billing/reversals.py` makes it refunded.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -15,14 +16,15 @@ from sqlalchemy import Row, select, text
 from sqlalchemy.orm import Session
 
 import clock
-from billing import catalog
+from billing import catalog, lead_rows
 from billing.errors import IdempotencyConflict, InsufficientCredit, UnknownAccount
 from billing.kinds import Kind
+from billing.lead_rows import NewRow, Recorded
 from billing.ledger import post
 from billing.postings import Outcome, Posting, PostingResult
 from billing.pricing import lead_price_credits
 from billing.text import ID_MAX_LENGTH, REF_MAX_LENGTH, problem_with
-from db.bulk import copy_rows, int_array, text_array
+from db.bulk import text_array
 from db.errors import PermanentError
 from db.models import Account, LeadCharge
 
@@ -75,7 +77,9 @@ class LeadState(StrEnum):
     REPEATED = "repeated"
     """The lead was charged before, for the same account and package; nothing was taken now."""
     INSUFFICIENT_CREDIT = "insufficient_credit"
-    """The lead is parked; nothing was taken."""
+    """The lead is parked, now or since an earlier request; nothing was taken."""
+    CANCELLED = "cancelled"
+    """An operator cancelled the parked lead; nothing was taken."""
     REFUSED = "refused"
     """An unknown account, or an `IdempotencyConflict`; `error` tells."""
 
@@ -113,12 +117,14 @@ def charge_leads(
 ) -> list[LeadResult]:
     """Charge each lead once and return one result for each request, in the same order.
 
-    The same lead again with the same account and package price is `repeated`; with another,
-    refused with `IdempotencyConflict`, whichever of the two is tried first. A parked lead that
-    is sent again is tried again. Posts once; the caller's transaction holds it all together.
+    The same lead again with the same account and package price is `repeated`, or as parked or
+    cancelled as it is; with another, refused with `IdempotencyConflict`, whichever of the two is
+    tried first. A lead that the account cannot pay is parked, or charged as debt where the
+    catalog says so for the account's product. Posts once; the caller's transaction holds it all
+    together.
     """
     lead_ids = {request.lead_id for request in requests}
-    recorded = _recorded(session, lead_ids)
+    recorded = lead_rows.recorded(session, lead_ids)
     # Looked up only where a lead comes twice: one of an unknown account leaves no trace, so that
     # it must not stand in the way of its correction in the same batch.
     known = _known_accounts(session, requests) if len(lead_ids) < len(requests) else None
@@ -128,65 +134,84 @@ def charge_leads(
     for i, request in enumerate(requests):
         before = recorded.get(request.lead_id)
         if before is None and request.lead_id in first_with:
-            before = _Recorded.of(requests[first_with[request.lead_id]])
-        conflict = before and before.conflict_with(request)
+            first = requests[first_with[request.lead_id]]
+            before = Recorded(first.lead_id, first.account, first.package_price_paise, 0, "asked")
+        conflict = before and _conflict(before, request)
         if conflict:
             results[i] = _refused(request, conflict)
-        elif before is not None and before.charged:
-            results[i] = LeadResult(LeadState.REPEATED, request.account, before.credits)
+        elif before is not None and before.state in _ON_RECORD:
+            results[i] = LeadResult(_ON_RECORD[before.state], request.account, before.credits)
         elif known is not None and request.account not in known:
             results[i] = _refused(request, UnknownAccount(request.account))
         elif request.lead_id not in first_with:
             first_with[request.lead_id] = i
             to_post.append(i)
 
-    postings = [_posting(requests[i], actor) for i in to_post]
+    postings = _postings(session, [requests[i] for i in to_post], actor)
     posted = post(session, postings)
+    rows: list[NewRow] = []
     for i, posting, result in zip(to_post, postings, posted, strict=True):
-        results[i] = _lead_result(session, requests[i], -posting.amount, result)
-    done = [(requests[i], p, r) for i, p, r in zip(to_post, postings, posted, strict=True)]
-    _record(session, done, recorded)
-
-    return [
+        request, price = requests[i], -posting.amount
+        found = results[i] = _lead_result(session, request, price, result)
+        state = _row_state(found)
+        if state and request.lead_id not in recorded:
+            rows.append(NewRow(request.lead_id, result.account_id, request.account,
+                               request.package_price_paise, price, state,
+                               result.transaction_id or None, request.source,
+                               request.occurred_at))  # fmt: skip
+    lead_rows.write(session, rows, now=clock.now())
+    done = [
         result or _as_repeat(results[first_with[request.lead_id]])
         for request, result in zip(requests, results, strict=True)
     ]
+    conflicts = [
+        (request.lead_id, request.account, request.package_price_paise)
+        for request, result in zip(requests, done, strict=True)
+        if isinstance(result.error, IdempotencyConflict)
+    ]
+    lead_rows.write_conflicts(session, conflicts, actor=actor, now=clock.now())
+    return done
 
 
-@dataclass(frozen=True, slots=True)
-class _Recorded:
-    """What is on record of a lead, from `lead_charges` or from earlier in the same batch."""
-
-    lead_id: str
-    account: str
-    package_price_paise: int
-    credits: int
-    charged: bool
-
-    @classmethod
-    def of(cls, request: LeadRequest) -> "_Recorded":
-        return cls(request.lead_id, request.account, request.package_price_paise, 0, charged=False)
-
-    def conflict_with(self, request: LeadRequest) -> IdempotencyConflict | None:
-        differences: dict[str, tuple[object, object]] = {}
-        if self.account != request.account:
-            differences["account"] = (self.account, request.account)
-        if self.package_price_paise != request.package_price_paise:
-            differences["package_price_paise"] = (
-                self.package_price_paise,
-                request.package_price_paise,
-            )
-        return IdempotencyConflict(f"lead {self.lead_id}", differences) if differences else None
+_ON_RECORD = {
+    "charged": LeadState.REPEATED,
+    "refunded": LeadState.REPEATED,
+    "parked": LeadState.INSUFFICIENT_CREDIT,
+    "cancelled": LeadState.CANCELLED,
+}
+"""State of a lead's row -> what the same request is told."""
 
 
-_RECORDED = text("""
-SELECT l.lead_id, a.ref, l.package_price_paise, l.credits, l.state <> 'parked'
-  FROM lead_charges l JOIN accounts a ON a.id = l.account_id
- WHERE l.lead_id = ANY(CAST(:ids AS text[]))
-""")
+def posting(
+    *,
+    lead_id: str,
+    account: str,
+    package_price_paise: int,
+    price: int,
+    occurred_at: datetime | None,
+    actor: str,
+    passes_overdraft_limit: bool = False,
+) -> Posting:
+    """Return the charge of a lead, `price` in credits; the same whenever it is charged."""
+    return Posting(
+        account=account,
+        amount=-price,
+        kind=Kind.LEAD_CHARGE,
+        idempotency_key=f"lead:{lead_id}:charge",
+        actor=actor,
+        # The package value is part of what the key stands for: two packages can cost the same.
+        description=f"Lead {lead_id}, package of {package_price_paise} paise",
+        lead_id=lead_id,
+        event_at=occurred_at,
+        passes_overdraft_limit=passes_overdraft_limit,
+    )
 
 
 _KNOWN = text("SELECT ref FROM accounts WHERE ref = ANY(CAST(:refs AS text[]))")
+_OF_PRODUCTS = text("""
+SELECT ref FROM accounts
+ WHERE ref = ANY(CAST(:refs AS text[])) AND product = ANY(CAST(:products AS text[]))
+""")
 
 
 def _known_accounts(session: Session, requests: Sequence[LeadRequest]) -> set[str]:
@@ -194,44 +219,76 @@ def _known_accounts(session: Session, requests: Sequence[LeadRequest]) -> set[st
     return set(session.scalars(_KNOWN, {"refs": refs}))
 
 
-def _recorded(session: Session, lead_ids: Iterable[str]) -> dict[str, _Recorded]:
-    rows = session.execute(_RECORDED, {"ids": text_array(lead_ids)})
-    return {row[0]: _Recorded(*row) for row in rows}
+def _postings(session: Session, requests: Sequence[LeadRequest], actor: str) -> list[Posting]:
+    tiers = catalog.get().lead_pricing.tiers
+    never_parked = _never_parked(session, requests)
+    return [
+        posting(
+            lead_id=request.lead_id,
+            account=request.account,
+            package_price_paise=request.package_price_paise,
+            price=lead_price_credits(request.package_price_paise, tiers),
+            occurred_at=request.occurred_at,
+            actor=actor,
+            passes_overdraft_limit=request.account in never_parked,
+        )
+        for request in requests
+    ]
 
 
-def _posting(request: LeadRequest, actor: str) -> Posting:
-    credits_ = lead_price_credits(request.package_price_paise, catalog.get().lead_pricing.tiers)
-    return Posting(
-        account=request.account,
-        amount=-credits_,
-        kind=Kind.LEAD_CHARGE,
-        idempotency_key=f"lead:{request.lead_id}:charge",
-        actor=actor,
-        # The package value is part of what the key stands for: two packages can cost the same.
-        description=f"Lead {request.lead_id}, package of {request.package_price_paise} paise",
-        lead_id=request.lead_id,
-        event_at=request.occurred_at,
-    )
+def _never_parked(session: Session, requests: Sequence[LeadRequest]) -> set[str]:
+    """Return the accounts whose leads are charged as debt where there is no credit."""
+    products = [
+        name
+        for name, product in catalog.get().products.items()
+        if product.leads_without_credit == "charge"
+    ]
+    if not products:
+        return set()
+    refs = text_array({request.account for request in requests})
+    return set(session.scalars(_OF_PRODUCTS, {"refs": refs, "products": text_array(products)}))
+
+
+def _conflict(before: Recorded, request: LeadRequest) -> IdempotencyConflict | None:
+    differences: dict[str, tuple[object, object]] = {}
+    if before.account != request.account:
+        differences["account"] = (before.account, request.account)
+    if before.package_price_paise != request.package_price_paise:
+        differences["package_price_paise"] = (
+            before.package_price_paise,
+            request.package_price_paise,
+        )
+    return IdempotencyConflict(f"lead {before.lead_id}", differences) if differences else None
 
 
 def _lead_result(
-    session: Session, request: LeadRequest, credits_: int, posted: PostingResult
+    session: Session, request: LeadRequest, price: int, posted: PostingResult
 ) -> LeadResult:
     if posted.outcome is Outcome.APPLIED:
-        return LeadResult(LeadState.CHARGED, request.account, credits_)
+        return LeadResult(LeadState.CHARGED, request.account, price)
     if posted.outcome is Outcome.REPEATED:
-        return LeadResult(LeadState.REPEATED, request.account, credits_)
+        return LeadResult(LeadState.REPEATED, request.account, price)
     if isinstance(posted.error, InsufficientCredit):
-        return LeadResult(LeadState.INSUFFICIENT_CREDIT, request.account, credits_)
+        return LeadResult(LeadState.INSUFFICIENT_CREDIT, request.account, price)
     if isinstance(posted.error, IdempotencyConflict):
         # Somebody charged the lead while we waited for the lock. Its row is there by now and
         # names the fields as the sender knows them.
-        before = _recorded(session, [request.lead_id]).get(request.lead_id)
-        conflict = before and before.conflict_with(request)
+        before = lead_rows.recorded(session, [request.lead_id]).get(request.lead_id)
+        conflict = before and _conflict(before, request)
         if conflict:
             return _refused(request, conflict)
     assert posted.error is not None  # noqa: S101 - a refused result always carries its error
     return _refused(request, posted.error)
+
+
+def _row_state(result: LeadResult) -> str | None:
+    """Return the state of the row that a result leaves; None: it leaves none."""
+    match result.state:
+        case LeadState.CHARGED:
+            return "charged"
+        case LeadState.INSUFFICIENT_CREDIT:
+            return "parked"
+    return None
 
 
 def _refused(request: LeadRequest, error: PermanentError) -> LeadResult:
@@ -244,63 +301,3 @@ def _as_repeat(first: LeadResult | None) -> LeadResult:
     if first.state is LeadState.CHARGED:
         return LeadResult(LeadState.REPEATED, first.account, first.credits)
     return first
-
-
-_COLUMNS = (
-    "lead_id", "account_id", "package_price_paise", "credits", "state", "transaction_id",
-    "source", "occurred_at", "created_at", "updated_at",
-)  # fmt: skip
-_UNPARK = text("""
-UPDATE lead_charges l SET state = 'charged', transaction_id = n.id, updated_at = :now
-  FROM unnest(CAST(:leads AS text[]), CAST(:ids AS bigint[])) AS n(lead_id, id)
- WHERE l.lead_id = n.lead_id AND l.state = 'parked'
-""")
-
-
-def _record(
-    session: Session,
-    posted: list[tuple[LeadRequest, Posting, PostingResult]],
-    recorded: dict[str, _Recorded],
-) -> None:
-    """Write the rows of newly charged and newly parked leads; charge those parked before.
-
-    Two transactions that park one lead at once collide on its primary key; one is tried again.
-    """
-    now = clock.now()
-    kept = [
-        entry
-        for entry in posted
-        if entry[2].outcome is Outcome.APPLIED or isinstance(entry[2].error, InsufficientCredit)
-    ]
-    fresh = [entry for entry in kept if entry[0].lead_id not in recorded]
-    if fresh:
-        rows = [
-            (
-                request.lead_id,
-                result.account_id,
-                request.package_price_paise,
-                -posting.amount,
-                "parked" if result.error else "charged",
-                result.transaction_id or None,
-                request.source,
-                request.occurred_at or now,
-                now,
-                now,
-            )
-            for request, posting, result in fresh
-        ]
-        copy_rows(session, "lead_charges", _COLUMNS, sorted(rows, key=lambda row: str(row[0])))
-    unparked = [
-        (request.lead_id, result.transaction_id)
-        for request, _, result in kept
-        if request.lead_id in recorded and result.error is None
-    ]
-    if unparked:
-        session.execute(
-            _UNPARK,
-            {
-                "leads": text_array(lead_id for lead_id, _ in unparked),
-                "ids": int_array(id_ for _, id_ in unparked),
-                "now": now,
-            },
-        )

@@ -170,7 +170,9 @@ class _Attempt:
             )
         try:
             book.apply(entry, self.writes)
-        except (InsufficientCredit, ReversalTooLarge, NothingToWriteOff) as error:
+        except (
+            InsufficientCredit, InvalidPosting, NothingToWriteOff, ReversalTooLarge,
+        ) as error:  # fmt: skip
             return _refused(error, account_id=book.id)
         return PostingResult(
             Outcome.APPLIED, entry.transaction_id, book.version, book.balance, book.id

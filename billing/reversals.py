@@ -6,6 +6,8 @@ Called by `billing/admin.py` and by the rules that return credit, which bring ke
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+import clock
+from billing import lead_rows
 from billing.errors import ReversalTooLarge, UnknownCharge
 from billing.kinds import KIND_RULES, Kind
 from billing.ledger import post, reversible
@@ -26,7 +28,8 @@ def reverse(
     """Give a charge back to the very lots it came from, wholly (None: what is left) or in part.
 
     What the charge still owes is forgiven first. Credit of a lot that has expired comes back in a
-    fresh goodwill lot; what a write-off paid does not come back. Raises `InvalidPosting`,
+    fresh goodwill lot; what a write-off paid does not come back. A lead of whose charge nothing is
+    left is refunded. Raises `InvalidPosting`,
     `UnknownCharge`, `ReversalTooLarge` or `IdempotencyConflict`.
     """
     charge = session.scalars(
@@ -49,7 +52,13 @@ def reverse(
         dispute_id=dispute_id,
         reverses=charge_key,
     )
-    return post(session, [posting])[0].applied_or_raise()
+    result = post(session, [posting])[0].applied_or_raise()
+    if kind is Kind.LEAD_REFUND and charge.lead_id and not reversible(session, charge_key):
+        lead_rows.ended(
+            session, charge.lead_id, account=account.ref, before="charged", state="refunded",
+            now=clock.now(),
+        )  # fmt: skip
+    return result
 
 
 def _all_of(session: Session, charge: CreditTransaction, key: str) -> int:

@@ -78,7 +78,7 @@ def reverse(
 
     `billing history REF` shows the keys, such as lead:L-17:charge.
     """
-    key = key or f"admin:{uuid4()}"
+    key = f"admin:{uuid4()}" if key is None else key
     with transaction() as session:
         result = admin.reverse(
             session,

@@ -1,20 +1,26 @@
-"""`billing leads list`."""
+"""`billing leads`: list them, look into one; release or cancel parked ones."""
+
+from dataclasses import asdict
 
 import click
 
+from billing import lead_status, parking
 from billing import leads as billing_leads
-from cli.output import json_option, limit_option, page, print_records
+from cli.output import json_option, limit_option, page, print_record, print_records
+from db.errors import PermanentError
 from db.session import transaction
 
 
 @click.group()
 def leads() -> None:
-    """What became of the leads."""
+    """What became of the leads; release or cancel parked ones."""
 
 
 @leads.command(name="list")
 @click.option(
-    "--state", type=click.Choice(["charged", "parked", "conflict", "refunded"]), help="Only these."
+    "--state",
+    type=click.Choice(["charged", "parked", "conflict", "refunded", "cancelled"]),
+    help="Only these.",
 )
 @limit_option
 @json_option
@@ -36,3 +42,48 @@ def list_(state: str | None, limit: int | None, *, as_json: bool) -> None:
             )
         ]
     print_records(records, as_json=as_json, empty="No such leads.")
+
+
+@leads.command()
+@click.argument("lead_id")
+@click.option("--actor", required=True, help="Who does it, such as your name.")
+@json_option
+def release(lead_id: str, actor: str, *, as_json: bool) -> None:
+    """Charge the parked lead LEAD_ID now, before those that were parked earlier.
+
+    Parked leads are released by themselves, in their order, when there is credit for them.
+    """
+    with transaction() as session:
+        released = parking.release(session, lead_id, actor=actor)
+    print_record(
+        {
+            "lead_id": released.lead_id,
+            "account": released.account,
+            "state": "charged",
+            "credits": released.credits,
+        },
+        as_json=as_json,
+    )
+
+
+@leads.command()
+@click.argument("lead_id")
+@click.option("--reason", required=True, help="What an auditor will read.")
+@json_option
+def cancel(lead_id: str, reason: str, *, as_json: bool) -> None:
+    """Give up the parked lead LEAD_ID: it will never be charged."""
+    with transaction() as session:
+        parking.cancel(session, lead_id, reason=reason)
+    print_record({"lead_id": lead_id, "state": "cancelled"}, as_json=as_json)
+
+
+@leads.command()
+@click.argument("lead_id")
+@json_option
+def show(lead_id: str, *, as_json: bool) -> None:
+    """Show what became of lead LEAD_ID; one that still waits in the inbox too."""
+    with transaction() as session:
+        found = lead_status.find(session, lead_id)
+    if found is None:
+        raise PermanentError(f"there is no lead {lead_id!r}: see `billing leads list`")
+    print_record(asdict(found), as_json=as_json)

@@ -10,10 +10,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import clock
 from billing import anchor as anchors
-from billing import anchor_file
+from billing import anchor_file, ledger_checks
 from billing import verify as proof
-from cli.output import Record, json_option, print_json, print_records
-from db.session import snapshot
+from cli.output import Record, json_option, limit_option, page, print_json, print_records
+from db.session import snapshot, transaction
 
 
 def _cores() -> int:
@@ -67,6 +67,12 @@ def verify(*, jobs: int, against: IO[bytes] | None, as_json: bool) -> None:
             on_progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     _print(report, anchor, as_json=as_json)
+    if anchor and not anchor.total.transactions:
+        click.echo(
+            f"WARNING: the anchor of {anchor.taken_at} holds no ledger row."
+            f" It vouches for nothing of the {report.transactions:,} rows on record.",
+            err=True,
+        )
     if report.breaches:
         sys.exit(1)
 
@@ -84,6 +90,29 @@ def anchor(*, as_json: bool) -> None:
         sys.stdout.writelines(form(anchors.take(session), taken_at=clock.now()))
 
 
+@ledger.command()
+@limit_option
+@json_option
+def checks(limit: int | None, *, as_json: bool) -> None:
+    """List the verifications that beat has done, once a day, newest first.
+
+    One that has no end was stopped with its process; the next is done within the hour.
+    """
+    with transaction() as session:
+        records: list[Record] = [
+            {
+                "id": check.id,
+                "started_at": check.started_at,
+                "finished_at": check.finished_at,
+                "accounts": check.accounts,
+                "transactions": check.transactions,
+                "breaches": check.breaches,
+            }
+            for check in ledger_checks.newest(session, limit=page(limit, as_json=as_json))
+        ]
+    print_records(records, as_json=as_json, empty="None yet: is beat running?")
+
+
 def _print(report: proof.Report, anchor: anchor_file.Reader | None, *, as_json: bool) -> None:
     breaches: list[Record] = [
         {"invariant": b.invariant, "account": b.account, "detail": b.detail}
@@ -98,7 +127,12 @@ def _print(report: proof.Report, anchor: anchor_file.Reader | None, *, as_json: 
             "more_breaches": report.more_breaches,
         }
         if anchor:
-            document["anchor"] = {"taken_at": anchor.taken_at, "sha256": anchor.total.sha256}
+            document["anchor"] = {
+                "taken_at": anchor.taken_at,
+                "sha256": anchor.total.sha256,
+                "accounts": anchor.total.accounts,
+                "transactions": anchor.total.transactions,
+            }
         print_json(document)
     elif breaches:
         print_records(breaches, as_json=False, empty="")
@@ -108,7 +142,7 @@ def _print(report: proof.Report, anchor: anchor_file.Reader | None, *, as_json: 
         click.echo(
             f"The ledger is clean: {report.transactions:,} rows on {report.accounts:,} accounts."
         )
-        if anchor:
+        if anchor and anchor.total.accounts:
             click.echo(
                 f"It still carries the anchor of {anchor.taken_at} with"
                 f" {anchor.total.accounts:,} accounts, sha256 {anchor.total.sha256}."

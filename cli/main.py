@@ -1,7 +1,5 @@
 """The `billing` command. An error is one line on stderr and exit 1; wrong usage is exit 2."""
 
-import getpass
-import os
 import sys
 from typing import Any
 
@@ -12,7 +10,22 @@ from sqlalchemy.exc import DBAPIError
 import settings
 from billing import audit
 from billing.catalog import CatalogError
-from cli import accounts, corrections, holds, inbox, leads, ledger, log, migrate, reading
+from cli import (
+    accounts,
+    alerts,
+    api_keys,
+    corrections,
+    forecast,
+    holds,
+    imports,
+    inbox,
+    leads,
+    ledger,
+    log,
+    migrate,
+    reading,
+    who,
+)
 from db.errors import BillingError, DatabaseUnavailable
 
 
@@ -58,6 +71,7 @@ def billing() -> None:
 
 
 billing.add_command(accounts.accounts)
+billing.add_command(alerts.alerts)
 billing.add_command(reading.balance)
 billing.add_command(reading.history)
 billing.add_command(reading.statement)
@@ -67,18 +81,14 @@ billing.add_command(corrections.adjust)
 billing.add_command(corrections.write_off)
 billing.add_command(corrections.reverse)
 billing.add_command(holds.holds)
+billing.add_command(api_keys.api_keys)
 billing.add_command(log.audit_log)
+billing.add_command(forecast.forecast)
+billing.add_command(imports.import_)
 billing.add_command(inbox.inbox)
 billing.add_command(leads.leads)
 billing.add_command(ledger.ledger)
 billing.add_command(migrate.migrate)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # an account without a name, in a container
-        return str(os.getuid())
 
 
 def main() -> None:
@@ -87,7 +97,7 @@ def main() -> None:
         # A terminal in an old encoding shows `?` for what it has no letter for.
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     try:
-        with audit.asked_by(f"cli:{_user()}", door="cli"):
+        with audit.asked_by(who.actor(), door="cli"):
             billing()
     except BrokenPipeError:
         # `billing history ... | head`: the reader has seen enough.

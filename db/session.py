@@ -14,6 +14,7 @@ import psycopg2
 from psycopg2 import errorcodes
 from sqlalchemy import URL, Engine, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 import settings
@@ -42,10 +43,19 @@ _BUSY = {
 }
 
 
+_connections = 2
+
+
+def allow_connections(number: int) -> None:
+    """Let this process have up to `number` connections; to be called before its first."""
+    global _connections  # noqa: PLW0603 - one engine a process is the point of this module
+    _connections = number
+
+
 @lru_cache(maxsize=1)
 def engine() -> Engine:
     """Return the engine of this process."""
-    return make_engine(make_url(settings.get().database_url))
+    return make_engine(make_url(settings.get().database_url), pool_size=_connections)
 
 
 def make_engine(url: URL, *, pool_size: int = 2) -> Engine:
@@ -178,6 +188,8 @@ def translated() -> Iterator[None]:
     """Raise our errors in place of the driver's, where there is something to do about them."""
     try:
         yield
+    except PoolTimeout as error:
+        raise DatabaseBusy("each connection of this process is in use") from error
     except (DBAPIError, psycopg2.Error) as error:
         driver_error = error.orig if isinstance(error, DBAPIError) else error
         code = getattr(driver_error, "pgcode", None) or ""

@@ -3,8 +3,10 @@
 Used by `run.py` to show that the stack works, and by `smoke.py` to prove it.
 """
 
+import base64
 import http.client
 import json
+import os
 import secrets
 import time
 from dataclasses import dataclass
@@ -13,7 +15,7 @@ import clock
 import settings
 from billing import accounts, admin, audit, leads
 from db.session import transaction
-from devstack import ports
+from devstack import plan, ports
 from devstack.errors import DevstackError
 from gateways import standard_webhooks
 
@@ -99,6 +101,22 @@ def send(lead: Lead, *, port: int) -> int:
         return connection.getresponse().status
     finally:
         connection.close()
+
+
+def status_address(lead: Lead) -> str:
+    """Return where the API tells what became of a lead."""
+    return f"/v1/leads/{lead.lead_id}"
+
+
+def api_key() -> str:
+    """Return a key that the API takes: the first of API_KEYS."""
+    return next(iter(settings.get().api_keys.values())).get_secret_value()
+
+
+def flower_login() -> str:
+    """Return the Authorization header that opens Flower: the first of FLOWER_BASIC_AUTH."""
+    login = os.environ[plan.FLOWER_VARIABLE].split(",")[0]
+    return f"Basic {base64.b64encode(login.encode()).decode()}"
 
 
 def balance(account: str) -> int:

@@ -5,7 +5,7 @@ Everything a person can have got wrong is found here. Called by `stack.py`.
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,10 @@ from devstack.errors import DevstackError
 
 PROCFILE = settings.PROJECT_DIR / "Procfile"
 OWNER_VARIABLE = "DATABASE_OWNER_URL"
+FLOWER_VARIABLE = "FLOWER_BASIC_AUTH"
+"""Flower's own: `user:password`, comma-separated."""
+FLOWER_USER = "billing"
+API_KEY_NAME = "devstack"
 
 
 @dataclass(frozen=True)
@@ -99,12 +103,28 @@ def apply(
         **{f"{name.upper()}_PORT": str(port) for name, port in plan.ports.items()},
     }
     os.environ.update({name: value for name, value in own.items() if value is not None})
-    if not os.environ.get("LEAD_WEBHOOK_SECRETS"):
-        os.environ["LEAD_WEBHOOK_SECRETS"] = secret_files.kept(
-            plan.data_dir / "lead_webhook_secret", secret_files.random_webhook_secret
-        )
+    for variable, secret in _kept_secrets(plan.data_dir).items():
+        if not os.environ.get(variable):
+            os.environ[variable] = secret()
     settings.get.cache_clear()
     return settings.get()
+
+
+def _kept_secrets(data_dir: Path) -> dict[str, Callable[[], str]]:
+    """Return for each variable what it is where nobody sets it: made once, then kept."""
+
+    def kept(name: str, make: Callable[[], str]) -> str:
+        return secret_files.kept(data_dir / name, make)
+
+    return {
+        "LEAD_WEBHOOK_SECRETS": lambda: kept(
+            "lead_webhook_secret", secret_files.random_webhook_secret
+        ),
+        "API_KEYS": lambda: f"{API_KEY_NAME}:{kept('api_key', secret_files.random_password)}",
+        FLOWER_VARIABLE: lambda: (
+            f"{FLOWER_USER}:{kept('flower_password', secret_files.random_password)}"
+        ),
+    }
 
 
 def environment_of_children(plan: Plan, python: Path) -> dict[str, str]:

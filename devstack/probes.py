@@ -11,14 +11,22 @@ from devstack.errors import DevstackError
 TIMEOUT_SECONDS = 5
 
 
-def http_status(port: int, path: str) -> int | None:
+def http_status(port: int, path: str, *, authorization: str | None = None) -> int | None:
     """Return the status of GET `path` on a loopback port; None when nothing answers."""
+    status, _ = http_get(port, path, authorization=authorization)
+    return status
+
+
+def http_get(port: int, path: str, *, authorization: str | None = None) -> tuple[int | None, bytes]:
+    """Return status and body of GET `path` on a loopback port; None when nothing answers."""
+    headers = {"Authorization": authorization} if authorization else {}
     connection = http.client.HTTPConnection(ports.HOST, port, timeout=TIMEOUT_SECONDS)
     try:
-        connection.request("GET", path)
-        return connection.getresponse().status
+        connection.request("GET", path, headers=headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
     except (OSError, http.client.HTTPException):
-        return None
+        return None, b""
     finally:
         connection.close()
 

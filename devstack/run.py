@@ -1,10 +1,11 @@
 """`make run`: the stack, a demo lead to see that it works, and then until Ctrl-C."""
 
 import asyncio
+import os
 
 from rich.table import Table
 
-from devstack import demo
+from devstack import demo, plan
 from devstack.background import in_thread
 from devstack.errors import DevstackError
 from devstack.host import Story
@@ -16,16 +17,15 @@ def story(*, with_demo: bool) -> Story:
 
     async def tell(stack: Stack) -> int:
         await stack.up()
-        if with_demo:
-            await _show_demo(stack)
-        _show_hints(stack)
+        lead = await _show_demo(stack) if with_demo else None
+        _show_hints(stack, lead)
         await asyncio.Event().wait()
         return 0
 
     return tell
 
 
-async def _show_demo(stack: Stack) -> None:
+async def _show_demo(stack: Stack) -> demo.Lead:
     lead = demo.new_lead()
     try:
         with stack.terminal.step("Demo lead"):
@@ -49,15 +49,19 @@ async def _show_demo(stack: Stack) -> None:
         table.add_row(what, value)
     stack.terminal.say()
     stack.terminal.show(table)
+    return lead
 
 
-def _show_hints(stack: Stack) -> None:
+def _show_hints(stack: Stack, lead: demo.Lead | None) -> None:
     say = stack.terminal.say
     say()
     if "receiver" in stack.plan.ports:
         say(f"  lead events to  {stack.plan.url('receiver')}/webhooks/leads")
+    if "api" in stack.plan.ports:
+        say(f"  API             {stack.plan.url('api')}/openapi.json")
     if "flower" in stack.plan.ports:
-        say(f"  Flower          {stack.plan.url('flower')}")
+        user, _, password = os.environ[plan.FLOWER_VARIABLE].split(",")[0].partition(":")
+        say(f"  Flower          {stack.plan.url('flower')} (user {user}, password {password})")
     say(f"  logs            {stack.plan.logs_dir}")
     say()
     say("  In another terminal:")
@@ -65,5 +69,8 @@ def _show_hints(stack: Stack) -> None:
     say(f"    .venv/bin/billing history {demo.CLINIC}")
     say("    .venv/bin/billing inbox list")
     say("    .venv/bin/billing ledger verify")
+    if lead and "api" in stack.plan.ports:
+        address = f"{stack.plan.url('api')}{demo.status_address(lead)}"
+        say(f"    curl -H 'Authorization: Bearer {demo.api_key()}' {address}")
     say()
     say("The stack is up. Ctrl-C stops everything.")

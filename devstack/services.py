@@ -11,10 +11,12 @@ from devstack import plan, postgres, redis_server
 from devstack.os_user import ServerUser
 from devstack.supervisor import Service
 
-STOP_SECONDS = {"beat": 2, "receiver": 4, "worker": 16, "flower": 2, "redis": 2, "postgres": 3}
+STOP_SECONDS = {
+    "beat": 2, "receiver": 3, "api": 2, "worker": 16, "flower": 1, "redis": 2, "postgres": 3,
+}  # fmt: skip
 """How long each may take to stop before it is killed; together they stay below 30 seconds."""
 STOP_SECONDS_OTHERS = 2
-STOP_FIRST = ("beat", "receiver")
+STOP_FIRST = ("beat", "receiver", "api")
 """Nothing new comes in; then the worker finishes what it has; the servers go last."""
 
 

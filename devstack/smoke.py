@@ -1,5 +1,6 @@
 """`make smoke`: is a fresh checkout whole? The stack on free ports and throw-away data, checked."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -30,14 +31,20 @@ async def story(stack: Stack) -> int:
 
 
 def _checks(stack: Stack) -> Iterator[Check]:
-    receiver, flower = stack.plan.ports["receiver"], stack.plan.ports["flower"]
-    for name, port, path in (
-        ("receiver is alive", receiver, "/healthz"),
-        ("receiver is ready", receiver, "/readyz"),
-        ("Flower answers", flower, "/healthcheck"),
+    receiver, api, flower = (stack.plan.ports[name] for name in ("receiver", "api", "flower"))
+    flower_login = demo.flower_login()
+    for name, port, path, authorization, right in (
+        ("receiver is alive", receiver, "/healthz", None, 200),
+        ("receiver is ready", receiver, "/readyz", None, 200),
+        ("API is alive", api, "/healthz", None, 200),
+        ("API is ready", api, "/readyz", None, 200),
+        ("API documents itself", api, "/openapi.json", None, 200),
+        ("Flower is alive", flower, "/healthcheck", None, 200),
+        ("Flower asks for a password", flower, "/", None, 401),
+        ("Flower opens with it", flower, "/", flower_login, 200),
     ):
-        status = probes.http_status(port, path)
-        yield name, f"{path}: {status}", status == 200
+        status = probes.http_status(port, path, authorization=authorization)
+        yield name, f"{path}: {status}", status == right
 
     demo.make_accounts()
     lead = demo.new_lead()
@@ -46,6 +53,13 @@ def _checks(stack: Stack) -> Iterator[Check]:
     yield "at the price of its tier", f"{outcome.credits} credits", outcome.credits == demo.CREDITS
     repeated = demo.send(lead, port=receiver)
     yield "the same event again is known", str(repeated), repeated == 200
+
+    address = demo.status_address(lead)
+    status = probes.http_status(api, address)
+    yield "the API asks for a key", str(status), status == 401
+    status, body = probes.http_get(api, address, authorization=f"Bearer {demo.api_key()}")
+    state = json.loads(body)["state"] if status == 200 else f"{status}"
+    yield "and tells of the lead", state, state == "charged"
 
     left = demo.balance(lead.account)
     change = f"{outcome.balance_before:,} -> {left:,}"

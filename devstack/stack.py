@@ -21,7 +21,7 @@ from devstack.terminal import ATTENTION, Terminal
 START_SECONDS = 40
 CRASHES_TOO_MANY = 3
 """Unasked ends of a process while it should come up, after which we stop hoping."""
-HEALTH_PATHS = {"receiver": "/readyz", "flower": "/healthcheck"}
+HEALTH_PATHS = {"receiver": "/readyz", "api": "/readyz", "flower": "/healthcheck"}
 
 
 class Stack:
@@ -66,7 +66,7 @@ class Stack:
             )
         await self._supervisor.start(*self.plan.commands)
         for name, port in self.plan.ports.items():
-            with self.terminal.step(f"{name.capitalize()} at {self.plan.url(name)}"):
+            with self.terminal.step(f"{_titled(name)} at {self.plan.url(name)}"):
                 await self._answers(name, _http_probe(port, HEALTH_PATHS.get(name, "/")))
         self._write_stack_file(ready=True)
         self.is_up = True
@@ -129,12 +129,18 @@ class Stack:
             "database_owner_url": os.environ.get(plan.OWNER_VARIABLE) or os.environ["DATABASE_URL"],
             "redis_url": os.environ["REDIS_URL"],
             "lead_webhook_secrets": os.environ["LEAD_WEBHOOK_SECRETS"],
+            "api_keys": os.environ["API_KEYS"],
+            "flower_basic_auth": os.environ[plan.FLOWER_VARIABLE],
             "ports": dict(self.plan.ports),
             "supervisor_pid": os.getpid(),
             "circus_endpoint": self._endpoint,
             "ready": ready,
         }
         secret_files.write(settings.stack_file(self.plan.data_dir), json.dumps(stack) + "\n")
+
+
+def _titled(name: str) -> str:
+    return "API" if name == "api" else name.capitalize()
 
 
 def _http_probe(port: int, path: str) -> Callable[[], bool]:

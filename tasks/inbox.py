@@ -16,7 +16,7 @@ from worker.app import app
 log = structlog.get_logger()
 
 HANDLERS: dict[str, Handler] = {
-    "leads": partial(lead_events.handle, actor="webhook:leads"),
+    "leads": partial(lead_events.handle, actor="webhook:leads", door="webhook"),
     lead_calls.SOURCE: lead_calls.handle,
 }
 """Source of inbound events -> what handles them. A source's nudges use the queue of its name."""

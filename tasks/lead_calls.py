@@ -76,7 +76,9 @@ def event_id_of(task_id: object) -> str:
 
 def handle(session: Session, events: Sequence[LeasedEvent]) -> Handled:
     """Charge the leads of one batch; what is refused names its place in the call."""
-    handled = lead_events.handle(session, events, actor=ACTOR, form=lead_events.LeadCall)
+    handled = lead_events.handle(
+        session, events, actor=ACTOR, door="celery", form=lead_events.LeadCall
+    )
     ends = zip(events, handled.finished, strict=True)
     return replace(handled, finished=[_with_index(event, end) for event, end in ends])
 

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy.orm import Session
 
+from billing import audit
+from billing.audit import Door
 from billing.leads import EventTime, LeadRequest, LeadResult, LeadState, charge_leads
 from db.inbox import Finished, LeasedEvent
 from tasks.handling import Handled
@@ -42,6 +44,7 @@ def handle(
     events: Sequence[LeasedEvent],
     *,
     actor: str,
+    door: Door,
     form: type[LeadCreated | LeadCall] = LeadCreated,
 ) -> Handled:
     """Charge the leads of one batch. What cannot be read is dead, what is not ours ignored."""
@@ -57,12 +60,18 @@ def handle(
             positions.append(i)
             requests.append(lead.data.happened_at(lead.timestamp or event.received_at))
     log_lines = []
-    for i, result in zip(positions, charge_leads(session, requests, actor=actor), strict=True):
+    with audit.asked_by(actor, door=door):
+        results = charge_leads(session, requests, actor=actor)
+    for i, result in zip(positions, results, strict=True):
         finished[i] = _finished(result)
         if result.state is LeadState.CHARGED:
-            clinic = result.account.partition(":")[2]
-            log_lines.append(f"Credit deduction: Clinic {clinic}, Amount {result.credits}")
+            log_lines.append(deduction_line(result.account, result.credits))
     return Handled([end for end in finished if end is not None], log_lines)
+
+
+def deduction_line(account: str, amount: int) -> str:
+    """Return the line that operators look for when credit was deducted."""
+    return f"Credit deduction: Clinic {account.partition(':')[2]}, Amount {amount}"
 
 
 def _finished(result: LeadResult) -> Finished:

@@ -1,33 +1,69 @@
-"""Keeping the ledger's promises in time: holds and lots whose time is up, on beat.
+"""Keeping the ledger's promises in time, on beat: what expires, and the proof of the books.
 
 A tick asks what is due and goes on until nothing is: lost, doubled and late ticks are harmless.
 """
 
-import structlog
+from collections.abc import Callable
 
-from billing import expiry, holds
-from db.session import transaction
+import structlog
+from sqlalchemy.orm import Session
+
+import clock
+from billing import audit, expiry, holds, ledger_checks, verify
+from db.session import snapshot, transaction
 from worker.app import app
 
 log = structlog.get_logger()
+
+CHECK_SECONDS = 50 * 60
 
 
 @app.task(name="tasks.ledger.expire")
 def expire() -> None:
     """End the holds whose time is up, then let the credit expire that is past its own."""
-    ended = 0
-    while True:
-        with transaction() as session:
-            more = holds.expire_due(session)
-        ended += more
-        if not more:
-            break
-    accounts = 0
-    while True:
-        with transaction() as session:
-            touched = expiry.expire_due(session)
-        accounts += touched
-        if not touched:
-            break
+    with audit.asked_by("system:expiry", door="beat"):
+        ended = _until_none_is_left(holds.expire_due)
+        accounts = _until_none_is_left(expiry.expire_due)
     if ended or accounts:
         log.info("expired", holds=ended, accounts_with_lots=accounts)
+
+
+@app.task(
+    name="tasks.ledger.check",
+    # Longer than any other task, and than the broker waits for an acknowledgement: it is given
+    # at once, and a check that dies is started again by a later tick.
+    acks_late=False,
+    soft_time_limit=CHECK_SECONDS,
+    time_limit=CHECK_SECONDS + 60,
+)
+def check() -> None:
+    """Verify the ledger where that is due, keep what came of it, and log every breach."""
+    with transaction() as session:
+        check_id = ledger_checks.start_if_due(session, now=clock.now())
+    if check_id is None:
+        return
+    with snapshot() as session:
+        report = verify.verify(session)
+    with transaction() as session:
+        ledger_checks.finish(session, check_id, report, now=clock.now())
+    for breach in report.breaches:
+        log.error(
+            "ledger breach",
+            invariant=breach.invariant, account=breach.account, detail=breach.detail,
+        )  # fmt: skip
+    log.info(
+        "ledger verified",
+        accounts=report.accounts,
+        transactions=report.transactions,
+        breaches=len(report.breaches) + report.more_breaches,
+    )
+
+
+def _until_none_is_left(expire_due: Callable[[Session], int]) -> int:
+    total = 0
+    while True:
+        with transaction() as session:
+            done = expire_due(session)
+        if not done:
+            return total
+        total += done

@@ -16,6 +16,9 @@ from worker.app import app
 log = structlog.get_logger()
 
 DRAIN_TASK = "tasks.inbox.drain"
+RELEASE_TASK = "tasks.leads.release"
+RELEASE = "release"
+"""What a nudge to release parked leads is called, among the sources of the others."""
 STANDS_SECONDS = 15
 """How long a nudge stands: after that it is taken for lost, and another may be sent."""
 EXPIRES_SECONDS = 300
@@ -33,19 +36,27 @@ def send(source: str, *, by_sweep: bool = False) -> bool:
     The sweep's nudge is one of its own, on its own queue: another may wait behind thousands of
     calls, and the queues take turns.
     """
-    flag, queue = _flag(source), queue_of(source)
     if by_sweep:
-        flag, queue = _sweeps_flag(source), _SWEEPS_QUEUE
+        return _send(_by_sweep(source), DRAIN_TASK, (source,), _SWEEPS_QUEUE)
+    return _send(source, DRAIN_TASK, (source,), queue_of(source))
+
+
+def send_release() -> bool:
+    """Ask for the release of parked leads, after credit came, unless that is asked for already."""
+    return _send(RELEASE, RELEASE_TASK, (), "leads")
+
+
+def _send(what: str, task: str, arguments: tuple[str, ...], queue: str) -> bool:
     try:
-        if not _redis.set(flag, 1, nx=True, ex=STANDS_SECONDS):
+        if not _redis.set(_flag(what), 1, nx=True, ex=STANDS_SECONDS):
             return False
         try:
-            app.send_task(DRAIN_TASK, (source,), queue=queue, expires=EXPIRES_SECONDS)
+            app.send_task(task, arguments, queue=queue, expires=EXPIRES_SECONDS)
         except BaseException:
-            _redis.delete(flag)  # none is waiting: the next one must not be held back
+            _redis.delete(_flag(what))  # none is waiting: the next one must not be held back
             raise
     except broker.UNREACHABLE as error:
-        log.warning("nudge not sent", source=source, error=type(error).__name__)
+        log.warning("nudge not sent", source=what, error=type(error).__name__)
         return False
     return True
 
@@ -71,9 +82,9 @@ def queue_of(source: str) -> str:
 
 
 def taken(source: str) -> None:
-    """Tell that a drain has started: what is recorded from now on sends a nudge of its own."""
+    """Tell that a nudge was heard: what is recorded from now on sends one of its own."""
     try:
-        _redis.delete(_flag(source), _sweeps_flag(source))
+        _redis.delete(_flag(source), _flag(_by_sweep(source)))
     except broker.UNREACHABLE as error:
         log.warning("nudge not cleared", source=source, error=type(error).__name__)
 
@@ -82,8 +93,8 @@ def _flag(source: str) -> str:
     return f"billing:nudge:{source}"
 
 
-def _sweeps_flag(source: str) -> str:
-    return f"{_flag(source)}:sweep"
+def _by_sweep(source: str) -> str:
+    return f"{source}:sweep"
 
 
 _beside = Beside("nudger", send_all)

@@ -22,7 +22,10 @@ START_SECONDS = 60
 STOP_SECONDS = 40
 """The stack promises 30; the rest is for a busy machine."""
 
-SET_BY_THE_STACK = ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "LEAD_WEBHOOK_SECRETS")
+SET_BY_THE_STACK = (
+    "DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "LEAD_WEBHOOK_SECRETS", "API_KEYS",
+    "FLOWER_BASIC_AUTH",
+)  # fmt: skip
 
 
 @contextmanager
@@ -62,6 +65,7 @@ class StackProcess:
             **{name: value for name, value in os.environ.items() if name not in SET_BY_THE_STACK},
             "BILLING_DATA_DIR": str(data_dir),
             "RECEIVER_PORT": str(ports.find_free()),
+            "API_PORT": str(ports.find_free()),
             "FLOWER_PORT": str(ports.find_free()),
             **(environment or {}),
         }

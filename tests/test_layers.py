@@ -11,7 +11,7 @@ import settings
 
 ROOT = settings.PROJECT_DIR
 PRODUCT = [
-    "billing", "cli", "db", "gateways", "tasks", "webhook_receiver", "worker",
+    "api", "billing", "cli", "db", "gateways", "tasks", "webhook_receiver", "worker",
 ]  # fmt: skip
 BESIDE_THE_PRODUCT = {"devstack", "tests", "benchmarks", "billing_client"}
 SINGLE_MODULES = {"settings", "clock", "celeryconfig"}

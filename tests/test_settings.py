@@ -52,6 +52,7 @@ def test_what_is_not_set_has_the_documented_default(monkeypatch: pytest.MonkeyPa
     assert found.billing_data_dir == settings.PROJECT_DIR / ".data"
     assert found.billing_catalog == settings.PROJECT_DIR / "catalog.toml"
     assert found.lead_webhook_secrets == ()
+    assert found.api_keys == {}
     assert found.database_owner_url == found.database_url
 
 
@@ -275,3 +276,44 @@ def test_the_settings_of_a_process_are_read_once_and_cannot_be_changed(
     assert settings.get() is first
     with pytest.raises(ValidationError, match="frozen"):
         first.receiver_port = 1  # type: ignore[misc]
+
+
+def test_api_keys_have_names_and_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_KEYS", " ops:0123456789abcdef , Clinic-App.2:AZaz09._~+/-AZaz09,")
+
+    found = settings.load()
+
+    shown = {name: secret.get_secret_value() for name, secret in found.api_keys.items()}
+    assert shown == {"ops": "0123456789abcdef", "Clinic-App.2": "AZaz09._~+/-AZaz09"}
+    assert "0123456789abcdef" not in repr(found)
+    assert "0123456789abcdef" not in str(found.model_dump())
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("0123456789abcdef-secret", "entry 1 must be name:key"),
+        ("ops:0123456-sec", "entry 1 must be"),
+        (":0123456789abcdef-secret", "entry 1 must be"),
+        ("ops:0123456789abcdef secret", "entry 1 must be"),
+        ("ops:0123456789abcdef:secret", "entry 1 must be"),
+        ("ops:0123456789abcd\xe9-secret", "entry 1 must be"),
+        (f"ops:{'s' * 501}-secret", "entry 1 must be"),
+        ("a b:0123456789abcdef-secret", "entry 1 must be"),
+        (f"{'n' * 101}:0123456789abcdef-secret", "entry 1 must be"),
+        ("a:0123456789abcdef,b:-sec", "entry 2 must be"),
+        ("a:0123456789abcdef,a:fedcba9876543210-secret", "entry 2 repeats"),
+        ("a:0123456789abcdef-secret,b:0123456789abcdef-secret", "entry 2 repeats"),
+    ],
+)
+def test_api_keys_that_make_no_sense_are_told_by_place_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, value: str, told: str
+) -> None:
+    monkeypatch.setenv("API_KEYS", value)
+
+    message = refusal()
+
+    assert message.startswith(f"API_KEYS: {told}")
+    assert "0123456789" not in message
+    assert "-sec" not in message
+    assert message.count("\n") == 0

@@ -6,9 +6,6 @@ signature, 413 over 1 MiB, 415 not JSON, 503 could not be recorded: the sender t
 
 import json
 import sys
-import time
-from collections.abc import Iterator
-from typing import IO
 
 import structlog
 from flask import Flask, Response, request
@@ -25,10 +22,9 @@ from gateways import standard_webhooks
 from tasks import nudges
 from webhook_receiver.recorder import NotRecorded, Recorder
 from worker import logs
+from worker.lingering import answer_then_read
 
 MAX_BODY_BYTES = 1024 * 1024
-LINGER_BYTES = 16 * 1024 * 1024
-LINGER_SECONDS = 2
 
 log = structlog.get_logger()
 
@@ -66,7 +62,8 @@ def create_app() -> Flask:
     def refused(error: HTTPException) -> Response:
         response = _refuse(error.code or 500, _EXPLAINED.get(error.code or 500, error.name))
         if isinstance(error, RequestEntityTooLarge):
-            response.response = _and_let_the_sender_finish(response.get_data())
+            body = request.environ["wsgi.input"]
+            response.response = answer_then_read(response.get_data(), body)
         if isinstance(error, MethodNotAllowed) and error.valid_methods:
             response.headers["Allow"] = ", ".join(error.valid_methods)
         return response
@@ -117,26 +114,6 @@ def _accept_lead(secrets: tuple[SecretStr, ...], recorder: Recorder) -> Response
         return _answer(200, status="seen before")
     nudges.soon("leads")
     return _answer(202, status="recorded")
-
-
-def _and_let_the_sender_finish(answer: bytes) -> Iterator[bytes]:
-    """Answer at once, then read and forget some of the refused body.
-
-    Many clients look for an answer only after they have sent everything. The stream is taken
-    from the environment now: the request is gone when the answer is sent.
-    """
-    return _answer_then_read(answer, request.environ["wsgi.input"])
-
-
-def _answer_then_read(answer: bytes, stream: IO[bytes]) -> Iterator[bytes]:
-    yield answer
-    stop_at = time.monotonic() + LINGER_SECONDS
-    left = LINGER_BYTES
-    while left > 0 and time.monotonic() < stop_at:
-        piece = stream.read(min(left, 64 * 1024))
-        if not piece:
-            return
-        left -= len(piece)
 
 
 def _is_json(body: bytes) -> bool:

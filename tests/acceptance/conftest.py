@@ -17,7 +17,7 @@ def shared_stack() -> Iterator[Stack]:
 @pytest.fixture
 def stack(shared_stack: Stack) -> Stack:
     """The running stack, with everything that an earlier test stopped running again."""
-    for name in ("postgres", "redis", "receiver", "worker", "beat"):
+    for name in ("postgres", "redis", "receiver", "api", "worker", "beat"):
         if shared_stack.pid_of(name) is None:
             shared_stack.start(name)
     shared_stack.wait_until_redis_answers()

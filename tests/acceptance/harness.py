@@ -19,7 +19,7 @@ import redis
 
 import clock
 import settings
-from devstack import ports
+from devstack import ports, probes
 from gateways import standard_webhooks
 from tests.stack_process import StackProcess, eventually
 
@@ -67,6 +67,14 @@ class Stack(StackProcess):
     def get(self, path: str) -> int:
         """GET a path of the receiver; return the status, or `NO_ANSWER`."""
         return self._request("GET", path, None, {}, timeout=10)
+
+    def ask(self, path: str, *, key: str | None = None) -> tuple[int, Any]:
+        """GET a path of the API with a key, by default the stack's own; return status and body."""
+        if key is None:
+            key = self.addresses["api_keys"].partition(":")[2]
+        port = int(self.environment["API_PORT"])
+        status, body = probes.http_get(port, path, authorization=f"Bearer {key}")
+        return status or NO_ANSWER, json.loads(body or b"null")
 
     def billing(self, *arguments: str) -> Any:
         """Run the `billing` command with `--json`; return what it printed, read."""

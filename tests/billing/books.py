@@ -40,6 +40,9 @@ SELECT h.idempotency_key, h.state, h.amount, h.captured, coalesce(h.finish_key, 
        (SELECT array_agg(e.event ORDER BY e.id) FROM hold_events e WHERE e.hold_id = h.id),
        (SELECT array_agg(e.amount ORDER BY e.id) FROM hold_events e WHERE e.hold_id = h.id)
   FROM holds h""",
+    "told": """
+SELECT payload ->> 'account', topic, (payload ->> 'balance')::bigint
+  FROM outbox_events ORDER BY id""",
     "new_rows": """
 SELECT a.ref, t.version, t.amount, t.balance_after, t.kind, t.idempotency_key, t.request_hash,
        t.lead_id, t.payment_id, t.dispute_id, t.actor, t.description, t.event_at, t.created_at,
@@ -52,7 +55,7 @@ SELECT a.ref, t.version, t.amount, t.balance_after, t.kind, t.idempotency_key, t
         for n, (_, query) in enumerate(SET_CHECKS)
     ),
 }
-_APPEND_ONLY = ("credit_transactions", "lot_movements", "hold_events")
+_APPEND_ONLY = ("credit_transactions", "lot_movements", "hold_events", "lead_conflicts")
 
 State = dict[str, object]
 
@@ -86,7 +89,7 @@ class Books:
         with owner() as connection:
             for table in _APPEND_ONLY:
                 connection.execute(text(f"ALTER TABLE {table} DISABLE {trigger}"))
-            connection.execute(text("TRUNCATE accounts CASCADE"))
+            connection.execute(text("TRUNCATE accounts, outbox_events CASCADE"))
             for table in _APPEND_ONLY:
                 connection.execute(text(f"ALTER TABLE {table} ENABLE ALWAYS {trigger}"))
         self._heads.clear()
@@ -96,7 +99,9 @@ class Books:
         took: dict[str, dict[int, Counter[int]]] = defaultdict(lambda: defaultdict(Counter))
         for ref, version, lot, amount in self._rows("took"):
             took[ref][version][lot] = amount
-        lots, debts = defaultdict(set), defaultdict(list)
+        lots, debts, told = defaultdict(set), defaultdict(list), defaultdict(list)
+        for ref, topic, balance in self._rows("told"):
+            told[ref].append((topic, balance))
         for ref, version, source, amount, left, expires_at in self._rows("lots"):
             lots[ref].add((version, source, amount, left, expires_at or NEVER))
         for ref, version, left in self._rows("debts"):
@@ -105,6 +110,7 @@ class Books:
             "accounts": {ref: tuple(figures[:3]) for ref, *figures in self._rows("accounts")},
             "lots": dict(lots),
             "debts": dict(debts),
+            "told": dict(told),
             "took": {ref: dict(rows) for ref, rows in took.items()},
             "holds": {
                 key: (state, amount, captured, finish_key, list(zip(events, amounts, strict=True)))

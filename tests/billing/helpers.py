@@ -1,13 +1,16 @@
 """Short ways to say Given in the tests of the rules."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 from sqlalchemy import text
 
-from billing import accounts, verify
+from billing import accounts, audit, verify
 from billing.kinds import Kind
 from billing.ledger import post
 from billing.postings import Posting, PostingResult
+from db.errors import PermanentError
 from db.session import snapshot, transaction
 
 
@@ -52,6 +55,22 @@ def rows(query: str, **parameters: object) -> Sequence[tuple[object, ...]]:
     """The rows of a query, as tuples."""
     with transaction() as session:
         return [tuple(row) for row in session.execute(text(query), parameters)]
+
+
+def at_once(*asks: Callable[[], object]) -> list[object]:
+    """Ask everything at the same moment, each in a thread; each one's answer or refusal."""
+    together = Barrier(len(asks))
+
+    def ask(one: Callable[[], object]) -> object:
+        together.wait()
+        try:
+            with audit.asked_by("test", door="cli"):
+                return one()
+        except PermanentError as error:
+            return error
+
+    with ThreadPoolExecutor(len(asks)) as pool:
+        return list(pool.map(ask, asks))
 
 
 def assert_ledger_is_clean() -> None:

@@ -19,6 +19,7 @@ from billing.postings import Posting
 
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 REFUND_OF_EXPIRED_DAYS = 30
+LOW_BALANCE = 60
 SOURCES = {
     Kind.TOP_UP: "purchase",
     Kind.BONUS: "bonus",
@@ -77,6 +78,7 @@ class Hold:
     kind: Kind
     description: str
     expires_at: datetime
+    life: timedelta | None
     state: str = "open"
     captured: int = 0
     finish_key: str = ""
@@ -93,6 +95,8 @@ class Account:
     debts: dict[int, int] = field(default_factory=dict)
     """Version of the charge -> what is owed of it, oldest first."""
     holds: dict[str, Hold] = field(default_factory=dict)
+    told: list[tuple[str, int]] = field(default_factory=list)
+    """The alerts about its balance, in order, with what the balance was then."""
 
     @property
     def balance(self) -> int:
@@ -108,6 +112,9 @@ class Account:
 
     def row(self, posting: Posting, amount: int, now: datetime) -> Row:
         row = Row(len(self.rows) + 1, posting, self.balance + amount, posting.event_at or now)
+        alert = alert_between(self.balance, row.balance_after)
+        if alert and not (alert == "balance.recovered" and not self.rows):
+            self.told.append((alert, row.balance_after))
         self.rows.append(row)
         return row
 
@@ -233,14 +240,16 @@ class Model:
                 self.accounts[posting.account].expire(now)
             if releases:
                 self.accounts[posting.account].holds[releases.key].state = "captured"
-            answer = self._post_one(posting, known, now)
+            answer = self._post_one(posting, known, now, captures=releases is not None)
         except Refused:
             if with_it is not None:
                 self.accounts[posting.account] = with_it
             raise
         return self.accounts[posting.account].rows[int(str(answer[1])) - 1]
 
-    def _post_one(self, posting: Posting, known: set[str], now: datetime) -> Answer:
+    def _post_one(
+        self, posting: Posting, known: set[str], now: datetime, *, captures: bool = False
+    ) -> Answer:
         before = self.find(posting.idempotency_key)
         if before is not None:
             row = before[1]
@@ -251,17 +260,20 @@ class Model:
             raise Refused("UnknownAccount", account=posting.account)
         if posting.expires_at is not None and posting.expires_at <= now:
             raise Refused("InvalidPosting", field="expires_at")
-        row = self._apply(account, posting, known, now)
+        row = self._apply(account, posting, known, now, captures=captures)
         assert account.balance == row.balance_after
         return "applied", row.version, row.balance_after
 
-    def _apply(self, account: Account, posting: Posting, known: set[str], now: datetime) -> Row:
+    def _apply(
+        self, account: Account, posting: Posting, known: set[str], now: datetime, *, captures: bool
+    ) -> Row:
         amount = posting.amount
         if amount < 0:
-            if -amount > account.available and posting.kind is not Kind.ADJUSTMENT:
+            available = account.balance + account.limit if captures else account.available
+            if -amount > available and posting.kind is not Kind.ADJUSTMENT:
                 raise Refused(
                     "InsufficientCredit",
-                    account=account.ref, needed=-amount, available=account.available,
+                    account=account.ref, needed=-amount, available=available,
                 )  # fmt: skip
             row = account.row(posting, amount, now)
             account.spend(row, -amount)
@@ -328,10 +340,11 @@ class Model:
         if before is not None:
             differing = {
                 name
-                for name in ("account", "amount", "kind", "description")
+                for name in ("account", "amount", "kind", "description", "life")
                 if getattr(before, name) != getattr(asked, name)
             }
             if differing:
+                differing = {"expires_in" if name == "life" else name for name in differing}
                 raise Refused("IdempotencyConflict", key=asked.key, differences=differing)
             account.expire(now)
             return before
@@ -391,6 +404,18 @@ class Model:
 
     def expire_lots(self, now: datetime) -> int:
         return sum(account.expire(now) for account in self.accounts.values())
+
+
+def alert_between(before: int, after: int) -> str | None:
+    """What is told when a balance goes from one to the other; an account's first credit is not."""
+    was, is_ = (
+        sum((balance > LOW_BALANCE, balance > 0, balance >= 0)) for balance in (before, after)
+    )
+    if is_ < was:
+        return "balance.low" if is_ == 2 else (
+            "balance.exhausted" if was >= 2 else "balance.in_debt"
+        )  # fmt: skip
+    return "balance.recovered" if is_ > was and is_ >= 2 else None
 
 
 def refuse_differences(key: str, before: Posting, now: Posting) -> None:

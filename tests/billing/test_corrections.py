@@ -1,10 +1,8 @@
 """Corrections: adjust, write off, and give a charge back to the very lots it came from."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from threading import Barrier
 from typing import Any
 
 import pytest
@@ -25,6 +23,7 @@ from billing.postings import Outcome, Posting, PostingResult
 from db.session import transaction
 from tests.billing.helpers import (
     assert_ledger_is_clean,
+    at_once,
     balance,
     give,
     open_account,
@@ -497,7 +496,7 @@ class TestAtOnce:
         for round_ in range(5):
             charge = f"t{round_}"
             post_all(take(60, key=charge))
-            given = at_once(partial(self.reverse_as, charge, amount))
+            given = at_once(*(partial(self.reverse_as, charge, amount, n) for n in range(16)))
             applied = [answer for answer in given if isinstance(answer, PostingResult)]
             assert len(applied) == (8 if amount else 1)
             assert all(isinstance(a, PostingResult | ReversalTooLarge) for a in given)
@@ -509,7 +508,7 @@ class TestAtOnce:
     def test_the_same_reversal_sixteen_times_is_one(self, amount: int | None) -> None:
         open_account(credits_=100)
         post_all(take(60, key="t"))
-        given = at_once(lambda _: reverse(amount=amount).outcome.value)
+        given = at_once(*(lambda: reverse(amount=amount).outcome.value,) * 16)
         assert sorted(map(str, given)) == ["applied"] + ["repeated"] * 15
         assert balance() == 40 + (amount or 60)
         assert_ledger_is_clean()
@@ -517,26 +516,11 @@ class TestAtOnce:
     def test_debt_is_written_off_once_however_many_ask(self) -> None:
         open_account(overdraft_limit=100)
         post_all(take(100, key="t"))
-        given = at_once(lambda n: by_hand(admin.write_off, 30, key=f"w{n}"))
+        given = at_once(*(partial(by_hand, admin.write_off, 30, key=f"w{n}") for n in range(16)))
         assert sum(isinstance(answer, PostingResult) for answer in given) == 3
         assert sum(isinstance(answer, NothingToWriteOff) for answer in given) == 13
         assert balance() == -10
         assert_ledger_is_clean()
-
-
-def at_once(ask: Callable[[int], object]) -> list[object]:
-    """Sixteen ask at the same moment; each one's answer or refusal."""
-    together = Barrier(16)
-
-    def one(number: int) -> object:
-        together.wait()
-        try:
-            return ask(number)
-        except (ReversalTooLarge, NothingToWriteOff) as error:
-            return error
-
-    with ThreadPoolExecutor(16) as pool:
-        return list(pool.map(one, range(16)))
 
 
 def test_a_correction_is_seen_in_what_is_available() -> None:

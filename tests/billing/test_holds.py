@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from threading import Barrier
 from typing import Any
 
 import psycopg2
@@ -19,16 +19,18 @@ from billing.errors import (
     IdempotencyConflict,
     InsufficientCredit,
     InvalidHold,
+    InvalidPosting,
     SecondPost,
     UnknownAccount,
     UnknownHold,
 )
 from billing.kinds import Kind
-from db.errors import PermanentError
+from billing.postings import Posting
 from db.models import Hold
 from db.session import transaction
 from tests.billing.helpers import (
     assert_ledger_is_clean,
+    at_once,
     balance,
     give,
     open_account,
@@ -79,21 +81,6 @@ def story(hold_id: int) -> list[tuple[object, ...]]:
     return list(
         rows("SELECT event, amount FROM hold_events WHERE hold_id = :id ORDER BY id", id=hold_id)
     )
-
-
-def at_once(*asks: Callable[[], object]) -> list[object]:
-    """Ask everything at the same moment; each one's answer or error."""
-    together = Barrier(len(asks))
-
-    def ask(one: Callable[[], object]) -> object:
-        together.wait()
-        try:
-            return one()
-        except PermanentError as error:
-            return error
-
-    with ThreadPoolExecutor(len(asks)) as pool:
-        return list(pool.map(ask, asks))
 
 
 # --- the life of a hold -------------------------------------------------------------------------
@@ -255,7 +242,7 @@ def test_a_sweep_of_many_holds_takes_several_turns() -> None:
 def test_placing_again_with_the_same_key_is_one_hold() -> None:
     open_account(credits_=30)
     first = place(30)
-    again = place(30, actor="somebody else", expires_in=2 * HOUR)
+    again = place(30, actor="somebody else", expires_in=HOUR)
     assert (again.id, again.expires_at) == (first.id, first.expires_at)
     assert figures() == (30, 30, 0)
     assert story(first.id) == [("placed", 30)]
@@ -446,6 +433,92 @@ def test_the_story_of_a_hold_cannot_be_changed(statement: str) -> None:
 
 
 @pytest.mark.usefixtures("many_connections")
+# --- what else could go wrong -------------------------------------------------------------------
+
+
+def test_a_capture_whose_key_somebody_else_posted_under_changes_nothing() -> None:
+    # Given a hold, and a charge that took its capture's key
+    open_account(credits_=100)
+    hold = place(30, key="h")
+    post_all(Posting("clinic:42", -30, Kind.USAGE, "hold:h:capture", "test"))
+    # When it is captured, Then that is a conflict, and the credit is still held until it is voided
+    with pytest.raises(IdempotencyConflict):
+        capture(hold.id, 30)
+    assert figures() == (70, 30, 40)
+    void(hold.id)
+    assert figures() == (70, 0, 70)
+    assert_ledger_is_clean()
+
+
+def test_a_charge_can_release_no_more_than_is_held() -> None:
+    open_account(credits_=100)
+    place(20, key="h")
+    charge = Posting("clinic:42", -30, Kind.USAGE, "k", "test", releases=21)
+    refused = post_all(charge)[0]
+    assert isinstance(refused.error, InvalidPosting)
+    assert figures() == (100, 20, 80)
+
+
+def test_holds_that_a_correction_left_short_are_captured_as_far_as_credit_goes() -> None:
+    # Given two holds of 50, and a correction that takes half of what covers them
+    open_account(credits_=100)
+    first, second = place(50, key="a"), place(50, key="b")
+    post_all(Posting("clinic:42", -50, Kind.ADJUSTMENT, "wrong", "test"))
+    # When both are captured, Then one gets the credit that is there, the other none
+    capture(first.id, 50)
+    with pytest.raises(InsufficientCredit) as caught:
+        capture(second.id, 50)
+    assert caught.value.available == 0
+    assert figures() == (0, 50, -50)
+    assert_ledger_is_clean()
+
+
+@pytest.mark.parametrize("life", [None, timedelta(hours=2)])
+def test_the_same_key_with_another_life_is_a_conflict(life: timedelta | None) -> None:
+    open_account(credits_=100)
+    place(10, key="h", expires_in=timedelta(hours=1))
+    with pytest.raises(IdempotencyConflict) as caught:
+        place(10, key="h", expires_in=life)
+    assert caught.value.differences == {"expires_in": (timedelta(hours=1), life)}
+
+
+def test_a_locked_account_does_not_keep_the_sweep_from_others() -> None:
+    # Given two accounts whose holds are due, one of them locked by somebody
+    with clock.frozen(NOW):
+        for ref in ("clinic:1", "clinic:2"):
+            open_account(ref, credits_=100)
+            place(10, account=ref, key=ref, expires_in=timedelta(hours=1))
+    with clock.frozen(NOW + timedelta(hours=2)):
+        with transaction() as session:
+            session.execute(text("SELECT 1 FROM accounts WHERE ref = 'clinic:1' FOR UPDATE"))
+            # When the sweep comes by, Then the other one's hold ends
+            with ThreadPoolExecutor(1) as pool:
+                assert pool.submit(copy_context().run, expire).result() == 1
+            assert (figures("clinic:1"), figures("clinic:2")) == ((100, 10, 90), (100, 0, 100))
+        # And the first one's with the next turn
+        assert expire() == 1
+
+
+def test_what_becomes_of_a_hold_is_in_the_audit_log() -> None:
+    with clock.frozen(NOW):
+        open_account(credits_=100)
+        voided = place(10, key="a", expires_in=None)
+        place(20, key="b", expires_in=timedelta(hours=1))
+        void(voided.id)
+    with clock.frozen(NOW + timedelta(hours=2)):
+        expire()
+    found = rows(
+        "SELECT action, door, after ->> 'amount', after ->> 'account' FROM billing_audit_log"
+        " WHERE subject LIKE 'hold:%' ORDER BY id"
+    )
+    assert found == [
+        ("hold.placed", "cli", "10", "clinic:42"),
+        ("hold.placed", "cli", "20", "clinic:42"),
+        ("hold.voided", "cli", "10", "clinic:42"),
+        ("hold.expired", "cli", "20", "clinic:42"),
+    ]
+
+
 class TestAtOnce:
     def test_a_hold_captured_and_voided_has_one_winner(self) -> None:
         open_account(credits_=10_000)

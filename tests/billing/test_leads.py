@@ -8,6 +8,7 @@ from threading import Barrier
 import pytest
 from pydantic import ValidationError
 
+from billing import accounts, catalog
 from billing.errors import IdempotencyConflict, UnknownAccount
 from billing.leads import LeadRequest, LeadResult, LeadState, charge_leads, find
 from db.session import transaction
@@ -101,15 +102,55 @@ def test_a_lead_that_cannot_be_paid_is_parked_and_nothing_is_taken() -> None:
     assert found.transaction_id is None
 
 
-def test_a_parked_lead_sent_again_is_charged_once_there_is_credit() -> None:
+def test_a_parked_lead_sent_again_stays_in_its_place() -> None:
+    # Given a parked lead, and credit that nobody has released it with yet
     open_account(credits_=100)
     charge(lead())
-    again = charge(lead())[0]
     post_all(give(100, key="g"))
-    paid = charge(lead())[0]
-    assert (again.state, paid.state) == ("insufficient_credit", "charged")
-    assert states() == [("L-1", "charged", 180)]
-    assert balance() == 20
+    # When it is sent again, Then it waits for its release: others may be before it
+    assert charge(lead())[0].state is LeadState.INSUFFICIENT_CREDIT
+    assert (states(), balance()) == ([("L-1", "parked", 180)], 200)
+    assert_ledger_is_clean()
+
+
+def test_the_outbox_tells_what_became_of_each_lead_once() -> None:
+    open_account(credits_=200)
+    charge(lead("L-2"), lead("L-1"), lead("L-2"))
+    charge(lead("L-1"))
+    told = rows("SELECT topic, subject, payload FROM outbox_events WHERE topic LIKE 'lead.%'"
+                " ORDER BY id")  # fmt: skip
+    assert told == [
+        ("lead.charged", "lead:L-2", {"lead_id": "L-2", "account": "clinic:42", "credits": 180}),
+        ("lead.parked", "lead:L-1", {"lead_id": "L-1", "account": "clinic:42", "credits": 180}),
+    ]
+
+
+def test_requests_at_odds_with_the_record_are_kept() -> None:
+    open_account(credits_=1_000)
+    open_account("clinic:43", credits_=1_000)
+    charge(lead(), lead(account="clinic:43"), lead(account="clinic:none"))
+    charge(lead(price=1))
+    assert rows(
+        "SELECT c.lead_id, a.ref, c.package_price_paise, c.actor FROM lead_conflicts c"
+        " JOIN accounts a ON a.id = c.account_id ORDER BY c.id"
+    ) == [("L-1", "clinic:43", RS_6000, "test"), ("L-1", "clinic:42", 1, "test")]
+
+
+def test_where_the_catalog_says_so_a_lead_without_credit_is_charged_as_debt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Given a product whose leads are not parked, and one whose are
+    products = catalog.get().products
+    never = products["clinic_leads"].model_copy(update={"leads_without_credit": "charge"})
+    changed = catalog.get().model_copy(update={"products": {**products, "clinic_leads": never}})
+    monkeypatch.setattr(catalog, "get", lambda: changed)
+    open_account(credits_=100)
+    with transaction() as session:
+        accounts.create(session, ref="shop:1", name="Shop", product="pharmapulse_one")
+    # When neither account can pay, Then one is charged past its limit and the other parked
+    first, second = charge(lead(), lead("L-2", account="shop:1"))
+    assert (first.state, second.state) == ("charged", "insufficient_credit")
+    assert balance() == -80
     assert_ledger_is_clean()
 
 

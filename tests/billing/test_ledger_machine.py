@@ -37,6 +37,7 @@ from tests.billing.books import Books, State
 from tests.billing.helpers import assert_ledger_is_clean, post_all
 from tests.billing.model import (
     GIVES_BACK,
+    LOW_BALANCE,
     NEVER,
     Account,
     Answer,
@@ -111,7 +112,7 @@ class LedgerMachine(RuleBasedStateMachine):
             with transaction() as session:
                 accounts.create(
                     session, ref=ref, name="City Clinic", product="clinic_leads",
-                    timezone=timezone, overdraft_limit=limit,
+                    timezone=timezone, overdraft_limit=limit, low_balance=LOW_BALANCE,
                 )  # fmt: skip
             self.model.accounts[ref] = Account(ref, timezone, limit)
 
@@ -177,21 +178,25 @@ class LedgerMachine(RuleBasedStateMachine):
         known = self.model.holds()
         amount = self._spent(self._account(account), amount)
         if before is not None and known:
-            # The same request once more; a second field differs in half of the cases.
+            # The same request once more; one of its fields differs in most of the cases.
             asked = replace(known[before % len(known)], expires_at=NEVER, story=[])
-            if before % 2:
-                asked.amount = amount
+            change = before % 5
+            asked.amount = amount if change == 1 else asked.amount
+            asked.life = life if change == 2 else asked.life
+            asked.description = "another" if change == 3 else asked.description
+            asked.kind = kind if change == 4 else asked.kind
         else:
             asked = Hold(
                 self._account(account).ref, amount, self._name("h"), kind, "",
-                clock.now() + life if life else NEVER,
+                clock.now() + life if life else NEVER, life,
             )  # fmt: skip
 
         def do() -> None:
             with transaction() as session:
                 hold = holds.place(
                     session, account=asked.account, amount=asked.amount,
-                    idempotency_key=asked.key, actor="test", expires_in=life, kind=asked.kind,
+                    idempotency_key=asked.key, actor="test", expires_in=asked.life,
+                    kind=asked.kind, description=asked.description,
                 )  # fmt: skip
             self.hold_ids[asked.key] = hold.id
 
@@ -400,6 +405,7 @@ def state_of(model: Model) -> State:
             for a in every if a.lots
         },
         "debts": {a.ref: list(a.debts.items()) for a in every if a.debts},
+        "told": {a.ref: a.told for a in every if a.told},
         "took": {
             a.ref: {row.version: took for row in a.rows if (took := +row.took)}
             for a in every if any(+row.took for row in a.rows)

@@ -1,5 +1,6 @@
 """`billing ledger verify` finds what somebody changed behind the ledger's back."""
 
+import hashlib
 import json
 import os
 import pty
@@ -11,9 +12,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+import clock
 import settings
-from billing import verify
+from billing import ledger_checks, verify
 from cli.main import billing as command
+from db.session import transaction
 from tests.billing.helpers import post_all, take
 from tests.cli.runner import Ran, give, open_clinic, run
 from tests.tampering import tamper
@@ -201,6 +204,24 @@ def test_what_the_anchor_says_and_the_books_do_not_is_a_breach(tmp_path: Path) -
     assert "the account is missing" in _unwrapped(ran)
 
 
+def test_an_anchor_of_nothing_is_said_to_vouch_for_nothing(tmp_path: Path) -> None:
+    # Given an anchor that was taken before there was anything, or made to look so
+    empty = hashlib.sha256(b"").hexdigest()
+    file = tmp_path / "anchor.txt"
+    file.write_text(
+        "# billing ledger anchor 1, taken at 2026-11-21T12:00:00+00:00\n"
+        f"# 0 accounts, 0 transactions, sha256 {empty}\n"
+    )
+    for form in ((), ("--json",)):
+        ran = run("ledger", "verify", "--against", str(file), *form)
+        assert ran.exit_code == 0
+        assert "WARNING" in ran.err
+        assert "vouches for nothing of the 4 rows" in ran.err
+        assert "still carries" not in ran.out
+    found = run("ledger", "verify", "--against", str(file), "--json").json["anchor"]
+    assert (found["accounts"], found["transactions"]) == (0, 0)
+
+
 def test_a_file_that_is_no_anchor_is_one_line(tmp_path: Path) -> None:
     file = tmp_path / "anchor.txt"
     file.write_bytes(b"\xff\x00")
@@ -234,3 +255,15 @@ def test_a_terminal_shows_how_far_it_is() -> None:
 
 def _unwrapped(ran: Ran) -> str:
     return re.sub(r"[│\s]+", " ", ran.out)
+
+
+def test_the_daily_checks_are_listed() -> None:
+    assert "is beat running?" in run("ledger", "checks").out
+    with transaction() as session:
+        check_id = ledger_checks.start_if_due(session, now=clock.now())
+    assert check_id is not None
+    assert run("ledger", "checks", "--json").json[0]["finished_at"] is None
+    with transaction() as session:
+        ledger_checks.finish(session, check_id, verify.Report(3, 7, []), now=clock.now())
+    found = run("ledger", "checks", "--json").json
+    assert [(c["accounts"], c["transactions"], c["breaches"]) for c in found] == [(3, 7, 0)]

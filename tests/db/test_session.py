@@ -5,7 +5,7 @@ from threading import Barrier
 
 import psycopg2
 import pytest
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 
 import settings
 from db import session as db_session
@@ -151,3 +151,15 @@ def test_one_statement_that_fails_costs_nobody_the_connection(database: str) -> 
     with one_statement() as cursor:
         cursor.execute("SELECT 1")
         assert cursor.fetchone() == (1,)
+
+
+def test_a_process_whose_connections_are_all_in_use_is_busy(database: str) -> None:
+    narrow = db_session.make_engine(make_url(settings.get().database_url), pool_size=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(narrow.pool, "_timeout", 0.1)
+        patch.setattr(db_session, "engine", lambda: narrow)
+        with transaction() as first:
+            first.execute(text("SELECT 1"))
+            with pytest.raises(DatabaseBusy, match="in use"), transaction() as second:
+                second.execute(text("SELECT 1"))
+    narrow.dispose()

@@ -21,12 +21,12 @@ def make_stack(data_dir: Path) -> Callable[..., StackProcess]:
     """Return a maker of stacks of stubs; `worker="slow 2"` says how one behaves."""
 
     def make(environment: dict[str, str] | None = None, **behaviours: str) -> StackProcess:
-        ports = {"receiver": "$RECEIVER_PORT", "flower": "$FLOWER_PORT"}
+        ports = {name: f"${name.upper()}_PORT" for name in ("receiver", "api", "flower")}
         procfile = data_dir / "Procfile"
         procfile.write_text(
             "".join(
                 f"{name}: python {STUB} {name} {ports.get(name, 0)} {behaviours.get(name, '')}\n"
-                for name in ("receiver", "worker", "beat", "flower")
+                for name in ("receiver", "api", "worker", "beat", "flower")
             )
         )
         arguments = ("--no-demo", "--procfile", str(procfile))

@@ -15,7 +15,8 @@ from devstack import lock
 from tests.stack_process import StackProcess, eventually
 
 MakeStack = Callable[..., StackProcess]
-STOP_ORDER = ["beat", "receiver", "worker", "flower", "redis", "postgres"]
+STOP_ORDER = ["beat", "receiver", "api", "worker", "flower", "redis", "postgres"]
+SECRETS = ("lead_webhook_secrets", "api_keys", "flower_basic_auth")
 
 
 def query(stack: StackProcess, sql: str) -> object:
@@ -135,9 +136,9 @@ def test_killed_supervisor_is_cleaned_up_after_at_the_next_start(make_stack: Mak
     # Given a stack with data, whose supervisor was killed
     with make_stack(worker="stubborn") as first:
         query(first, "CREATE TABLE kept AS SELECT 42 AS answer; SELECT 1")
-        secret = first.addresses["lead_webhook_secrets"]
+        secrets = {name: first.addresses[name] for name in SECRETS}
         eventually("the worker runs", lambda: has_started(first, "worker"))
-        names = ("receiver", "worker", "beat", "flower", "redis", "postgres")
+        names = ("receiver", "api", "worker", "beat", "flower", "redis", "postgres")
         orphans = [first.running_pid_of(name) for name in names]
         first.kill(first.pid)
         assert all(psutil.pid_exists(pid) for pid in orphans)
@@ -147,13 +148,35 @@ def test_killed_supervisor_is_cleaned_up_after_at_the_next_start(make_stack: Mak
             assert "ended a leftover of a killed stack: " in second.output
             assert not [pid for pid in orphans if psutil.pid_exists(pid)]
             assert query(second, "SELECT answer FROM kept") == 42
-            assert second.addresses["lead_webhook_secrets"] == secret
+            assert {name: second.addresses[name] for name in SECRETS} == secrets
 
 
 def test_addresses_are_for_their_owner_only(make_stack: MakeStack, data_dir: Path) -> None:
     with make_stack():
-        for name in ("stack.json", "lead_webhook_secret", "redis/redis.conf", "redis/password"):
+        for name in (
+            "stack.json", "lead_webhook_secret", "api_key", "flower_password", "redis/redis.conf",
+            "redis/password",
+        ):  # fmt: skip
             assert (data_dir / name).stat().st_mode & 0o077 == 0, name
+
+
+def test_secrets_that_are_set_win_over_those_that_are_made(make_stack: MakeStack) -> None:
+    mine = {"API_KEYS": "mine:0123456789abcdef", "FLOWER_BASIC_AUTH": "me:secret"}
+    with make_stack(mine) as stack:
+        assert stack.addresses["api_keys"] == mine["API_KEYS"]
+        assert stack.addresses["flower_basic_auth"] == mine["FLOWER_BASIC_AUTH"]
+        flower = psutil.Process(stack.running_pid_of("flower")).environ()
+        assert flower["FLOWER_BASIC_AUTH"] == "me:secret"
+        assert not (stack.data_dir / "api_key").exists()
+
+
+def test_addresses_are_shown_with_what_opens_them(make_stack: MakeStack) -> None:
+    with make_stack() as stack:
+        eventually("all is told", lambda: "The stack is up" in stack.output)
+        user, _, password = stack.addresses["flower_basic_auth"].partition(":")
+        assert user == "billing"
+        assert f"(user {user}, password {password})" in stack.output
+        assert f":{stack.environment['API_PORT']}/openapi.json" in stack.output
 
 
 def _processes_of(stack: StackProcess, name: str) -> list[psutil.Process]:

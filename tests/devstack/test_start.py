@@ -54,6 +54,8 @@ def test_two_processes_on_one_port(make_stack: MakeStack) -> None:
     [
         ("RECEIVER_PORT", "abc"),
         ("FLOWER_PORT", "70000"),
+        ("API_PORT", "0"),
+        ("API_KEYS", "ops:short"),
         ("REDIS_URL", "http://localhost"),
         ("DATABASE_URL", "mysql://localhost/billing"),
         ("LEAD_WEBHOOK_SECRETS", "secret"),

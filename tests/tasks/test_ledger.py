@@ -3,19 +3,23 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import text
+from structlog.testing import capture_logs
 
 import clock
-from billing import expiry, holds
+from billing import expiry, holds, ledger_checks
 from db.session import transaction
 from tasks import ledger as task
 from tests.billing.helpers import (
     assert_ledger_is_clean,
+    at_once,
     balance,
     give,
     open_account,
     post_all,
     rows,
 )
+from tests.conftest import owner
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -59,3 +63,56 @@ def test_more_than_one_round_of_accounts_is_worked_through(monkeypatch: pytest.M
     with clock.frozen(NOON + HOUR):
         task.expire.run()
     assert rows("SELECT sum(balance) FROM accounts") == [(0,)]
+
+
+# --- the daily proof ----------------------------------------------------------------------------
+
+
+def checks() -> list[tuple[object, ...]]:
+    return list(
+        rows(
+            "SELECT started_at, finished_at, transactions, breaches FROM ledger_checks ORDER BY id"
+        )
+    )
+
+
+def test_the_ledger_is_verified_once_a_day_however_often_beat_ticks() -> None:
+    open_account(credits_=100)
+    for hours in (0, 0.1, 23.9, 24.1, 24.2):
+        with clock.frozen(NOON + hours * HOUR):
+            task.check.run()
+    assert checks() == [
+        (NOON, NOON, 1, 0),
+        (NOON + 24.1 * HOUR, NOON + 24.1 * HOUR, 1, 0),
+    ]
+
+
+def test_a_check_that_died_is_done_again_an_hour_later() -> None:
+    with transaction() as session:
+        assert ledger_checks.start_if_due(session, now=NOON) is not None
+    for minutes in (30, 61, 62):
+        with clock.frozen(NOON + timedelta(minutes=minutes)):
+            task.check.run()
+    assert [(start, end is None) for start, end, *_ in checks()] == [
+        (NOON, True),
+        (NOON + timedelta(minutes=61), False),
+    ]
+
+
+def test_two_beats_start_one_check(many_connections: None) -> None:
+    def start() -> int | None:
+        with transaction() as session:
+            return ledger_checks.start_if_due(session, now=NOON)
+
+    assert [found is None for found in at_once(*(start,) * 8)].count(False) == 1
+
+
+def test_every_breach_is_logged_and_counted() -> None:
+    open_account(credits_=100)
+    with owner() as connection:
+        connection.execute(text("UPDATE accounts SET balance = 99"))
+    with capture_logs() as logged, clock.frozen(NOON):
+        task.check.run()
+    breaches = [line for line in logged if line["event"] == "ledger breach"]
+    assert {line["account"] for line in breaches} == {"clinic:42", "all"}
+    assert checks() == [(NOON, NOON, 1, len(breaches))]

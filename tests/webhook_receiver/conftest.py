@@ -48,7 +48,7 @@ def assert_keeps_secrets(receiver: ReceiverProcess, log: str) -> None:
     """Neither a secret nor a signature that was sent stands in `log`."""
     for secret in (LEAD_SECRET, SECOND_SECRET):
         assert secret.removeprefix("whsec_") not in log
-    for header in receiver.signatures_sent:
+    for header in receiver.secrets_sent:
         for signature in header.split():
             value = signature.removeprefix("v1,")
             assert len(value) < 20 or value not in log

@@ -7,13 +7,8 @@ from threading import Barrier
 import pytest
 
 import clock
-from tests.webhook_receiver.receiver_process import (
-    PATH,
-    Answer,
-    Delivery,
-    ReceiverProcess,
-    delivery,
-)
+from tests.server_process import Answer
+from tests.webhook_receiver.receiver_process import PATH, Delivery, ReceiverProcess, delivery
 
 LEAD = (
     b'{"type": "lead.created", "timestamp": "2026-11-01T10:00:00+05:30",'

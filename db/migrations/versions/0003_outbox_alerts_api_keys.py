@@ -1,4 +1,4 @@
-"""Outbox, balance alerts, cancelled leads and lead conflicts, API keys, ledger checks."""
+"""Outbox, alerts, parking and conflicts of leads, API keys, ledger checks, opening balances."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,10 +8,25 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
+OLD_KINDS = (
+    "lead_charge", "top_up", "bonus", "grant", "goodwill", "adjustment",
+    "usage", "lead_refund", "usage_refund", "expiry", "write_off",
+)  # fmt: skip
+
 OLD_LEAD_STATES = ("charged", "parked", "conflict", "refunded")
 NEW_LEAD_STATES = (*OLD_LEAD_STATES, "cancelled")
 
 TIME = sa.DateTime(timezone=True)
+
+
+def _allow_kinds(kinds: tuple[str, ...]) -> None:
+    listed = ", ".join(f"'{kind}'" for kind in kinds)
+    op.drop_constraint(op.f("ck_credit_transactions_kind"), "credit_transactions")
+    op.execute(
+        "ALTER TABLE credit_transactions ADD CONSTRAINT ck_credit_transactions_kind"
+        f" CHECK (kind IN ({listed})) NOT VALID"
+    )
+    op.execute("ALTER TABLE credit_transactions VALIDATE CONSTRAINT ck_credit_transactions_kind")
 
 
 def _lead_states(states: tuple[str, ...], uncharged: tuple[str, ...]) -> None:
@@ -22,7 +37,8 @@ def _lead_states(states: tuple[str, ...], uncharged: tuple[str, ...]) -> None:
         ("ck_lead_charges_charged", f"(transaction_id IS NULL) = (state IN ({without}))"),
     ):
         op.drop_constraint(op.f(name), "lead_charges")
-        # NOT VALID, then validated: the table is not locked while its rows are looked at.
+        # In the transaction of all migrations: the table stays locked while its rows are looked
+        # at. NOT VALID spares nothing here; it would, were the validation one of its own.
         op.execute(f"ALTER TABLE lead_charges ADD CONSTRAINT {name} CHECK ({check}) NOT VALID")
         op.execute(f"ALTER TABLE lead_charges VALIDATE CONSTRAINT {name}")
 
@@ -46,6 +62,11 @@ def upgrade() -> None:
     )
     _accounts()
     _leads()
+    _allow_kinds((*OLD_KINDS, "opening_balance"))
+    op.execute(
+        "INSERT INTO transaction_kinds (kind, house_account)"
+        " VALUES ('opening_balance', 'opening_balances')"
+    )
     op.create_table(
         "api_keys",
         sa.Column("id", sa.BigInteger(), sa.Identity(), nullable=False),
@@ -135,6 +156,8 @@ def _leads() -> None:
 
 
 def downgrade() -> None:
+    op.execute("DELETE FROM transaction_kinds WHERE kind = 'opening_balance'")
+    _allow_kinds(OLD_KINDS)
     op.drop_table("ledger_checks")
     op.drop_table("api_keys")
     op.drop_table("lead_conflicts")

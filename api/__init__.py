@@ -1,0 +1,1 @@
+"""What a platform needs answered at once: the HTTP API, for callers with a key."""

@@ -1,0 +1,19 @@
+"""`python -m api OPTIONS`: check the environment once, then become granian.
+
+Granian reads the environment in its workers only, and starts those that cannot again and again.
+"""
+
+import os
+import sys
+
+import settings
+from billing import catalog
+
+if __name__ == "__main__":
+    try:
+        settings.get()
+        catalog.get()
+    except (settings.SettingsError, catalog.CatalogError) as error:
+        sys.exit(f"cannot start: {error}")
+    granian = [sys.executable, "-m", "granian", *sys.argv[1:], "api.app:create_app"]
+    os.execv(sys.executable, granian)  # noqa: S606 - becomes the server

@@ -1,0 +1,94 @@
+"""The Flask app of the API, served by granian (see Procfile).
+
+Each resource is a file with a blueprint, listed in `RESOURCES`; `api/routes.py` says how a route
+is written, `api/auth.py` who may use it, `api/problems.py` what a refusal looks like. The document
+at /openapi.json is made from the same declarations.
+"""
+
+import sys
+from importlib.metadata import version
+
+from flask import Response, jsonify
+from flask_openapi import APIBlueprint, OpenAPI
+from sqlalchemy import text
+from werkzeug.routing import PathConverter
+
+import settings
+from api import auth, leads, problems
+from api.requests import MAX_BODY_BYTES, Request
+from billing import catalog
+from db import session as database
+from db.session import transaction
+from worker import logs
+
+RESOURCES: tuple[APIBlueprint, ...] = (leads.leads,)
+CONNECTIONS = 8
+"""As many as threads in the Procfile: a request that waits for a lock must hold up no other."""
+
+
+def create_app() -> OpenAPI:
+    """Return the API. One call a process."""
+    try:
+        settings.get()
+        catalog.get()
+    except (settings.SettingsError, catalog.CatalogError) as error:
+        sys.exit(f"cannot start: {error}")
+    logs.configure()
+    database.allow_connections(CONNECTIONS)
+    app = OpenAPI(
+        __name__,
+        info={
+            "title": "Credit billing",
+            "version": version("credit-billing-workers"),
+            "description": "Credits are whole numbers, money is in paise, times are ISO 8601.",
+        },
+        security_schemes={auth.SCHEME: {"type": "http", "scheme": "bearer"}},
+        validation_error_model=problems.Problem,
+        validation_error_callback=problems.of_fields,
+        doc_ui=False,
+        static_folder=None,
+    )
+    # What is used of it is the same in 3.1, which more generators of clients read than 3.2.
+    app.openapi_version = "3.1.1"
+    app.request_class = Request
+    # One more: a body of unannounced length is cut there without a word (werkzeug 3.1).
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES + 1
+    app.url_map.converters["any_id"] = _AnyId
+    app.url_map.merge_slashes = False  # they may be part of an id
+    app.before_request(auth.admit)
+    app.after_request(_keep_private)
+    problems.install(app)
+    _add_open_routes(app)
+    for resource in RESOURCES:
+        app.register_api(resource)
+    return app
+
+
+class _AnyId(PathConverter):
+    """An id as a path's last part, with whatever slashes it holds: servers decode %2F early."""
+
+    regex = "(?s:.+)"
+    part_isolating = False  # else werkzeug looks at one part between slashes
+
+
+def _add_open_routes(app: OpenAPI) -> None:
+    """Add what asks for no key."""
+
+    @app.route("/openapi.json")
+    def openapi() -> Response:
+        return jsonify(app.api_doc)
+
+    @app.route("/healthz")
+    def healthz() -> Response:
+        return jsonify(status="alive")
+
+    @app.route("/readyz")
+    def readyz() -> Response:
+        with transaction() as session:
+            session.execute(text("SELECT 1"))
+        return jsonify(status="ready")
+
+
+def _keep_private(response: Response) -> Response:
+    response.headers.setdefault("Cache-Control", "no-store")
+    return response

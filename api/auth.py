@@ -1,0 +1,73 @@
+"""Who asks: the bearer key of a request (RFC 6750), its scopes, and how far it sees.
+
+`admit` runs before each request. A route says the scope that it needs (`api/routes.py`) and gets
+its caller by `caller()`.
+"""
+
+import re
+from typing import cast
+
+from flask import current_app, g, request
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from api.problems import Refusal
+from api.requests import MAX_BODY_BYTES
+from billing import api_keys
+from billing.api_keys import Caller
+from db.session import transaction
+
+SCHEME = "api_key"
+"""Its name in the OpenAPI document."""
+SCOPE = "needed_scope"
+"""The attribute of a view function that says which scope it needs."""
+
+_BEARER = re.compile("bearer +([A-Za-z0-9._~+/-]+=*)", re.IGNORECASE)
+
+
+def admit() -> None:
+    """Find the caller of a route that needs a scope; refuse with 401 or 403."""
+    if (request.content_length or 0) > MAX_BODY_BYTES:
+        raise RequestEntityTooLarge
+    view = current_app.view_functions.get(request.endpoint or "")
+    scope: str | None = getattr(view, SCOPE, None)
+    if scope is None:  # an open route, or none at all
+        return
+    found = _find(request.headers.get("Authorization"))
+    if scope not in found.scopes:
+        raise Refusal(
+            403,
+            f"this key lacks the scope {scope}",
+            kind="missing-scope",
+            headers={
+                "WWW-Authenticate": f'Bearer realm="billing", error="insufficient_scope",'
+                f' scope="{scope}"'
+            },
+        )
+    g.caller = found
+
+
+def caller() -> Caller:
+    """Return who makes the request that is being answered."""
+    return cast(Caller, g.caller)
+
+
+def _find(header: str | None) -> Caller:
+    if not header:
+        raise _unauthorized("send a key as `Authorization: Bearer KEY`", "")
+    match = _BEARER.fullmatch(header)
+    found = _by_key(match[1]) if match else None
+    if found is None:
+        raise _unauthorized("this key opens nothing", ', error="invalid_token"')
+    return found
+
+
+def _by_key(key: str) -> Caller | None:
+    found = api_keys.configured(key)
+    if found is None and api_keys.could_be_made_here(key):
+        with transaction() as session:
+            found = api_keys.made_here(session, key)
+    return found
+
+
+def _unauthorized(detail: str, error: str) -> Refusal:
+    return Refusal(401, detail, headers={"WWW-Authenticate": f'Bearer realm="billing"{error}'})

@@ -1,0 +1,143 @@
+"""Refusals: each is a problem of RFC 9457 (`application/problem+json`), wherever it comes from.
+
+A route raises `Refusal`; what the rules, the database and werkzeug raise is turned into the same
+form here. Nothing of the code, of SQL or of a key ever stands in one.
+"""
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from flask import Flask, Response, request
+from pydantic import BaseModel, Field, ValidationError
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from api.requests import MAX_BODY_BYTES
+from db.errors import TransientError
+from worker.lingering import answer_then_read
+
+log = structlog.get_logger()
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_SECONDS = 5
+OWN_TYPES = "urn:problem-type:billing:"
+PLAIN = "about:blank"
+"""The type of a problem that its HTTP status says it all about (RFC 9457, 4.2.1)."""
+
+
+class FieldProblem(BaseModel):
+    """What is wrong with one field of the request."""
+
+    field: str = Field(description="its name; of a nested one, with dots")
+    detail: str
+
+
+class Problem(BaseModel):
+    """Why a request was refused (RFC 9457)."""
+
+    type: str = Field(description=f"{PLAIN}, or {OWN_TYPES}... to tell causes of a status apart")
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldProblem] | None = Field(default=None, description="with 422: the fields")
+
+
+class Refusal(Exception):
+    """What a route raises to refuse a request."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        kind: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """`kind` is the last part of a type of ours, such as `unknown-lead`."""
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.type = OWN_TYPES + kind if kind else PLAIN
+        self.headers = dict(headers or {})
+
+
+def install(app: Flask) -> None:
+    """Let every refusal of `app` be a problem."""
+    app.register_error_handler(Refusal, _refused)
+    app.register_error_handler(HTTPException, _by_http)
+    app.register_error_handler(TransientError, _later)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def of_fields(error: ValidationError) -> Response:
+    """Return the answer to a request with bad fields, which names each (Flask-OpenAPI asks)."""
+    found = error.errors(include_url=False, include_input=False, include_context=False)
+    if found[0]["type"] == "json_invalid":
+        return answer(400, "the body is not JSON")
+    fields = [
+        {
+            "field": ".".join(map(str, problem["loc"])) or "body",
+            "detail": problem["msg"].removeprefix("Value error, "),
+        }
+        for problem in found
+    ]
+    told = "; ".join(f"{field['field']}: {field['detail']}" for field in fields)
+    return answer(422, told, kind=OWN_TYPES + "invalid-fields", errors=fields)
+
+
+def documented(*statuses: int) -> dict[str, Any]:
+    """Return what the OpenAPI document says of these refusals."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}}
+    return {
+        str(status): {"description": HTTPStatus(status).phrase, "content": content}
+        for status in statuses
+    }
+
+
+def answer(status: int, detail: str, *, kind: str = PLAIN, **more: Any) -> Response:
+    """Return one problem as an answer; 503 says when to come again."""
+    log.warning("request refused", path=request.path[:200], status=status, reason=detail[:500])
+    title = HTTPStatus(status).phrase
+    content = {"type": kind, "title": title, "status": status, "detail": detail, **more}
+    response = Response(json.dumps(content), status, content_type=MEDIA_TYPE)
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return response
+
+
+def _refused(refusal: Refusal) -> Response:
+    response = answer(refusal.status, refusal.detail, kind=refusal.type)
+    response.headers.update(refusal.headers)
+    return response
+
+
+_EXPLAINED = {
+    404: "no such address: GET /openapi.json lists them",
+    405: "this address takes another method",
+    413: f"the body must be at most {MAX_BODY_BYTES} bytes",
+    415: "the Content-Type must be application/json",
+}
+
+
+def _by_http(error: HTTPException) -> Response:
+    status = error.code or 500
+    response = answer(status, _EXPLAINED.get(status) or error.description or error.name)
+    if isinstance(error, RequestEntityTooLarge):
+        response.response = answer_then_read(response.get_data(), request.environ["wsgi.input"])
+    allowed = getattr(error, "valid_methods", None)
+    if allowed:
+        response.headers["Allow"] = ", ".join(allowed)
+    return response
+
+
+def _later(error: TransientError) -> Response:
+    # The log tells what the caller need not know: addresses, roles, what to migrate.
+    log.error("request failed", path=request.path[:200], error=f"{type(error).__name__}: {error}")
+    return answer(503, "the database cannot answer now; please ask again")
+
+
+def _unexpected(error: Exception) -> Response:
+    log.error("request failed", path=request.path[:200], exc_info=error)
+    return answer(500, "something went wrong here, and has been logged")

@@ -1,0 +1,109 @@
+"""Opening accounts with what customers have already: a platform moves here from its own books.
+
+Each line is one account and its opening balance. To repeat a file is safe: an account that is
+there as the line has it, and an opening balance that was posted, are left alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from billing import accounts
+from billing.errors import AccountExists, IdempotencyConflict, InvalidAccount, InvalidPosting
+from billing.kinds import Kind
+from billing.ledger import post
+from billing.postings import Outcome, Posting, check
+from db.errors import PermanentError
+from db.models import Account
+
+
+@dataclass(frozen=True, slots=True)
+class OpeningLine:
+    """One account to open, as a file has it."""
+
+    number: int
+    """Line of the file."""
+    ref: str
+    name: str
+    product: str
+    timezone: str | None = None
+    balance: int = 0
+    """Credits; negative: a debt that the customer brings along."""
+    overdraft_limit: int = 0
+    low_balance: int | None = None
+
+    def posting(self, actor: str) -> Posting:
+        """Return the posting of the opening balance."""
+        return Posting(
+            account=self.ref,
+            amount=self.balance,
+            kind=Kind.OPENING_BALANCE,
+            idempotency_key=f"opening:{self.ref}",
+            actor=actor,
+            description="Opening balance",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What became of a line."""
+
+    line: OpeningLine
+    created: bool
+    credits: int
+    """Posted now; 0 where nothing was, or was before."""
+    error: PermanentError | None = None
+
+
+def open_accounts(session: Session, lines: Sequence[OpeningLine], *, actor: str) -> list[Opened]:
+    """Open the accounts and post their balances; return one result for each line, in order.
+
+    A refused line (`InvalidAccount`, `AccountExists` where the account is there with other
+    content, `InvalidPosting`, `IdempotencyConflict`) changes nothing and stops no other. Posts.
+    """
+    results: list[Opened] = []
+    for line in lines:
+        try:
+            if line.balance:
+                check(line.posting(actor))
+            results.append(Opened(line, _create(session, line), 0))
+        except (AccountExists, InvalidAccount, InvalidPosting) as error:
+            results.append(Opened(line, created=False, credits=0, error=error))
+    to_post = [
+        i for i, opened in enumerate(results) if opened.error is None and opened.line.balance
+    ]
+    posted = post(session, [results[i].line.posting(actor) for i in to_post])
+    for i, result in zip(to_post, posted, strict=True):
+        line = results[i].line
+        if isinstance(result.error, IdempotencyConflict):
+            results[i] = Opened(line, created=False, credits=0, error=result.error)
+        elif result.applied_or_raise().outcome is Outcome.APPLIED:
+            results[i] = Opened(line, results[i].created, line.balance)
+    return results
+
+
+def _create(session: Session, line: OpeningLine) -> bool:
+    """Open the line's account; False where it is there already, just so."""
+    try:
+        accounts.create(
+            session,
+            ref=line.ref,
+            name=line.name,
+            product=line.product,
+            timezone=line.timezone,
+            overdraft_limit=line.overdraft_limit,
+            low_balance=line.low_balance,
+        )
+    except AccountExists:
+        there = accounts.find(session, line.ref)
+        if there is None or not _same(there, line):
+            raise
+        return False
+    return True
+
+
+def _same(account: Account, line: OpeningLine) -> bool:
+    return (account.name, account.product) == (line.name, line.product) and (
+        line.timezone is None or line.timezone == account.timezone
+    )

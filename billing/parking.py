@@ -1,0 +1,178 @@
+"""Parked leads: released first in, first out as soon as credit covers them; or cancelled.
+
+A parked lead is a row, and what there is to do follows from the rows alone: whose oldest parked
+lead is covered by what is available. So a nudge may be lost, and any kind of credit will do: a
+purchase, a refund, a hold that ended, a higher overdraft.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+import clock
+from billing import audit, lead_rows, leads
+from billing.errors import InvalidReason, LeadNotParked, UnknownLead
+from billing.ledger import post
+from billing.postings import Outcome, Posting, PostingResult
+from billing.text import DESCRIPTION_MAX_LENGTH, problem_with
+from db import outbox
+from db.bulk import int_array
+
+ACTOR = "system:release"
+BATCH_SIZE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A lead that was parked and is charged now."""
+
+    lead_id: str
+    account: str
+    credits: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Parked:
+    lead_id: str
+    account_id: int
+    account: str
+    package_price_paise: int
+    credits: int
+    occurred_at: datetime
+
+    def posting(self, actor: str) -> Posting:
+        # At the price of the day it was parked, whatever the catalog says by now.
+        return leads.posting(
+            lead_id=self.lead_id,
+            account=self.account,
+            package_price_paise=self.package_price_paise,
+            price=self.credits,
+            occurred_at=self.occurred_at,
+            actor=actor,
+        )
+
+
+# Locked here, so that what is covered stays covered until it is posted; an account that somebody
+# else has locked is left for the next turn.
+_DUE = text("""
+SELECT a.id FROM accounts a
+ WHERE a.id IN (SELECT account_id FROM lead_charges WHERE state = 'parked')
+   AND a.balance - a.held + a.overdraft_limit >=
+       (SELECT l.credits FROM lead_charges l WHERE l.account_id = a.id AND l.state = 'parked'
+         ORDER BY l.parked_number LIMIT 1)
+ ORDER BY a.id LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
+""")
+# Credit that is past its time goes before the charge is posted: it covers nothing.
+_COVERED = text("""
+SELECT p.lead_id, p.account_id, p.ref, p.package_price_paise, p.credits, p.occurred_at
+  FROM (SELECT l.*, a.ref, a.balance - a.held + a.overdraft_limit
+                 - least(greatest(a.balance - a.held, 0),
+                         (SELECT coalesce(sum(o.remaining), 0) FROM credit_lots o
+                           WHERE o.account_id = a.id AND o.exhausted_at IS NULL
+                             AND o.expires_at <= :now)) AS available,
+               sum(l.credits) OVER (PARTITION BY l.account_id ORDER BY l.parked_number) AS total
+          FROM lead_charges l JOIN accounts a ON a.id = l.account_id
+         WHERE l.state = 'parked' AND l.account_id = ANY(CAST(:accounts AS bigint[]))) p
+ WHERE p.total <= p.available
+ ORDER BY p.account_id, p.parked_number LIMIT :limit
+""")
+_ONE = text("""
+SELECT l.lead_id, l.account_id, a.ref, l.package_price_paise, l.credits, l.occurred_at
+  FROM lead_charges l JOIN accounts a ON a.id = l.account_id WHERE l.lead_id = :lead_id
+""")
+_WAITS = text("""
+SELECT EXISTS (SELECT FROM lead_charges l JOIN accounts a ON a.id = l.account_id
+                WHERE l.state = 'parked' AND a.ref = :ref)
+""")
+_LOCK = text("SELECT 1 FROM accounts WHERE id = :id FOR NO KEY UPDATE")
+
+
+def release_due(session: Session, *, limit: int = BATCH_SIZE) -> list[Released]:
+    """Charge the parked leads that are covered, up to `limit`, each account's in their order.
+
+    Called by the sweep until none is left. Posts.
+    """
+    accounts = session.scalars(_DUE, {"limit": limit}).all()
+    if not accounts:
+        return []
+    rows = session.execute(
+        _COVERED, {"accounts": int_array(accounts), "now": clock.now(), "limit": limit}
+    )
+    found = [_Parked(*row) for row in rows]
+    posted = post(session, [parked.posting(ACTOR) for parked in found])
+    return _charged(session, found, posted)
+
+
+def release(session: Session, lead_id: str, *, actor: str) -> Released:
+    """Charge one parked lead now, before those that were parked earlier.
+
+    Raises `UnknownLead`, `LeadNotParked` or `InsufficientCredit`. Posts.
+    """
+    parked = _lock_parked(session, lead_id)
+    posted = post(session, [parked.posting(actor)])
+    posted[0].applied_or_raise()
+    return _charged(session, [parked], posted)[0]
+
+
+def waits(session: Session, account: str) -> bool:
+    """Tell whether an account has parked leads."""
+    return bool(session.scalar(_WAITS, {"ref": account}))
+
+
+def cancel(session: Session, lead_id: str, *, reason: str) -> None:
+    """Give up a parked lead: it will not be charged, whoever sends it again.
+
+    Raises `UnknownLead`, `LeadNotParked` or `InvalidReason`.
+    """
+    problem = problem_with(reason, max_length=DESCRIPTION_MAX_LENGTH)
+    if problem:
+        raise InvalidReason(problem)
+    parked = _lock_parked(session, lead_id)
+    lead_rows.ended(
+        session, lead_id, account=parked.account, before="parked", state="cancelled",
+        now=clock.now(),
+    )  # fmt: skip
+    audit.record(
+        session,
+        "lead.cancelled",
+        f"lead:{lead_id}",
+        before={"state": "parked"},
+        after={"state": "cancelled", "reason": reason},
+    )
+
+
+def _lock_parked(session: Session, lead_id: str) -> _Parked:
+    found = session.execute(_ONE, {"lead_id": lead_id}).one_or_none()
+    if found is None:
+        raise UnknownLead(lead_id)
+    session.execute(_LOCK, {"id": found.account_id})
+    state = lead_rows.recorded(session, [lead_id])[lead_id].state
+    if state != "parked":
+        raise LeadNotParked(lead_id, state)
+    return _Parked(*found)
+
+
+def _charged(
+    session: Session, found: Sequence[_Parked], posted: Sequence[PostingResult]
+) -> list[Released]:
+    done = [
+        (parked, result.transaction_id)
+        for parked, result in zip(found, posted, strict=True)
+        if result.outcome is not Outcome.REFUSED
+    ]
+    if not done:
+        return []
+    now = clock.now()
+    lead_rows.charged(session, {parked.lead_id: id_ for parked, id_ in done}, now=now)
+    outbox.write(
+        session,
+        [
+            lead_rows.notice("released", p.lead_id, p.account_id, p.account, p.credits)
+            for p, _ in done
+        ],
+        now=now,
+    )
+    return [Released(p.lead_id, p.account, p.credits) for p, _ in done]

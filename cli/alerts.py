@@ -1,0 +1,44 @@
+"""`billing alerts list`: which balances became low, ran out, or recovered."""
+
+import click
+
+from billing import accounts
+from billing import alerts as billing_alerts
+from billing.errors import UnknownAccount
+from cli.output import json_option, limit_option, page, print_records
+from db.session import transaction
+
+
+@click.group()
+def alerts() -> None:
+    """Alerts about balances."""
+
+
+@alerts.command(name="list")
+@click.option("--account", help="Only those of this account.")
+@limit_option
+@json_option
+def list_(account: str | None, limit: int | None, *, as_json: bool) -> None:
+    """List the alerts, newest first; each crossing of a level is told once.
+
+    A balance is low at the level of its account (`billing accounts set REF --low-balance N`) or
+    of the catalog, exhausted at nought, in debt below.
+    """
+    with transaction() as session:
+        if account is not None and accounts.find(session, account) is None:
+            raise UnknownAccount(account)
+        found = billing_alerts.newest(session, account=account, limit=page(limit, as_json=as_json))
+        records = [
+            {
+                "id": event.id,
+                "created_at": event.created_at,
+                "account": of.ref,
+                "alert": event.topic,
+                "level": event.payload["level"],
+                "balance": event.payload["balance"],
+                "low_balance": event.payload["low_balance"],
+                "level_now": of.alert_level,
+            }
+            for event, of in found
+        ]
+    print_records(records, as_json=as_json, empty="No alerts.")

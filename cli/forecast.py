@@ -1,0 +1,42 @@
+"""`billing forecast`: how long an account's credit will last."""
+
+import click
+
+from billing import forecast as rule
+from cli.output import console, json_option, print_json, print_record
+from db.session import transaction
+
+_BARS = "▁▂▃▄▅▆▇█"
+
+
+@click.command()
+@click.argument("ref")
+@json_option
+def forecast(ref: str, *, as_json: bool) -> None:
+    """Show what account REF spends a day, and how many days its credit will last.
+
+    The rate is that of the last 7 days, or of 28 where those spent nothing.
+    """
+    with transaction() as session:
+        found = rule.forecast(session, ref)
+    rounded = {
+        "account": found.account,
+        "available": found.available,
+        "per_day_7": round(found.per_day_7, 1),
+        "per_day_28": round(found.per_day_28, 1),
+        "days_left": None if found.days_left is None else round(found.days_left, 1),
+        "runs_out_at": found.runs_out_at,
+    }
+    if as_json:
+        print_json({**rounded, "daily": found.daily})
+        return
+    last_days = {"last 28 days": spark_line(found.daily)} if console().is_terminal else {}
+    print_record({**rounded, **last_days}, as_json=False)
+
+
+def spark_line(values: list[int]) -> str:
+    """Return one bar for each value, the tallest for the largest; a day without any is empty."""
+    top = max([*values, 1])
+    return "".join(
+        _BARS[round(value / top * (len(_BARS) - 1))] if value > 0 else " " for value in values
+    )

@@ -1,0 +1,167 @@
+"""`billing import accounts FILE.csv`: open the accounts that a platform has already."""
+
+import csv
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TextIO
+
+import click
+from rich.console import Console
+from rich.progress import track
+
+from billing import opening
+from billing.opening import Opened, OpeningLine
+from cli.output import json_option, print_json, print_record, print_records
+from db.session import transaction
+
+CHUNK = 200
+REQUIRED = ("ref", "name", "product")
+OPTIONAL = ("timezone", "balance", "overdraft_limit", "low_balance")
+
+
+@click.group(name="import")
+def import_() -> None:
+    """Bring in what a platform has already."""
+
+
+@dataclass(slots=True)
+class _Report:
+    lines: int = 0
+    created: int = 0
+    already_there: int = 0
+    credits: int = 0
+    refused: list[dict[str, Any]] = field(default_factory=list)
+
+    def refuse(self, number: int, ref: str, reason: str) -> None:
+        self.refused.append({"line": number, "ref": ref, "reason": reason})
+
+    def add(self, opened: Opened) -> None:
+        if opened.error is not None:
+            self.refuse(opened.line.number, opened.line.ref, str(opened.error))
+        elif opened.created:
+            self.created += 1
+        else:
+            self.already_there += 1
+        self.credits += opened.credits
+
+
+class _DryRun(Exception):
+    """Ends a transaction whose work is not wanted."""
+
+
+@import_.command()
+@click.argument("file", type=click.File("r", encoding="utf-8-sig"))
+@click.option("--actor", required=True, help="Who does it, such as your name.")
+@click.option("--dry-run", is_flag=True, help="Check every line and change nothing.")
+@json_option
+def accounts(file: TextIO, actor: str, *, dry_run: bool, as_json: bool) -> None:
+    """Open the accounts of FILE, a CSV with a head line, and post their balances.
+
+    Columns: ref, name, product; and, where wanted, timezone, balance, overdraft_limit,
+    low_balance (credits are whole numbers). To run a file again is safe: what is there already
+    stays as it is. Lines that cannot be taken are listed with the reason, and the exit code is 1;
+    the others go in.
+    """
+    report = _Report()
+    lines = list(_read(file, report))
+    chunks = [lines[start : start + CHUNK] for start in range(0, len(lines), CHUNK)]
+    for chunk in track(
+        chunks, "importing", console=Console(stderr=True), transient=True,
+        disable=as_json or not sys.stderr.isatty(),
+    ):  # fmt: skip
+        for opened in _open(chunk, actor, dry_run=dry_run):
+            report.add(opened)
+    report.refused.sort(key=lambda refused: refused["line"])
+    _print(report, dry_run=dry_run, as_json=as_json)
+    if report.refused:
+        sys.exit(1)
+
+
+def _open(lines: Sequence[OpeningLine], actor: str, *, dry_run: bool) -> list[Opened]:
+    opened: list[Opened] = []
+    try:
+        with transaction() as session:
+            opened = opening.open_accounts(session, lines, actor=actor)
+            if dry_run:
+                raise _DryRun
+    except _DryRun:
+        pass
+    return opened
+
+
+def _read(file: TextIO, report: _Report) -> Iterator[OpeningLine]:
+    """Yield the lines that can be read; note the others in the report."""
+    reader = csv.DictReader(file, strict=True)
+    seen: dict[str, int] = {}
+    try:
+        _check_head(reader.fieldnames or ())
+        for row in reader:
+            report.lines += 1
+            number, ref = reader.line_num, (row.get("ref") or "").strip()
+            if ref in seen:
+                report.refuse(number, ref, f"the same ref as line {seen[ref]}")
+                continue
+            seen[ref] = number
+            try:
+                yield _line(row, number)
+            except ValueError as error:
+                report.refuse(number, ref, str(error))
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise click.ClickException(
+            f"{file.name}: line {reader.line_num + 1} is not CSV in UTF-8: {error}"
+        ) from error
+
+
+def _check_head(names: Sequence[str]) -> None:
+    missing = [name for name in REQUIRED if name not in names]
+    unknown = [name for name in names if name not in {*REQUIRED, *OPTIONAL}]
+    if missing:
+        raise click.ClickException(f"the head line has no column {', '.join(missing)}")
+    if unknown:
+        raise click.ClickException(
+            f"unknown column {', '.join(map(repr, unknown))}: the columns are"
+            f" {', '.join((*REQUIRED, *OPTIONAL))}"
+        )
+
+
+def _line(row: dict[Any, Any], number: int) -> OpeningLine:
+    if None in row or None in row.values():
+        raise ValueError("has not as many fields as the head line")
+    values = {name: value.strip() for name, value in row.items()}
+    return OpeningLine(
+        number=number,
+        ref=values["ref"],
+        name=values["name"],
+        product=values["product"],
+        timezone=values.get("timezone") or None,
+        balance=_credits(values, "balance") or 0,
+        overdraft_limit=_credits(values, "overdraft_limit") or 0,
+        low_balance=_credits(values, "low_balance"),
+    )
+
+
+def _credits(values: dict[str, str], column: str) -> int | None:
+    value = values.get(column, "")
+    if not value:
+        return None
+    digits = value.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 15):
+        raise ValueError(f"{column} must be a whole number of credits, not {value!r}")
+    return int(value)
+
+
+def _print(report: _Report, *, dry_run: bool, as_json: bool) -> None:
+    summary = {
+        "dry_run": dry_run,
+        "lines": report.lines,
+        "created": report.created,
+        "already_there": report.already_there,
+        "credits": report.credits,
+    }
+    if as_json:
+        print_json({**summary, "refused": report.refused})
+        return
+    print_record({**summary, "refused": len(report.refused)}, as_json=False)
+    if report.refused:
+        print_records(report.refused, as_json=False, empty="")

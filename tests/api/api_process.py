@@ -1,0 +1,33 @@
+"""The API as it runs in production, and the ways to ask it."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from tests.server_process import Answer, Header, ServerProcess
+
+
+class ApiProcess(ServerProcess):
+    """One API."""
+
+    name = "api"
+    secret_header = "authorization"
+
+    def ask(
+        self, path: str, key: str | None = None, *, more: Iterable[Header] = (), method: str = "GET"
+    ) -> Answer:
+        """Ask with a key, or without one."""
+        headers = [("authorization", f"Bearer {key}")] if key else []
+        return self.request(method, path, headers=[*headers, *more])
+
+
+def problem(answer: Answer) -> dict[str, Any]:
+    """The problem of a refusal, which must be one in full."""
+    assert answer.headers["content-type"] == "application/problem+json"
+    told: dict[str, Any] = json.loads(answer.body)
+    assert told["status"] == answer.status
+    assert told["title"]
+    assert told["detail"]
+    assert told["type"] == "about:blank" or told["type"].startswith("urn:problem-type:billing:")
+    assert "Traceback" not in answer.body.decode()
+    return told

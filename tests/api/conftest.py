@@ -1,0 +1,79 @@
+"""One API for all of these tests, and an eye on it after each."""
+
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+import settings
+from db import session
+from tests.api.api_process import ApiProcess
+from tests.conftest import new_database, owner_url
+
+HOUSE_KEY = "the-house-key-of-the-tests"
+OTHER_HOUSE_KEY = "another.house~key/of+tests"
+_numbers = count(1)
+
+
+@pytest.fixture(scope="package")
+def database_url() -> Iterator[str]:
+    """The API's own database."""
+    with new_database() as url:
+        yield url
+
+
+@pytest.fixture(scope="package")
+def running_api(
+    database_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ApiProcess]:
+    log_file = tmp_path_factory.mktemp("api") / "api.log"
+    keys = f"house:{HOUSE_KEY}, other-house:{OTHER_HOUSE_KEY}"
+    with ApiProcess(log_file, DATABASE_URL=database_url, API_KEYS=keys) as api:
+        yield api
+
+
+@pytest.fixture
+def api(running_api: ApiProcess) -> Iterator[ApiProcess]:
+    """The running API; after the test: nothing broke in it, and it kept its secrets."""
+    answered, logged = len(running_api.statuses), len(running_api.log)
+    yield running_api
+    assert [s for s in running_api.statuses[answered:] if s >= 500] == []
+    log = running_api.log[logged:]
+    assert "Traceback" not in log
+    assert "request failed" not in log
+    assert_keeps_secrets(running_api, log)
+
+
+@pytest.fixture
+def house(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let this process work on the API's database, as the other doors do."""
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("DATABASE_OWNER_URL", owner_url(database_url))
+    settings.get.cache_clear()
+    session.engine.cache_clear()
+    yield
+    session.engine().dispose()
+    settings.get.cache_clear()
+    session.engine.cache_clear()
+
+
+@pytest.fixture
+def number() -> int:
+    """A number of this test's own: the tests share a database."""
+    return next(_numbers)
+
+
+@pytest.fixture
+def log_file(tmp_path: Path) -> Path:
+    """Where a test's own API writes."""
+    return tmp_path / "api.log"
+
+
+def assert_keeps_secrets(api: ApiProcess, log: str) -> None:
+    """No key that was configured or sent stands in `log`."""
+    assert HOUSE_KEY not in log
+    assert OTHER_HOUSE_KEY not in log
+    for header in api.secrets_sent:
+        value = header.rpartition(" ")[2]
+        assert len(value) < 10 or value not in log

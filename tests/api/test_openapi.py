@@ -1,0 +1,84 @@
+"""The document at /openapi.json says what the routes do."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.api.api_process import ApiProcess
+
+OPEN_ADDRESSES = {"/openapi.json", "/healthz", "/readyz"}
+
+
+@pytest.fixture
+def document(api: ApiProcess) -> dict[str, Any]:
+    read: dict[str, Any] = api.get("/openapi.json").json
+    return read
+
+
+def test_it_is_openapi_3_1(document: dict[str, Any]) -> None:
+    assert document["openapi"].startswith("3.1.")
+    assert document["info"].keys() >= {"title", "version"}  # OpenAPI 3.1, 4.8.2.1
+    assert document["paths"]
+    for path, operations in document["paths"].items():
+        assert path.startswith("/v1/")
+        for operation in operations.values():
+            assert all(response["description"] for response in operation["responses"].values())
+            in_path = {p["name"] for p in operation["parameters"] if p["in"] == "path"}
+            assert all(f"{{{name}}}" in path for name in in_path)
+    operation_ids = [o["operationId"] for os in document["paths"].values() for o in os.values()]
+    assert len(set(operation_ids)) == len(operation_ids)
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    references = set(_references(document))
+    assert "#/components/schemas/Problem" in references
+    for reference in references:
+        place: Any = document
+        for part in reference.removeprefix("#/").split("/"):
+            place = place[part]
+        assert place["type"] == "object"
+
+
+def test_every_route_needs_a_key_and_answers_problems(document: dict[str, Any]) -> None:
+    assert document["components"]["securitySchemes"] == {
+        "api_key": {"type": "http", "scheme": "bearer"}
+    }
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            assert list(operation["security"][0]) == ["api_key"]
+            refusals = {s: r for s, r in operation["responses"].items() if s >= "400"}
+            assert refusals.keys() >= {"401", "403", "422", "500", "503"}
+            assert all(
+                list(r["content"]) == ["application/problem+json"] for r in refusals.values()
+            )
+
+
+def test_the_lead_route_is_told_with_its_fields_and_its_scope(document: dict[str, Any]) -> None:
+    operation = document["paths"]["/v1/leads/{lead_id}"]["get"]
+
+    assert operation["security"] == [{"api_key": ["leads:read"]}]
+    assert operation["responses"].keys() >= {"200", "404"}
+    answer = operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"]
+    lead = document["components"]["schemas"][answer.rpartition("/")[2]]
+    assert lead["properties"].keys() >= {"lead_id", "account", "state", "credits"}
+    assert "pending" in lead["properties"]["state"]["enum"]
+
+
+def test_what_it_lists_asks_for_a_key_and_the_rest_tells_nothing(
+    api: ApiProcess, document: dict[str, Any]
+) -> None:
+    for path, operations in document["paths"].items():
+        for method in operations:
+            assert api.ask(path.replace("{lead_id}", "x"), method=method.upper()).status == 401
+    for path in OPEN_ADDRESSES:
+        assert "paise" not in json.dumps(api.get(path).json.get("status", ""))
+
+
+def _references(part: Any) -> list[str]:
+    if isinstance(part, dict):
+        own = [part["$ref"]] if isinstance(part.get("$ref"), str) else []
+        return own + [found for value in part.values() for found in _references(value)]
+    if isinstance(part, list):
+        return [found for value in part for found in _references(value)]
+    return []

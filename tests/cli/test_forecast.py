@@ -1,0 +1,119 @@
+"""`billing forecast`: what is spent a day, and how long the credit will last."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+import clock
+from billing import forecast as rule
+from billing.forecast import Forecast
+from billing.kinds import Kind
+from billing.postings import Posting
+from cli.forecast import spark_line
+from db.session import transaction
+from tests.billing.helpers import give, open_account, post_all, take
+from tests.cli.runner import run
+
+pytestmark = pytest.mark.usefixtures("database")
+
+NOW = datetime(2026, 11, 21, 8, tzinfo=UTC)
+OPENED = NOW - timedelta(days=100)
+
+
+def forecast() -> Forecast:
+    with transaction() as session:
+        return rule.forecast(session, "clinic:42")
+
+
+def open_with(amount: int, *, opened: datetime = OPENED) -> None:
+    with clock.frozen(opened):
+        open_account()
+        post_all(give(amount, key="start"))
+
+
+def test_rates_of_a_week_and_of_four_weeks_and_what_is_left() -> None:
+    # Given 2,800 spent in the week before this, 700 in the last one, and older charges
+    open_with(10_000)
+    with clock.frozen(NOW):
+        post_all(
+            take(999, key="old", event_at=NOW - timedelta(days=28, seconds=1)),
+            take(2_800, key="a", event_at=NOW - timedelta(days=8)),
+            take(700, key="b", event_at=NOW - timedelta(days=2)),
+        )
+        found = forecast()
+    # Then the days left are those at the rate of the last week
+    assert (found.per_day_7, found.per_day_28, found.available) == (100, 125, 5_501)
+    assert found.days_left == 55.01
+    assert found.runs_out_at == NOW + timedelta(days=55.01)
+
+
+def test_refunds_count_against_charges_and_expiry_is_not_spending() -> None:
+    open_with(10_000)
+    with clock.frozen(NOW):
+        post_all(take(700, key="lead:1:charge"))
+        post_all(
+            Posting("clinic:42", 350, Kind.LEAD_REFUND, "r", "test", reverses="lead:1:charge"),
+            Posting("clinic:42", -1_000, Kind.ADJUSTMENT, "a", "test"),
+        )
+        assert forecast().per_day_7 == 50
+
+
+def test_where_the_last_week_spent_nothing_four_weeks_are_looked_at() -> None:
+    open_with(1_000)
+    with clock.frozen(NOW):
+        post_all(take(280, key="a", event_at=NOW - timedelta(days=20)))
+        found = forecast()
+    assert (found.per_day_7, found.per_day_28, found.days_left) == (0, 10, 72)
+
+
+def test_a_young_account_is_judged_by_the_days_it_has_lived() -> None:
+    open_with(1_000, opened=NOW - timedelta(days=2))
+    with clock.frozen(NOW):
+        post_all(take(200, key="a"))
+        assert forecast().per_day_7 == 100
+
+
+def test_without_spending_nothing_runs_out() -> None:
+    open_with(1_000)
+    with clock.frozen(NOW):
+        found = forecast()
+    assert (found.days_left, found.runs_out_at, sum(found.daily)) == (None, None, 0)
+
+
+def test_days_are_those_of_the_account() -> None:
+    # 20:00 in London on the 20th is the 21st already in Kolkata, which is today there
+    open_with(1_000)
+    with clock.frozen(NOW):
+        post_all(
+            take(5, key="today", event_at=datetime(2026, 11, 20, 20, tzinfo=UTC)),
+            take(7, key="yesterday", event_at=datetime(2026, 11, 20, 18, tzinfo=UTC)),
+        )
+        daily = forecast().daily
+    assert (len(daily), daily[-2:], sum(daily)) == (28, [7, 5], 12)
+
+
+def test_an_account_in_debt_has_no_days_left() -> None:
+    open_with(100)
+    with clock.frozen(NOW):
+        post_all(Posting("clinic:42", -700, Kind.ADJUSTMENT, "a", "test"))
+        post_all(Posting("clinic:42", 650, Kind.TOP_UP, "t", "test"))
+        post_all(take(50, key="b"))
+        post_all(Posting("clinic:42", -10, Kind.ADJUSTMENT, "c", "test"))
+        assert forecast().days_left == 0
+
+
+def test_the_command_prints_a_table_or_json() -> None:
+    open_with(1_000)
+    with clock.frozen(NOW):
+        post_all(take(70, key="a"))
+        found = run("forecast", "clinic:42", "--json").json
+        table = run("forecast", "clinic:42").out
+    assert (found["per_day_7"], found["days_left"], found["daily"][-1]) == (10.0, 93.0, 70)
+    assert "days left" in table
+    assert "last 28 days" not in table  # only a terminal gets the bars
+    assert "unknown account" in run("forecast", "clinic:1").error
+
+
+def test_a_spark_line_has_a_bar_for_each_value() -> None:
+    assert spark_line([0, 1, 4, 8, -3]) == " ▂▅█ "
+    assert spark_line([0, 0]) == "  "

@@ -1,0 +1,142 @@
+"""`billing import accounts`: dry run, safe repeats, and a reason for each refused line."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.billing.helpers import assert_ledger_is_clean, rows
+from tests.cli.runner import Ran, open_clinic, run
+
+pytestmark = pytest.mark.usefixtures("database")
+
+HEAD = "ref,name,product,timezone,balance,overdraft_limit,low_balance\n"
+GOOD = (
+    "clinic:1,City Clinic,clinic_leads,Asia/Kolkata,1500,100,200\n"
+    'pharma:2,"Pharma, Ltd",pharmapulse_one,,-20,,\n'
+    "clinic:3,Nil,clinic_leads,Europe/Berlin,0,0,\n"
+)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "clinics.csv"
+
+
+def import_(file: Path, *more: str) -> Ran:
+    return run("import", "accounts", str(file), "--actor", "ops", *more)
+
+
+def accounts() -> list[tuple[object, ...]]:
+    return list(
+        rows(
+            "SELECT ref, name, product, timezone, balance, overdraft_limit, low_balance,"
+            " alert_level FROM accounts ORDER BY ref"
+        )
+    )
+
+
+EXPECTED = [
+    ("clinic:1", "City Clinic", "clinic_leads", "Asia/Kolkata", 1_500, 100, 200, "ok"),
+    ("clinic:3", "Nil", "clinic_leads", "Europe/Berlin", 0, 0, None, "exhausted"),
+    ("pharma:2", "Pharma, Ltd", "pharmapulse_one", "Asia/Kolkata", -20, 0, None, "in_debt"),
+]
+
+
+def test_accounts_are_opened_with_what_they_had(file: Path) -> None:
+    file.write_text(HEAD + GOOD)
+    assert import_(file, "--json").json == {
+        "dry_run": False, "lines": 3, "created": 3, "already_there": 0, "credits": 1_480,
+        "refused": [],
+    }  # fmt: skip
+    assert accounts() == EXPECTED
+    # And what was brought along counts as bought
+    assert rows("SELECT source, amount FROM credit_lots") == [("purchase", 1_500)]
+    assert rows(
+        "SELECT idempotency_key, kind, actor FROM credit_transactions ORDER BY amount"
+    ) == [
+        ("opening:pharma:2", "opening_balance", "ops"),
+        ("opening:clinic:1", "opening_balance", "ops"),
+    ]  # fmt: skip
+    assert_ledger_is_clean()
+
+
+def test_a_dry_run_reports_the_same_and_changes_nothing(file: Path) -> None:
+    file.write_text(HEAD + GOOD)
+    found = import_(file, "--dry-run", "--json").json
+    assert (found["dry_run"], found["created"], found["credits"]) == (True, 3, 1_480)
+    assert accounts() == []
+
+
+def test_a_file_may_be_imported_again(file: Path) -> None:
+    file.write_text(HEAD + GOOD)
+    import_(file)
+    again = import_(file, "--json").json
+    assert (again["created"], again["already_there"], again["credits"]) == (0, 3, 0)
+    assert accounts() == EXPECTED
+    assert_ledger_is_clean()
+
+
+def test_refused_lines_have_a_reason_and_stop_nobody(file: Path) -> None:
+    open_clinic("clinic:7", name="There already")
+    file.write_text(
+        HEAD
+        + "clinic:1,City Clinic,clinic_leads,,1500,,\n"
+        + "clinic:1,City Clinic,clinic_leads,,1500,,\n"
+        + "clinic 2,Bad ref,clinic_leads,,,,\n"
+        + "clinic:3,,clinic_leads,,,,\n"
+        + "clinic:4,Bad product,bread,,,,\n"
+        + "clinic:5,Bad zone,clinic_leads,Asia/Atlantis,,,\n"
+        + 'clinic:6,Bad balance,clinic_leads,,"1,500",,\n'
+        + "clinic:7,Another,clinic_leads,,10,,\n"
+        + "clinic:8,Too short\n"
+        + "clinic:9,Too much,clinic_leads,,9999999999999,,\n"
+    )
+    ran = import_(file, "--json")
+    assert ran.exit_code == 1
+    found = json.loads(ran.out)
+    assert [(r["line"], r["ref"]) for r in found["refused"]] == [
+        (3, "clinic:1"), (4, "clinic 2"), (5, "clinic:3"), (6, "clinic:4"), (7, "clinic:5"),
+        (8, "clinic:6"), (9, "clinic:7"), (10, "clinic:8"), (11, "clinic:9"),
+    ]  # fmt: skip
+    reasons = " | ".join(refused["reason"] for refused in found["refused"])
+    for told in (
+        "same ref as line 2", "must be kind:id", "name", "product must be one of", "timezone",
+        "balance must be a whole number", "exists already", "not as many fields", "amount",
+    ):  # fmt: skip
+        assert told in reasons, told
+    assert [account[0] for account in accounts()] == ["clinic:1", "clinic:7"]
+    assert_ledger_is_clean()
+
+
+def test_an_opening_balance_that_differs_from_the_first_is_refused(file: Path) -> None:
+    file.write_text("ref,name,product,balance\nclinic:1,City,clinic_leads,100\n")
+    import_(file)
+    file.write_text("ref,name,product,balance\nclinic:1,City,clinic_leads,200\n")
+    ran = import_(file)
+    assert ran.exit_code == 1
+    assert "amount was 100 and is now 200" in ran.out
+    assert accounts()[0][4] == 100
+
+
+def test_more_lines_than_one_transaction_takes(file: Path) -> None:
+    lines = [f"clinic:{number},Clinic,clinic_leads,{number}\n" for number in range(1, 452)]
+    file.write_text("ref,name,product,balance\n" + "".join(lines))
+    assert import_(file, "--json").json["created"] == 451
+    assert rows("SELECT count(*), sum(balance) FROM accounts") == [(451, sum(range(452)))]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "no column ref, name, product"),
+        (b"ref,name\n", "no column product"),
+        (b"ref,name,product,colour\n", "unknown column 'colour'"),
+        (b"ref,name,product\nclinic:1,\xff,x\n", "not CSV in UTF-8"),
+        (b'ref,name,product\nclinic:1,"x\n', "line 2 is not CSV"),
+    ],
+)
+def test_what_is_no_such_file_is_one_line(file: Path, content: bytes, told: str) -> None:
+    file.write_bytes(content)
+    assert told in import_(file).error
+    assert accounts() == []

@@ -1,0 +1,112 @@
+"""`billing leads show|release|cancel` and `billing alerts list`."""
+
+import pytest
+
+from billing.leads import LeadRequest, charge_leads
+from db.session import transaction
+from tests.billing.helpers import post_all, rows, take
+from tests.cli.runner import give, open_clinic, run
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+def park(lead_id: str, price: int = 100_000) -> None:
+    """A lead of 100 credits on an account without credit."""
+    request = LeadRequest(lead_id=lead_id, account="clinic:42", package_price_paise=price)
+    with transaction() as session:
+        charge_leads(session, [request], actor="test")
+
+
+def listed(state: str) -> list[str]:
+    return [lead["lead_id"] for lead in run("leads", "list", "--state", state, "--json").json]
+
+
+def test_a_parked_lead_is_released_by_name() -> None:
+    open_clinic()
+    park("L-1")
+    park("L-2")
+    give("150")
+    released = run("leads", "release", "L-2", "--actor", "ops", "--json").json
+    assert released == {
+        "lead_id": "L-2", "account": "clinic:42", "state": "charged", "credits": 100,
+    }  # fmt: skip
+    assert (listed("charged"), listed("parked")) == (["L-2"], ["L-1"])
+
+
+def test_without_credit_a_release_says_what_is_missing() -> None:
+    open_clinic()
+    park("L-1")
+    ran = run("leads", "release", "L-1", "--actor", "ops")
+    assert ran.error == "account 'clinic:42' has 0 credits available and 100 are needed"
+    assert listed("parked") == ["L-1"]
+
+
+def test_a_cancelled_lead_says_why_in_the_audit_log() -> None:
+    open_clinic()
+    park("L-1")
+    cancelled = run("leads", "cancel", "L-1", "--reason", "patient went elsewhere", "--json").json
+    assert cancelled == {"lead_id": "L-1", "state": "cancelled"}
+    assert listed("cancelled") == ["L-1"]
+    entry = run("audit-log", "--subject", "lead:L-1", "--json").json[0]
+    assert (entry["action"], entry["after"]) == (
+        "lead.cancelled", {"state": "cancelled", "reason": "patient went elsewhere"},
+    )  # fmt: skip
+    assert "is cancelled, not parked" in run("leads", "cancel", "L-1", "--reason", "x").error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("release", "none", "--actor", "ops"), "unknown lead 'none'"),
+        (("cancel", "none", "--reason", "why"), "unknown lead 'none'"),
+        (("cancel", "L-1", "--reason", " "), "what an auditor will read"),
+        (("release", "L-1", "--actor", ""), "actor"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(arguments: tuple[str, ...], told: str) -> None:
+    open_clinic()
+    park("L-1")
+    assert told in run("leads", *arguments).error
+    assert listed("parked") == ["L-1"]
+
+
+def test_alerts_are_listed_newest_first_with_the_level_of_now() -> None:
+    open_clinic()
+    give("1000")
+    post_all(take(600, key="a"))
+    post_all(take(400, key="b"))
+    give("2000", "clinic:42", "--key", "more")
+    found = run("alerts", "list", "--json").json
+    assert [(a["alert"], a["balance"], a["level_now"]) for a in found] == [
+        ("balance.recovered", 2_000, "ok"),
+        ("balance.exhausted", 0, "ok"),
+        ("balance.low", 400, "ok"),
+    ]
+    assert run("alerts", "list", "--account", "clinic:42", "--json").json == found
+    assert "balance.low" in run("alerts", "list").out
+    assert "unknown account" in run("alerts", "list", "--account", "clinic:1").error
+
+
+def test_no_alerts_are_said_to_be_none() -> None:
+    assert run("alerts", "list").out == "No alerts.\n"
+    assert run("alerts", "list", "--json").json == []
+    assert rows("SELECT count(*) FROM outbox_events") == [(0,)]
+
+
+def test_a_lead_is_shown_with_its_account_and_state() -> None:
+    open_clinic()
+    give("1000")
+    with transaction() as session:
+        request = LeadRequest(lead_id="L-1", account="clinic:42", package_price_paise=600_000)
+        charge_leads(session, [request], actor="test")
+
+    shown = run("leads", "show", "L-1", "--json").json
+
+    assert (shown["lead_id"], shown["account"]) == ("L-1", "clinic:42")
+    assert (shown["state"], shown["credits"], shown["conflicts"]) == ("charged", 180, 0)
+    assert "clinic:42" in run("leads", "show", "L-1").out
+
+
+@pytest.mark.parametrize("lead_id", ["L-unknown", "", "x" * 1_000, "a\nb"])
+def test_a_lead_that_is_not_there_is_one_line(lead_id: str) -> None:
+    assert "there is no lead" in run("leads", "show", lead_id).error
