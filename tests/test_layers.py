@@ -13,7 +13,7 @@ ROOT = settings.PROJECT_DIR
 PRODUCT = [
     "api", "billing", "cli", "db", "gateways", "tasks", "webhook_receiver", "worker",
 ]  # fmt: skip
-BESIDE_THE_PRODUCT = {"devstack", "tests", "benchmarks"}
+BESIDE_THE_PRODUCT = {"devstack", "tests", "benchmarks", "billing_client"}
 SINGLE_MODULES = {"settings", "clock", "celeryconfig"}
 OURS = {*PRODUCT, *BESIDE_THE_PRODUCT, *SINGLE_MODULES}
 
@@ -61,6 +61,11 @@ def test_single_modules_stand_below_everything(module: str, allowed: set[str]) -
 def test_the_product_knows_nothing_of_its_tools(package: str) -> None:
     for path in files_of(package):
         assert not imports_of(path) & BESIDE_THE_PRODUCT, path
+
+
+def test_the_client_knows_nothing_of_ours() -> None:
+    for path in files_of("billing_client"):
+        assert imports_of(path) & OURS <= {"billing_client"}, path
 
 
 @pytest.mark.parametrize("package", PRODUCT)
