@@ -75,6 +75,8 @@ def test_only_the_clock_reads_the_time_and_sql_never_asks_for_it(package: str) -
             continue
         tree = ast.parse(path.read_text())
         for line, text in _texts_beside_docstrings(tree):
+            if text == "localtime":
+                continue  # alone it is the name of a zone, which is refused
             assert not ASKS_FOR_THE_TIME.search(text), f"{path}:{line}: {text.strip()}"
         for line, name in _sqlalchemy_functions(tree):
             assert not ASKS_FOR_THE_TIME.search(f"{name}()"), f"{path}:{line}: func.{name}"
