@@ -6,13 +6,15 @@ from sqlalchemy.orm import Session
 import clock
 from billing import ledger
 
-# What open holds need stays: such an account is due again when they end.
+# What open holds need stays: such an account is due again when they end. One that somebody else has
+# locked is left for the next turn: it must not keep the others waiting.
 _DUE = text("""
 SELECT a.ref
-  FROM credit_lots l JOIN accounts a ON a.id = l.account_id
- WHERE l.exhausted_at IS NULL AND l.expires_at <= :now AND a.balance > a.held
- GROUP BY a.ref ORDER BY min(l.expires_at), a.ref
- LIMIT :limit
+  FROM (SELECT account_id, min(expires_at) AS since FROM credit_lots
+         WHERE exhausted_at IS NULL AND expires_at <= :now GROUP BY 1) l
+  JOIN accounts a ON a.id = l.account_id
+ WHERE a.balance > a.held
+ ORDER BY l.since, a.ref LIMIT :limit FOR NO KEY UPDATE OF a SKIP LOCKED
 """)
 
 

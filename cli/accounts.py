@@ -7,6 +7,7 @@ from billing import accounts as book
 from billing.alerts import low_balance_of
 from billing.errors import UnknownAccount
 from cli.output import Record, json_option, print_record, print_records
+from cli.releasing import release_parked
 from db.models import Account
 from db.session import transaction
 
@@ -89,6 +90,7 @@ def set_(
             )
         )
     print_record(record, as_json=as_json)
+    release_parked()
 
 
 def find_or_fail(session: Session, ref: str) -> Account:

@@ -319,3 +319,20 @@ def test_an_expiry_is_posted_once_however_many_write_at_once() -> None:
             assert balance() == 0
     assert expiries() == [(f"g{round_}", -10) for round_ in range(5)]
     assert_ledger_is_clean()
+
+
+def test_a_locked_account_does_not_keep_the_sweep_from_others() -> None:
+    # Given two accounts whose credit is past its time, one of them locked by somebody
+    with clock.frozen(NOW):
+        for ref in ("clinic:1", "clinic:2"):
+            open_account(ref)
+            post_all(give(10, key=ref, account=ref, expires_at=NOW + timedelta(hours=1)))
+    with clock.frozen(NOW + timedelta(hours=2)):
+        with transaction() as session:
+            session.execute(text("SELECT 1 FROM accounts WHERE ref = 'clinic:1' FOR UPDATE"))
+            # When the sweep comes by, Then the other one's credit expires
+            with ThreadPoolExecutor(1) as pool:
+                assert pool.submit(sweep).result() == 1
+            assert (balance("clinic:1"), balance("clinic:2")) == (10, 0)
+        assert sweep() == 1
+    assert balance("clinic:1") == 0
