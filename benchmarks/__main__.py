@@ -14,7 +14,17 @@ import psutil
 from rich.console import Console
 
 import settings
-from benchmarks import cost, drain, holds, lab, ledger, memory, receiver, verify
+from benchmarks import (
+    calls,
+    cost,
+    drain,
+    holds,
+    lab,
+    ledger,
+    memory,
+    receiver,
+    verify,
+)
 from benchmarks.report import Report, WrongOutcome, show
 from devstack.errors import DevstackError
 
@@ -32,6 +42,7 @@ MEASUREMENTS: dict[str, _Measurement] = {
     "holds": holds,
     "verify": verify,
     "drain": drain,
+    "calls": calls,
     "receiver": receiver,
     "memory": memory,
 }
