@@ -15,6 +15,7 @@ from rich.console import Console
 
 import settings
 from benchmarks import (
+    backlog,
     calls,
     cost,
     drain,
@@ -43,6 +44,7 @@ MEASUREMENTS: dict[str, _Measurement] = {
     "verify": verify,
     "drain": drain,
     "calls": calls,
+    "backlog": backlog,
     "receiver": receiver,
     "memory": memory,
 }
