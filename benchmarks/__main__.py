@@ -21,6 +21,7 @@ from benchmarks import (
     drain,
     holds,
     lab,
+    latency,
     ledger,
     memory,
     receiver,
@@ -46,6 +47,7 @@ MEASUREMENTS: dict[str, _Measurement] = {
     "calls": calls,
     "backlog": backlog,
     "receiver": receiver,
+    "latency": latency,
     "memory": memory,
 }
 
