@@ -24,7 +24,9 @@ STANDS_SECONDS = 15
 EXPIRES_SECONDS = 300
 """When its message is dropped unread, by the worker's clock, which may be ahead of the sender's."""
 
-_QUEUES = {"lead_calls": "leads"}
+_QUEUES = {"lead_calls": "schedule"}
+"""Source -> queue of its nudges, where that is not the queue of its name: the calls themselves are
+messages of `leads`, and a nudge must not wait behind the crowd that it is to serve."""
 _SWEEPS_QUEUE = "schedule"
 
 _redis = broker.connect()

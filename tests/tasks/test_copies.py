@@ -10,7 +10,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 import clock
-from tasks import copies, lead_calls, leads
+from tasks import copies, lead_calls, leads, nudges
 from tests.billing.helpers import balance, open_account, rows
 from tests.stack_process import eventually
 from tests.tasks.helpers import inbox_rows, work
@@ -41,7 +41,7 @@ def test_an_old_copy_is_charged_and_removed_and_a_young_one_left(redis: Redis) -
     assert redis.hkeys(copies.KEY) == [b"call-2"]
     work("lead_calls")
     assert rows("SELECT event_id, outcome FROM inbound_events") == [("call-1", "charged")]
-    eventually("a nudge is sent", lambda: redis.llen("leads") == 1)
+    eventually("a nudge is sent", lambda: redis.llen(nudges.queue_of("lead_calls")) == 1)
 
 
 def test_a_copy_grows_old(redis: Redis) -> None:
