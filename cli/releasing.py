@@ -2,6 +2,8 @@
 
 import logging
 
+import structlog
+
 from billing import parking
 from db.session import transaction
 
@@ -17,7 +19,6 @@ def release_parked() -> None:
             return
     # Imported for those who need it: Celery takes longer to load than a command to run.
     from tasks import nudges  # noqa: PLC0415
-    from worker import logs  # noqa: PLC0415
 
-    logs.configure(level=logging.CRITICAL)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     nudges.send_release()

@@ -129,7 +129,12 @@ def test_ctrl_c_ends_everything_without_a_word_from_the_children(tmp_path: Any) 
     # When Ctrl-C reaches every process of the terminal
     asked_at = time.monotonic()
     os.killpg(process.pid, signal.SIGINT)
-    _, stderr = process.communicate(timeout=30)
+    try:
+        _, stderr = process.communicate(timeout=30)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # whatever happened, leave nothing behind
+        process.communicate()
     # Then all of them end at once, and only the parent says why
     assert time.monotonic() - asked_at < 10
     assert process.returncode != 0

@@ -1,8 +1,10 @@
 """`billing leads show|release|cancel` and `billing alerts list`."""
 
 import json
+from collections.abc import Iterator
 
 import pytest
+import structlog
 from redis import Redis
 
 from billing.leads import LeadRequest, charge_leads
@@ -12,6 +14,13 @@ from tests.billing.helpers import post_all, rows, take
 from tests.cli.runner import give, open_clinic, run
 
 pytestmark = pytest.mark.usefixtures("database")
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """The command silences what a nudge would log, for its own process."""
+    yield
+    structlog.reset_defaults()
 
 
 def park(lead_id: str, price: int = 100_000) -> None:
