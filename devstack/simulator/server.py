@@ -56,8 +56,7 @@ def serve(config: Config) -> None:
     try:
         server.serve_forever()
     finally:
-        server.server_close()
-        world.close()
+        server.server_close()  # webhooks under way end with the process
 
 
 def _server(world: World) -> BaseWSGIServer:

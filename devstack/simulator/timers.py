@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 log = logging.getLogger("simulator")
 
@@ -15,16 +14,23 @@ THREADS = 16
 
 
 class Timers:
-    """Runs functions at their time, until closed."""
+    """Runs functions at their time, until closed. Its threads never keep the process from ending.
+
+    `ThreadPoolExecutor` would: the interpreter waits for its threads, and a webhook takes seconds
+    where nobody answers.
+    """
 
     def __init__(self) -> None:
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
         self._changed = threading.Condition()
         self._closed = False
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="simulator-timer")
-        self._thread = threading.Thread(target=self._watch, name="simulator-timers", daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"simulator-{number}", daemon=True)
+            for number in range(THREADS)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def later(self, seconds: float, what: Callable[[], None]) -> None:
         """Call `what` in another thread, `seconds` from now."""
@@ -42,25 +48,28 @@ class Timers:
         with self._changed:
             self._closed = True
             self._due.clear()
-            self._changed.notify()
-        self._thread.join()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
 
-    def _watch(self) -> None:
+    def _work(self) -> None:
         while True:
             with self._changed:
-                if self._closed:
-                    return
-                wait = self._due[0][0] - time.monotonic() if self._due else None
-                if wait is None or wait > 0:
-                    self._changed.wait(wait)
-                    continue
-                _, _, what = heapq.heappop(self._due)
-                self._pool.submit(_guarded, what)
+                what = self._next()
+                # Whoever waits next has to look at what is due now.
+                self._changed.notify()
+            if what is None:
+                return
+            try:
+                what()
+            except Exception:
+                log.exception("simulator: something planned failed")
 
-
-def _guarded(what: Callable[[], None]) -> None:
-    try:
-        what()
-    except Exception:
-        log.exception("simulator: something planned failed")
+    def _next(self) -> Callable[[], None] | None:
+        """Wait for what is due and take it; None when closed. Called with the condition held."""
+        while not self._closed:
+            wait = self._due[0][0] - time.monotonic() if self._due else None
+            if wait is not None and wait <= 0:
+                return heapq.heappop(self._due)[2]
+            self._changed.wait(wait)
+        return None

@@ -10,7 +10,8 @@ import pytest
 import requests
 
 import settings
-from devstack import ports
+from devstack import ports, probes
+from tests.devstack.simulator.receiver import Receiver, wait_until
 
 
 def start(*arguments: str, **environment: str) -> "subprocess.Popen[str]":
@@ -28,15 +29,8 @@ def test_it_answers_by_its_settings_and_stops_on_sigterm() -> None:
     )  # fmt: skip
     url = f"http://127.0.0.1:{port}"
     try:
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                switches = requests.get(f"{url}/simulator/switches", timeout=5).json()
-                break
-            except requests.ConnectionError:
-                assert process.poll() is None
-                assert time.monotonic() < deadline
-                time.sleep(0.1)
+        wait_until(lambda: probes.http_status(port, "/") == 200)
+        switches = requests.get(f"{url}/simulator/switches", timeout=5).json()
         assert (switches["drops"], switches["speed"]) == (1, 600)
         login = ("rzp_test_mine", "mine_secret")
         body = {"amount": 100, "currency": "INR"}
@@ -50,6 +44,23 @@ def test_it_answers_by_its_settings_and_stops_on_sigterm() -> None:
     assert process.returncode == 0
     assert all(" simulator: " in line for line in log.splitlines()), log
     assert "mine_secret" not in log
+
+
+def test_it_stops_at_once_though_a_receiver_does_not_answer(receiver: Receiver) -> None:
+    receiver.delay_seconds = 3
+    port = ports.find_free()
+    process = start("--port", str(port), "--razorpay-webhook-url", receiver.url)
+    url = f"http://127.0.0.1:{port}/simulator"
+    wait_until(lambda: probes.http_status(port, "/") == 200)
+    requests.post(f"{url}/foreign-payments", json={}, timeout=5)
+    receiver.wait_for(1)
+
+    asked_at = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+
+    assert process.returncode == 0
+    assert time.monotonic() - asked_at < 2
 
 
 @pytest.mark.parametrize(
