@@ -50,6 +50,8 @@ class Delivery:
     """Waits of the ladder that are left; None before the first failure."""
     again: bool = False
     """Is to be sent once more when it was taken."""
+    twin: "Delivery | None" = None
+    """The same parcel once more, sent at the same time."""
     next: "Delivery | None" = None
     """Follows when the first attempt at this one is over."""
 
@@ -101,7 +103,7 @@ class Courier:
             for parcel in parcels:
                 delivery, held_back = self._roll(Delivery(parcel, url), chance)
                 with self._lock:
-                    self._deliveries.append(delivery)
+                    self._deliveries += [delivery, delivery.twin] if delivery.twin else [delivery]
                 if delivery.state != "waiting":
                     continue
                 if held_back:
@@ -116,7 +118,8 @@ class Courier:
     def _roll(self, delivery: Delivery, chance: Chance) -> tuple[Delivery, float]:
         switches = self._switches()
         dropped = chance.happens("drops", switches.drops)
-        delivery.again = chance.happens("duplicates", switches.duplicates)
+        duplicated = chance.happens("duplicates", switches.duplicates)
+        at_once = chance.happens("duplicates_at_once", 0.5)
         shuffled = chance.happens("shuffle", switches.shuffle)
         held_back = chance.between("shuffle_seconds", 0, switches.shuffle_seconds)
         if delivery.url in self._disabled:
@@ -124,6 +127,9 @@ class Courier:
         elif dropped:
             delivery.state = "dropped"
             log.info("simulator: %s dropped", delivery.parcel.event)
+        elif duplicated and at_once:
+            delivery.twin = Delivery(delivery.parcel, delivery.url)
+        delivery.again = duplicated and not at_once
         return delivery, held_back if shuffled else 0
 
     def _start(self, delivery: Delivery, seconds: float) -> None:
@@ -135,6 +141,8 @@ class Courier:
     def _attempt(self, delivery: Delivery) -> None:
         if delivery.state != "waiting":  # forgotten
             return
+        if delivery.twin is not None and not delivery.attempts:
+            self._timers.later(0, self._attempt_of(delivery.twin))
         parcel = delivery.parcel
         started = clock.now()
         outcome, status = post.send(

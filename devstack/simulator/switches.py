@@ -26,7 +26,8 @@ class Switches(BaseModel):
 
     # Webhooks
     duplicates: Probability = 0
-    """An event that was taken is sent once more: same id, same bytes."""
+    """An event is sent once more: same id, same bytes. Half of them at the same time, half when
+    the first was taken."""
     shuffle: Probability = 0
     """An event is held back up to `shuffle_seconds`, so that later ones overtake it."""
     shuffle_seconds: Seconds = 120

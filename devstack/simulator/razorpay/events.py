@@ -109,7 +109,10 @@ def _payment(world: World, event: str, payment: Entity) -> Entity:
     if event.startswith(SORTED):
         return ONLY_SORTED_BODIES_HAVE | shown | {"base_amount": payment["amount"]}
     if event in {"payment.captured", "order.paid"}:
-        shown["reward"] = None
+        upi, made_at = shown.pop("upi", None), shown.pop("created_at")
+        shown |= {"emi_plan": None} if upi else {}
+        shown |= {"created_at": made_at, "reward": None}
+        shown |= {"upi": upi} if upi else {}
     if event == "payment.captured":
         shown["base_amount"] = payment["amount"]
     return shown

@@ -10,7 +10,8 @@ PAYMENT_CAPTURED_UPI = (
     '"email":"void@razorpay.com","contact":"+919999999999","notes":{"account":"clinic:42"},'
     '"fee":3540,"tax":540,"error_code":null,"error_description":null,"error_source":null,'
     '"error_step":null,"error_reason":null,"acquirer_data":{"rrn":"169750098179",'
-    '"upi_transaction_id":"EE137087225042B100492B5BBF6EB107"},"created_at":1772850141,'
+    '"upi_transaction_id":"EE137087225042B100492B5BBF6EB107"},"emi_plan":null,'
+    '"created_at":1772850141,'
     '"reward":null,"upi":{"vpa":"success@razorpay","flow":"collect"},"base_amount":150000}}},'
     '"created_at":1772850143}'
 )

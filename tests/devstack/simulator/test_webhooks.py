@@ -1,6 +1,7 @@
 """Razorpay's webhooks as a receiver gets them: form, signature, headers, retries, switches."""
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -64,9 +65,7 @@ def test_bodies_of_payments_and_orders_begin_with_the_entity(
     assert b'", "' not in captured.body
     assert list(ours) == list(real)
     real_payment, our_payment = (b["payload"]["payment"]["entity"] for b in (real, ours))
-    assert set(real_payment) == set(our_payment)
-    kept = [key for key in real_payment if key not in {"reward", "upi", "base_amount"}]
-    assert [key for key in our_payment if key in kept] == kept
+    assert list(our_payment) == list(real_payment)
     assert {k: type(v) for k, v in real_payment.items()} == {
         k: type(v) for k, v in our_payment.items()
     }
@@ -79,6 +78,7 @@ def test_bodies_of_refunds_have_all_keys_sorted(
     gateway: razorpay.Client, control: Control, new_order: Make, receiver: Receiver
 ) -> None:
     paid = control.pay(new_order()["id"], method="card")
+    receiver.wait_for(3)
     gateway.payment.refund(paid["razorpay_payment_id"], {"amount": 100})
 
     requests = receiver.wait_for(5)
@@ -203,13 +203,16 @@ def test_duplicates_are_the_same_event_again(
     control: Control, new_order: Make, receiver: Receiver
 ) -> None:
     control.set(duplicates=1)
-    control.pay(new_order()["id"])
+    for _ in range(4):
+        control.pay(new_order()["id"])
 
     deliveries = control.settled()
 
-    assert [len(d["attempts"]) for d in deliveries] == [2, 2, 2]
-    assert len(receiver.requests) == 6
-    assert len({r.body for r in receiver.requests}) == 3
+    # Half of them come when the first was taken, the others at the same time.
+    assert {len(d["attempts"]) for d in deliveries} == {1, 2}
+    assert {d["state"] for d in deliveries} == {"taken"}
+    copies = Counter(r.body for r in receiver.requests)
+    assert (len(copies), set(copies.values())) == (12, {2})
 
 
 def test_drops_are_never_sent(control: Control, new_order: Make, receiver: Receiver) -> None:
@@ -282,7 +285,7 @@ def test_what_was_never_captured_says_so_when_it_is_given_back(
 def test_late_and_failed_things_are_told(
     gateway: razorpay.Client, control: Control, new_order: Make, receiver: Receiver
 ) -> None:
-    control.set(refund_state="failed", refund_seconds=2_000, late_authorization_seconds=1_000)
+    control.set(refund_state="failed", speed=1_000)  # 0.6 s and 0.3 s
     payment_id = control.pay(new_order()["id"], "late_authorization")["razorpay_payment_id"]
     assert names(receiver.wait_for(4)) == [
         "payment.failed", "payment.authorized", "payment.captured", "order.paid",
