@@ -1,6 +1,7 @@
 """The door of both APIs: keys, faults, lost and slow answers, and the label on everything."""
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -11,7 +12,7 @@ import stripe
 from razorpay.errors import BadRequestError, ServerError
 
 from devstack.simulator.server import Running
-from tests.devstack.simulator.conftest import KEY_ID, KEY_SECRET, Control, Raw
+from tests.devstack.simulator.conftest import KEY_ID, KEY_SECRET, STRIPE_KEY, Control, Raw
 
 Make = Callable[..., Any]
 ORDER = {"amount": 500_000, "currency": "INR", "receipt": "topup-1"}
@@ -169,19 +170,49 @@ def test_control_endpoints_explain_themselves(
     assert (wrong.status_code, wrong.json()) == (400, {"error": "the body must be JSON"})
 
 
-def test_many_clients_at_once_never_share_an_id(
-    simulator: Running, http: requests.Session, gateway: razorpay.Client
+@pytest.fixture
+def eager_threads() -> Iterator[None]:
+    """Let threads interrupt each other after microseconds: a race shows."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def test_requests_that_race_are_carried_out_one_at_a_time(
+    simulator: Running, gateway: razorpay.Client, control: Control, eager_threads: None
 ) -> None:
-    def create(number: int) -> str:
-        answer = requests.post(
-            f"{simulator.url}/v1/orders", json={**ORDER, "receipt": f"r-{number % 20}"},
-            auth=(KEY_ID, KEY_SECRET), timeout=30,
-        )  # fmt: skip
-        return str(answer.json().get("id"))
+    payment_id = control.pay(gateway.order.create(ORDER)["id"])["razorpay_payment_id"]
+
+    def ask(number: int) -> tuple[int, int]:
+        statuses = [
+            requests.post(
+                f"{simulator.url}/v1/{path}", json=body, auth=(KEY_ID, KEY_SECRET), timeout=30
+            ).status_code
+            for path, body in (
+                ("orders", {**ORDER, "receipt": f"receipt-{number // 8}"}),
+                (f"payments/{payment_id}/refund", {"amount": 150_000}),
+            )
+        ]
+        return statuses[0], statuses[1]
 
     with ThreadPoolExecutor(8) as pool:
-        ids = list(pool.map(create, range(40)))
+        answers = list(pool.map(ask, range(64)))
 
-    made = {order_id for order_id in ids if order_id != "None"}
-    assert len(made) == 20  # each receipt once, however the requests raced
-    assert gateway.order.all({"count": 100})["count"] == 20
+    # Each receipt serves once, and three refunds are all that the payment holds.
+    assert [order for order, _ in answers].count(200) == 8
+    assert [refund for _, refund in answers].count(200) == 3
+    assert gateway.payment.fetch(payment_id)["amount_refunded"] == 450_000
+    assert gateway.order.all({"count": 100})["count"] == 9
+
+
+@pytest.mark.parametrize("path", ["v1/orders", "stripe/v1/charges", "simulator/switches", ""])
+def test_no_request_is_carried_out_while_another_is(
+    simulator: Running, http: requests.Session, path: str
+) -> None:
+    headers = {"Authorization": f"Bearer {STRIPE_KEY}"} if path.startswith("stripe") else {}
+    auth = None if headers else (KEY_ID, KEY_SECRET)
+    url = f"{simulator.url}/{path}"
+    with simulator.world.lock, pytest.raises(requests.exceptions.Timeout):
+        http.get(url, auth=auth, headers=headers, timeout=0.2)
+    assert http.get(url, auth=auth, headers=headers, timeout=30).status_code == 200
