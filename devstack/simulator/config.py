@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from devstack.errors import DevstackError
+from devstack.simulator.post import is_web_address
 from devstack.simulator.switches import Switches
 
 
@@ -40,6 +41,9 @@ class Config:
             raise DevstackError(
                 "a live key was given to the simulator: unset it, or use a key of test mode"
             )
+        for url in (*self.razorpay_webhook_urls, *self.stripe_webhook_urls):
+            if not is_web_address(url):
+                raise DevstackError(f"{url!r} is no http address to send webhooks to")
         if self.switches.old_secret and len(self.razorpay_webhook_secrets) < 2:
             raise DevstackError("old_secret: RAZORPAY_WEBHOOK_SECRETS holds only one secret")
         if not self.razorpay_webhook_secrets or not self.stripe_webhook_secrets:

@@ -2,9 +2,10 @@
 
 import json
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import request
+
+from devstack.simulator.post import is_web_address
 
 
 class ControlError(Exception):
@@ -54,11 +55,17 @@ def amount(given: dict[str, Any]) -> int | None:
     return value
 
 
+def currency(given: dict[str, Any]) -> str | None:
+    """Return a currency as Razorpay writes it, None where nothing is said."""
+    value = given.get("currency")
+    if value is not None and not (isinstance(value, str) and len(value) == 3 and value.isupper()):
+        raise ControlError("currency must be three capital letters")
+    return value
+
+
 def urls(given: dict[str, Any], name: str) -> tuple[str, ...]:
     """Return a list of addresses of the web."""
     value = given[name]
-    if not isinstance(value, list) or not all(
-        isinstance(url, str) and urlsplit(url).scheme in {"http", "https"} for url in value
-    ):
+    if not isinstance(value, list) or not all(is_web_address(url) for url in value):
         raise ControlError(f"{name} must be a list of http addresses")
     return tuple(value)

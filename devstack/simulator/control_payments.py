@@ -41,7 +41,7 @@ def _add_pay(routes: Blueprint, world: World) -> None:
             world, order_id=given["order_id"],
             outcome=read.choice(given, "outcome", RAZORPAY_OUTCOMES),
             method=read.choice(given, "method", attempts.METHODS),
-            amount=read.amount(given), currency=given.get("currency"),
+            amount=read.amount(given), currency=read.currency(given),
         )  # fmt: skip
         return answer(_paid(world, payment))
 

@@ -7,6 +7,17 @@ from urllib.parse import urlsplit
 from devstack.simulator.ladder import Outcome
 
 
+def is_web_address(url: object) -> bool:
+    """Tell whether something is an http(s) address that a request can be sent to."""
+    if not isinstance(url, str):
+        return False
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number
+        return False
+
+
 def send(
     url: str, body: bytes, headers: Mapping[str, str], timeout_seconds: float
 ) -> tuple[Outcome, int | None]:

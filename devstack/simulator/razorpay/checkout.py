@@ -4,10 +4,9 @@ After a success it shows what the real one hands to the shop's page: payment id,
 signature, and posts them to `callback_url` where the address of the page names one.
 """
 
-from urllib.parse import urlsplit
-
 from flask import Blueprint, render_template, request
 
+from devstack.simulator.post import is_web_address
 from devstack.simulator.razorpay import attempts
 from devstack.simulator.razorpay.errors import ApiError
 from devstack.simulator.razorpay.store import Entity
@@ -71,4 +70,4 @@ def _page(
 def _callback_url() -> str | None:
     """Return where the shop wants the result; only web addresses, for it becomes a form's."""
     url = request.args.get("callback_url", "")
-    return url if urlsplit(url).scheme in {"http", "https"} else None
+    return url if is_web_address(url) else None

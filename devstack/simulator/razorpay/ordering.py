@@ -64,10 +64,12 @@ def _is_manual(body: dict[str, Any]) -> bool:
     if not isinstance(settings, dict) or settings.get("capture") not in {"automatic", "manual"}:
         raise ApiError("The capture field must be automatic or manual", field="payment")
     options = settings.get("capture_options") or {}
-    if options.get("automatic_expiry_period", SHORTEST_AUTOMATIC_MINUTES) < (
-        SHORTEST_AUTOMATIC_MINUTES
-    ):
+    if not isinstance(options, dict):
+        raise ApiError("The capture options must be an array.", field="payment")
+    automatic = options.get("automatic_expiry_period", SHORTEST_AUTOMATIC_MINUTES)
+    if not isinstance(automatic, int) or automatic < SHORTEST_AUTOMATIC_MINUTES:
         raise ApiError("The automatic expiry period must be at least 12.", field="payment")
-    if options.get("manual_expiry_period", LONGEST_MANUAL_MINUTES) > LONGEST_MANUAL_MINUTES:
+    manual = options.get("manual_expiry_period", LONGEST_MANUAL_MINUTES)
+    if not isinstance(manual, int) or manual > LONGEST_MANUAL_MINUTES:
         raise ApiError("The manual expiry period may not be greater than 7200.", field="payment")
     return bool(settings["capture"] == "manual")

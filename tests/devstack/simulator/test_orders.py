@@ -94,6 +94,10 @@ def test_unique_receipt_may_be_unknown(
          "input_validation_failed"),
         ({"payment": {"capture": "never"}}, "The capture field must be automatic or manual",
          "input_validation_failed"),
+        ({"payment": {"capture": "manual", "capture_options": {"manual_expiry_period": 7201}}},
+         "The manual expiry period may not be greater than 7200.", "input_validation_failed"),
+        ({"payment": {"capture": "automatic", "capture_options": {"automatic_expiry_period": "x"}}},
+         "The automatic expiry period must be at least 12.", "input_validation_failed"),
     ],
 )  # fmt: skip
 def test_a_wrong_order_is_refused_in_the_documented_words(

@@ -233,4 +233,5 @@ def test_one_payment_of_another_amount(
     )
     control("POST", "pay", {"order_id": "order_00000000000000"}, status=400)
     control("POST", "pay", {"order_id": 1}, status=400)
+    control("POST", "pay", {"order_id": "x", "currency": 5}, status=400)
     control("POST", "pay", {"order_id": "x", "outcome": "luck"}, status=400)

@@ -70,6 +70,7 @@ def test_it_stops_at_once_though_a_receiver_does_not_answer(receiver: Receiver) 
         ([], {"STRIPE_API_KEY": "sk_live_1234"}, "a live key was given to the simulator"),
         (["--switches", "drops=2"], {}, "drops"),
         (["--switches", "drops"], {}, "write name=value"),
+        (["--stripe-webhook-url", "http://x:y/"], {}, "is no http address"),
         (["--switches", "old_secret=1"], {}, "holds only one secret"),
     ],
 )

@@ -196,7 +196,8 @@ def test_every_url_gets_the_same_event_id(
 
     assert {one.path, other.path} == {"/one", "/two"}
     assert one.header("X-Razorpay-Event-Id") == other.header("X-Razorpay-Event-Id")
-    assert control("POST", "webhooks", {"razorpay": ["ftp://x"]}, status=400)
+    for wrong in ("ftp://x", "http://x:port/", "http:///path", 1):
+        assert control("POST", "webhooks", {"razorpay": [wrong]}, status=400)
 
 
 def test_duplicates_are_the_same_event_again(
