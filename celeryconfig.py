@@ -10,7 +10,7 @@ from kombu.entity import Exchange, Queue
 import settings
 
 broker_url = settings.get().redis_url
-imports = ("tasks.inbox", "tasks.ledger", "tasks.parking")
+imports = ("tasks.inbox", "tasks.leads", "tasks.ledger", "tasks.parking")
 
 # Messages: plain JSON, so that any Celery app can send and nothing can be unpickled.
 task_serializer = "json"
@@ -31,6 +31,9 @@ task_default_queue = "leads"
 task_create_missing_queues = False
 task_routes = {
     "tasks.inbox.sweep": {"queue": "schedule"},
+    "tasks.leads.charge": {"queue": "leads"},
+    "tasks.leads.charge_many": {"queue": "leads"},
+    "tasks.leads.recover": {"queue": "schedule"},
     "tasks.ledger.expire": {"queue": "schedule"},
     "tasks.ledger.check": {"queue": "schedule"},
     "tasks.leads.release": {"queue": "leads"},
@@ -91,6 +94,7 @@ timezone = "UTC"
 SWEEP_SECONDS = 5
 EXPIRY_SECONDS = 15
 CHECK_TICK_SECONDS = 600
+RECOVERY_SECONDS = 15
 # Old ticks are of no use to anybody. But it is the worker's clock that judges them, and one that
 # is ahead by more than this would drop every tick: as wide as signatures allow.
 TICK_EXPIRES = 300
@@ -103,6 +107,11 @@ beat_schedule = {
     "release parked leads": {
         "task": "tasks.leads.release",
         "schedule": SWEEP_SECONDS,
+        "options": {"expires": TICK_EXPIRES},
+    },
+    "recover calls whose message was lost": {
+        "task": "tasks.leads.recover",
+        "schedule": RECOVERY_SECONDS,
         "options": {"expires": TICK_EXPIRES},
     },
     "let holds and credit expire": {

@@ -14,7 +14,19 @@ import psutil
 from rich.console import Console
 
 import settings
-from benchmarks import cost, drain, holds, lab, ledger, memory, receiver, verify
+from benchmarks import (
+    backlog,
+    calls,
+    cost,
+    drain,
+    holds,
+    lab,
+    latency,
+    ledger,
+    memory,
+    receiver,
+    verify,
+)
 from benchmarks.report import Report, WrongOutcome, show
 from devstack.errors import DevstackError
 
@@ -32,7 +44,10 @@ MEASUREMENTS: dict[str, _Measurement] = {
     "holds": holds,
     "verify": verify,
     "drain": drain,
+    "calls": calls,
+    "backlog": backlog,
     "receiver": receiver,
+    "latency": latency,
     "memory": memory,
 }
 

@@ -15,7 +15,7 @@ import clock
 from benchmarks import lab, leads, outcome, pgbench, processes
 from benchmarks.report import Report, WrongOutcome
 from db import inbox
-from db.session import snapshot, transaction
+from db.session import transaction
 
 DEFAULT_EVENTS = 50_000
 ACCOUNTS = 10_000
@@ -46,7 +46,7 @@ def measure(here: lab.Lab, *, events: int) -> Report:
                 lab.settle()
                 rate = events / seconds_to_drain()
             yardstick = (before + _yardstick(here, len(accounts))) / 2
-        _require_charged_once(f"{run}-{number}", events)
+        outcome.require_charged_once(f"{run}-{number}", events)
         rows.append((name, events, rate, yardstick, rate / yardstick, aim))
     outcome.require_clean_ledger()
     return Report(
@@ -74,43 +74,44 @@ def record_backlog(run: str, *, events: int, accounts: Sequence[str]) -> None:
 
 def seconds_to_drain() -> float:
     """Nudge the waiting workers; return the time until no row is pending."""
-    while not _nudge():
+    while not _nudge("leads"):
         time.sleep(POLL_SECONDS)  # an earlier nudge still stands
     started = time.perf_counter()
     wait_until_drained()
     return time.perf_counter() - started
 
 
-def wait_until_drained() -> None:
-    """Return when the inbox of leads has no pending row; nudge from time to time, as beat does."""
+def wait_until_drained(source: str = "leads") -> None:
+    """Return when no row of `source` is pending; nudge from time to time, as beat does."""
     started = time.monotonic()
     next_nudge = started + NUDGE_SECONDS
-    while _is_pending():
+    while _is_pending(source):
         time.sleep(POLL_SECONDS)
         if time.monotonic() > next_nudge:
             next_nudge += NUDGE_SECONDS
-            _nudge()
+            _nudge(source)
         if time.monotonic() > started + LONGEST_DRAIN_SECONDS:
             raise WrongOutcome(f"events are still pending after {LONGEST_DRAIN_SECONDS} s")
 
 
-def _is_pending() -> bool:
+def _is_pending(source: str) -> bool:
     with transaction() as session:
         return bool(
             session.scalar(
                 text(
                     "SELECT EXISTS (SELECT FROM inbound_events"
-                    " WHERE source = 'leads' AND state = 'pending')"
-                )
+                    " WHERE source = :source AND state = 'pending')"
+                ),
+                {"source": source},
             )
         )
 
 
-def _nudge() -> bool:
+def _nudge(source: str) -> bool:
     # Imported here: it reads the settings when it is, and the lab sets them.
     from tasks import nudges  # noqa: PLC0415 - the app reads the settings
 
-    return nudges.send("leads")
+    return nudges.send(source)
 
 
 def _yardstick(here: lab.Lab, accounts: int) -> float:
@@ -125,20 +126,3 @@ def _ready_workers(here: lab.Lab, run: str, accounts: Sequence[str]) -> Iterator
         seconds_to_drain()
         time.sleep(_QUIET_SECONDS)
         yield
-
-
-_OUTCOMES = text("""
-SELECT (SELECT count(*) FROM inbound_events WHERE event_id LIKE :run AND outcome = 'charged'),
-       (SELECT count(*) FROM lead_charges WHERE lead_id LIKE :run AND state = 'charged'),
-       (SELECT count(*) FROM credit_transactions WHERE lead_id LIKE :run)
-""")
-
-
-def _require_charged_once(run: str, events: int) -> None:
-    with snapshot() as session:
-        found = tuple(session.execute(_OUTCOMES, {"run": f"{run}-%"}).one())
-    if found != (events, events, events):
-        raise WrongOutcome(
-            f"{events} events came to {found[0]} rows charged, {found[1]} leads, {found[2]}"
-            " ledger rows"
-        )

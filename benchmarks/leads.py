@@ -2,6 +2,7 @@
 
 import json
 import secrets
+from typing import Any
 
 import clock
 from billing import accounts, audit
@@ -41,16 +42,21 @@ def open_accounts(run: str, *, count: int, leads_each: int) -> list[str]:
     return refs
 
 
+def lead(run: str, number: int, account: str) -> dict[str, Any]:
+    """Return the fields of the run's lead number `number`, as both doors take them."""
+    return {
+        "lead_id": f"{run}-L{number}",
+        "account": account,
+        "package_price_paise": PRICES_PAISE[number % len(PRICES_PAISE)],
+        "source": "benchmark",
+    }
+
+
 def lead_event(run: str, number: int, account: str) -> tuple[str, bytes]:
     """Return the event id and the body of the run's lead number `number`."""
     body = {
         "type": "lead.created",
         "timestamp": clock.now().isoformat(),
-        "data": {
-            "lead_id": f"{run}-L{number}",
-            "account": account,
-            "package_price_paise": PRICES_PAISE[number % len(PRICES_PAISE)],
-            "source": "benchmark",
-        },
+        "data": lead(run, number, account),
     }
     return f"{run}-E{number}", json.dumps(body).encode()

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import settings
 from benchmarks.lab import Lab
@@ -39,8 +40,33 @@ class Figures:
 
 def send(lab: Lab, order: Order) -> Figures:
     """Send every event of the order over kept-alive connections, each answered before the next."""
+    return Figures(**_answer_of("benchmarks.load_client", lab, order))
+
+
+@dataclass(frozen=True)
+class SteadyOrder(Order):
+    """What to send at a steady rate, however long the answers take."""
+
+    per_second: float
+
+
+@dataclass(frozen=True)
+class Answers:
+    """When each request was due and was answered, by `time.monotonic`, which processes share."""
+
+    due_at: list[float]
+    answered_at: list[float]
+    statuses: dict[str, int]
+
+
+def send_steadily(lab: Lab, order: SteadyOrder) -> Answers:
+    """Send every event of the order when it is due, over whichever connection is free."""
+    return Answers(**_answer_of("benchmarks.steady_client", lab, order))
+
+
+def _answer_of(module: str, lab: Lab, order: Order) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.load_client"],
+        [sys.executable, "-m", module],
         input=json.dumps(asdict(order)),
         capture_output=True,
         text=True,
@@ -50,4 +76,5 @@ def send(lab: Lab, order: Order) -> Figures:
     )
     if done.returncode != 0:
         raise DevstackError(f"the load generator failed:\n{done.stderr}")
-    return Figures(**json.loads(done.stdout))
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer

@@ -24,10 +24,10 @@ ANSWER_SECONDS = 60
 """A connection that hears nothing for so long ends the measurement."""
 
 
-class _Connection:
+class Connection:
     """One kept-alive connection and the answer that is coming in on it."""
 
-    __slots__ = ("received", "sent_at", "socket")
+    __slots__ = ("number", "received", "sent_at", "socket")
 
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection((HOST, port), timeout=ANSWER_SECONDS)
@@ -35,6 +35,8 @@ class _Connection:
         self.socket.settimeout(0)
         self.received = b""
         self.sent_at = 0.0
+        self.number = 0
+        """Which request it is at, for a caller that asks."""
 
     def send(self, request: bytes) -> None:
         self.sent_at = time.perf_counter()
@@ -57,12 +59,12 @@ class _Connection:
 
 def main() -> None:
     order = Order(**json.load(sys.stdin))
-    requests = _requests(order)
-    connections = [_Connection(order.port) for _ in range(order.connections)]
+    requests = signed_requests(order)
+    connections = [Connection(order.port) for _ in range(order.connections)]
     json.dump(asdict(_drive(connections, requests)), sys.stdout)
 
 
-def _drive(connections: list[_Connection], requests: list[bytes]) -> Figures:
+def _drive(connections: list[Connection], requests: list[bytes]) -> Figures:
     latencies: list[float] = []
     statuses: Counter[str] = Counter()
     waiting = iter(requests)
@@ -96,7 +98,8 @@ def _drive(connections: list[_Connection], requests: list[bytes]) -> Figures:
     )
 
 
-def _requests(order: Order) -> list[bytes]:
+def signed_requests(order: Order) -> list[bytes]:
+    """Return every request of the order, whole."""
     secret = settings.get().lead_webhook_secrets[0].get_secret_value()
     timestamp = int(clock.now().timestamp())
     requests = []

@@ -29,3 +29,21 @@ def require_posted(prefix: str, *, rows: int, amount: int) -> None:
         raise WrongOutcome(
             f"{rows} postings of {amount} credits came to {found[0]} rows of {found[1]}"
         )
+
+
+_OUTCOMES = text("""
+SELECT (SELECT count(*) FROM inbound_events WHERE event_id LIKE :run AND outcome = 'charged'),
+       (SELECT count(*) FROM lead_charges WHERE lead_id LIKE :run AND state = 'charged'),
+       (SELECT count(*) FROM credit_transactions WHERE lead_id LIKE :run)
+""")
+
+
+def require_charged_once(run: str, events: int) -> None:
+    """Raise `WrongOutcome` unless the leads of a run were recorded and charged, each once."""
+    with snapshot() as session:
+        found = tuple(session.execute(_OUTCOMES, {"run": f"{run}-%"}).one())
+    if found != (events, events, events):
+        raise WrongOutcome(
+            f"{events} events came to {found[0]} rows charged, {found[1]} leads, {found[2]}"
+            " ledger rows"
+        )

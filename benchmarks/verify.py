@@ -1,10 +1,9 @@
 """How fast `billing ledger verify` proves a large ledger, and in how much memory, by its jobs.
 
-The rows are made here and copied in, with lots, movements and hashes as `post` writes them, only
-faster, into a database of their own; the command runs as a process of its own.
+The rows are made here and copied in, with lots, movements, leads and hashes as the product writes
+them, only faster, into a database of their own; the command runs as a process of its own.
 """
 
-import hashlib
 import json
 import subprocess
 import sys
@@ -22,6 +21,8 @@ from benchmarks import lab, leads, memory
 from benchmarks.report import Report, WrongOutcome
 from billing import ledger_rows
 from billing.hash_chain import first_hash, row_hash
+from billing.kinds import Kind
+from billing.postings import Posting
 from db.bulk import copy_rows
 from db.session import transaction
 
@@ -31,6 +32,8 @@ ACCOUNTS = 1_000
 LARGE_SHARE = 10
 """Each tenth row is the same account's: a large account is walked in parts, too."""
 CREDITS = 250
+PRICE_PAISE = 1_200_000
+"""What a lead of so many credits is about."""
 JOBS = (1, 2)
 
 COLUMNS = ("command", "jobs", "seconds", "rows /s", "parent peak MiB", "child peak MiB")
@@ -134,6 +137,7 @@ class _Book:
     """One account as the rows go by."""
 
     id: int
+    ref: str
     lot_id: int
     head: bytes
     balance: int = 0
@@ -155,7 +159,9 @@ def fill(run: str, *, rows: int) -> None:
         found = session.execute(query, {"prefix": f"clinic:{run}-"})
         ids = {row.ref: row.id for row in found}
         lots = ledger_rows.next_lot_ids(session, ACCOUNTS)
-    books = [_Book(ids[ref], lot, first_hash(ref)) for ref, lot in zip(refs, lots, strict=True)]
+    books = [
+        _Book(ids[ref], ref, lot, first_hash(ref)) for ref, lot in zip(refs, lots, strict=True)
+    ]
     for first in range(0, rows, _BATCH):
         _write(run, range(first, min(first + _BATCH, rows)), books, credit, now)
     _finish(books)
@@ -163,7 +169,7 @@ def fill(run: str, *, rows: int) -> None:
 
 def _write(run: str, numbers: range, books: list[_Book], credit: int, now: datetime) -> None:
     with transaction() as session:
-        transactions, lots, movements = [], [], []
+        transactions, lots, movements, charged = [], [], [], []
         ids = ledger_rows.next_transaction_ids(session, len(numbers))
         for number, id_ in zip(numbers, ids, strict=True):
             large = number >= ACCOUNTS and number % LARGE_SHARE == 0
@@ -177,9 +183,12 @@ def _write(run: str, numbers: range, books: list[_Book], credit: int, now: datet
                 key = f"lead:{run}-L{number}:charge"
                 transactions.append(_transaction(book, id_, -CREDITS, "lead_charge", key, now))
                 movements.append((id_, book.lot_id, id_, -CREDITS))
+                charged.append((f"{run}-L{number}", book.id, PRICE_PAISE, CREDITS, "charged", id_,
+                                now, now, now))  # fmt: skip
         copy_rows(session, "credit_transactions", _TRANSACTION, transactions)
         copy_rows(session, "credit_lots", _LOT, lots)
         copy_rows(session, "lot_movements", _MOVEMENT, movements)
+        copy_rows(session, "lead_charges", _LEAD, charged)
 
 
 _TRANSACTION = (
@@ -187,6 +196,10 @@ _TRANSACTION = (
     "request_hash", "lead_id", "actor", "description", "event_at", "created_at", "row_hash",
 )  # fmt: skip
 _LOT = ("id", "account_id", "transaction_id", "source", "amount", "remaining", "created_at")
+_LEAD = (
+    "lead_id", "account_id", "package_price_paise", "credits", "state", "transaction_id",
+    "occurred_at", "created_at", "updated_at",
+)  # fmt: skip
 _MOVEMENT = ("charge_id", "lot_id", "transaction_id", "amount")
 
 
@@ -196,8 +209,10 @@ def _transaction(
     book.version += 1
     book.balance += amount
     lead_id = key.split(":")[1] if kind == "lead_charge" else None
-    description = f"Lead {lead_id}, package of 1200000 paise" if lead_id else "Purchase"
-    request_hash = hashlib.sha256(key.encode()).digest()
+    description = f"Lead {lead_id}, package of {PRICE_PAISE} paise" if lead_id else "Purchase"
+    request_hash = Posting(
+        book.ref, amount, Kind(kind), key, "benchmark", description, lead_id
+    ).request_hash()
     book.head = row_hash(
         book.head, version=book.version, amount=amount, balance_after=book.balance, kind=kind,
         idempotency_key=key, request_hash=request_hash, lead_id=lead_id, payment_id=None,

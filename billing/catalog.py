@@ -57,7 +57,7 @@ class Lots(_Section):
     """How long credit lives."""
 
     # With its default, so that a catalog of before is still a catalog.
-    refund_of_expired_days: Annotated[int, Field(gt=0)] = 30
+    refund_of_expired_days: Annotated[int, Field(gt=0, le=3650)] = 30
 
 
 class Alerts(_Section):

@@ -87,10 +87,10 @@ class IdempotencyConflict(PermanentError):
 
 
 class UnknownCharge(PermanentError):
-    """There is no charge of this key on the account, or it is of a kind that stays."""
+    """There is no charge of this key (for a posting: on its account), or its kind stays."""
 
     def __init__(self, key: str) -> None:
-        super().__init__(f"no charge of this account that can be given back has the key {key!r}")
+        super().__init__(f"no charge that can be given back has the key {key!r}")
         self.key = key
 
 

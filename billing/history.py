@@ -15,11 +15,34 @@ from sqlalchemy.orm import Session
 
 from billing.accounts import find
 from billing.errors import UnknownAccount
+from db.bulk import int_array
+from db.errors import PermanentError
 from db.models import Account, CreditTransaction
 
 PAGE = 20
 
 TimeKind = Literal["written", "event"]
+
+_LARGEST = 2**63 - 1
+
+
+class InvalidReading(PermanentError):
+    """What is asked of the ledger does not make sense; `field` says where."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field} {problem}")
+        self.field = field
+
+
+class UnreadableRow(PermanentError):
+    """A row of the account has a time that cannot be: only tampering makes one."""
+
+    def __init__(self, account: str) -> None:
+        super().__init__(
+            f"account {account!r} has a row with a time out of all range:"
+            " `billing ledger verify` names it"
+        )
+        self.account = account
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,20 +99,46 @@ def history(
     before_version: int | None = None,
     limit: int = PAGE,
 ) -> Sequence[CreditTransaction]:
-    """Return a page of an account's rows, newest first; raises `UnknownAccount`.
+    """Return a page of an account's rows, newest first.
 
     The next page starts before the last version of this one: pages stay right while rows come in.
+    Raises `UnknownAccount`, `InvalidReading` or `UnreadableRow`.
     """
+    _check_number("limit", limit)
+    if before_version is not None:
+        _check_number("before_version", before_version)
+    if wanted is not None:
+        _check_instants(since=wanted.since, until=wanted.until)
     account = _account(session, ref)
     query = select(CreditTransaction).where(CreditTransaction.account_id == account.id)
     if before_version is not None:
         query = query.where(CreditTransaction.version < before_version)
     query = _matching(query, wanted or Filter())
-    return session.scalars(query.order_by(CreditTransaction.version.desc()).limit(limit)).all()
+    query = query.order_by(CreditTransaction.version.desc()).limit(limit)
+    try:
+        return session.scalars(query).all()
+    except ValueError as error:  # the driver's, of a year beyond Python's
+        raise UnreadableRow(ref) from error
+
+
+_KEYS = text("""
+SELECT id, idempotency_key FROM credit_transactions WHERE id = ANY(CAST(:ids AS bigint[]))
+""")
+
+
+def reversed_keys(session: Session, rows: Sequence[CreditTransaction]) -> dict[int, str]:
+    """Return the idempotency keys of the charges that `rows` give back, by the charges' ids."""
+    ids = {row.reverses_id for row in rows if row.reverses_id is not None}
+    found = session.execute(_KEYS, {"ids": int_array(ids)}) if ids else ()
+    return {id_: key for id_, key in found}  # noqa: C416 - rows are not pairs to dict()
 
 
 def balance_at(session: Session, ref: str, at: datetime, *, by: TimeKind = "written") -> int:
-    """Return the balance as of `at`, rows of that very instant included."""
+    """Return the balance as of `at`, rows of that very instant included.
+
+    Raises `UnknownAccount` or `InvalidReading`.
+    """
+    _check_instants(at=at)
     account = _account(session, ref)
     rows = CreditTransaction.account_id == account.id
     if by == "event":
@@ -118,7 +167,11 @@ SELECT kind, count(*) AS rows, sum(amount)::bigint AS amount FROM credit_transac
 
 
 def statement(session: Session, ref: str, *, start: datetime, end: datetime) -> Statement:
-    """Return what was written from `start` up to `end` (exclusive); raises `UnknownAccount`."""
+    """Return what was written from `start` up to `end` (exclusive).
+
+    Raises `UnknownAccount` or `InvalidReading`.
+    """
+    _check_instants(start=start, end=end)
     account = _account(session, ref)
     parameters = {"account": account.id, "start": start, "end": end}
     opening = session.scalar(_OPENING, parameters) or 0
@@ -151,6 +204,17 @@ def _account(session: Session, ref: str) -> Account:
     if account is None:
         raise UnknownAccount(ref)
     return account
+
+
+def _check_number(field: str, value: int) -> None:
+    if type(value) is not int or not 1 <= value <= _LARGEST:
+        raise InvalidReading(field, "must be a whole number from 1")
+
+
+def _check_instants(**instants: datetime | None) -> None:
+    for field, moment in instants.items():
+        if moment is not None and moment.tzinfo is None:
+            raise InvalidReading(field, "must be a time with a zone")
 
 
 def _matching(query: Select[CreditTransaction], wanted: Filter) -> Select[CreditTransaction]:

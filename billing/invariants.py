@@ -1,13 +1,18 @@
-"""The invariants of the ledger that SQL can check set-wise; run by `billing/verify.py`."""
+"""The invariants of the ledger that SQL can check set-wise; run by `billing/verify.py`.
+
+Here stand those of the balances. What must hold of the rows beside the ledger is in
+`billing/invariants_of_records.py`, of the schema in `billing/invariants_of_schema.py`.
+"""
 
 from collections.abc import Iterator
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from billing import invariants_of_records, invariants_of_schema
 from billing.findings import Breach
 
-SET_CHECKS: list[tuple[str, str]] = [
+_OF_BALANCES: list[tuple[str, str]] = [
     (
         "balance = sum of amounts, version = number of rows",
         """
@@ -52,23 +57,26 @@ SELECT a.ref AS account, format('lot %s: %s of %s remain, movements %s', l.id, l
  WHERE l.remaining - l.amount <> coalesce(m.total, 0)""",
     ),
     (
-        "what a charge took and was not given back = its movements and its open debt",
+        "what a charge took = its movements and its debt, then and less what was given back since",
         """
-SELECT a.ref AS account, format('transaction %s: amount %s, reversed %s, movements %s, debt %s',
-       t.id, t.amount, coalesce(r.total, 0), coalesce(m.total, 0), coalesce(d.remaining, 0))
-         AS detail
+SELECT a.ref AS account, format('transaction %s: amount %s, own movements %s and debt %s,'
+       ' reversed %s, all movements %s and open debt %s', t.id, t.amount, coalesce(m.own, 0),
+       coalesce(d.amount, 0), coalesce(r.total, 0), coalesce(m.total, 0),
+       coalesce(d.remaining, 0)) AS detail
   FROM credit_transactions t JOIN accounts a ON a.id = t.account_id
   LEFT JOIN (SELECT reverses_id, sum(amount) AS total FROM credit_transactions
               WHERE reverses_id IS NOT NULL GROUP BY 1) r ON r.reverses_id = t.id
-  LEFT JOIN (SELECT charge_id, sum(amount) AS total FROM lot_movements GROUP BY 1) m
-    ON m.charge_id = t.id
+  LEFT JOIN (SELECT charge_id, sum(amount) AS total,
+                    sum(amount) FILTER (WHERE transaction_id = charge_id) AS own
+               FROM lot_movements GROUP BY 1) m ON m.charge_id = t.id
   LEFT JOIN credit_debts d ON d.charge_id = t.id
  WHERE t.amount < 0
    AND (t.amount + coalesce(r.total, 0) <> coalesce(m.total, 0) - coalesce(d.remaining, 0)
-        OR t.amount + coalesce(r.total, 0) > 0)""",
+        OR t.amount + coalesce(r.total, 0) > 0
+        OR t.amount <> coalesce(m.own, 0) - coalesce(d.amount, 0))""",
     ),
     (
-        "a movement names a charge and a transaction of the lot's account",
+        "a movement names a charge and a transaction of the lot's account, each where it belongs",
         """
 SELECT a.ref AS account, format('movement of lot %s, charge %s, transaction %s', m.lot_id,
        m.charge_id, m.transaction_id) AS detail
@@ -76,7 +84,10 @@ SELECT a.ref AS account, format('movement of lot %s, charge %s, transaction %s',
   JOIN credit_lots l ON l.id = m.lot_id JOIN accounts a ON a.id = l.account_id
   LEFT JOIN credit_transactions c ON c.id = m.charge_id AND c.account_id = l.account_id
   LEFT JOIN credit_transactions t ON t.id = m.transaction_id AND t.account_id = l.account_id
- WHERE c.id IS NULL OR t.id IS NULL""",
+ WHERE c.id IS NULL OR t.id IS NULL
+    -- Given back by what reverses the charge; taken by the charge, or by credit that paid its debt
+    OR (m.amount > 0 AND t.reverses_id IS DISTINCT FROM m.charge_id)
+    OR (m.amount < 0 AND m.transaction_id <> m.charge_id AND t.amount < 0)""",
     ),
     (
         "every credit is in a lot of its own, or went back to the lots of what it reverses",
@@ -109,17 +120,11 @@ SELECT 'all' AS account, format('customers %s, house %s, balances %s', s.custome
           FROM ledger_entries) s
  WHERE s.customers + s.house <> 0 OR s.customers <> s.balances""",
     ),
-    (
-        "a charged lead names its transaction",
-        """
-SELECT a.ref AS account, format('lead %s is %s for %s credits', l.lead_id, l.state, l.credits)
-         AS detail
-  FROM lead_charges l JOIN accounts a ON a.id = l.account_id
-  LEFT JOIN credit_transactions t ON t.id = l.transaction_id
- WHERE l.state = 'charged' AND (t.id IS NULL OR t.amount <> -l.credits
-                                OR t.lead_id <> l.lead_id OR t.account_id <> l.account_id)""",
-    ),
 ]
+
+SET_CHECKS = [
+    *_OF_BALANCES, *invariants_of_records.SET_CHECKS, *invariants_of_schema.SET_CHECKS,
+]  # fmt: skip
 """What must hold, and a query for (account, detail) of everything that breaks it."""
 
 

@@ -83,10 +83,6 @@ _ONE = text("""
 SELECT l.lead_id, l.account_id, a.ref, l.package_price_paise, l.credits, l.occurred_at
   FROM lead_charges l JOIN accounts a ON a.id = l.account_id WHERE l.lead_id = :lead_id
 """)
-_WAITS = text("""
-SELECT EXISTS (SELECT FROM lead_charges l JOIN accounts a ON a.id = l.account_id
-                WHERE l.state = 'parked' AND a.ref = :ref)
-""")
 _LOCK = text("SELECT 1 FROM accounts WHERE id = :id FOR NO KEY UPDATE")
 
 
@@ -117,9 +113,9 @@ def release(session: Session, lead_id: str, *, actor: str) -> Released:
     return _charged(session, [parked], posted)[0]
 
 
-def waits(session: Session, account: str) -> bool:
-    """Tell whether an account has parked leads."""
-    return bool(session.scalar(_WAITS, {"ref": account}))
+def is_due(session: Session) -> bool:
+    """Tell whether a parked lead is covered by now."""
+    return bool(session.scalars(_DUE, {"limit": 1}).all())
 
 
 def cancel(session: Session, lead_id: str, *, reason: str) -> None:

@@ -4,8 +4,10 @@ import click
 from sqlalchemy.orm import Session
 
 from billing import accounts as book
+from billing.alerts import low_balance_of
 from billing.errors import UnknownAccount
 from cli.output import Record, json_option, print_record, print_records
+from cli.releasing import release_parked
 from db.models import Account
 from db.session import transaction
 
@@ -64,14 +66,31 @@ def list_(*, as_json: bool) -> None:
 @click.argument("ref")
 @click.option("--name", help="What people call the customer.")
 @click.option("--overdraft-limit", type=int, help="Credits below nought.")
+@click.option("--low-balance", type=int, help="Up to so many credits, the balance is called low.")
 @json_option
-def set_(ref: str, name: str | None, overdraft_limit: int | None, *, as_json: bool) -> None:
+def set_(
+    ref: str,
+    name: str | None,
+    overdraft_limit: int | None,
+    low_balance: int | None,
+    *,
+    as_json: bool,
+) -> None:
     """Change account REF; the audit log keeps what was before."""
-    if name is None and overdraft_limit is None:
-        raise click.UsageError("say what to change: --name or --overdraft-limit")
+    if name is None and overdraft_limit is None and low_balance is None:
+        raise click.UsageError("say what to change: --name, --overdraft-limit or --low-balance")
     with transaction() as session:
-        record = _account(book.update(session, ref, name=name, overdraft_limit=overdraft_limit))
+        record = _account(
+            book.update(
+                session,
+                ref,
+                name=name,
+                overdraft_limit=overdraft_limit,
+                low_balance=low_balance,
+            )
+        )
     print_record(record, as_json=as_json)
+    release_parked()
 
 
 def find_or_fail(session: Session, ref: str) -> Account:
@@ -92,5 +111,7 @@ def _account(account: Account) -> Record:
         "held": account.held,
         "available": book.available(account),
         "overdraft_limit": account.overdraft_limit,
+        "alert_level": account.alert_level,
+        "low_balance": low_balance_of(account.low_balance),
         "created_at": account.created_at,
     }

@@ -9,6 +9,7 @@ import click
 from billing import admin
 from billing.postings import Outcome, PostingResult
 from cli.output import json_option, print_record
+from cli.releasing import release_parked
 from db.session import transaction
 
 _by_hand: list[Callable[[Any], Any]] = [
@@ -78,7 +79,7 @@ def reverse(
 
     `billing history REF` shows the keys, such as lead:L-17:charge.
     """
-    key = key or f"admin:{uuid4()}"
+    key = f"admin:{uuid4()}" if key is None else key
     with transaction() as session:
         result = admin.reverse(
             session,
@@ -89,6 +90,7 @@ def reverse(
             idempotency_key=key,
         )
     _print(result, {"charge": charge_key}, key, as_json=as_json)
+    release_parked()
 
 
 def _move(
@@ -112,6 +114,7 @@ def _move(
             idempotency_key=key,
         )
     _print(result, {"account": ref, "amount": amount}, key, as_json=as_json)
+    release_parked()
 
 
 def _print(result: PostingResult, subject: dict[str, object], key: str, *, as_json: bool) -> None:

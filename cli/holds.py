@@ -4,6 +4,7 @@ import click
 from sqlalchemy import select
 
 from billing import holds as rules
+from cli.accounts import find_or_fail
 from cli.output import json_option, limit_option, page, print_record, print_records
 from db.models import Account, Hold, HoldEvent
 from db.session import transaction
@@ -18,9 +19,10 @@ def holds() -> None:
 @click.option(
     "--state", type=click.Choice(["open", "captured", "voided", "expired"]), help="Only these."
 )
+@click.option("--account", "ref", help="Only those on this account, such as clinic:42.")
 @limit_option
 @json_option
-def list_(state: str | None, limit: int | None, *, as_json: bool) -> None:
+def list_(state: str | None, ref: str | None, limit: int | None, *, as_json: bool) -> None:
     """List holds, newest first."""
     query = (
         select(Hold, Account.ref)
@@ -31,10 +33,12 @@ def list_(state: str | None, limit: int | None, *, as_json: bool) -> None:
     if state is not None:
         query = query.where(Hold.state == state)
     with transaction() as session:
+        if ref is not None:
+            query = query.where(Hold.account_id == find_or_fail(session, ref).id)
         records = [
             {
                 "id": hold.id,
-                "account": ref,
+                "account": account,
                 "state": hold.state,
                 "amount": hold.amount,
                 "captured": hold.captured,
@@ -42,7 +46,7 @@ def list_(state: str | None, limit: int | None, *, as_json: bool) -> None:
                 "expires_at": hold.expires_at,
                 "finished_at": hold.finished_at,
             }
-            for hold, ref in session.execute(query)
+            for hold, account in session.execute(query)
         ]
     print_records(records, as_json=as_json, empty="No such holds.")
 

@@ -67,6 +67,12 @@ def verify(*, jobs: int, against: IO[bytes] | None, as_json: bool) -> None:
             on_progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     _print(report, anchor, as_json=as_json)
+    if anchor and not anchor.total.transactions:
+        click.echo(
+            f"WARNING: the anchor of {anchor.taken_at} holds no ledger row."
+            f" It vouches for nothing of the {report.transactions:,} rows on record.",
+            err=True,
+        )
     if report.breaches:
         sys.exit(1)
 
@@ -121,7 +127,12 @@ def _print(report: proof.Report, anchor: anchor_file.Reader | None, *, as_json: 
             "more_breaches": report.more_breaches,
         }
         if anchor:
-            document["anchor"] = {"taken_at": anchor.taken_at, "sha256": anchor.total.sha256}
+            document["anchor"] = {
+                "taken_at": anchor.taken_at,
+                "sha256": anchor.total.sha256,
+                "accounts": anchor.total.accounts,
+                "transactions": anchor.total.transactions,
+            }
         print_json(document)
     elif breaches:
         print_records(breaches, as_json=False, empty="")
@@ -131,7 +142,7 @@ def _print(report: proof.Report, anchor: anchor_file.Reader | None, *, as_json: 
         click.echo(
             f"The ledger is clean: {report.transactions:,} rows on {report.accounts:,} accounts."
         )
-        if anchor:
+        if anchor and anchor.total.accounts:
             click.echo(
                 f"It still carries the anchor of {anchor.taken_at} with"
                 f" {anchor.total.accounts:,} accounts, sha256 {anchor.total.sha256}."

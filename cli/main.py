@@ -1,7 +1,5 @@
 """The `billing` command. An error is one line on stderr and exit 1; wrong usage is exit 2."""
 
-import getpass
-import os
 import sys
 from typing import Any
 
@@ -26,6 +24,7 @@ from cli import (
     log,
     migrate,
     reading,
+    who,
 )
 from db.errors import BillingError, DatabaseUnavailable
 
@@ -92,20 +91,13 @@ billing.add_command(ledger.ledger)
 billing.add_command(migrate.migrate)
 
 
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # an account without a name, in a container
-        return str(os.getuid())
-
-
 def main() -> None:
     """Entry point of the `billing` command."""
     for stream in (sys.stdout, sys.stderr):
         # A terminal in an old encoding shows `?` for what it has no letter for.
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     try:
-        with audit.asked_by(f"cli:{_user()}", door="cli"):
+        with audit.asked_by(who.actor(), door="cli"):
             billing()
     except BrokenPipeError:
         # `billing history ... | head`: the reader has seen enough.

@@ -2,14 +2,16 @@
 
 import json
 import re
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from billing.text import DISGUISES
 
 Record = dict[str, Any]
 
@@ -37,6 +39,16 @@ def page(limit: int | None, *, as_json: bool) -> int:
 def print_json(value: object) -> None:
     """Print one JSON document; times as ISO 8601 in UTC."""
     click.echo(json.dumps(value, indent=2, default=_encode, ensure_ascii=False))
+
+
+def print_json_list(records: Iterable[Record]) -> None:
+    """Print one JSON array as `print_json` does, record by record as they come."""
+    between = "["
+    for record in records:
+        text = json.dumps(record, indent=2, default=_encode, ensure_ascii=False)
+        click.echo(between + "\n  " + text.replace("\n", "\n  "), nl=False)
+        between = ","
+    click.echo("[]" if between == "[" else "\n]")
 
 
 def print_records(records: Sequence[Record], *, as_json: bool, empty: str) -> None:
@@ -87,17 +99,19 @@ def _plain(value: object) -> str:
     if value is None:
         return "-"
     if isinstance(value, datetime):
-        return value.strftime("%Y-%m-%d %H:%M:%S UTC")
+        # Not strftime, which writes the year 1 as 1.
+        return f"{value.astimezone(UTC).replace(tzinfo=None).isoformat(' ', 'seconds')} UTC"
     if _is_number(value):
         return f"{value:,}"
-    # A sender's bytes must not steer the terminal: control characters are shown, not sent.
+    # A sender's bytes must not steer the terminal, nor turn the order of what it shows: such
+    # characters are shown as their numbers, not sent.
     return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], str(value))
 
 
-_CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+_CONTROL = re.compile(f"[\x00-\x09\x0b-\x1f\x7f-\x9f{DISGUISES}]")
 
 
 def _encode(value: object) -> str:
     if isinstance(value, datetime):
-        return value.isoformat()
+        return value.astimezone(UTC).isoformat()
     raise TypeError(f"{type(value).__name__} has no JSON form")

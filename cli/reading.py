@@ -2,6 +2,7 @@
 
 import csv
 import sys
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, time
 from zoneinfo import ZoneInfo
 
@@ -18,12 +19,16 @@ from cli.output import (
     limit_option,
     page,
     print_json,
+    print_json_list,
     print_record,
     print_records,
 )
 from cli.times import DAY, INSTANT
 from db.models import CreditTransaction
 from db.session import transaction
+
+ROWS_AT_A_TIME = 1_000
+"""Of a whole history, as JSON: memory does not grow with the number of its rows."""
 
 
 @click.command()
@@ -34,12 +39,14 @@ from db.session import transaction
 @click.option(
     "--by",
     type=click.Choice(["written", "event"]),
-    default="written",
-    help="With --at: what the books said then, or by when things happened.",
+    help="With --at: what the books said then (the default), or by when things happened.",
 )
 @json_option
-def balance(ref: str, at: datetime | None, by: reading.TimeKind, *, as_json: bool) -> None:
+def balance(ref: str, at: datetime | None, by: reading.TimeKind | None, *, as_json: bool) -> None:
     """Show what account REF has and can spend; with --at, its balance then."""
+    if by is not None and at is None:
+        raise click.UsageError("--by says how --at is meant: give --at too")
+    by = by or "written"
     with transaction() as session:
         account = find_or_fail(session, ref)
         record: Record = {"account": ref}
@@ -66,7 +73,9 @@ def balance(ref: str, at: datetime | None, by: reading.TimeKind, *, as_json: boo
 @click.option("--until", type=INSTANT, help="Only what happened before then.")
 @click.option("--lead", "lead_id", help="Only this lead.")
 @click.option("--payment", "payment_id", help="Only this payment.")
-@click.option("--before", type=int, help="The next page: rows before this version.")
+@click.option(
+    "--before", type=click.IntRange(1, 2**63 - 1), help="The next page: rows before this version."
+)
 @limit_option
 @json_option
 def history(
@@ -82,15 +91,19 @@ def history(
     as_json: bool,
 ) -> None:
     """Show what happened on account REF, newest first."""
+    if since is not None and until is not None and until < since:
+        raise click.UsageError("--until must not be before --since")
     wanted = reading.Filter(kind, since, until, lead_id, payment_id)
-    with transaction() as session:
-        rows = reading.history(
-            session, ref, wanted=wanted, before_version=before, limit=page(limit, as_json=as_json)
-        )
-        records = [_transaction(row) for row in rows]
-    print_records(records, as_json=as_json, empty=f"Nothing has happened on {ref} that fits.")
-    if not as_json and len(records) == page(limit, as_json=False) and records[-1]["version"] > 1:
-        click.echo(f"Older rows: --before {records[-1]['version']}", err=True)
+    count = page(limit, as_json=as_json)
+    if as_json:
+        print_json_list(_newest(ref, wanted, before, count))
+        return
+    # One more than is shown tells whether there are older ones.
+    records = list(_newest(ref, wanted, before, count + 1))
+    shown = [{name: record[name] for name in _COLUMNS} for record in records[:count]]
+    print_records(shown, as_json=False, empty=f"Nothing has happened on {ref} that fits.")
+    if len(records) > count:
+        click.echo(f"Older rows: --before {shown[-1]['version']}", err=True)
 
 
 @click.command()
@@ -101,6 +114,8 @@ def history(
 @json_option
 def statement(ref: str, first: date, last: date, *, as_csv: bool, as_json: bool) -> None:
     """Show the opening balance, the movements by kind and the closing balance of a period."""
+    if as_csv and as_json:
+        raise click.UsageError("--csv or --json, not both")
     if last < first:
         raise click.UsageError("--to must not be before --from")
     with transaction() as session:
@@ -150,7 +165,34 @@ def outstanding(*, as_json: bool) -> None:
     print_records(records, as_json=as_json, empty="No accounts yet.")
 
 
-def _transaction(row: CreditTransaction) -> Record:
+# In a table: what fits beside each other on a screen.
+_COLUMNS = (
+    "id", "version", "amount", "balance_after", "kind", "idempotency_key", "description",
+    "event_at", "actor",
+)  # fmt: skip
+
+
+def _newest(ref: str, wanted: reading.Filter, before: int | None, count: int) -> Iterator[Record]:
+    """Yield up to `count` rows, newest first, in pages of a transaction each.
+
+    A slow reader so holds no transaction open; rows are never changed, so that pages agree.
+    """
+    while count > 0:
+        with transaction() as session:
+            rows = reading.history(
+                session, ref, wanted=wanted, before_version=before,
+                limit=min(count, ROWS_AT_A_TIME),
+            )  # fmt: skip
+            keys = reading.reversed_keys(session, rows)
+        for row in rows:
+            yield _transaction(row, keys)
+        if len(rows) < min(count, ROWS_AT_A_TIME) or rows[-1].version == 1:
+            return
+        count -= len(rows)
+        before = rows[-1].version
+
+
+def _transaction(row: CreditTransaction, reversed_keys: dict[int, str]) -> Record:
     return {
         "id": row.id,
         "version": row.version,
@@ -160,4 +202,10 @@ def _transaction(row: CreditTransaction) -> Record:
         "idempotency_key": row.idempotency_key,
         "description": row.description,
         "event_at": row.event_at,
+        "created_at": row.created_at,
+        "actor": row.actor,
+        "lead_id": row.lead_id,
+        "payment_id": row.payment_id,
+        "dispute_id": row.dispute_id,
+        "reverses": reversed_keys.get(row.reverses_id) if row.reverses_id is not None else None,
     }

@@ -139,6 +139,14 @@ class CreditTransaction(Base):
             " 'usage', 'lead_refund', 'usage_refund', 'expiry', 'write_off', 'opening_balance')",
             name="kind",
         ),
+        # The years 1970 to 9000 at any offset; Python could not even read a row of the year 10000.
+        *(
+            CheckConstraint(
+                f"{column} >= '1969-12-31 00:00:00+00' AND {column} < '9001-01-02 00:00:00+00'",
+                name=column,
+            )
+            for column in ("event_at", "created_at")
+        ),
         Index(
             "ix_credit_transactions_reversals",
             "reverses_id",
@@ -177,6 +185,11 @@ class CreditLot(Base):
         CheckConstraint("source IN ('purchase', 'bonus', 'grant', 'goodwill')", name="source"),
         # `remaining` is in no index, so that taking from a lot updates its row in place.
         Index("ix_credit_lots_open", "account_id", postgresql_where=text("exhausted_at IS NULL")),
+        Index(
+            "ix_credit_lots_expiring",
+            "expires_at",
+            postgresql_where=text("exhausted_at IS NULL AND expires_at IS NOT NULL"),
+        ),
         {"postgresql_with": {"fillfactor": 70}},
     )
 
@@ -340,7 +353,10 @@ class LeadCharge(Base):
 
 
 class LeadConflict(Base):
-    """A request for a lead that is on record with another account or package; nothing was taken."""
+    """A request for a lead that is on record with another account or package; nothing was taken.
+
+    Append-only.
+    """
 
     __tablename__ = "lead_conflicts"
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 import psycopg2
 from psycopg2 import errorcodes
@@ -95,6 +96,20 @@ def transaction() -> Iterator[Session]:
 
 
 @contextmanager
+def one_statement() -> Iterator[Any]:
+    """Yield a cursor for one statement, which is a transaction of its own: nothing else may be.
+
+    For what is done for every single message: one round trip, on a connection that the process
+    keeps, in place of the four of `transaction()` (is it alive, begin, the statement, commit).
+    Raises the same errors; after `DatabaseUnavailable` the next call connects anew.
+    """
+    with translated():
+        connection = _kept_connection()
+        with connection.cursor() as cursor:
+            yield cursor
+
+
+@contextmanager
 def snapshot() -> Iterator[Session]:
     """Run the block on one consistent, read-only picture of the database (REPEATABLE READ).
 
@@ -148,6 +163,24 @@ def _read_only(on: Engine, snapshot_id: str | None = None) -> Iterator[Session]:
 def forget_connections() -> None:
     """Drop the pool without closing its sockets: they belong to the process that forked us."""
     engine().dispose(close=False)
+    # Held on to, since it would be closed, for both of us, where it is collected.
+    _kept.append(None)
+
+
+_kept: list[tuple[Engine, Any] | None] = [None]
+
+
+def _kept_connection() -> Any:
+    last = _kept[-1]
+    if last is not None and last[0] is engine() and not last[1].closed:
+        return last[1]
+    pooled = engine().raw_connection()
+    connection = pooled.driver_connection
+    pooled.detach()  # kept by us: the pool opens another for itself
+    assert connection is not None  # noqa: S101 - it was opened right now
+    connection.autocommit = True
+    _kept[-1] = (engine(), connection)
+    return connection
 
 
 @contextmanager

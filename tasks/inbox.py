@@ -9,7 +9,7 @@ import clock
 from db import inbox
 from db.errors import DatabaseUnavailable, PermanentError
 from db.session import transaction
-from tasks import lead_events, nudges
+from tasks import lead_calls, lead_events, nudges
 from tasks.handling import Handler
 from worker.app import app
 
@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 HANDLERS: dict[str, Handler] = {
     "leads": partial(lead_events.handle, actor="webhook:leads", door="webhook"),
-    "lead_calls": partial(lead_events.handle, actor="celery:leads", door="celery"),
+    lead_calls.SOURCE: lead_calls.handle,
 }
 """Source of inbound events -> what handles them. A source's nudges use the queue of its name."""
 
@@ -25,7 +25,7 @@ DRAIN_SECONDS = 10
 """A drain hands over to the next after this, so that other queues get their turn."""
 
 
-@app.task(name=nudges.DRAIN_TASK)
+@app.task(name=nudges.DRAIN_TASK, parameters=("source",), shown=frozenset({"source"}))
 def drain(source: str) -> None:
     """Handle the due rows of `source`, batch by batch, until none is left or time is up."""
     nudges.taken(source)
@@ -45,7 +45,7 @@ def sweep() -> None:
     with transaction() as session:
         sources = inbox.due_sources(session, now=clock.now())
     for source in sources:
-        nudges.send(source)
+        nudges.send(source, by_sweep=True)
 
 
 def work_one_batch(source: str) -> int:

@@ -25,23 +25,40 @@ class LeadCreated(BaseModel):
     data: LeadRequest
 
 
+class LeadCall(BaseModel):
+    """A lead event that we wrote ourselves for a call, which has no time but its row's."""
+
+    model_config = LeadCreated.model_config
+
+    type: Literal["lead.created"]
+    timestamp: EventTime | None = None
+    data: LeadRequest
+
+
 class _AnyEvent(BaseModel):
     type: Annotated[str, Field(max_length=100)]
 
 
-def handle(session: Session, events: Sequence[LeasedEvent], *, actor: str, door: Door) -> Handled:
+def handle(
+    session: Session,
+    events: Sequence[LeasedEvent],
+    *,
+    actor: str,
+    door: Door,
+    form: type[LeadCreated | LeadCall] = LeadCreated,
+) -> Handled:
     """Charge the leads of one batch. What cannot be read is dead, what is not ours ignored."""
     finished: list[Finished | None] = [None] * len(events)
     positions: list[int] = []
     requests: list[LeadRequest] = []
     for i, event in enumerate(events):
         try:
-            lead = LeadCreated.model_validate_json(event.body)
+            lead = form.model_validate_json(event.body)
         except ValidationError as error:
             finished[i] = _unreadable(event.body, error)
         else:
             positions.append(i)
-            requests.append(lead.data.happened_at(lead.timestamp))
+            requests.append(lead.data.happened_at(lead.timestamp or event.received_at))
     log_lines = []
     with audit.asked_by(actor, door=door):
         results = charge_leads(session, requests, actor=actor)

@@ -5,14 +5,12 @@ or cannot be sent because Redis is away, costs seconds and never an event: the s
 for whatever is due. So nothing here raises.
 """
 
-import structlog
-from kombu.exceptions import KombuError, OperationalError
-from redis import Redis
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
-from redis.retry import Retry
+from collections.abc import Iterable
 
-import settings
+import structlog
+
+from tasks import broker
+from tasks.beside import Beside
 from worker.app import app
 
 log = structlog.get_logger()
@@ -26,22 +24,22 @@ STANDS_SECONDS = 15
 EXPIRES_SECONDS = 300
 """When its message is dropped unread, by the worker's clock, which may be ahead of the sender's."""
 
-_QUEUES = {"lead_calls": "leads"}
+_QUEUES = {"lead_calls": "schedule"}
+"""Source -> queue of its nudges, where that is not the queue of its name: the calls themselves are
+messages of `leads`, and a nudge must not wait behind the crowd that it is to serve."""
+_SWEEPS_QUEUE = "schedule"
 
-_UNREACHABLE = (RedisError, KombuError, OperationalError, OSError)
-_redis = Redis.from_url(
-    settings.get().redis_url,
-    socket_timeout=2,
-    socket_connect_timeout=2,
-    health_check_interval=25,
-    # Once, for a connection that a restarted server has closed; whoever nudges has better to do
-    # than to wait for Redis.
-    retry=Retry(NoBackoff(), 1),
-)
+_redis = broker.connect()
 
 
-def send(source: str) -> bool:
-    """Ask for a drain of `source` unless one is waiting; return whether a message was sent."""
+def send(source: str, *, by_sweep: bool = False) -> bool:
+    """Ask for a drain of `source` unless one is waiting; return whether a message was sent.
+
+    The sweep's nudge is one of its own, on its own queue: another may wait behind thousands of
+    calls, and the queues take turns.
+    """
+    if by_sweep:
+        return _send(_by_sweep(source), DRAIN_TASK, (source,), _SWEEPS_QUEUE)
     return _send(source, DRAIN_TASK, (source,), queue_of(source))
 
 
@@ -59,10 +57,25 @@ def _send(what: str, task: str, arguments: tuple[str, ...], queue: str) -> bool:
         except BaseException:
             _redis.delete(_flag(what))  # none is waiting: the next one must not be held back
             raise
-    except _UNREACHABLE as error:
+    except broker.UNREACHABLE as error:
         log.warning("nudge not sent", source=what, error=type(error).__name__)
         return False
     return True
+
+
+def soon(source: str) -> None:
+    """Have `source` nudged beside the caller, who waits for nothing and never fails.
+
+    Under load one nudge serves many calls. One that a dying process takes along, the sweep makes
+    good.
+    """
+    _beside.ask(source)
+
+
+def send_all(sources: Iterable[str]) -> None:
+    """Ask for a drain of each source."""
+    for source in sources:
+        send(source)
 
 
 def queue_of(source: str) -> str:
@@ -73,10 +86,17 @@ def queue_of(source: str) -> str:
 def taken(source: str) -> None:
     """Tell that a nudge was heard: what is recorded from now on sends one of its own."""
     try:
-        _redis.delete(_flag(source))
-    except _UNREACHABLE as error:
+        _redis.delete(_flag(source), _flag(_by_sweep(source)))
+    except broker.UNREACHABLE as error:
         log.warning("nudge not cleared", source=source, error=type(error).__name__)
 
 
 def _flag(source: str) -> str:
     return f"billing:nudge:{source}"
+
+
+def _by_sweep(source: str) -> str:
+    return f"{source}:sweep"
+
+
+_beside = Beside("nudger", send_all)

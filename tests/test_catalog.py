@@ -146,3 +146,11 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         with pytest.raises(CatalogError, match="cannot be read: ") as caught:
             catalog.load(path)
         assert str(caught.value).startswith(f"{path}: ")
+
+
+def test_credit_given_back_lives_for_ten_years_at_most(tmp_path: Path) -> None:
+    lots = TIERS + PRODUCTS + "[lots]\nrefund_of_expired_days = "
+    assert "lots.refund_of_expired_days" in refusal(tmp_path, lots + "3651")
+    file = tmp_path / "catalog.toml"
+    file.write_text(lots + "3650")
+    assert catalog.load(file).lots.refund_of_expired_days == 3650

@@ -19,7 +19,7 @@ from db.errors import TransientError
 from db.inbox import NewEvent
 from db.session import transaction
 from gateways import standard_webhooks
-from webhook_receiver.nudger import Nudger
+from tasks import nudges
 from webhook_receiver.recorder import NotRecorded, Recorder
 from worker import logs
 from worker.lingering import answer_then_read
@@ -30,7 +30,7 @@ log = structlog.get_logger()
 
 
 def create_app() -> Flask:
-    """Return the receiver, with its recorder and nudger running. One call a process."""
+    """Return the receiver, with its recorder running. One call a process."""
     try:
         secrets = settings.get().lead_webhook_secrets
     except settings.SettingsError as error:
@@ -39,11 +39,11 @@ def create_app() -> Flask:
     app = Flask(__name__)
     # One more: a body of unannounced length is cut there without a word (werkzeug 3.1).
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES + 1
-    recorder, nudger = Recorder(), Nudger()
+    recorder = Recorder()
 
     @app.post("/webhooks/leads")
     def leads() -> Response:
-        return _accept_lead(secrets, recorder, nudger)
+        return _accept_lead(secrets, recorder)
 
     @app.get("/healthz")
     def healthz() -> Response:
@@ -84,7 +84,7 @@ _EXPLAINED = {
 }
 
 
-def _accept_lead(secrets: tuple[SecretStr, ...], recorder: Recorder, nudger: Nudger) -> Response:
+def _accept_lead(secrets: tuple[SecretStr, ...], recorder: Recorder) -> Response:
     if not secrets:
         return _refuse(503, "this receiver has no LEAD_WEBHOOK_SECRETS yet; please send it again")
     if request.mimetype != "application/json":
@@ -112,7 +112,7 @@ def _accept_lead(secrets: tuple[SecretStr, ...], recorder: Recorder, nudger: Nud
         return _refuse(503, "could not be recorded; please send it again")
     if not is_new:
         return _answer(200, status="seen before")
-    nudger.ask("leads")
+    nudges.soon("leads")
     return _answer(202, status="recorded")
 
 

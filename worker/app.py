@@ -9,7 +9,7 @@ from celery import Celery
 
 import settings
 from billing import catalog
-from worker import bootstrap
+from worker import bootstrap, requests
 
 try:
     settings.get()
@@ -17,6 +17,6 @@ try:
 except (settings.SettingsError, catalog.CatalogError) as error:
     sys.exit(f"cannot start: {error}")
 
-app = Celery("billing")
+app = Celery("billing", task_cls=requests.Task)
 app.config_from_object("celeryconfig")
 bootstrap.connect()

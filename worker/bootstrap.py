@@ -6,7 +6,7 @@ from typing import Any
 from celery import signals
 
 from db import session
-from worker import logs
+from worker import logs, redaction
 
 
 def connect() -> None:
@@ -17,6 +17,7 @@ def connect() -> None:
 
 def _set_up_logging(loglevel: int | None = None, **_: Any) -> None:
     logs.configure(level=loglevel)
+    redaction.install()
 
 
 def _after_fork(**_: Any) -> None:

@@ -7,6 +7,7 @@ from threading import Barrier
 from zoneinfo import ZoneInfo
 
 import pytest
+from sqlalchemy import text
 
 import clock
 from billing import accounts, expiry, holds
@@ -212,6 +213,33 @@ def test_a_sweep_of_many_accounts_takes_several_turns() -> None:
     assert rows("SELECT sum(balance) FROM accounts") == [(0,)]
 
 
+def test_the_most_overdue_accounts_come_first() -> None:
+    with clock.frozen(NOW):
+        for n, hours in enumerate([3, 1, 4, 2]):
+            open_account(f"clinic:{n}")
+            post_all(
+                give(10, key=f"g{n}", account=f"clinic:{n}", expires_at=NOW + hours * HOUR),
+                give(10, key=f"h{n}", account=f"clinic:{n}", expires_at=NOW + 5 * HOUR),
+            )
+        clock.advance(DAY)
+        for left in ([0, 2, 3], [0, 2], [2], []):
+            with transaction() as session:
+                assert expiry.expire_due(session, limit=1) == 1
+            found = rows("SELECT ref FROM accounts WHERE balance > 0 ORDER BY ref")
+            assert found == [(f"clinic:{n}",) for n in left]
+
+
+def test_what_is_due_is_found_by_an_index_however_many_lots_there_are() -> None:
+    open_account()
+    post_all(*[give(1, key=f"k{n}") for n in range(500)])
+    with transaction() as session:
+        session.execute(text("SET LOCAL enable_seqscan = off"))
+        plan = session.scalars(
+            text("EXPLAIN " + str(expiry._DUE)), {"now": NOW, "limit": 500}
+        ).all()
+    assert any("ix_credit_lots_expiring" in line for line in plan)
+
+
 @pytest.mark.parametrize("early", [timedelta(0), INSTANT, 400 * DAY])
 def test_credit_that_has_expired_already_is_refused_and_the_others_go_in(early: timedelta) -> None:
     open_account()
@@ -291,3 +319,20 @@ def test_an_expiry_is_posted_once_however_many_write_at_once() -> None:
             assert balance() == 0
     assert expiries() == [(f"g{round_}", -10) for round_ in range(5)]
     assert_ledger_is_clean()
+
+
+def test_a_locked_account_does_not_keep_the_sweep_from_others() -> None:
+    # Given two accounts whose credit is past its time, one of them locked by somebody
+    with clock.frozen(NOW):
+        for ref in ("clinic:1", "clinic:2"):
+            open_account(ref)
+            post_all(give(10, key=ref, account=ref, expires_at=NOW + timedelta(hours=1)))
+    with clock.frozen(NOW + timedelta(hours=2)):
+        with transaction() as session:
+            session.execute(text("SELECT 1 FROM accounts WHERE ref = 'clinic:1' FOR UPDATE"))
+            # When the sweep comes by, Then the other one's credit expires
+            with ThreadPoolExecutor(1) as pool:
+                assert pool.submit(sweep).result() == 1
+            assert (balance("clinic:1"), balance("clinic:2")) == (10, 0)
+        assert sweep() == 1
+    assert balance("clinic:1") == 0

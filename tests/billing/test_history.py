@@ -7,10 +7,11 @@ import pytest
 import clock
 from billing import history as reading
 from billing.errors import UnknownAccount
-from billing.history import Filter, KindTotal, Outstanding
+from billing.history import Filter, InvalidReading, KindTotal, Outstanding, UnreadableRow
 from billing.kinds import Kind
 from db.session import transaction
 from tests.billing.helpers import give, open_account, post_all, take
+from tests.tampering import tamper
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -125,3 +126,42 @@ def test_an_unknown_account_has_no_history() -> None:
             reading.statement(session, "clinic:none", start=NOON, end=NOON)
         with pytest.raises(UnknownAccount):
             reading.balance_at(session, "clinic:none", NOON)
+
+
+@pytest.mark.parametrize("number", [0, -1, 2**63, 1.0, True])
+def test_a_page_is_of_a_number_of_rows_before_a_version(number: int) -> None:
+    open_account()
+    with transaction() as session:
+        with pytest.raises(InvalidReading, match="limit must be"):
+            reading.history(session, "clinic:42", limit=number)
+        with pytest.raises(InvalidReading, match="before_version must be"):
+            reading.history(session, "clinic:42", before_version=number)
+
+
+def test_a_time_without_a_zone_is_refused_by_its_field() -> None:
+    open_account()
+    naive = NOON.replace(tzinfo=None)
+    with transaction() as session:
+        for field in ("since", "until"):
+            with pytest.raises(InvalidReading, match=f"{field} must be a time with a zone"):
+                reading.history(session, "clinic:42", wanted=Filter(**{field: naive}))  # type: ignore[arg-type]
+        with pytest.raises(InvalidReading, match="at must be a time with a zone"):
+            reading.balance_at(session, "clinic:42", naive)
+        with pytest.raises(InvalidReading, match="start must be a time with a zone"):
+            reading.statement(session, "clinic:42", start=naive, end=NOON)
+        with pytest.raises(InvalidReading, match="end must be a time with a zone"):
+            reading.statement(session, "clinic:42", start=NOON, end=naive)
+
+
+@pytest.mark.parametrize("column", ["event_at", "created_at"])
+@pytest.mark.parametrize("time", ["20000-01-01", "0044-03-15 BC"])
+def test_a_row_whose_time_cannot_be_is_an_error_that_says_where_to_look(
+    column: str, time: str
+) -> None:
+    open_account(credits_=10)
+    tamper(
+        f"ALTER TABLE credit_transactions DROP CONSTRAINT ck_credit_transactions_{column}",
+        f"UPDATE credit_transactions SET {column} = '{time}'",
+    )
+    with pytest.raises(UnreadableRow, match=r"clinic:42.*ledger verify"), transaction() as session:
+        reading.history(session, "clinic:42")

@@ -1,16 +1,24 @@
 """`ledger verify` finds what direct SQL did to the books, and says where."""
 
 import threading
+from datetime import datetime
 from itertools import count
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
 from billing import chain_walk, findings, verify
 from billing.findings import Breach, Findings
+from billing.invariants import SET_CHECKS
+from billing.postings import Outcome
+from db import roles
 from db.session import snapshot
 from tests.billing.helpers import give, open_account, post_all, take
+from tests.conftest import owner
 from tests.tampering import tamper
+
+GUARDED = "the append-only tables are guarded by their triggers"
 
 
 @pytest.fixture(autouse=True)
@@ -107,6 +115,107 @@ def test_an_account_without_rows_starts_from_its_own_name() -> None:
     assert breaches() == []
     tamper("UPDATE accounts SET head_hash = sha256('x') WHERE ref = 'clinic:3'")
     assert breaches() == [("clinic:3", "version 0: they differ")]
+
+
+@pytest.mark.parametrize("column", ["event_at", "created_at"])
+@pytest.mark.parametrize(
+    "time", ["20000-01-01", "0044-03-15 BC", "infinity", "-infinity", "9999-12-31 23:59:59-11"]
+)
+def test_a_row_with_a_time_that_cannot_be_is_named_and_the_rest_is_checked(
+    column: str, time: str
+) -> None:
+    # Given such a row, past the constraint that refuses it, and another one that was changed
+    tamper(
+        f"ALTER TABLE credit_transactions DROP CONSTRAINT ck_credit_transactions_{column}",
+        f"UPDATE credit_transactions SET {column} = '{time}' WHERE idempotency_key = 'clinic:2:0'",
+        "UPDATE credit_transactions SET actor = 'x' WHERE idempotency_key = 'clinic:1:1'",
+        "UPDATE accounts SET balance = balance + 1 WHERE ref = 'clinic:1'",
+    )
+    # Then all of it is found, by one process or by several
+    for jobs in (0, 2):
+        found = breaches(jobs=jobs)
+        assert any(a == "clinic:2" and "version 2: event_at or created_at" in d for a, d in found)
+        assert any(a == "clinic:1" and "version 3: the content" in d for a, d in found)
+        assert any(a == "clinic:1" and "balance" in d for a, d in found)
+
+
+@pytest.mark.parametrize("column", ["event_at", "created_at"])
+@pytest.mark.parametrize("time", ["20000-01-01", "0044-03-15 BC", "infinity", "-infinity"])
+def test_the_database_itself_refuses_a_time_that_cannot_be(column: str, time: str) -> None:
+    with pytest.raises(IntegrityError, match=f"ck_credit_transactions_{column}"):
+        tamper(f"UPDATE credit_transactions SET {column} = '{time}'")
+
+
+@pytest.mark.parametrize("time", ["1970-01-01T00:00:00+14:00", "9000-12-31T23:59:59-12:00"])
+def test_every_time_that_a_posting_may_have_can_be_written(time: str) -> None:
+    result = post_all(
+        take(1, key="edge", account="clinic:1", event_at=datetime.fromisoformat(time))
+    )
+    assert result[0].outcome is Outcome.APPLIED
+    assert breaches() == []
+
+
+# --- the guards ---------------------------------------------------------------------------------
+
+UNGUARDED = [
+    "DROP TRIGGER {trigger} ON {table}",
+    "ALTER TABLE {table} DISABLE TRIGGER {trigger}",
+    "ALTER TABLE {table} ENABLE TRIGGER {trigger}",
+    "ALTER TABLE {table} ENABLE REPLICA TRIGGER {trigger}",
+]
+
+
+@pytest.mark.parametrize("table", sorted(roles.APPEND_ONLY))
+@pytest.mark.parametrize("trigger", ["append_only", "append_only_truncate"])
+def test_a_trigger_that_does_not_guard_its_table_is_a_breach(table: str, trigger: str) -> None:
+    for statement in UNGUARDED:
+        with owner() as connection:
+            connection.execute(text(statement.format(table=table, trigger=trigger)))
+            # As the owner and before the commit, so that nothing has to be put back
+            found = connection.execute(text(dict(SET_CHECKS)[GUARDED])).all()
+            connection.rollback()
+        [(account, detail)] = found
+        assert (account, detail.startswith(f"{table}: the trigger {trigger} ")) == ("all", True)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DROP TRIGGER append_only ON hold_events; CREATE TRIGGER append_only"
+        " BEFORE DELETE ON hold_events FOR EACH ROW EXECUTE FUNCTION refuse_change()",
+        "DROP TRIGGER append_only ON hold_events; CREATE TRIGGER append_only"
+        " BEFORE UPDATE OR DELETE ON hold_events FOR EACH ROW WHEN (false)"
+        " EXECUTE FUNCTION refuse_change()",
+        "DROP TRIGGER append_only ON hold_events; CREATE TRIGGER append_only"
+        " BEFORE UPDATE OF actor OR DELETE ON hold_events FOR EACH ROW"
+        " EXECUTE FUNCTION refuse_change()",
+        "CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql"
+        " AS 'BEGIN RETURN NEW; END'",
+    ],
+)
+def test_a_trigger_that_was_hollowed_out_is_a_breach_for_the_application_too(
+    statement: str,
+) -> None:
+    with owner() as connection:
+        connection.execute(text(statement))
+        connection.execute(text("ALTER TABLE hold_events ENABLE ALWAYS TRIGGER append_only"))
+    assert ("all", "hold_events: the trigger append_only does not refuse every change") in (
+        breaches()
+    )
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE transaction_kinds SET house_account = 'breakage' WHERE kind = 'goodwill'",
+        "INSERT INTO transaction_kinds VALUES ('gift', 'adjustments')",
+        "DELETE FROM transaction_kinds WHERE kind = 'bonus'",
+    ],
+)
+def test_a_kind_with_another_house_account_is_a_breach(statement: str) -> None:
+    tamper(statement)
+    [(account, detail)] = breaches()
+    assert (account, detail.startswith("kind ")) == ("all", True)
 
 
 # --- in parts and in processes ------------------------------------------------------------------

@@ -19,7 +19,7 @@ def test_a_new_account_is_shown_as_it_was_opened() -> None:
     assert created == {
         "account": "clinic:42", "name": "City Clinic", "product": "clinic_leads",
         "timezone": "Europe/Berlin", "balance": 0, "held": 0, "available": 50,
-        "overdraft_limit": 50,
+        "overdraft_limit": 50, "alert_level": "exhausted", "low_balance": 500,
     }  # fmt: skip
     shown = run("accounts", "show", "clinic:42", "--json").json
     assert {name: shown[name] for name in created} == created
@@ -74,6 +74,11 @@ def test_an_account_can_be_opened_once() -> None:
         (("clinic:42", "--timezone", ""), "timezone must be an IANA name"),
         (("clinic:42", "--timezone", "../../etc/passwd"), "timezone must be an IANA name"),
         (("clinic:42", "--timezone", "Asia"), "timezone must be an IANA name"),
+        (("clinic:42", "--timezone", "localtime"), "timezone must be an IANA name"),
+        (("clinic:42", "--timezone", "posixrules"), "timezone must be an IANA name"),
+        (("clinic:42", "--timezone", "posix/Asia/Kolkata"), "timezone must be an IANA name"),
+        (("clinic:42", "--timezone", "asia/kolkata"), "timezone must be an IANA name"),
+        (("clinic:42", "--name", "City\u202ecinilC"), "name must not hold U+202E"),
         (("clinic:42", "--overdraft-limit", "-1"), "overdraft_limit must be between 0 and"),
         (("clinic:42", "--overdraft-limit", str(10**13)), "overdraft_limit must be between 0"),
     ],
@@ -230,20 +235,31 @@ def test_history_tells_what_happened_newest_first() -> None:
     open_clinic()
     give("1000", "clinic:42", "--key", "welcome:42")
     happened = clock.now() - timedelta(hours=3)
-    post_all(take(180, key="lead:L-1:charge", description="Lead L-1", event_at=happened))
+    post_all(
+        take(
+            180, key="lead:L-1:charge", description="Lead L-1", event_at=happened, lead_id="L-1",
+            payment_id="pay_1", dispute_id="D-1",
+        )
+    )  # fmt: skip
 
     newest, oldest = run("history", "clinic:42", "--json").json
 
     assert datetime.fromisoformat(newest.pop("event_at")) == happened
+    for row in (newest, oldest):
+        written = datetime.fromisoformat(row.pop("created_at"))
+        assert happened < written <= clock.now()
+        assert written.utcoffset() == timedelta(0)
     assert newest.pop("id") > oldest.pop("id")
     assert newest == {
         "version": 2, "amount": -180, "balance_after": 820, "kind": "lead_charge",
-        "idempotency_key": "lead:L-1:charge", "description": "Lead L-1",
+        "idempotency_key": "lead:L-1:charge", "description": "Lead L-1", "actor": "test",
+        "lead_id": "L-1", "payment_id": "pay_1", "dispute_id": "D-1", "reverses": None,
     }  # fmt: skip
     assert datetime.fromisoformat(oldest.pop("event_at")).utcoffset() == timedelta(0)
     assert oldest == {
         "version": 1, "amount": 1000, "balance_after": 1000, "kind": "goodwill",
-        "idempotency_key": "welcome:42", "description": "welcome",
+        "idempotency_key": "welcome:42", "description": "welcome", "actor": "ops",
+        "lead_id": None, "payment_id": None, "dispute_id": None, "reverses": None,
     }  # fmt: skip
 
 
@@ -265,3 +281,19 @@ def test_a_new_account_has_no_history() -> None:
 
     assert run("history", "clinic:42", "--json").json == []
     assert "Nothing has happened on clinic:42" in run("history", "clinic:42").out
+
+
+def test_the_low_balance_of_an_account_is_set_and_its_level_follows() -> None:
+    open_clinic()
+    give("1000")
+    assert run("accounts", "show", "clinic:42", "--json").json["alert_level"] == "ok"
+
+    changed = run("accounts", "set", "clinic:42", "--low-balance", "1000", "--json").json
+
+    assert (changed["low_balance"], changed["alert_level"]) == (1000, "low")
+    shown = run("accounts", "show", "clinic:42").out
+    assert "low balance" in shown
+    assert "alert level" in shown
+    assert "low_balance must be" in run("accounts", "set", "clinic:42", "--low-balance", "-1").error
+    log = run("audit-log", "--subject", "account:clinic:42", "--json").json
+    assert log[0]["after"] == {"low_balance": 1000}

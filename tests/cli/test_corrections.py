@@ -43,7 +43,32 @@ def test_reverse_gives_a_charge_back_in_parts_and_then_the_rest(database: str) -
     again = run("reverse", "lead:L-1:charge", *WHY, "--key", "k", "--json").json
     assert (whole["balance"], again["repeated"]) == (100, True)
     assert "0 credits can still be given back" in run("reverse", "lead:L-1:charge", *WHY).error
-    assert "no charge" in run("reverse", "no:such:key", *WHY).error
+    assert run("reverse", "no:such:key", *WHY).error == (
+        "no charge that can be given back has the key 'no:such:key'"
+    )
+
+
+def test_an_empty_key_is_refused_by_every_correction(database: str) -> None:
+    open_account(credits_=100, overdraft_limit=100)
+    post_all(take(150, key="t"))
+    for command in (
+        ("credit", "clinic:42", "5"),
+        ("adjust", "clinic:42", "5"),
+        ("write-off", "clinic:42", "5"),
+        ("reverse", "t"),
+    ):
+        assert "idempotency_key must not be empty" in run(*command, *WHY, "--key", "").error
+    assert balance() == -50
+
+
+def test_history_tells_what_a_refund_reverses_and_who_gave_it(database: str) -> None:
+    open_account(credits_=100)
+    post_all(take(40, key="lead:L-1:charge", lead_id="L-1"))
+    run("reverse", "lead:L-1:charge", "--reason", "wrong number", "--actor", "auditor")
+    newest = run("history", "clinic:42", "--json").json[0]
+    assert (newest["reverses"], newest["actor"]) == ("lead:L-1:charge", "auditor")
+    assert newest["lead_id"] == "L-1"
+    assert "auditor" in run("history", "clinic:42").out
 
 
 def test_a_changed_account_is_in_the_audit_log_with_before_and_after(database: str) -> None:

@@ -1,9 +1,13 @@
 """`billing leads show|release|cancel` and `billing alerts list`."""
 
+import json
+
 import pytest
+from redis import Redis
 
 from billing.leads import LeadRequest, charge_leads
 from db.session import transaction
+from tasks import nudges
 from tests.billing.helpers import post_all, rows, take
 from tests.cli.runner import give, open_clinic, run
 
@@ -110,3 +114,21 @@ def test_a_lead_is_shown_with_its_account_and_state() -> None:
 @pytest.mark.parametrize("lead_id", ["L-unknown", "", "x" * 1_000, "a\nb"])
 def test_a_lead_that_is_not_there_is_one_line(lead_id: str) -> None:
     assert "there is no lead" in run("leads", "show", lead_id).error
+
+
+def test_credit_by_hand_has_a_worker_release_parked_leads_at_once(redis: Redis) -> None:
+    open_clinic()
+    park("L-1")
+    give("99")
+    assert redis.llen("leads") == 0  # nothing is covered yet
+    run("accounts", "set", "clinic:42", "--overdraft-limit", "1")
+    message = json.loads(str(redis.lrange("leads", 0, -1)[0], "utf-8"))  # type: ignore[arg-type]
+    assert message["headers"]["task"] == "tasks.leads.release"
+
+
+def test_credit_by_hand_is_given_where_redis_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nudges, "_redis", Redis.from_url("redis://127.0.0.1:1/0"))
+    open_clinic()
+    park("L-1")
+    ran = give("100")
+    assert (ran.exit_code, ran.err) == (0, "")

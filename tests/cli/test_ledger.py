@@ -1,5 +1,6 @@
 """`billing ledger verify` finds what somebody changed behind the ledger's back."""
 
+import hashlib
 import json
 import os
 import pty
@@ -201,6 +202,24 @@ def test_what_the_anchor_says_and_the_books_do_not_is_a_breach(tmp_path: Path) -
     assert ran.exit_code == 1
     assert "clinic:43" in ran.out
     assert "the account is missing" in _unwrapped(ran)
+
+
+def test_an_anchor_of_nothing_is_said_to_vouch_for_nothing(tmp_path: Path) -> None:
+    # Given an anchor that was taken before there was anything, or made to look so
+    empty = hashlib.sha256(b"").hexdigest()
+    file = tmp_path / "anchor.txt"
+    file.write_text(
+        "# billing ledger anchor 1, taken at 2026-11-21T12:00:00+00:00\n"
+        f"# 0 accounts, 0 transactions, sha256 {empty}\n"
+    )
+    for form in ((), ("--json",)):
+        ran = run("ledger", "verify", "--against", str(file), *form)
+        assert ran.exit_code == 0
+        assert "WARNING" in ran.err
+        assert "vouches for nothing of the 4 rows" in ran.err
+        assert "still carries" not in ran.out
+    found = run("ledger", "verify", "--against", str(file), "--json").json["anchor"]
+    assert (found["accounts"], found["transactions"]) == (0, 0)
 
 
 def test_a_file_that_is_no_anchor_is_one_line(tmp_path: Path) -> None:

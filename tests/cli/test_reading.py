@@ -1,14 +1,19 @@
 """`billing balance --at`, `history` filters, `statement`, `outstanding` and `holds`."""
 
+import json
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import event
 
 import clock
 from billing import holds
-from db.session import transaction
-from tests.billing.helpers import open_account, post_all, take
+from cli import reading
+from db.session import engine, transaction
+from tests.billing.helpers import give, open_account, post_all, take
 from tests.cli.runner import run
+from tests.tampering import tamper
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
@@ -84,4 +89,134 @@ def test_holds_are_listed_shown_and_voided() -> None:
         "voided",
     ]
     assert run("holds", "list", "--state", "open", "--json").json == []
+    open_account("clinic:43")
+    assert run("holds", "list", "--account", "clinic:43", "--json").json == []
+    assert [h["id"] for h in run("holds", "list", "--account", "clinic:42", "--json").json] == [
+        hold
+    ]
+    assert "unknown account" in run("holds", "list", "--account", "clinic:44").error
     assert "there is no hold 999" in run("holds", "show", "999").error
+
+
+def test_times_are_shown_in_utc_whatever_zone_was_asked_in() -> None:
+    at = ("balance", "clinic:42", "--at", "2026-11-02T17:30:00+05:30")
+    assert run(*at, "--json").json["at"] == "2026-11-02T12:00:00+00:00"
+    assert "2026-11-02 12:00:00 UTC" in run(*at).out
+    early = ("balance", "clinic:42", "--at", "1970-01-01T00:00:00+05:30")
+    assert "1969-12-31 18:30:00 UTC" in run(*early).out
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("balance", "clinic:42", "--at", "0001-01-01T00:00:00+05:30"),
+        ("balance", "clinic:42", "--at", "9999-12-31T23:59:59-05:30"),
+        ("history", "clinic:42", "--since", "1969-12-31T23:59:59Z"),
+        ("history", "clinic:42", "--until", "9001-01-01T00:00:00Z"),
+        ("statement", "clinic:42", "--from", "0001-01-01", "--to", "2026-11-01"),
+        ("statement", "clinic:42", "--from", "2026-11-01", "--to", "9999-12-31"),
+    ],
+    ids=" ".join,
+)
+def test_times_beyond_the_ledgers_are_wrong_usage(command: tuple[str, ...]) -> None:
+    ran = run(*command)
+    assert ran.exit_code == 2
+    assert "is not in the years 1970 to 9000" in ran.err
+
+
+@pytest.mark.parametrize("year", ["1970", "9000"])
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Etc/GMT+12"])
+def test_the_first_and_the_last_year_can_be_asked_for(year: str, zone: str) -> None:
+    run(
+        "accounts", "create", "clinic:far", "--name", "x", "--product", "clinic_leads",
+        "--timezone", zone,
+    )  # fmt: skip
+    period = ("--from", f"{year}-01-01", "--to", f"{year}-12-31")
+    assert run("statement", "clinic:far", *period, "--json").json["closing"] == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (("balance", "clinic:42", "--by", "event"), "give --at too"),
+        (("history", "clinic:42", "--before", "-1"), "--before"),
+        (("history", "clinic:42", "--before", "0"), "--before"),
+        (("history", "clinic:42", "--before", str(2**63)), "--before"),
+        (
+            ("history", "clinic:42", "--since", "2026-11-02T00:00Z", "--until",
+             "2026-11-02T05:29+05:30"),
+            "--until must not be before --since",
+        ),
+        (
+            ("statement", "clinic:42", "--from", "2026-11-01", "--to", "2026-11-01", "--json",
+             "--csv"),
+            "--csv or --json, not both",
+        ),
+    ],
+)  # fmt: skip
+def test_options_that_contradict_each_other_are_wrong_usage(
+    command: tuple[str, ...], told: str
+) -> None:
+    ran = run(*command)
+    assert (ran.exit_code, ran.out) == (2, "")
+    assert told in ran.err
+
+
+def test_older_rows_are_offered_where_there_are_some_that_fit() -> None:
+    one_left = run("history", "clinic:42", "--limit", "1", "--kind", "lead_charge")
+    assert "Older rows: --before 3" in one_left.err
+    for rest in (("--kind", "goodwill"), ("--kind", "lead_charge", "--before", "3")):
+        ran = run("history", "clinic:42", "--limit", "1", *rest)
+        assert (ran.exit_code, ran.err) == (0, "")
+    assert run("history", "clinic:42", "--limit", "3").err == ""
+
+
+@pytest.fixture
+def most_rows(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """How many ledger rows each statement asked for at most; three are loaded at a time."""
+    monkeypatch.setattr(reading, "ROWS_AT_A_TIME", 3)
+    asked: list[int] = []
+
+    def note(*arguments: object) -> None:
+        statement, parameters = arguments[2], arguments[3]
+        if "ORDER BY credit_transactions.version DESC" in str(statement):
+            assert isinstance(parameters, dict)
+            asked.append(parameters["param_1"])
+
+    event.listen(engine(), "before_cursor_execute", note)
+    yield asked
+    event.remove(engine(), "before_cursor_execute", note)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2, 3, 4, 5, 6, 7])
+def test_a_whole_history_is_one_array_read_a_few_rows_at_a_time(
+    rows: int, most_rows: list[int]
+) -> None:
+    open_account("clinic:1")
+    texts = ["plain", 'a "quote"', "नमस्ते", "[brackets], {braces}"]
+    post_all(
+        *[
+            give(1, key=f"k{n}", account="clinic:1", description=texts[n % len(texts)])
+            for n in range(rows)
+        ]
+    )
+    ran = run("history", "clinic:1", "--json")
+    found = ran.json
+    assert [row["version"] for row in found] == list(range(rows, 0, -1))
+    assert ran.out == json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+    assert len(most_rows) == rows // 3 + (1 if rows % 3 or not rows else 0)
+    assert set(most_rows) == {3}
+    some = run("history", "clinic:1", "--json", "--limit", "4").json
+    assert [row["version"] for row in some] == list(range(rows, max(0, rows - 4), -1))
+
+
+def test_history_of_a_row_whose_time_cannot_be_is_one_line() -> None:
+    tamper(
+        "ALTER TABLE credit_transactions DROP CONSTRAINT ck_credit_transactions_event_at",
+        "UPDATE credit_transactions SET event_at = '20000-01-01' WHERE version = 2",
+    )
+    for form in ((), ("--json",)):
+        assert "`billing ledger verify` names it" in run("history", "clinic:42", *form).error
+    ran = run("ledger", "verify")
+    assert ran.exit_code == 1
+    assert "version 2" in ran.out

@@ -18,7 +18,7 @@ from db.session import transaction
 from tests.billing.helpers import open_account, post_all, rows, take
 from tests.conftest import owner
 
-LEDGER = ("credit_transactions", "lot_movements", "hold_events", "billing_audit_log")
+LEDGER = sorted(roles.APPEND_ONLY)
 
 
 @pytest.fixture(autouse=True)
@@ -172,6 +172,24 @@ def test_a_table_of_a_later_migration_can_be_used_and_not_emptied() -> None:
     assert rows('SELECT a FROM "Later table"') == [("y",)]
     assert "permission denied" in refusal('DELETE FROM "Later table"')
     assert "permission denied" in refusal("UPDATE later_log SET a = 'y'")
+
+
+@pytest.mark.parametrize("table", LEDGER)
+def test_a_table_that_lost_its_trigger_is_not_opened_by_the_next_migration(table: str) -> None:
+    with owner() as connection:
+        connection.execute(text(f"DROP TRIGGER append_only ON {table}"))
+    upgrade()
+    assert {right for name, right in rights() if str(name).split(".")[0] == table} == {
+        "SELECT", "INSERT",
+    }  # fmt: skip
+
+
+def test_the_tables_that_are_named_append_only_are_those_with_the_trigger() -> None:
+    guarded = rows(
+        "SELECT CAST(CAST(tgrelid AS regclass) AS text) FROM pg_trigger"
+        " WHERE tgname = 'append_only'"
+    )
+    assert {table for (table,) in guarded} == roles.APPEND_ONLY
 
 
 @pytest.fixture

@@ -3,14 +3,22 @@
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
+import psycopg2
 import pytest
 from sqlalchemy import make_url, text
 
 import settings
 from db import session as db_session
 from db.errors import DatabaseBusy, DatabaseUnavailable
-from db.session import LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS, snapshot, transaction
+from db.session import (
+    LOCK_TIMEOUT_MS,
+    STATEMENT_TIMEOUT_MS,
+    one_statement,
+    snapshot,
+    transaction,
+)
 from tests.billing.helpers import open_account, rows
+from tests.conftest import owner
 
 
 @pytest.mark.usefixtures("database")
@@ -102,6 +110,47 @@ def test_a_database_out_of_reach_is_unavailable(monkeypatch: pytest.MonkeyPatch)
         monkeypatch.undo()
         settings.get.cache_clear()
         db_session.engine.cache_clear()
+
+
+def test_one_statement_is_committed_by_itself_on_a_connection_that_is_kept(database: str) -> None:
+    backends = set()
+    for number in range(3):
+        with one_statement() as cursor:
+            cursor.execute(
+                "INSERT INTO accounts (ref, product, name, timezone, head_hash, created_at)"
+                " VALUES (%s, 'clinic_leads', 'n', 'UTC', '', '2026-11-21Z')"
+                " RETURNING pg_backend_pid()",
+                (f"clinic:{number}",),
+            )
+            backends.add(cursor.fetchone())
+    with transaction() as other:
+        assert other.scalar(text("SELECT count(*) FROM accounts")) == 3
+    assert len(backends) == 1
+
+
+def test_one_statement_finds_a_new_connection_when_the_server_closed_its_own(
+    database: str,
+) -> None:
+    with one_statement() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        [backend] = cursor.fetchone()
+    with owner() as connection:
+        connection.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": backend})
+
+    with pytest.raises(DatabaseUnavailable), one_statement() as cursor:
+        cursor.execute("SELECT 1")
+
+    with one_statement() as cursor:
+        cursor.execute("SELECT 2")
+        assert cursor.fetchone() == (2,)
+
+
+def test_one_statement_that_fails_costs_nobody_the_connection(database: str) -> None:
+    with pytest.raises(psycopg2.Error), one_statement() as cursor:
+        cursor.execute("SELECT 1/0")
+    with one_statement() as cursor:
+        cursor.execute("SELECT 1")
+        assert cursor.fetchone() == (1,)
 
 
 def test_a_process_whose_connections_are_all_in_use_is_busy(database: str) -> None:

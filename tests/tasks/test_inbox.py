@@ -161,10 +161,21 @@ def test_a_drain_handles_everything_and_then_a_new_nudge_can_be_sent(redis: Redi
 
 def test_the_sweep_nudges_what_is_due_and_only_that(redis: Redis) -> None:
     task.sweep.run()
-    assert waiting(redis) == 0
+    assert redis.llen("schedule") == 0
     deliver(lead_event())
+    for _ in range(2):
+        task.sweep.run()
+    assert redis.llen("schedule") == 1
+
+
+def test_the_sweep_does_not_wait_for_a_nudge_that_stands_behind_a_crowd(redis: Redis) -> None:
+    deliver(lead_event())
+    assert nudges.send("leads")
     task.sweep.run()
-    assert waiting(redis) == 1
+    assert (waiting(redis), redis.llen("schedule")) == (1, 1)
+    task.drain.run("leads")
+    assert nudges.send("leads")
+    assert nudges.send("leads", by_sweep=True)
 
 
 def test_a_full_batch_calls_for_a_second_worker(

@@ -23,7 +23,8 @@ APPEND_ONLY = ("hold_events", "billing_audit_log")
 
 def _allow_kinds(kinds: tuple[str, ...]) -> None:
     op.drop_constraint(op.f("ck_credit_transactions_kind"), "credit_transactions")
-    # NOT VALID, then validated: the table is not locked while its rows are looked at.
+    # In the transaction of all migrations: the table stays locked while its rows are looked at.
+    # NOT VALID spares nothing here; it would if the validation were a transaction of its own.
     listed = ", ".join(f"'{kind}'" for kind in kinds)
     op.execute(
         "ALTER TABLE credit_transactions ADD CONSTRAINT ck_credit_transactions_kind"

@@ -37,7 +37,8 @@ def _lead_states(states: tuple[str, ...], uncharged: tuple[str, ...]) -> None:
         ("ck_lead_charges_charged", f"(transaction_id IS NULL) = (state IN ({without}))"),
     ):
         op.drop_constraint(op.f(name), "lead_charges")
-        # NOT VALID, then validated: the table is not locked while its rows are looked at.
+        # In the transaction of all migrations: the table stays locked while its rows are looked
+        # at. NOT VALID spares nothing here; it would, were the validation one of its own.
         op.execute(f"ALTER TABLE lead_charges ADD CONSTRAINT {name} CHECK ({check}) NOT VALID")
         op.execute(f"ALTER TABLE lead_charges VALIDATE CONSTRAINT {name}")
 

@@ -1,0 +1,181 @@
+"""`CeleryBillingClient`: charges leads through Celery on Redis, without losing one.
+
+Celery's Redis transport can lose a message when a worker is killed while it takes it. So each
+call is kept as a copy in Redis before it is published; the back office removes it when the call
+is in its database, and records by itself what is still there after a minute.
+"""
+
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Self
+from uuid import uuid4
+
+from celery import Celery
+from kombu.exceptions import KombuError, OperationalError
+from redis import Redis
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from billing_client.errors import BillingError, InvalidRequest, Unreachable
+from billing_client.leads import checked, checked_key
+from billing_client.results import Accepted
+
+COPIES_KEY = "billing:lead_copies"
+COPY_HEADER = "billing_copy"
+QUEUE = "leads"
+LEADS_IN_ONE_MESSAGE = 500
+
+_UNREACHABLE = (RedisError, KombuError, OperationalError, OSError)
+
+
+class CeleryBillingClient:
+    """Sends through the Celery broker of the back office. One serves all threads of a process.
+
+    A call is accepted once its copy is written: where Redis goes away right then, before the
+    message is out, the back office still finds the call, a minute later.
+    """
+
+    def __init__(
+        self,
+        *,
+        redis_url: str | None = None,
+        app: Celery | None = None,
+        timeout_seconds: float = 10,
+        retries: int = 5,
+    ) -> None:
+        """Take the broker's address, or a Celery app whose broker it is.
+
+        Raises `InvalidRequest` where neither names a Redis.
+        """
+        url = app.conf.broker_url if redis_url is None and app is not None else redis_url
+        if not isinstance(url, str) or not url.startswith(("redis://", "rediss://", "unix://")):
+            raise InvalidRequest("give redis_url, or an app whose broker is one Redis")
+        # Not the app that was given: its routes, queues and retries are made for other work.
+        self._app = _app(url, timeout_seconds)
+        self._redis = Redis.from_url(
+            url,
+            socket_timeout=timeout_seconds,
+            socket_connect_timeout=timeout_seconds,
+            health_check_interval=25,
+            retry=Retry(ExponentialWithJitterBackoff(cap=10, base=0.25), retries),
+        )
+
+    def charge_lead(
+        self,
+        lead_id: str,
+        account: str,
+        package_price_paise: int,
+        source: str | None = None,
+        occurred_at: datetime | None = None,
+        idempotency_key: str | None = None,
+    ) -> Accepted:
+        """Have a lead billed once; return when its copy is in Redis.
+
+        Raises `InvalidRequest` (nothing was sent) or `Unreachable` (safe to call again with its
+        `idempotency_key`, which becomes the Celery task id).
+        """
+        fields = checked(
+            {
+                "lead_id": lead_id,
+                "account": account,
+                "package_price_paise": package_price_paise,
+                "source": source,
+                "occurred_at": occurred_at,
+            }
+        )
+        key = str(uuid4()) if idempotency_key is None else checked_key(idempotency_key)
+        self._send("tasks.leads.charge", key, fields)
+        return Accepted(fields["lead_id"], key, seen_before=False)
+
+    def charge_leads(self, leads: Iterable[Mapping[str, Any]]) -> list[Accepted | BillingError]:
+        """Have leads billed, each given by the fields of `charge_lead`, 500 to a message.
+
+        Returns for each, in order, what `charge_lead` would have returned or raised.
+        """
+        results: list[Accepted | BillingError | None] = []
+        waiting: list[tuple[int, dict[str, Any]]] = []
+        for place, lead in enumerate(leads):
+            results.append(None)
+            try:
+                waiting.append((place, checked(lead)))
+            except InvalidRequest as error:
+                results[place] = error
+            if len(waiting) == LEADS_IN_ONE_MESSAGE:
+                self._send_many(waiting, results)
+                waiting = []
+        if waiting:
+            self._send_many(waiting, results)
+        return [result for result in results if result is not None]
+
+    def close(self) -> None:
+        """Close the connections; also at the end of a `with` block."""
+        self._app.close()
+        self._redis.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _send_many(
+        self,
+        waiting: Sequence[tuple[int, dict[str, Any]]],
+        results: list[Accepted | BillingError | None],
+    ) -> None:
+        key = str(uuid4())
+        try:
+            self._send("tasks.leads.charge_many", key, {"leads": [lead for _, lead in waiting]})
+        except Unreachable as error:
+            for place, _ in waiting:
+                results[place] = error
+            return
+        for index, (place, lead) in enumerate(waiting):
+            results[place] = Accepted(lead["lead_id"], f"{key}:{index}", seen_before=False)
+
+    def _send(self, task: str, key: str, kwargs: dict[str, Any]) -> None:
+        copy = json.dumps({"task": task, "kwargs": kwargs, "at": time.time()})
+        try:
+            self._redis.hset(COPIES_KEY, key, copy)
+        except _UNREACHABLE as error:
+            raise Unreachable(
+                f"Redis cannot be reached: {type(error).__name__}", idempotency_key=key
+            ) from None
+        try:
+            self._app.send_task(
+                task,
+                kwargs=kwargs,
+                task_id=key,
+                queue=QUEUE,
+                headers={COPY_HEADER: 1},
+                serializer="json",
+                ignore_result=True,
+                # Celery would write the arguments into the headers, for anybody to see.
+                argsrepr="",
+                kwargsrepr="",
+            )
+        except _UNREACHABLE:
+            return  # the copy is there: the back office finds it
+
+
+def _app(url: str, timeout_seconds: float) -> Celery:
+    app = Celery("billing_client", broker=url, set_as_current=False)
+    app.conf.update(
+        broker_transport_options={
+            "socket_timeout": timeout_seconds,
+            "socket_connect_timeout": timeout_seconds,
+            "socket_keepalive": True,
+            "health_check_interval": 25,
+            # One more try, for a connection that was closed; then the copy has to do.
+            "max_retries": 1,
+            "interval_start": 0,
+            "interval_step": 0.2,
+            "interval_max": 0.2,
+        },
+        task_publish_retry=False,
+        task_ignore_result=True,
+    )
+    return app

@@ -1,0 +1,140 @@
+"""`BillingClient`: charges leads at the receiver and asks the API what became of them."""
+
+import json
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any, Self
+from urllib.parse import quote
+from uuid import uuid4
+
+from billing_client import leads
+from billing_client.errors import (
+    BillingError,
+    InvalidRequest,
+    LeadUnknown,
+    Refused,
+    Unreachable,
+)
+from billing_client.http import CONNECTIONS, Http, service_url
+from billing_client.results import Accepted, LeadStatus
+from billing_client.signing import Signer, signed_headers
+
+
+class BillingClient:
+    """Speaks HTTP to the billing back office. One serves all threads of a process.
+
+    `receiver_url` and `webhook_secret` are needed to charge, `api_url` and `api_key` to ask.
+    A request that gets no answer, or one that asks to come again, is repeated up to `retries`
+    times with growing pauses, under one idempotency key, for less than five minutes in all.
+    """
+
+    def __init__(
+        self,
+        *,
+        receiver_url: str | None = None,
+        webhook_secret: str | None = None,
+        api_url: str | None = None,
+        api_key: str | None = None,
+        timeout_seconds: float = 10,
+        retries: int = 5,
+    ) -> None:
+        """Raises `InvalidRequest` where something that was given makes no sense."""
+        self._http = Http(timeout_seconds=timeout_seconds, retries=retries)
+        self._receiver_url = receiver_url and service_url("receiver_url", receiver_url)
+        self._signer = Signer(webhook_secret) if webhook_secret is not None else None
+        self._api_url = api_url and service_url("api_url", api_url)
+        self._api_key = api_key
+
+    def charge_lead(
+        self,
+        lead_id: str,
+        account: str,
+        package_price_paise: int,
+        source: str | None = None,
+        occurred_at: datetime | None = None,
+        idempotency_key: str | None = None,
+    ) -> Accepted:
+        """Have a lead billed once; return when the receiver has recorded it.
+
+        A lead that is sent again, under whatever key, is not charged again. Raises
+        `InvalidRequest` (nothing was sent), `Unreachable` (safe to call again with its
+        `idempotency_key`), `Unauthorized`, `Refused`.
+        """
+        lead = {
+            "lead_id": lead_id,
+            "account": account,
+            "package_price_paise": package_price_paise,
+            "source": source,
+            "occurred_at": occurred_at,
+        }
+        return self._charge(lead, idempotency_key)
+
+    def charge_leads(self, leads: Iterable[Mapping[str, Any]]) -> list[Accepted | BillingError]:
+        """Have leads billed, each given by the fields of `charge_lead`, a few at a time.
+
+        Returns for each, in order, what `charge_lead` would have returned or raised.
+        """
+        with ThreadPoolExecutor(CONNECTIONS) as threads:
+            return list(threads.map(self._charged_or_error, leads))
+
+    def lead_status(self, lead_id: str) -> LeadStatus:
+        """Ask what became of a lead.
+
+        Raises `LeadUnknown`, `Unauthorized`, `Refused`, `Unreachable`, `InvalidRequest`.
+        """
+        if not self._api_url or not self._api_key:
+            raise InvalidRequest("api_url and api_key are needed to ask for a lead")
+        url = f"{self._api_url}/v1/leads/{quote(leads.checked_id('lead_id', lead_id), safe='')}"
+        headers = {"authorization": f"Bearer {self._api_key}", "accept": "application/json"}
+        try:
+            status, found = self._http.send("GET", url, headers=headers)
+        except Refused as refused:
+            if refused.status == 404:
+                raise LeadUnknown(lead_id, refused.detail) from None
+            raise
+        try:
+            return LeadStatus(
+                str(found["lead_id"]), str(found["account"]), str(found["state"]),
+                int(found["credits"]),
+            )  # fmt: skip
+        except (KeyError, TypeError, ValueError):
+            raise Refused(status, "the answer is not a lead: is api_url right?") from None
+
+    def close(self) -> None:
+        """Close the connections; also at the end of a `with` block."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _charged_or_error(self, lead: Mapping[str, Any]) -> Accepted | BillingError:
+        try:
+            return self._charge(lead, None)
+        except BillingError as error:
+            return error
+
+    def _charge(self, lead: Mapping[str, Any], idempotency_key: str | None) -> Accepted:
+        if not self._receiver_url or self._signer is None:
+            raise InvalidRequest("receiver_url and webhook_secret are needed to charge")
+        fields = leads.checked(lead)
+        key = (
+            f"msg_{uuid4().hex}" if idempotency_key is None else leads.checked_key(idempotency_key)
+        )
+        # Where it is known when it happened, the same call again is the same delivery.
+        moment = fields.get("occurred_at") or datetime.fromtimestamp(time.time(), UTC).isoformat()
+        body = json.dumps({"type": "lead.created", "timestamp": moment, "data": fields}).encode()
+        try:
+            status, _ = self._http.send(
+                "POST",
+                f"{self._receiver_url}/webhooks/leads",
+                headers=signed_headers(self._signer, key, body),
+                body=body,
+            )
+        except Unreachable as error:
+            raise Unreachable(str(error), idempotency_key=key) from None
+        return Accepted(fields["lead_id"], key, seen_before=status == 200)

@@ -1,0 +1,108 @@
+"""Requests with timeouts, retries and typed errors; one pool of connections for all threads."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import urllib3
+from urllib3.exceptions import HTTPError
+
+from billing_client.errors import BillingError, InvalidRequest, Refused, Unauthorized, Unreachable
+from billing_client.signing import TOLERANCE_SECONDS
+
+TRY_AGAIN = (429, 500, 502, 503, 504)
+BACKOFF_SECONDS = 0.25
+LONGEST_PAUSE_SECONDS = 20
+"""Longest pause between two tries, also where the server asks for more."""
+LONGEST_CALL_SECONDS = TOLERANCE_SECONDS - 20
+"""All tries of a call go out with one signature; the rest is for clocks that disagree."""
+CONNECTIONS = 8
+
+_DETAIL_MAX_LENGTH = 500
+
+
+class Http:
+    """Sends requests and tells apart what the caller can do about the answer."""
+
+    def __init__(self, *, timeout_seconds: float, retries: int) -> None:
+        if not timeout_seconds > 0:
+            raise InvalidRequest("timeout_seconds: must be more than 0")
+        if type(retries) is not int or retries < 0:
+            raise InvalidRequest("retries: must be a whole number from 0")
+        if (retries + 1) * timeout_seconds + retries * LONGEST_PAUSE_SECONDS > LONGEST_CALL_SECONDS:
+            raise InvalidRequest(
+                "retries and timeout_seconds: a call could outlast its signature; at most"
+                f" {LONGEST_CALL_SECONDS} seconds, with {LONGEST_PAUSE_SECONDS} for each pause"
+            )
+        self._pool = urllib3.PoolManager(
+            maxsize=CONNECTIONS,
+            timeout=urllib3.Timeout(total=timeout_seconds),
+            retries=urllib3.Retry(
+                total=retries,
+                redirect=0,
+                allowed_methods=None,  # each request may be repeated: that is what its id is for
+                status_forcelist=TRY_AGAIN,
+                backoff_factor=BACKOFF_SECONDS,
+                backoff_max=LONGEST_PAUSE_SECONDS,
+                backoff_jitter=BACKOFF_SECONDS,
+                respect_retry_after_header=True,
+                retry_after_max=LONGEST_PAUSE_SECONDS,
+                raise_on_status=False,
+            ),
+        )
+
+    def send(
+        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None = None
+    ) -> tuple[int, Any]:
+        """Return status (2xx) and JSON of the answer. Raises `Unreachable`, `Refused` and kin."""
+        host = urlsplit(url).netloc.rpartition("@")[2]
+        try:
+            answer = self._pool.request(method, url, body=body, headers=headers, redirect=False)
+        except HTTPError as error:
+            raise Unreachable(f"{host} cannot be reached: {_reason(error)}") from None
+        content = _json(answer.data)
+        if 200 <= answer.status < 300:
+            return answer.status, content
+        raise _error(answer.status, _detail(content), host)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._pool.clear()
+
+
+def service_url(name: str, url: str | None) -> str:
+    """Return a base address without its last slash. Raises `InvalidRequest`."""
+    if not isinstance(url, str) or not url.startswith(("http://", "https://")):
+        raise InvalidRequest(f"{name}: must be an http:// or https:// address")
+    return url.rstrip("/")
+
+
+def _error(status: int, detail: str, host: str) -> BillingError:
+    if status in TRY_AGAIN:
+        return Unreachable(f"{host} answers {status} after all retries: {detail}")
+    if status in (401, 403):
+        return Unauthorized(status, detail)
+    return Refused(status, detail)
+
+
+def _reason(error: HTTPError) -> str:
+    # Without the address, which could hold more than a host.
+    cause = getattr(error, "reason", None) or error
+    return type(cause).__name__
+
+
+def _json(data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _detail(content: Any) -> str:
+    """Return what the answer says for people: `detail` of problem JSON (RFC 9457), or `error`."""
+    if isinstance(content, dict):
+        for name in ("detail", "error", "title"):
+            if isinstance(content.get(name), str):
+                return str(content[name])[:_DETAIL_MAX_LENGTH]
+    return "no reason was given"

@@ -1,0 +1,80 @@
+"""What the client refuses by itself is what the server would refuse."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from billing.leads import LeadRequest
+from billing_client import InvalidRequest
+from billing_client.leads import checked, checked_key
+
+LEAD = {"lead_id": "L-1", "account": "clinic:42", "package_price_paise": 600_000}
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {}, {"lead_id": "x" * 200}, {"account": "x" * 100}, {"lead_id": "ಆಶಾ"},
+        {"package_price_paise": 0}, {"package_price_paise": 2**53 - 1},
+        {"source": None, "occurred_at": None}, {"source": "google-ads", "occurred_at": NOON},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_the_client_sends_the_server_takes(change: dict[str, Any]) -> None:
+    sent = checked({**LEAD, **change})
+    assert LeadRequest.model_validate_json(json.dumps(sent)).lead_id
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"lead_id": ""}, "lead_id: must not be empty"),
+        ({"lead_id": "  "}, "lead_id: must not be empty"),
+        ({"lead_id": 5}, "lead_id: must be text, not int"),
+        ({"lead_id": "x" * 201}, "lead_id: must be at most 200 characters, not 201"),
+        ({"lead_id": "a\x00b"}, "lead_id: must not hold control characters"),
+        ({"lead_id": "\ud800"}, "lead_id: must not hold control characters"),
+        ({"account": "x" * 101}, "account: must be at most 100 characters"),
+        ({"package_price_paise": -1}, "package_price_paise: must be from 0"),
+        ({"package_price_paise": 2**53}, "package_price_paise: must be from 0"),
+        ({"package_price_paise": 1.0}, "package_price_paise: must be whole paise (int), not float"),
+        ({"package_price_paise": True}, "package_price_paise: must be whole paise (int), not bool"),
+        ({"package_price_paise": "5"}, "package_price_paise: must be whole paise (int), not str"),
+        ({"source": ""}, "source: must not be empty"),
+        ({"occurred_at": datetime(1999, 1, 1, tzinfo=UTC)}, "occurred_at: must be in the years"),
+    ],
+    ids=str,
+)
+def test_what_the_client_refuses_the_server_refuses(change: dict[str, Any], told: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        checked({**LEAD, **change})
+    assert str(caught.value).startswith(told)
+    with pytest.raises(ValidationError):
+        LeadRequest.model_validate({**LEAD, **change})
+
+
+@pytest.mark.parametrize(
+    ("lead", "told"),
+    [
+        ({"lead_id": "L-1"}, "account, package_price_paise: missing"),
+        ({**LEAD, "98765": 1}, "1 unknown fields; known are lead_id"),
+        ({**LEAD, "occurred_at": NOON.replace(tzinfo=None)}, "occurred_at: must be aware"),
+        ({**LEAD, "occurred_at": "2026-11-21"}, "occurred_at: must be a datetime, not str"),
+        (["L-1"], "a lead must be a mapping of its fields, not list"),
+    ],
+    ids=str,
+)
+def test_what_is_no_lead_is_told_by_field(lead: Any, told: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        checked(lead)
+    assert str(caught.value).startswith(told)
+
+
+@pytest.mark.parametrize("key", ["", " ", "x" * 201, "a\nb", "ಆಶಾ", 5])
+def test_a_key_that_no_header_holds_is_refused(key: Any) -> None:
+    with pytest.raises(InvalidRequest, match="idempotency_key: must be 1 to 200 printable"):
+        checked_key(key)

@@ -1,0 +1,102 @@
+"""What may be shown of messages: ids, names of arguments, counts, kinds and places of errors."""
+
+import logging
+import re
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from celery.worker.consumer import consumer
+
+from db.errors import BillingError
+
+HIDDEN = "…"
+IDS = frozenset({"lead_id", "account", "payment_id", "request_id", "dispute_type"})
+"""The arguments that are shown of every task, where they look like ids."""
+
+_MOST_SHOWN = 20
+_ID = re.compile(r"[A-Za-z0-9:._-]{1,64}").fullmatch
+_PHONE = re.compile(r"[\d:._-]{10,}").fullmatch
+"""Ten digits and more without a letter: as likely a phone number as an id."""
+
+
+def shown_args(args: Sequence[Any], parameters: Sequence[str], shown: frozenset[str]) -> str:
+    """Return arguments that were given by place, as Flower shows them."""
+    names = [*parameters, *[""] * len(args)]
+    texts = [
+        _shown(name, value, shown) for name, value in zip(names, args[:_MOST_SHOWN], strict=False)
+    ]
+    return f"({', '.join(texts)})"
+
+
+def shown_kwargs(
+    kwargs: Mapping[str, Any], parameters: Sequence[str], shown: frozenset[str]
+) -> str:
+    """Return arguments that were given by name; a name that we do not know is hidden too."""
+    texts = [
+        f"{name}: {_shown(name, kwargs[name], shown)}" for name in parameters if name in kwargs
+    ]
+    if len(kwargs) > len(texts):
+        texts.append(HIDDEN)
+    return f"{{{', '.join(texts)}}}"
+
+
+def shown_id(value: object) -> str:
+    """Return an id, or `HIDDEN` where it does not look like one."""
+    return value if isinstance(value, str) and _ID(value) and not _PHONE(value) else HIDDEN
+
+
+def _shown(name: str, value: object, shown: frozenset[str]) -> str:
+    if name == "leads" and isinstance(value, list):
+        return f"{len(value)} leads"
+    return shown_id(value) if name in shown else HIDDEN
+
+
+def places_in(formatted_traceback: str) -> str:
+    """Return a traceback's places and source lines, without the texts of its errors."""
+    lines = formatted_traceback.splitlines()
+    places = [f"{line}\n" for line in lines if line.startswith('  File "')]
+    return "Traceback (most recent call last):\n" + "".join(places)
+
+
+_DISCARDED = {
+    consumer.UNKNOWN_FORMAT: "message discarded: of no form that Celery knows",
+    consumer.UNKNOWN_TASK_ERROR: "message discarded: task_unknown",
+    consumer.INVALID_TASK_ERROR: "message discarded: task_rejected",
+    consumer.MESSAGE_DECODE_ERROR: "message discarded: cannot be decoded",
+}
+
+
+def install() -> None:
+    """Keep what senders wrote out of what Celery logs about messages and failed tasks."""
+    logging.getLogger("celery.worker.consumer.consumer").addFilter(_without_message)
+    for name in ("celery.app.trace", "celery.worker.request"):
+        logging.getLogger(name).addFilter(_without_error_text)
+
+
+def _without_message(record: logging.LogRecord) -> bool:
+    """Celery would log the whole message."""
+    told = _DISCARDED.get(str(record.msg))
+    if told is not None:
+        error = record.args[0] if isinstance(record.args, tuple) and record.args else None
+        task = f" {shown_id(error.args[0])}" if isinstance(error, KeyError) and error.args else ""
+        record.msg, record.args, record.exc_info = f"{told}{task}", (), None
+    return True
+
+
+def _without_error_text(record: logging.LogRecord) -> bool:
+    """A foreign error's text may repeat what a sender wrote; ours are written without it."""
+    if not record.exc_info or not record.exc_info[0]:
+        return True
+    kind, error, trace = record.exc_info
+    if isinstance(error, BillingError) and error.__cause__ is None and error.__context__ is None:
+        return True
+    text = str(error) if isinstance(error, BillingError) else ""
+    if isinstance(record.args, dict):
+        record.args = {**record.args, "exc": f"{kind.__name__}: {text}" if text else kind.__name__}
+        places = "".join(traceback.format_tb(trace))
+        record.msg = f"{record.msg}\n{places.replace('%', '%%')}"
+    else:
+        record.msg, record.args = f"a task could not be run: {kind.__name__}", ()
+    record.exc_info = None
+    return True
