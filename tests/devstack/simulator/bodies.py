@@ -1,0 +1,46 @@
+"""Bodies of webhooks in the form of captured ones, to hold the simulator's against."""
+
+PAYMENT_CAPTURED_UPI = (
+    '{"entity":"event","account_id":"acc_Example0000001","event":"payment.captured",'
+    '"contains":["payment"],"payload":{"payment":{"entity":{"id":"pay_Example0000001",'
+    '"entity":"payment","amount":150000,"currency":"INR","status":"captured",'
+    '"order_id":"order_Example000001","invoice_id":null,"international":false,"method":"upi",'
+    '"amount_refunded":0,"refund_status":null,"captured":true,"description":"Credit top-up",'
+    '"card_id":null,"bank":null,"wallet":null,"vpa":"success@razorpay",'
+    '"email":"void@razorpay.com","contact":"+919999999999","notes":{"account":"clinic:42"},'
+    '"fee":3540,"tax":540,"error_code":null,"error_description":null,"error_source":null,'
+    '"error_step":null,"error_reason":null,"acquirer_data":{"rrn":"169750098179",'
+    '"upi_transaction_id":"EE137087225042B100492B5BBF6EB107"},"emi_plan":null,'
+    '"created_at":1772850141,'
+    '"reward":null,"upi":{"vpa":"success@razorpay","flow":"collect"},"base_amount":150000}}},'
+    '"created_at":1772850143}'
+)
+ORDER_PAID_ORDER = (
+    '{"id":"order_Example000001","entity":"order","amount":100,"amount_paid":100,"amount_due":0,'
+    '"currency":"INR","receipt":"topup-796477","offer_id":null,"status":"paid","attempts":1,'
+    '"notes":{"account":"clinic:42"},"created_at":1795493547,"description":null,"checkout":null}'
+)
+REFUND_PROCESSED_CARD = (
+    '{"account_id":"acc_Example0000001","contains":["refund","payment"],"created_at":1792082333,'
+    '"entity":"event","event":"refund.processed","payload":{"payment":{"entity":{'
+    '"account_id":null,"acquirer_data":{"auth_code":"458055"},"amount":10000,'
+    '"amount_refunded":1800,"amount_transferred":0,"bank":null,"base_amount":10000,'
+    '"captured":true,"card":{"emi":false,"entity":"card","id":"card_Example000001",'
+    '"international":false,"issuer":"XXXX","last4":"8582","name":"","network":"Unknown",'
+    '"sub_type":"consumer","token_iin":"000000000","type":"debit"},'
+    '"card_id":"card_Example000001","contact":"+919999999999","created_at":1792048761,'
+    '"currency":"INR","customer_id":null,"description":"Credit top-up","device_id":null,'
+    '"email":"void@razorpay.com","entity":"payment","error_code":null,'
+    '"error_description":null,"error_reason":null,"error_source":null,"error_step":null,'
+    '"fee":200,"fee_bearer":null,"gateway_merchant_id":null,"gateway_provider":"Razorpay",'
+    '"gateway_terminal_id":null,"id":"pay_Example0000001","internal_status":null,'
+    '"international":false,"invoice_id":null,"method":"card","notes":[],'
+    '"optimizer_provider":null,"order_id":"order_Example000001","provider":null,'
+    '"receiver_type":null,"refund_status":"partial","settled_by":null,'
+    '"source_channel":"online","status":"captured","store_id":null,"tax":0,'
+    '"terminal_id":null,"token_id":null,"vpa":null,"wallet":null}},"refund":{"entity":{'
+    '"acquirer_data":{"arn":null},"amount":100,"batch_id":null,"created_at":1792082327,'
+    '"currency":"INR","entity":"refund","id":"rfnd_Example000001","notes":[],'
+    '"payment_id":"pay_Example0000001","receipt":null,"speed_processed":"normal",'
+    '"speed_requested":"normal","status":"processed"}}}}'
+)
