@@ -36,7 +36,8 @@ task_routes = {
     "tasks.leads.recover": {"queue": "schedule"},
     "tasks.ledger.expire": {"queue": "schedule"},
     "tasks.ledger.check": {"queue": "schedule"},
-    "tasks.leads.release": {"queue": "leads"},
+    # Not behind the backlog of "leads", which may be long when it matters.
+    "tasks.leads.release": {"queue": "schedule"},
 }
 
 # Acknowledge when done: a worker that dies hands the message on. Every task may run twice.

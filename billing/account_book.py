@@ -179,8 +179,9 @@ class AccountBook:
             # What is held was promised: a capture asks for credit only, not for what other holds
             # leave of it. They can be short together where a correction took what they covered.
             available = self.balance + self.overdraft_limit if posting.releases else self.available
-            passes_limit = (
-                posting.passes_overdraft_limit or KIND_RULES[posting.kind].passes_overdraft_limit
+            # What is held was promised to others: nothing but a correction takes it.
+            passes_limit = KIND_RULES[posting.kind].passes_overdraft_limit or (
+                posting.passes_overdraft_limit and not self.held
             )
             if -posting.amount > available and not passes_limit:
                 raise InsufficientCredit(self.ref, needed=-posting.amount, available=available)
@@ -240,6 +241,8 @@ class AccountBook:
         )
         if before is self.alert_level or (self.version == 1 and amount > 0):
             return  # an account's first credit recovers nothing
+        if amount < 0 and alerts.topic(before, self.alert_level) == alerts.RECOVERED:
+            return  # nor does a charge: processes of before the alerts left the level as it was
         notice = alerts.notice(
             ref=self.ref,
             account_id=self.id,

@@ -4,17 +4,30 @@ Called by `billing/leads.py`, `billing/parking.py` and `billing/reversals.py`. W
 state of a lead holds its account's lock.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+import clock
 from billing import audit
+from billing.errors import IdempotencyConflict
 from db import outbox
 from db.bulk import copy_rows, int_array, text_array
+from db.errors import PermanentError
 from db.outbox import NewNotice
+
+# What an account can spend on leads now. Credit that is past its time goes before the charge is
+# posted: it covers nothing.
+AVAILABLE = """(a.balance - a.held + a.overdraft_limit
+  - least(greatest(a.balance - a.held, 0),
+          (SELECT coalesce(sum(o.remaining), 0) FROM credit_lots o
+            WHERE o.account_id = a.id AND o.exhausted_at IS NULL AND o.expires_at <= :now)))"""
+PARKED_IS_COVERED = f"""{AVAILABLE} >=
+  (SELECT l.credits FROM lead_charges l WHERE l.account_id = a.id AND l.state = 'parked'
+    ORDER BY l.parked_number, l.lead_id LIMIT 1)"""  # noqa: S608 - our own text
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,31 +116,78 @@ def write(session: Session, rows: Sequence[NewRow], *, now: datetime) -> None:
     )
 
 
+# A request that is sent again and again is one conflict.
 _CONFLICTS = text("""
 INSERT INTO lead_conflicts (lead_id, account_id, package_price_paise, actor, created_at)
-SELECT n.lead_id, a.id, n.price, :actor, :now
+SELECT DISTINCT n.lead_id, a.id, n.price, :actor, CAST(:now AS timestamptz)
   FROM unnest(CAST(:leads AS text[]), CAST(:refs AS text[]), CAST(:prices AS bigint[]))
        AS n(lead_id, ref, price)
   JOIN accounts a ON a.ref = n.ref
+ WHERE NOT EXISTS (SELECT FROM lead_conflicts c WHERE c.lead_id = n.lead_id
+                      AND c.account_id = a.id AND c.package_price_paise = n.price)
 """)
 
 
-def write_conflicts(
-    session: Session, conflicts: Sequence[tuple[str, str, int]], *, actor: str, now: datetime
+def write_refused(
+    session: Session,
+    refused: Sequence[tuple[str, str, int, PermanentError]],
+    *,
+    actor: str,
+    now: datetime,
 ) -> None:
-    """Keep requests (lead, account, package price) that were at odds with what is on record."""
-    if not conflicts:
-        return
-    session.execute(
-        _CONFLICTS,
-        {
-            "leads": text_array(lead_id for lead_id, _, _ in conflicts),
-            "refs": text_array(account for _, account, _ in conflicts),
-            "prices": int_array(price for _, _, price in conflicts),
-            "actor": actor,
-            "now": now,
-        },
+    """Tell of refused requests (lead, account, package price, why), and keep the conflicts."""
+    conflicts = [entry for entry in refused if isinstance(entry[3], IdempotencyConflict)]
+    if conflicts:
+        session.execute(
+            _CONFLICTS,
+            {
+                "leads": text_array(lead_id for lead_id, *_ in conflicts),
+                "refs": text_array(account for _, account, *_ in conflicts),
+                "prices": int_array(price for _, _, price, _ in conflicts),
+                "actor": actor,
+                "now": now,
+            },
+        )
+    outbox.write(
+        session,
+        [
+            NewNotice(
+                "lead.conflict" if isinstance(error, IdempotencyConflict) else "lead.refused",
+                f"lead:{lead_id}",
+                None,
+                {"lead_id": lead_id, "account": account, "reason": type(error).__name__},
+            )
+            for lead_id, account, _, error in refused
+        ],
+        now=now,
     )
+
+
+_MAYBE_DUE = text("""
+SELECT DISTINCT a.ref FROM lead_charges l JOIN accounts a ON a.id = l.account_id
+ WHERE l.state = 'parked' AND a.ref = ANY(CAST(:refs AS text[]))
+""")
+_LOCK = text("""
+SELECT 1 FROM accounts WHERE ref = ANY(CAST(:refs AS text[])) ORDER BY id FOR NO KEY UPDATE
+""")
+_DUE = text(f"""
+SELECT a.ref, a.id FROM accounts a
+ WHERE a.ref = ANY(CAST(:refs AS text[])) AND {PARKED_IS_COVERED}
+""")  # noqa: S608 - put together from our own text
+
+
+def lock_due(session: Session, accounts: Collection[str]) -> dict[str, int]:
+    """Return those of `accounts` whose oldest parked lead is covered: reference -> id.
+
+    Such a lead is released in a moment, and what comes now has to wait behind it. Where any has a
+    parked lead, all of them are locked, in the order of every post.
+    """
+    refs = session.scalars(_MAYBE_DUE, {"refs": text_array(accounts)}).all()
+    if not refs:
+        return {}
+    session.execute(_LOCK, {"refs": text_array(accounts)})
+    due = session.execute(_DUE, {"refs": text_array(refs), "now": clock.now()})
+    return {ref: id_ for ref, id_ in due}  # noqa: C416 - rows are not pairs to dict()
 
 
 _CHARGED = text("""

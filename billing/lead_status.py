@@ -57,7 +57,7 @@ def find(
     return (
         _recorded(session, lead_id, reach)
         or _in_conflict(session, lead_id, reach)
-        or _waiting(session, lead_id, reach)
+        or _waiting(session, lead_id, reach, everything=product is None and account_id is None)
     )
 
 
@@ -107,9 +107,13 @@ def _in_conflict(session: Session, lead_id: str, reach: ColumnElement[bool]) -> 
     )  # fmt: skip
 
 
-def _waiting(session: Session, lead_id: str, reach: ColumnElement[bool]) -> LeadStatus | None:
+def _waiting(
+    session: Session, lead_id: str, reach: ColumnElement[bool], *, everything: bool
+) -> LeadStatus | None:
     for request, dead, since in _requests_in_the_inbox(session, lead_id):
         account = session.scalar(select(Account.ref).where(Account.ref == request.account, reach))
+        if account is None and everything:
+            account = request.account  # which nobody opened yet
         if account is not None:
             price = request.package_price_paise
             return LeadStatus(

@@ -26,7 +26,7 @@ from billing.pricing import lead_price_credits
 from billing.text import ID_MAX_LENGTH, REF_MAX_LENGTH, problem_with
 from db.bulk import text_array
 from db.errors import PermanentError
-from db.models import Account, LeadCharge
+from db.models import Account, LeadCharge, LeadConflict
 
 MAX_PRICE_PAISE = 2**53 - 1
 """Largest whole number that every JSON reader keeps exact."""
@@ -99,6 +99,17 @@ def find(session: Session, lead_id: str) -> LeadCharge | None:
     return session.get(LeadCharge, lead_id)
 
 
+def conflicts(session: Session, *, limit: int) -> Sequence[Row[LeadConflict, str]]:
+    """Return the newest requests that were at odds with the record, and their accounts."""
+    query = (
+        select(LeadConflict, Account.ref)
+        .join(Account, Account.id == LeadConflict.account_id)
+        .order_by(LeadConflict.id.desc())
+        .limit(limit)
+    )
+    return session.execute(query).all()
+
+
 def newest(session: Session, *, state: str | None, limit: int) -> Sequence[Row[LeadCharge, str]]:
     """Return the newest leads with their account's reference, of one state where given."""
     query = (
@@ -120,7 +131,8 @@ def charge_leads(
     The same lead again with the same account and package price is `repeated`, or as parked or
     cancelled as it is; with another, refused with `IdempotencyConflict`, whichever of the two is
     tried first. A lead that the account cannot pay is parked, or charged as debt where the
-    catalog says so for the account's product. Posts once; the caller's transaction holds it all
+    catalog says so for the account's product; and where parked leads are about to be released,
+    those that come now wait behind them. Posts once; the caller's transaction holds it all
     together.
     """
     lead_ids = {request.lead_id for request in requests}
@@ -148,7 +160,7 @@ def charge_leads(
             to_post.append(i)
 
     postings = _postings(session, [requests[i] for i in to_post], actor)
-    posted = post(session, postings)
+    posted = _post(session, postings)
     rows: list[NewRow] = []
     for i, posting, result in zip(to_post, postings, posted, strict=True):
         request, price = requests[i], -posting.amount
@@ -164,13 +176,29 @@ def charge_leads(
         result or _as_repeat(results[first_with[request.lead_id]])
         for request, result in zip(requests, results, strict=True)
     ]
-    conflicts = [
-        (request.lead_id, request.account, request.package_price_paise)
+    refused = [
+        (request.lead_id, request.account, request.package_price_paise, result.error)
         for request, result in zip(requests, done, strict=True)
-        if isinstance(result.error, IdempotencyConflict)
+        if result.error is not None
     ]
-    lead_rows.write_conflicts(session, conflicts, actor=actor, now=clock.now())
+    lead_rows.write_refused(session, refused, actor=actor, now=clock.now())
     return done
+
+
+def _post(session: Session, postings: Sequence[Posting]) -> list[PostingResult]:
+    """Post the charges but those of accounts whose parked leads come first."""
+    waiting = lead_rows.lock_due(session, {posting.account for posting in postings})
+    posted = iter(post(session, [p for p in postings if p.account not in waiting]))
+    return [
+        next(posted)
+        if p.account not in waiting
+        else PostingResult(
+            Outcome.REFUSED,
+            account_id=waiting[p.account],
+            error=InsufficientCredit(p.account, needed=-p.amount, available=0),
+        )
+        for p in postings
+    ]
 
 
 _ON_RECORD = {
@@ -236,13 +264,17 @@ def _postings(session: Session, requests: Sequence[LeadRequest], actor: str) -> 
     ]
 
 
-def _never_parked(session: Session, requests: Sequence[LeadRequest]) -> set[str]:
-    """Return the accounts whose leads are charged as debt where there is no credit."""
-    products = [
+def never_parking_products() -> list[str]:
+    """Return the products whose leads are charged as debt where there is no credit."""
+    return [
         name
         for name, product in catalog.get().products.items()
         if product.leads_without_credit == "charge"
     ]
+
+
+def _never_parked(session: Session, requests: Sequence[LeadRequest]) -> set[str]:
+    products = never_parking_products()
     if not products:
         return set()
     refs = text_array({request.account for request in requests})

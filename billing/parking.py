@@ -19,7 +19,7 @@ from billing.ledger import post
 from billing.postings import Outcome, Posting, PostingResult
 from billing.text import DESCRIPTION_MAX_LENGTH, problem_with
 from db import outbox
-from db.bulk import int_array
+from db.bulk import int_array, text_array
 
 ACTOR = "system:release"
 BATCH_SIZE = 500
@@ -42,8 +42,10 @@ class _Parked:
     package_price_paise: int
     credits: int
     occurred_at: datetime
+    product: str
 
     def posting(self, actor: str) -> Posting:
+        """Return the charge; past the overdraft limit where its product never parks by now."""
         # At the price of the day it was parked, whatever the catalog says by now.
         return leads.posting(
             lead_id=self.lead_id,
@@ -52,35 +54,30 @@ class _Parked:
             price=self.credits,
             occurred_at=self.occurred_at,
             actor=actor,
+            passes_overdraft_limit=self.product in leads.never_parking_products(),
         )
 
 
 # Locked here, so that what is covered stays covered until it is posted; an account that somebody
 # else has locked is left for the next turn.
-_DUE = text("""
+_DUE = text(f"""
 SELECT a.id FROM accounts a
  WHERE a.id IN (SELECT account_id FROM lead_charges WHERE state = 'parked')
-   AND a.balance - a.held + a.overdraft_limit >=
-       (SELECT l.credits FROM lead_charges l WHERE l.account_id = a.id AND l.state = 'parked'
-         ORDER BY l.parked_number LIMIT 1)
+   AND (a.product = ANY(CAST(:never_parking AS text[])) OR {lead_rows.PARKED_IS_COVERED})
  ORDER BY a.id LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
-""")
-# Credit that is past its time goes before the charge is posted: it covers nothing.
-_COVERED = text("""
-SELECT p.lead_id, p.account_id, p.ref, p.package_price_paise, p.credits, p.occurred_at
-  FROM (SELECT l.*, a.ref, a.balance - a.held + a.overdraft_limit
-                 - least(greatest(a.balance - a.held, 0),
-                         (SELECT coalesce(sum(o.remaining), 0) FROM credit_lots o
-                           WHERE o.account_id = a.id AND o.exhausted_at IS NULL
-                             AND o.expires_at <= :now)) AS available,
-               sum(l.credits) OVER (PARTITION BY l.account_id ORDER BY l.parked_number) AS total
+""")  # noqa: S608 - put together from our own text
+_COVERED = text(f"""
+SELECT p.lead_id, p.account_id, p.ref, p.package_price_paise, p.credits, p.occurred_at, p.product
+  FROM (SELECT l.*, a.ref, a.product, {lead_rows.AVAILABLE} AS available,
+               sum(l.credits) OVER (PARTITION BY l.account_id
+                                    ORDER BY l.parked_number, l.lead_id) AS total
           FROM lead_charges l JOIN accounts a ON a.id = l.account_id
          WHERE l.state = 'parked' AND l.account_id = ANY(CAST(:accounts AS bigint[]))) p
- WHERE p.total <= p.available
- ORDER BY p.account_id, p.parked_number LIMIT :limit
-""")
+ WHERE p.total <= p.available OR p.product = ANY(CAST(:never_parking AS text[]))
+ ORDER BY p.account_id, p.parked_number, p.lead_id LIMIT :limit
+""")  # noqa: S608 - put together from our own text
 _ONE = text("""
-SELECT l.lead_id, l.account_id, a.ref, l.package_price_paise, l.credits, l.occurred_at
+SELECT l.lead_id, l.account_id, a.ref, l.package_price_paise, l.credits, l.occurred_at, a.product
   FROM lead_charges l JOIN accounts a ON a.id = l.account_id WHERE l.lead_id = :lead_id
 """)
 _LOCK = text("SELECT 1 FROM accounts WHERE id = :id FOR NO KEY UPDATE")
@@ -91,11 +88,17 @@ def release_due(session: Session, *, limit: int = BATCH_SIZE) -> list[Released]:
 
     Called by the sweep until none is left. Posts.
     """
-    accounts = session.scalars(_DUE, {"limit": limit}).all()
+    accounts = _due(session, limit)
     if not accounts:
         return []
     rows = session.execute(
-        _COVERED, {"accounts": int_array(accounts), "now": clock.now(), "limit": limit}
+        _COVERED,
+        {
+            "accounts": int_array(accounts),
+            "now": clock.now(),
+            "limit": limit,
+            "never_parking": text_array(leads.never_parking_products()),
+        },
     )
     found = [_Parked(*row) for row in rows]
     posted = post(session, [parked.posting(ACTOR) for parked in found])
@@ -115,7 +118,14 @@ def release(session: Session, lead_id: str, *, actor: str) -> Released:
 
 def is_due(session: Session) -> bool:
     """Tell whether a parked lead is covered by now."""
-    return bool(session.scalars(_DUE, {"limit": 1}).all())
+    return bool(_due(session, 1))
+
+
+def _due(session: Session, limit: int) -> Sequence[int]:
+    never_parking = text_array(leads.never_parking_products())
+    return session.scalars(
+        _DUE, {"limit": limit, "now": clock.now(), "never_parking": never_parking}
+    ).all()
 
 
 def cancel(session: Session, lead_id: str, *, reason: str) -> None:

@@ -49,7 +49,8 @@ class Posting:
     releases: int = 0
     """Held credit that this charge sets free first: it captures a hold."""
     passes_overdraft_limit: bool = False
-    """Charge even what the account cannot pay: the debt stands. The catalog's decision."""
+    """Charge even what the account cannot pay: the debt stands. The catalog's decision; without
+    effect while the account has open holds."""
 
     def request_hash(self) -> bytes:
         """Return the hash of the content that belongs to the key: all but who, when and how."""

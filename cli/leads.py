@@ -9,6 +9,7 @@ from billing import leads as billing_leads
 from cli.output import json_option, limit_option, page, print_record, print_records
 from db.errors import PermanentError
 from db.session import transaction
+from tasks.lead_events import deduction_line
 
 
 @click.group()
@@ -25,7 +26,10 @@ def leads() -> None:
 @limit_option
 @json_option
 def list_(state: str | None, limit: int | None, *, as_json: bool) -> None:
-    """List leads, newest first."""
+    """List leads, newest first; as conflicts the requests that were at odds with the record."""
+    if state == "conflict":
+        _list_conflicts(page(limit, as_json=as_json), as_json=as_json)
+        return
     with transaction() as session:
         records = [
             {
@@ -55,6 +59,7 @@ def release(lead_id: str, actor: str, *, as_json: bool) -> None:
     """
     with transaction() as session:
         released = parking.release(session, lead_id, actor=actor)
+    click.echo(deduction_line(released.account, released.credits), err=True)
     print_record(
         {
             "lead_id": released.lead_id,
@@ -87,3 +92,20 @@ def show(lead_id: str, *, as_json: bool) -> None:
     if found is None:
         raise PermanentError(f"there is no lead {lead_id!r}: see `billing leads list`")
     print_record(asdict(found), as_json=as_json)
+
+
+def _list_conflicts(limit: int, *, as_json: bool) -> None:
+    with transaction() as session:
+        records = [
+            {
+                "lead_id": conflict.lead_id,
+                "account": ref,
+                "state": "conflict",
+                "credits": 0,
+                "package_price_paise": conflict.package_price_paise,
+                "occurred_at": None,
+                "updated_at": conflict.created_at,
+            }
+            for conflict, ref in billing_leads.conflicts(session, limit=limit)
+        ]
+    print_records(records, as_json=as_json, empty="No such leads.")

@@ -348,7 +348,9 @@ class LeadCharge(Base):
     occurred_at: Mapped[datetime]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
-    parked_number: Mapped[int | None]
+    parked_number: Mapped[int | None] = mapped_column(
+        server_default=text("nextval('lead_parking_seq')")
+    )
     """Its place among the parked: the lowest of an account is released first."""
 
 

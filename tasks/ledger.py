@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 import clock
 from billing import audit, expiry, holds, ledger_checks, verify
 from db.session import snapshot, transaction
+from tasks import nudges
 from worker.app import app
 
 log = structlog.get_logger()
@@ -24,6 +25,8 @@ def expire() -> None:
     with audit.asked_by("system:expiry", door="beat"):
         ended = _until_none_is_left(holds.expire_due)
         accounts = _until_none_is_left(expiry.expire_due)
+    if ended:
+        nudges.send_release()  # what was held may pay for a lead
     if ended or accounts:
         log.info("expired", holds=ended, accounts_with_lots=accounts)
 

@@ -24,10 +24,10 @@ STANDS_SECONDS = 15
 EXPIRES_SECONDS = 300
 """When its message is dropped unread, by the worker's clock, which may be ahead of the sender's."""
 
-_QUEUES = {"lead_calls": "schedule"}
+_SCHEDULE = "schedule"
+_QUEUES = {"lead_calls": _SCHEDULE}
 """Source -> queue of its nudges, where that is not the queue of its name: the calls themselves are
 messages of `leads`, and a nudge must not wait behind the crowd that it is to serve."""
-_SWEEPS_QUEUE = "schedule"
 
 _redis = broker.connect()
 
@@ -39,13 +39,13 @@ def send(source: str, *, by_sweep: bool = False) -> bool:
     calls, and the queues take turns.
     """
     if by_sweep:
-        return _send(_by_sweep(source), DRAIN_TASK, (source,), _SWEEPS_QUEUE)
+        return _send(_by_sweep(source), DRAIN_TASK, (source,), _SCHEDULE)
     return _send(source, DRAIN_TASK, (source,), queue_of(source))
 
 
 def send_release() -> bool:
     """Ask for the release of parked leads, after credit came, unless that is asked for already."""
-    return _send(RELEASE, RELEASE_TASK, (), "leads")
+    return _send(RELEASE, RELEASE_TASK, (), _SCHEDULE)
 
 
 def _send(what: str, task: str, arguments: tuple[str, ...], queue: str) -> bool:

@@ -473,6 +473,18 @@ def test_holds_that_a_correction_left_short_are_captured_as_far_as_credit_goes()
     assert_ledger_is_clean()
 
 
+def test_a_charge_that_may_pass_the_limit_never_takes_what_is_held() -> None:
+    # Given a hold, and a lead of a product that charges without credit
+    open_account(credits_=500)
+    hold = place(400)
+    charge = take(250, key="t", passes_overdraft_limit=True)
+    # When it is charged, Then it is refused while the hold is open
+    assert isinstance(post_all(charge)[0].error, InsufficientCredit)
+    capture(hold.id, 400)
+    assert post_all(charge)[0].balance_after == -150
+    assert_ledger_is_clean()
+
+
 @pytest.mark.parametrize("life", [None, timedelta(hours=2)])
 def test_the_same_key_with_another_life_is_a_conflict(life: timedelta | None) -> None:
     open_account(credits_=100)

@@ -195,10 +195,21 @@ def test_the_record_counts_more_than_what_waits() -> None:
     assert state() == "parked"
 
 
-def test_an_account_that_does_not_exist_is_nobodys_to_see() -> None:
+def test_a_lead_of_an_account_that_does_not_exist_waits_for_an_operator() -> None:
     deliver(account="clinic:unknown", state="dead")
 
-    assert find() is None
+    found = find()
+
+    assert found is not None
+    assert (found.state, found.account) == ("pending", "clinic:unknown")
+    assert found.reason == "waits for an operator"
+
+
+def test_an_account_that_does_not_exist_is_in_nobodys_reach() -> None:
+    deliver(account="clinic:unknown", state="dead")
+
+    assert find(product="clinic_leads") is None
+    assert find(account_id=1) is None
 
 
 def test_nothing_beyond_the_reach_is_seen() -> None:

@@ -125,15 +125,26 @@ def test_the_outbox_tells_what_became_of_each_lead_once() -> None:
     ]
 
 
-def test_requests_at_odds_with_the_record_are_kept() -> None:
+def test_requests_at_odds_with_the_record_are_kept_once_and_told() -> None:
     open_account(credits_=1_000)
     open_account("clinic:43", credits_=1_000)
     charge(lead(), lead(account="clinic:43"), lead(account="clinic:none"))
     charge(lead(price=1))
+    charge(lead(price=1), lead("L-2", account="clinic:none"))
     assert rows(
         "SELECT c.lead_id, a.ref, c.package_price_paise, c.actor FROM lead_conflicts c"
         " JOIN accounts a ON a.id = c.account_id ORDER BY c.id"
     ) == [("L-1", "clinic:43", RS_6000, "test"), ("L-1", "clinic:42", 1, "test")]
+    assert rows(
+        "SELECT topic, payload ->> 'account', payload ->> 'reason' FROM outbox_events"
+        " WHERE topic IN ('lead.conflict', 'lead.refused') ORDER BY id"
+    ) == [
+        ("lead.conflict", "clinic:43", "IdempotencyConflict"),
+        ("lead.conflict", "clinic:none", "IdempotencyConflict"),
+        ("lead.conflict", "clinic:42", "IdempotencyConflict"),
+        ("lead.conflict", "clinic:42", "IdempotencyConflict"),
+        ("lead.refused", "clinic:none", "UnknownAccount"),
+    ]
 
 
 def test_where_the_catalog_says_so_a_lead_without_credit_is_charged_as_debt(

@@ -3,12 +3,13 @@
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from sqlalchemy import text
 
 import clock
-from billing import accounts, holds, parking, reversals
+from billing import accounts, catalog, holds, parking, reversals
 from billing.errors import InsufficientCredit, LeadNotParked, UnknownLead
 from billing.kinds import Kind
 from billing.leads import LeadRequest, LeadState, charge_leads
@@ -264,3 +265,92 @@ def test_a_lead_given_back_whole_is_refunded_a_part_of_it_is_not() -> None:
     assert rows("SELECT count(*) FROM outbox_events WHERE topic = 'lead.refunded'") == [(1,)]
     assert park(("L", CHEAP)) == [LeadState.REPEATED]
     assert_ledger_is_clean()
+
+
+def test_a_new_lead_waits_behind_a_parked_one_that_is_about_to_be_released() -> None:
+    # Given a dear parked lead, and a top-up for it that no release has come by for yet
+    open_account(credits_=200)
+    park(("dear", DEAR))
+    post_all(give(300, key="g"))
+    # When another lead comes, Then it must not take the credit that was meant for the first
+    assert park(("cheap", CHEAP)) == [LeadState.INSUFFICIENT_CREDIT]
+    assert release_due() == ["dear"]
+    assert states() == {"cheap": "parked", "dear": "charged"}
+
+
+def test_a_parked_lead_that_is_not_covered_keeps_nobody_waiting() -> None:
+    open_account(credits_=200)
+    assert park(("dear", DEAR), ("cheap", CHEAP)) == [
+        LeadState.INSUFFICIENT_CREDIT,
+        LeadState.CHARGED,
+    ]
+
+
+def test_charges_and_releases_that_cross_do_not_deadlock(many_connections: None) -> None:
+    refs = [f"clinic:{number}" for number in range(6)]
+    for ref in refs:
+        open_account(ref)
+        park((f"P-{ref}", CHEAP), account=ref)
+        post_all(give(600, key=f"g-{ref}", account=ref))
+
+    def charge(number: int) -> list[LeadState]:
+        order = refs if number % 2 else refs[::-1]
+        requests = [
+            LeadRequest(lead_id=f"L-{number}-{ref}", account=ref, package_price_paise=CHEAP)
+            for ref in order
+        ]
+        with transaction() as session:
+            return [result.state for result in charge_leads(session, requests, actor="test")]
+
+    at_once(*(partial(charge, number) for number in range(5)), *(release_due,) * 3)
+    while release_due():
+        pass
+    assert list(states().values()).count("charged") == len(refs) * 6
+    assert_ledger_is_clean()
+
+
+def test_leads_parked_before_their_product_stopped_parking_are_charged_as_debt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    open_account()
+    park(("A", CHEAP), ("B", MIDDLE))
+    products = catalog.get().products
+    never = products["clinic_leads"].model_copy(update={"leads_without_credit": "charge"})
+    changed = catalog.get().model_copy(update={"products": {**products, "clinic_leads": never}})
+    monkeypatch.setattr(catalog, "get", lambda: changed)
+    assert release_due() == ["A", "B"]
+    assert balance() == -350
+    assert_ledger_is_clean()
+
+
+def test_expired_credit_of_many_accounts_starves_nobody() -> None:
+    start = datetime(2026, 11, 21, 8, tzinfo=UTC)
+    with clock.frozen(start):
+        for number in range(4):
+            ref = f"clinic:{number}"
+            open_account(ref)
+            park((f"L-{number}", CHEAP), account=ref)
+            ends = start + timedelta(hours=1) if number < 3 else None
+            post_all(give(100, key=f"g{number}", account=ref, expires_at=ends))
+    with clock.frozen(start + timedelta(hours=2)):
+        assert release_due(limit=2) == ["L-3"]
+
+
+def test_leads_parked_by_the_version_before_have_their_place() -> None:
+    # Given leads that a process which knows no numbers has parked, between two of ours
+    open_account()
+    park(("first", CHEAP))
+    with transaction() as session:
+        session.execute(
+            text(
+                "INSERT INTO lead_charges (lead_id, account_id, package_price_paise, credits,"
+                " state, occurred_at, created_at, updated_at)"
+                " SELECT id, account_id, package_price_paise, credits, state, occurred_at,"
+                " created_at, updated_at FROM lead_charges, unnest(ARRAY['old-1', 'old-2']) AS id"
+            )
+        )
+    park(("last", CHEAP))
+    # When credit comes for one after the other, Then they are released one by one, in order
+    for number, lead_id in enumerate(("first", "old-1", "old-2", "last")):
+        post_all(give(100, key=f"g{number}"))
+        assert release_due() == [lead_id]

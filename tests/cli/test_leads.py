@@ -129,9 +129,9 @@ def test_credit_by_hand_has_a_worker_release_parked_leads_at_once(redis: Redis) 
     open_clinic()
     park("L-1")
     give("99")
-    assert redis.llen("leads") == 0  # nothing is covered yet
+    assert redis.llen("schedule") == 0  # nothing is covered yet
     run("accounts", "set", "clinic:42", "--overdraft-limit", "1")
-    message = json.loads(str(redis.lrange("leads", 0, -1)[0], "utf-8"))  # type: ignore[arg-type]
+    message = json.loads(str(redis.lrange("schedule", 0, -1)[0], "utf-8"))  # type: ignore[arg-type]
     assert message["headers"]["task"] == "tasks.leads.release"
 
 
@@ -141,3 +141,24 @@ def test_credit_by_hand_is_given_where_redis_is_away(monkeypatch: pytest.MonkeyP
     park("L-1")
     ran = give("100")
     assert (ran.exit_code, ran.err) == (0, "")
+
+
+def test_conflicts_are_listed_with_the_account_that_asked() -> None:
+    open_clinic()
+    open_clinic("clinic:43")
+    park("L-1")
+    with transaction() as session:
+        other = LeadRequest(lead_id="L-1", account="clinic:43", package_price_paise=100_000)
+        charge_leads(session, [other], actor="test")
+    found = run("leads", "list", "--state", "conflict", "--json").json
+    assert [(c["lead_id"], c["account"], c["state"], c["credits"]) for c in found] == [
+        ("L-1", "clinic:43", "conflict", 0)
+    ]
+
+
+def test_a_release_by_hand_tells_operators_what_a_worker_would() -> None:
+    open_clinic()
+    park("L-1")
+    give("100")
+    ran = run("leads", "release", "L-1", "--actor", "ops")
+    assert ran.err == "Credit deduction: Clinic 42, Amount 100\n"

@@ -131,6 +131,10 @@ def _leads() -> None:
         "                 ORDER BY created_at, lead_id) AS parked) AS n"
         " WHERE n.lead_id = l.lead_id"
     )
+    # For processes of the version before, which park without a number and still may for a while.
+    op.alter_column(
+        "lead_charges", "parked_number", server_default=sa.text("nextval('lead_parking_seq')")
+    )
     op.drop_index("ix_lead_charges_parked", table_name="lead_charges")
     op.create_index(
         "ix_lead_charges_parked",
