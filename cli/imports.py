@@ -2,6 +2,7 @@
 
 import csv
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TextIO
@@ -60,8 +61,8 @@ def accounts(file: TextIO, actor: str, *, dry_run: bool, as_json: bool) -> None:
 
     Columns: ref, name, product; and, where wanted, timezone, balance, overdraft_limit,
     low_balance (credits are whole numbers). To run a file again is safe: what is there already
-    stays as it is. Lines that cannot be taken are listed with the reason, and the exit code is 1;
-    the others go in.
+    stays as it is, and a line that gives it otherwise is refused. Lines that cannot be taken are
+    listed with the reason, and the exit code is 1; the others go in.
     """
     report = _Report()
     lines = list(_read(file, report))
@@ -116,12 +117,17 @@ def _read(file: TextIO, report: _Report) -> Iterator[OpeningLine]:
 def _check_head(names: Sequence[str]) -> None:
     missing = [name for name in REQUIRED if name not in names]
     unknown = [name for name in names if name not in {*REQUIRED, *OPTIONAL}]
+    repeated = [name for name, times in Counter(names).items() if times > 1]
     if missing:
         raise click.ClickException(f"the head line has no column {', '.join(missing)}")
     if unknown:
         raise click.ClickException(
             f"unknown column {', '.join(map(repr, unknown))}: the columns are"
             f" {', '.join((*REQUIRED, *OPTIONAL))}"
+        )
+    if repeated:
+        raise click.ClickException(
+            f"the head line has the column {', '.join(repeated)} more than once"
         )
 
 
@@ -136,7 +142,7 @@ def _line(row: dict[Any, Any], number: int) -> OpeningLine:
         product=values["product"],
         timezone=values.get("timezone") or None,
         balance=_credits(values, "balance") or 0,
-        overdraft_limit=_credits(values, "overdraft_limit") or 0,
+        overdraft_limit=_credits(values, "overdraft_limit"),
         low_balance=_credits(values, "low_balance"),
     )
 

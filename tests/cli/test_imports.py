@@ -119,6 +119,40 @@ def test_an_opening_balance_that_differs_from_the_first_is_refused(file: Path) -
     assert accounts()[0][4] == 100
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("clinic:1,City Clinic,clinic_leads,,1500,900,200", "with other overdraft_limit (100, not"),
+        ("clinic:1,City Clinic,clinic_leads,,1500,0,", "with other overdraft_limit (100, not 0)"),
+        ("clinic:1,City Clinic,clinic_leads,,1500,,0", "with other low_balance (200, not 0)"),
+        ("clinic:1,City,clinic_leads,Asia/Dubai,,100,9", "name ('City Clinic', not 'City'), timez"),
+        ("clinic:3,Nil,clinic_leads,,,,500", "with other low_balance (None, not 500)"),
+    ],
+)
+def test_an_account_that_is_there_otherwise_is_refused_by_field(
+    file: Path, line: str, told: str
+) -> None:
+    file.write_text(HEAD + GOOD)
+    import_(file)
+    file.write_text(HEAD + line + "\n")
+    ran = import_(file, "--json")
+    assert ran.exit_code == 1
+    found = json.loads(ran.out)
+    assert found["already_there"] == 0
+    assert told in found["refused"][0]["reason"]
+    assert "exists already" in found["refused"][0]["reason"]
+    assert accounts() == EXPECTED
+
+
+def test_what_a_line_does_not_give_may_be_anything(file: Path) -> None:
+    file.write_text(HEAD + GOOD)
+    import_(file)
+    file.write_text("ref,name,product\nclinic:1,City Clinic,clinic_leads\n")
+    assert import_(file, "--json").json["already_there"] == 1
+    file.write_text(HEAD + "clinic:1,City Clinic,clinic_leads,,,,\n")
+    assert import_(file, "--json").json["already_there"] == 1
+
+
 def test_more_lines_than_one_transaction_takes(file: Path) -> None:
     lines = [f"clinic:{number},Clinic,clinic_leads,{number}\n" for number in range(1, 452)]
     file.write_text("ref,name,product,balance\n" + "".join(lines))
@@ -132,6 +166,7 @@ def test_more_lines_than_one_transaction_takes(file: Path) -> None:
         (b"", "no column ref, name, product"),
         (b"ref,name\n", "no column product"),
         (b"ref,name,product,colour\n", "unknown column 'colour'"),
+        (b"ref,name,product,balance,balance\n", "has the column balance more than once"),
         (b"ref,name,product\nclinic:1,\xff,x\n", "not CSV in UTF-8"),
         (b'ref,name,product\nclinic:1,"x\n', "line 2 is not CSV"),
     ],
