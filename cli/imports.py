@@ -1,11 +1,12 @@
 """`billing import accounts FILE.csv`: open the accounts that a platform has already."""
 
 import csv
+import io
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TextIO
+from typing import Any, BinaryIO
 
 import click
 from rich.console import Console
@@ -52,11 +53,11 @@ class _DryRun(Exception):
 
 
 @import_.command()
-@click.argument("file", type=click.File("r", encoding="utf-8-sig"))
+@click.argument("file", type=click.File("rb"))
 @click.option("--actor", required=True, help="Who does it, such as your name.")
 @click.option("--dry-run", is_flag=True, help="Check every line and change nothing.")
 @json_option
-def accounts(file: TextIO, actor: str, *, dry_run: bool, as_json: bool) -> None:
+def accounts(file: BinaryIO, actor: str, *, dry_run: bool, as_json: bool) -> None:
     """Open the accounts of FILE, a CSV with a head line, and post their balances.
 
     Columns: ref, name, product; and, where wanted, timezone, balance, overdraft_limit,
@@ -91,16 +92,16 @@ def _open(lines: Sequence[OpeningLine], actor: str, *, dry_run: bool) -> list[Op
     return opened
 
 
-def _read(file: TextIO, report: _Report) -> Iterator[OpeningLine]:
+def _read(file: BinaryIO, report: _Report) -> Iterator[OpeningLine]:
     """Yield the lines that can be read; note the others in the report."""
-    reader = csv.DictReader(file, strict=True)
+    reader = csv.DictReader(io.StringIO(_decoded(file), newline=None), strict=True)
     seen: dict[str, int] = {}
     try:
         _check_head(reader.fieldnames or ())
         for row in reader:
             report.lines += 1
             number, ref = reader.line_num, (row.get("ref") or "").strip()
-            if ref in seen:
+            if ref and ref in seen:
                 report.refuse(number, ref, f"the same ref as line {seen[ref]}")
                 continue
             seen[ref] = number
@@ -108,9 +109,21 @@ def _read(file: TextIO, report: _Report) -> Iterator[OpeningLine]:
                 yield _line(row, number)
             except ValueError as error:
                 report.refuse(number, ref, str(error))
-    except (csv.Error, UnicodeDecodeError) as error:
+    except csv.Error as error:
         raise click.ClickException(
-            f"{file.name}: line {reader.line_num + 1} is not CSV in UTF-8: {error}"
+            f"{file.name}: line {reader.line_num + 1} is not CSV: {error}"
+        ) from error
+
+
+def _decoded(file: BinaryIO) -> str:
+    # All at once: a stream decodes far ahead of the line that is being read.
+    try:
+        return file.read().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = len((error.object[: error.start] + b"?").splitlines())
+        raise click.ClickException(
+            f"{file.name}: line {line} is not UTF-8 (byte 0x{error.object[error.start]:02x}):"
+            " save the file as CSV in UTF-8"
         ) from error
 
 
@@ -135,6 +148,8 @@ def _line(row: dict[Any, Any], number: int) -> OpeningLine:
     if None in row or None in row.values():
         raise ValueError("has not as many fields as the head line")
     values = {name: value.strip() for name, value in row.items()}
+    if not values["ref"]:
+        raise ValueError("ref is missing")
     return OpeningLine(
         number=number,
         ref=values["ref"],

@@ -119,6 +119,27 @@ def test_an_opening_balance_that_differs_from_the_first_is_refused(file: Path) -
     assert accounts()[0][4] == 100
 
 
+def test_lines_without_a_ref_are_told_to_miss_it(file: Path) -> None:
+    file.write_text(
+        "name,ref,product\nA,,clinic_leads\nB, ,clinic_leads\nC,clinic:1,clinic_leads\n"
+    )
+    ran = import_(file, "--json")
+    assert ran.exit_code == 1
+    found = json.loads(ran.out)
+    assert [(r["line"], r["reason"]) for r in found["refused"]] == [
+        (2, "ref is missing"), (3, "ref is missing"),
+    ]  # fmt: skip
+    assert found["created"] == 1
+
+
+def test_a_file_as_a_spreadsheet_saves_it_is_read(file: Path) -> None:
+    file.write_bytes(
+        b"\xef\xbb\xbf" + 'ref,name,product\r\nclinic:1,"Café\r\n",clinic_leads\r\n'.encode()
+    )
+    assert import_(file, "--json").json["created"] == 1
+    assert accounts()[0][:2] == ("clinic:1", "Café")
+
+
 @pytest.mark.parametrize(
     ("line", "told"),
     [
@@ -167,7 +188,10 @@ def test_more_lines_than_one_transaction_takes(file: Path) -> None:
         (b"ref,name\n", "no column product"),
         (b"ref,name,product,colour\n", "unknown column 'colour'"),
         (b"ref,name,product,balance,balance\n", "has the column balance more than once"),
-        (b"ref,name,product\nclinic:1,\xff,x\n", "not CSV in UTF-8"),
+        (b"ref,name,product\nclinic:1,\xff,x\n", "line 2 is not UTF-8 (byte 0xff)"),
+        (b"ref,name,product\r\nclinic:1,x,y\r\nclinic:2,Caf\xe9,x\r\n", "line 3 is not UTF-8"),
+        (b"\xef\xbb\xbfref,name,product\n\xe9:1,x,y\n", "line 2 is not UTF-8 (byte 0xe9)"),
+        ("ref,name,product\n".encode("utf-16"), "line 1 is not UTF-8 (byte 0xff)"),
         (b'ref,name,product\nclinic:1,"x\n', "line 2 is not CSV"),
     ],
 )
