@@ -78,14 +78,11 @@ def open_accounts(session: Session, lines: Sequence[OpeningLine], *, actor: str)
     A refused line (`InvalidAccount`, `OpenedOtherwise` where the account is there with other
     content, `InvalidPosting`, `IdempotencyConflict`) changes nothing and stops no other. Posts.
     """
-    results: list[Opened] = []
-    for line in lines:
-        try:
-            if line.balance:
-                check(line.posting(actor))
-            results.append(Opened(line, _create(session, line), 0))
-        except (InvalidAccount, InvalidPosting, OpenedOtherwise) as error:
-            results.append(Opened(line, created=False, credits=0, error=error))
+    # Accounts are opened by reference, whatever the order of the lines: two that open the same
+    # ones wait for each other, and never both at once.
+    by_ref = sorted(range(len(lines)), key=lambda i: lines[i].ref)
+    opened_at = {i: _open(session, lines[i], actor) for i in by_ref}
+    results = [opened_at[i] for i in range(len(lines))]
     to_post = [
         i for i, opened in enumerate(results) if opened.error is None and opened.line.balance
     ]
@@ -97,6 +94,15 @@ def open_accounts(session: Session, lines: Sequence[OpeningLine], *, actor: str)
         elif result.applied_or_raise().outcome is Outcome.APPLIED:
             results[i] = Opened(line, results[i].created, line.balance)
     return results
+
+
+def _open(session: Session, line: OpeningLine, actor: str) -> Opened:
+    try:
+        if line.balance:
+            check(line.posting(actor))
+        return Opened(line, _create(session, line), 0)
+    except (InvalidAccount, InvalidPosting, OpenedOtherwise) as error:
+        return Opened(line, created=False, credits=0, error=error)
 
 
 def _create(session: Session, line: OpeningLine) -> bool:

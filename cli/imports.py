@@ -3,6 +3,7 @@
 import csv
 import io
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,9 +16,13 @@ from rich.progress import track
 from billing import opening
 from billing.opening import Opened, OpeningLine
 from cli.output import json_option, print_json, print_record, print_records
+from db.errors import DatabaseBusy
 from db.session import transaction
 
 CHUNK = 200
+ATTEMPTS = 5
+"""How often a chunk is tried where others are in the way."""
+PAUSE_SECONDS = 0.2
 REQUIRED = ("ref", "name", "product")
 OPTIONAL = ("timezone", "balance", "overdraft_limit", "low_balance")
 
@@ -33,12 +38,15 @@ class _Report:
     created: int = 0
     already_there: int = 0
     credits: int = 0
+    unfinished: int = 0
+    """Lines without a result: there are some only where an error ended the import."""
     refused: list[dict[str, Any]] = field(default_factory=list)
 
     def refuse(self, number: int, ref: str, reason: str) -> None:
         self.refused.append({"line": number, "ref": ref, "reason": reason})
 
     def add(self, opened: Opened) -> None:
+        self.unfinished -= 1
         if opened.error is not None:
             self.refuse(opened.line.number, opened.line.ref, str(opened.error))
         elif opened.created:
@@ -63,21 +71,41 @@ def accounts(file: BinaryIO, actor: str, *, dry_run: bool, as_json: bool) -> Non
     Columns: ref, name, product; and, where wanted, timezone, balance, overdraft_limit,
     low_balance (credits are whole numbers). To run a file again is safe: what is there already
     stays as it is, and a line that gives it otherwise is refused. Lines that cannot be taken are
-    listed with the reason, and the exit code is 1; the others go in.
+    listed with the reason, and the exit code is 1; the others go in. Where an error ends it, the
+    report tells what went in until then, and how many lines are unfinished.
     """
     report = _Report()
     lines = list(_read(file, report))
+    report.unfinished = len(lines)
+    try:
+        _import(lines, actor, report, dry_run=dry_run, progress=not as_json)
+    finally:
+        # Whatever ended it: what was committed until then is told.
+        report.refused.sort(key=lambda refused: refused["line"])
+        _print(report, dry_run=dry_run, as_json=as_json)
+    if report.refused:
+        sys.exit(1)
+
+
+def _import(
+    lines: Sequence[OpeningLine], actor: str, report: _Report, *, dry_run: bool, progress: bool
+) -> None:
     chunks = [lines[start : start + CHUNK] for start in range(0, len(lines), CHUNK)]
     for chunk in track(
         chunks, "importing", console=Console(stderr=True), transient=True,
-        disable=as_json or not sys.stderr.isatty(),
+        disable=not (progress and sys.stderr.isatty()),
     ):  # fmt: skip
-        for opened in _open(chunk, actor, dry_run=dry_run):
+        for opened in _open_patiently(chunk, actor, dry_run=dry_run):
             report.add(opened)
-    report.refused.sort(key=lambda refused: refused["line"])
-    _print(report, dry_run=dry_run, as_json=as_json)
-    if report.refused:
-        sys.exit(1)
+
+
+def _open_patiently(lines: Sequence[OpeningLine], actor: str, *, dry_run: bool) -> list[Opened]:
+    for attempt in range(1, ATTEMPTS):
+        try:
+            return _open(lines, actor, dry_run=dry_run)
+        except DatabaseBusy:
+            time.sleep(PAUSE_SECONDS * attempt)
+    return _open(lines, actor, dry_run=dry_run)
 
 
 def _open(lines: Sequence[OpeningLine], actor: str, *, dry_run: bool) -> list[Opened]:
@@ -179,6 +207,7 @@ def _print(report: _Report, *, dry_run: bool, as_json: bool) -> None:
         "created": report.created,
         "already_there": report.already_there,
         "credits": report.credits,
+        "unfinished": report.unfinished,
     }
     if as_json:
         print_json({**summary, "refused": report.refused})

@@ -1,12 +1,20 @@
 """`billing import accounts`: dry run, safe repeats, and a reason for each refused line."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
+from sqlalchemy import text
 
+from billing import audit
+from billing.opening import Opened, OpeningLine, open_accounts
+from cli import imports
+from db.session import transaction
 from tests.billing.helpers import assert_ledger_is_clean, rows
 from tests.cli.runner import Ran, open_clinic, run
+from tests.conftest import owner
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -47,7 +55,7 @@ def test_accounts_are_opened_with_what_they_had(file: Path) -> None:
     file.write_text(HEAD + GOOD)
     assert import_(file, "--json").json == {
         "dry_run": False, "lines": 3, "created": 3, "already_there": 0, "credits": 1_480,
-        "refused": [],
+        "unfinished": 0, "refused": [],
     }  # fmt: skip
     assert accounts() == EXPECTED
     # And what was brought along counts as bought
@@ -179,6 +187,82 @@ def test_more_lines_than_one_transaction_takes(file: Path) -> None:
     file.write_text("ref,name,product,balance\n" + "".join(lines))
     assert import_(file, "--json").json["created"] == 451
     assert rows("SELECT count(*), sum(balance) FROM accounts") == [(451, sum(range(452)))]
+
+
+@pytest.mark.usefixtures("many_connections")
+def test_two_imports_in_opposite_order_do_not_deadlock() -> None:
+    # Given the same lines from the first to the last and from the last to the first
+    lines = [
+        OpeningLine(n, f"clinic:{n}", "Clinic", "clinic_leads", None, n) for n in range(2, 202)
+    ]
+    together = Barrier(2)
+
+    def open_all(order: list[OpeningLine]) -> list[Opened]:
+        with audit.asked_by("test", door="cli"), transaction() as session:
+            together.wait()
+            return open_accounts(session, order, actor="ops")
+
+    # When both are opened at once
+    with ThreadPoolExecutor(2) as pool:
+        forth, back = pool.map(open_all, (lines, lines[::-1]))
+    # Then one waits for the other, and each result stands where its line does
+    assert [opened.line for opened in forth] == lines
+    assert [opened.line for opened in back] == lines[::-1]
+    assert {f.created for f in forth} | {b.created for b in back} == {True, False}
+    assert sum(opened.credits for opened in [*forth, *back]) == sum(range(2, 202))
+    assert_ledger_is_clean()
+
+
+def deadlocks(ref: str, *, times: int) -> None:
+    """Let PostgreSQL end so many transactions that open the account as it ends a deadlock."""
+    with owner() as connection:
+        connection.execute(text("CREATE SEQUENCE tried"))
+        connection.execute(
+            text(
+                "CREATE FUNCTION deadlock() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS"
+                f" $$ BEGIN IF NEW.ref = '{ref}' AND nextval('tried') <= {times} THEN"
+                " RAISE 'deadlock detected' USING ERRCODE = 'deadlock_detected'; END IF;"
+                " RETURN NEW; END $$"
+            )
+        )
+        connection.execute(
+            text(
+                "CREATE TRIGGER deadlock BEFORE INSERT ON accounts FOR EACH ROW"
+                " EXECUTE FUNCTION deadlock()"
+            )
+        )
+
+
+def test_a_chunk_that_met_a_deadlock_is_tried_again(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imports, "PAUSE_SECONDS", 0)
+    deadlocks("clinic:3", times=imports.ATTEMPTS - 1)
+    file.write_text(HEAD + GOOD)
+    found = import_(file, "--json").json
+    assert (found["created"], found["credits"], found["unfinished"]) == (3, 1_480, 0)
+    assert accounts() == EXPECTED
+
+
+def test_an_import_that_an_error_ends_tells_what_went_in(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a second chunk that meets a deadlock each time, and a line that is refused
+    monkeypatch.setattr(imports, "PAUSE_SECONDS", 0)
+    deadlocks("clinic:250", times=imports.ATTEMPTS)
+    lines = [f"clinic:{number},Clinic,clinic_leads,1\n" for number in range(1, 452)]
+    file.write_text("ref,name,product,balance\nclinic:7,,clinic_leads,1\n" + "".join(lines))
+    # When it is imported
+    ran = import_(file, "--json")
+    # Then the report comes first, and the error after it
+    assert ran.error == "deadlock detected"
+    found = json.loads(ran.out)
+    assert (found["lines"], found["created"], found["credits"]) == (452, 199, 199)
+    assert found["unfinished"] == 251
+    assert [refused["line"] for refused in found["refused"]] == [2, 9]
+    # And the same file brings in the rest
+    assert json.loads(import_(file, "--json").out)["created"] == 251
+    assert_ledger_is_clean()
 
 
 @pytest.mark.parametrize(
