@@ -1,6 +1,10 @@
 """`billing import accounts`: dry run, safe repeats, and a reason for each refused line."""
 
 import json
+import os
+import pty
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -8,12 +12,13 @@ from threading import Barrier
 import pytest
 from sqlalchemy import text
 
+import settings
 from billing import audit
 from billing.opening import Opened, OpeningLine, open_accounts
 from cli import imports
 from db.session import transaction
 from tests.billing.helpers import assert_ledger_is_clean, rows
-from tests.cli.runner import Ran, open_clinic, run
+from tests.cli.runner import Ran, open_clinic, process, run
 from tests.conftest import owner
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -283,3 +288,31 @@ def test_what_is_no_such_file_is_one_line(file: Path, content: bytes, told: str)
     file.write_bytes(content)
     assert told in import_(file).error
     assert accounts() == []
+
+
+def test_a_terminal_shows_how_far_it_is(file: Path) -> None:
+    file.write_text(HEAD + GOOD)
+    terminal, its_end = pty.openpty()
+    done = subprocess.run(
+        [
+            str(Path(sys.executable).with_name("billing")),
+            "import", "accounts", str(file), "--actor", "ops",
+        ],
+        env={**os.environ, "TERM": "xterm"}, cwd=settings.PROJECT_DIR,
+        stdout=subprocess.PIPE, stderr=its_end, check=False, timeout=60,
+    )  # fmt: skip
+    os.close(its_end)
+
+    assert done.returncode == 0
+    assert b"importing" in os.read(terminal, 100_000)
+    os.close(terminal)
+
+
+def test_who_reads_the_output_by_a_pipe_sees_no_progress(file: Path) -> None:
+    file.write_text(HEAD + GOOD)
+
+    for form in ((), ("--json",)):
+        ran = process("import", "accounts", str(file), "--actor", "ops", *form)
+        assert (ran.exit_code, ran.err) == (0, "")
+        assert "importing" not in ran.out
+        assert "\x1b" not in ran.out
