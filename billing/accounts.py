@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from enum import Enum
 from functools import lru_cache
 from zoneinfo import available_timezones
 
@@ -20,6 +21,13 @@ from db import outbox
 from db.models import Account
 
 _REF = re.compile(r"[a-z][a-z0-9_]*:[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+class LowBalance(Enum):
+    """What a low balance may be set to that is no number."""
+
+    OF_CATALOG = "default"
+    """The account has none of its own any more: the catalog's holds."""
 
 
 def create(
@@ -82,10 +90,11 @@ def update(
     *,
     name: str | None = None,
     overdraft_limit: int | None = None,
-    low_balance: int | None = None,
+    low_balance: int | LowBalance | None = None,
 ) -> Account:
     """Change what is given and return the account; the change is in the audit log.
 
+    What is None stays as it is; `LowBalance.OF_CATALOG` takes the account's own low balance away.
     A lower limit than the debt is allowed: it stops further charges. Another low balance may
     change the level that the balance is at, which is told as if it had moved. Raises
     `UnknownAccount` or `InvalidAccount`.
@@ -99,18 +108,22 @@ def update(
         _check_name(name)
     if overdraft_limit is not None:
         _check_credits("overdraft_limit", overdraft_limit)
-    if low_balance is not None:
+    if low_balance is not None and low_balance is not LowBalance.OF_CATALOG:
         _check_credits("low_balance", low_balance)
     asked = {"name": name, "overdraft_limit": overdraft_limit, "low_balance": low_balance}
-    before = {field: getattr(account, field) for field, value in asked.items() if value is not None}
-    after = {field: value for field, value in asked.items() if value is not None}
+    after = {
+        field: None if value is LowBalance.OF_CATALOG else value
+        for field, value in asked.items()
+        if value is not None
+    }
+    before = {field: getattr(account, field) for field in after}
     if before == after:
         return account
     for field, value in after.items():
         setattr(account, field, value)
     audit.record(session, "account.changed", f"account:{ref}", before=before, after=after)
     if low_balance is not None:
-        _report_level(session, account, low_balance)
+        _report_level(session, account, alerts.low_balance_of(account.low_balance))
     return account
 
 

@@ -33,7 +33,8 @@ class Forecast:
 
 # Charges less what was given back of them, by the day on which each happened.
 _SPENT = text("""
-SELECT width_bucket(t.event_at, CAST(:bounds AS timestamptz[])) AS day, -sum(t.amount)::bigint
+SELECT width_bucket(t.event_at, CAST(:bounds AS timestamptz[])) AS day, -sum(t.amount)::bigint,
+       min(t.event_at)
   FROM credit_transactions t JOIN accounts a ON a.id = t.account_id
  WHERE a.ref = :ref AND t.event_at >= :since AND t.event_at <= :now
    AND t.kind IN ('lead_charge', 'lead_refund', 'usage', 'usage_refund')
@@ -45,7 +46,9 @@ def forecast(session: Session, ref: str) -> Forecast:
     """Return the forecast of an account; raises `UnknownAccount`.
 
     The rates are those of the last 7 and 28 times 24 hours, or of the account's whole life where
-    that is shorter (one day at least). Days of `daily` are local to the account's time zone.
+    that is shorter (one day at least). A life begins when the account was opened, or with the first
+    charge of the 28 days where that happened before. Days of `daily` are local to the account's
+    time zone. Credit that expires sooner than it would be spent is not taken into account.
     """
     account = accounts.find(session, ref)
     if account is None:
@@ -55,10 +58,11 @@ def forecast(session: Session, ref: str) -> Forecast:
     daily_bounds = [
         end_of_local_day(now, account.timezone, days_later=-days) for days in range(DAYS, 0, -1)
     ]
-    daily = _spent(session, ref, daily_bounds, now)
+    daily, _ = _spent(session, ref, daily_bounds, now)
     last = [now - timedelta(days=DAYS), now - timedelta(days=SHORT_DAYS)]
-    earlier, short = _spent(session, ref, last, now)
-    age_days = max((now - account.created_at) / timedelta(days=1), 1.0)
+    (earlier, short), first = _spent(session, ref, last, now)
+    began = min(account.created_at, first or now)
+    age_days = max((now - began) / timedelta(days=1), 1.0)
     per_day_7 = max(short, 0) / min(SHORT_DAYS, age_days)
     per_day_28 = max(earlier + short, 0) / min(DAYS, age_days)
     rate = per_day_7 or per_day_28
@@ -74,13 +78,18 @@ def forecast(session: Session, ref: str) -> Forecast:
     )
 
 
-def _spent(session: Session, ref: str, bounds: list[datetime], now: datetime) -> list[int]:
-    """Return what was spent from each bound to the next, and from the last one until now."""
+def _spent(
+    session: Session, ref: str, bounds: list[datetime], now: datetime
+) -> tuple[list[int], datetime | None]:
+    """Return what was spent from each bound to the next and from the last one, and since when."""
     rows = session.execute(
         _SPENT, {"ref": ref, "bounds": time_array(bounds), "since": bounds[0], "now": now}
     )
-    spent = dict[int, int]((day, amount) for day, amount in rows)
-    return [spent.get(day, 0) for day in range(1, len(bounds) + 1)]
+    spent, firsts = dict[int, int](), list[datetime]()
+    for day, amount, first in rows:
+        spent[day] = amount
+        firsts.append(first)
+    return [spent.get(day, 0) for day in range(1, len(bounds) + 1)], min(firsts, default=None)
 
 
 def _later(now: datetime, days: float | None) -> datetime | None:

@@ -4,12 +4,20 @@ import click
 from sqlalchemy.orm import Session
 
 from billing import accounts as book
+from billing.accounts import LowBalance
 from billing.alerts import low_balance_of
 from billing.errors import UnknownAccount
 from cli.output import Record, json_option, print_record, print_records
 from cli.releasing import release_parked
 from db.models import Account
 from db.session import transaction
+
+
+def _low_balance(value: str) -> int | LowBalance:
+    try:
+        return LowBalance.OF_CATALOG if value == LowBalance.OF_CATALOG.value else int(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} is neither an integer nor `default`.") from error
 
 
 @click.group()
@@ -23,9 +31,20 @@ def accounts() -> None:
 @click.option("--product", required=True, help="clinic_leads or pharmapulse_one.")
 @click.option("--timezone", help="IANA name; by default BILLING_TIMEZONE.")
 @click.option("--overdraft-limit", type=int, default=0, help="Credits below nought; default 0.")
+@click.option(
+    "--low-balance", type=int,
+    help="Up to so many credits, the balance is called low; by default the catalog's.",
+)  # fmt: skip
 @json_option
 def create(
-    ref: str, name: str, product: str, timezone: str | None, overdraft_limit: int, *, as_json: bool
+    ref: str,
+    name: str,
+    product: str,
+    timezone: str | None,
+    overdraft_limit: int,
+    low_balance: int | None,
+    *,
+    as_json: bool,
 ) -> None:
     """Open account REF, such as clinic:42."""
     with transaction() as session:
@@ -36,6 +55,7 @@ def create(
             product=product,
             timezone=timezone,
             overdraft_limit=overdraft_limit,
+            low_balance=low_balance,
         )
         record = _account(account)
     print_record(record, as_json=as_json)
@@ -66,13 +86,16 @@ def list_(*, as_json: bool) -> None:
 @click.argument("ref")
 @click.option("--name", help="What people call the customer.")
 @click.option("--overdraft-limit", type=int, help="Credits below nought.")
-@click.option("--low-balance", type=int, help="Up to so many credits, the balance is called low.")
+@click.option(
+    "--low-balance", type=_low_balance, metavar="INTEGER|default",
+    help="Up to so many credits, the balance is called low; `default`: the catalog's.",
+)  # fmt: skip
 @json_option
 def set_(
     ref: str,
     name: str | None,
     overdraft_limit: int | None,
-    low_balance: int | None,
+    low_balance: int | LowBalance | None,
     *,
     as_json: bool,
 ) -> None:

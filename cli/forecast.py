@@ -15,7 +15,8 @@ _BARS = "▁▂▃▄▅▆▇█"
 def forecast(ref: str, *, as_json: bool) -> None:
     """Show what account REF spends a day, and how many days its credit will last.
 
-    The rate is that of the last 7 days, or of 28 where those spent nothing.
+    The rate is that of the last 7 days, or of 28 where those spent nothing. Credit that expires
+    sooner is not taken into account.
     """
     with transaction() as session:
         found = rule.forecast(session, ref)

@@ -1,10 +1,13 @@
 """`billing import accounts FILE.csv`: open the accounts that a platform has already."""
 
 import csv
+import io
 import sys
+import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TextIO
+from typing import Any, BinaryIO
 
 import click
 from rich.console import Console
@@ -13,9 +16,13 @@ from rich.progress import track
 from billing import opening
 from billing.opening import Opened, OpeningLine
 from cli.output import json_option, print_json, print_record, print_records
+from db.errors import DatabaseBusy
 from db.session import transaction
 
 CHUNK = 200
+ATTEMPTS = 5
+"""How often a chunk is tried where others are in the way."""
+PAUSE_SECONDS = 0.2
 REQUIRED = ("ref", "name", "product")
 OPTIONAL = ("timezone", "balance", "overdraft_limit", "low_balance")
 
@@ -31,12 +38,15 @@ class _Report:
     created: int = 0
     already_there: int = 0
     credits: int = 0
+    unfinished: int = 0
+    """Lines without a result: there are some only where an error ended the import."""
     refused: list[dict[str, Any]] = field(default_factory=list)
 
     def refuse(self, number: int, ref: str, reason: str) -> None:
         self.refused.append({"line": number, "ref": ref, "reason": reason})
 
     def add(self, opened: Opened) -> None:
+        self.unfinished -= 1
         if opened.error is not None:
             self.refuse(opened.line.number, opened.line.ref, str(opened.error))
         elif opened.created:
@@ -51,31 +61,51 @@ class _DryRun(Exception):
 
 
 @import_.command()
-@click.argument("file", type=click.File("r", encoding="utf-8-sig"))
+@click.argument("file", type=click.File("rb"))
 @click.option("--actor", required=True, help="Who does it, such as your name.")
 @click.option("--dry-run", is_flag=True, help="Check every line and change nothing.")
 @json_option
-def accounts(file: TextIO, actor: str, *, dry_run: bool, as_json: bool) -> None:
+def accounts(file: BinaryIO, actor: str, *, dry_run: bool, as_json: bool) -> None:
     """Open the accounts of FILE, a CSV with a head line, and post their balances.
 
     Columns: ref, name, product; and, where wanted, timezone, balance, overdraft_limit,
     low_balance (credits are whole numbers). To run a file again is safe: what is there already
-    stays as it is. Lines that cannot be taken are listed with the reason, and the exit code is 1;
-    the others go in.
+    stays as it is, and a line that gives it otherwise is refused. Lines that cannot be taken are
+    listed with the reason, and the exit code is 1; the others go in. Where an error ends it, the
+    report tells what went in until then, and how many lines are unfinished.
     """
     report = _Report()
     lines = list(_read(file, report))
+    report.unfinished = len(lines)
+    try:
+        _import(lines, actor, report, dry_run=dry_run, progress=not as_json)
+    finally:
+        # Whatever ended it: what was committed until then is told.
+        report.refused.sort(key=lambda refused: refused["line"])
+        _print(report, dry_run=dry_run, as_json=as_json)
+    if report.refused:
+        sys.exit(1)
+
+
+def _import(
+    lines: Sequence[OpeningLine], actor: str, report: _Report, *, dry_run: bool, progress: bool
+) -> None:
     chunks = [lines[start : start + CHUNK] for start in range(0, len(lines), CHUNK)]
     for chunk in track(
         chunks, "importing", console=Console(stderr=True), transient=True,
-        disable=as_json or not sys.stderr.isatty(),
+        disable=not (progress and sys.stderr.isatty()),
     ):  # fmt: skip
-        for opened in _open(chunk, actor, dry_run=dry_run):
+        for opened in _open_patiently(chunk, actor, dry_run=dry_run):
             report.add(opened)
-    report.refused.sort(key=lambda refused: refused["line"])
-    _print(report, dry_run=dry_run, as_json=as_json)
-    if report.refused:
-        sys.exit(1)
+
+
+def _open_patiently(lines: Sequence[OpeningLine], actor: str, *, dry_run: bool) -> list[Opened]:
+    for attempt in range(1, ATTEMPTS):
+        try:
+            return _open(lines, actor, dry_run=dry_run)
+        except DatabaseBusy:
+            time.sleep(PAUSE_SECONDS * attempt)
+    return _open(lines, actor, dry_run=dry_run)
 
 
 def _open(lines: Sequence[OpeningLine], actor: str, *, dry_run: bool) -> list[Opened]:
@@ -90,16 +120,16 @@ def _open(lines: Sequence[OpeningLine], actor: str, *, dry_run: bool) -> list[Op
     return opened
 
 
-def _read(file: TextIO, report: _Report) -> Iterator[OpeningLine]:
+def _read(file: BinaryIO, report: _Report) -> Iterator[OpeningLine]:
     """Yield the lines that can be read; note the others in the report."""
-    reader = csv.DictReader(file, strict=True)
+    reader = csv.DictReader(io.StringIO(_decoded(file), newline=None), strict=True)
     seen: dict[str, int] = {}
     try:
         _check_head(reader.fieldnames or ())
         for row in reader:
             report.lines += 1
             number, ref = reader.line_num, (row.get("ref") or "").strip()
-            if ref in seen:
+            if ref and ref in seen:
                 report.refuse(number, ref, f"the same ref as line {seen[ref]}")
                 continue
             seen[ref] = number
@@ -107,15 +137,28 @@ def _read(file: TextIO, report: _Report) -> Iterator[OpeningLine]:
                 yield _line(row, number)
             except ValueError as error:
                 report.refuse(number, ref, str(error))
-    except (csv.Error, UnicodeDecodeError) as error:
+    except csv.Error as error:
         raise click.ClickException(
-            f"{file.name}: line {reader.line_num + 1} is not CSV in UTF-8: {error}"
+            f"{file.name}: line {reader.line_num + 1} is not CSV: {error}"
+        ) from error
+
+
+def _decoded(file: BinaryIO) -> str:
+    # All at once: a stream decodes far ahead of the line that is being read.
+    try:
+        return file.read().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = len((error.object[: error.start] + b"?").splitlines())
+        raise click.ClickException(
+            f"{file.name}: line {line} is not UTF-8 (byte 0x{error.object[error.start]:02x}):"
+            " save the file as CSV in UTF-8"
         ) from error
 
 
 def _check_head(names: Sequence[str]) -> None:
     missing = [name for name in REQUIRED if name not in names]
     unknown = [name for name in names if name not in {*REQUIRED, *OPTIONAL}]
+    repeated = [name for name, times in Counter(names).items() if times > 1]
     if missing:
         raise click.ClickException(f"the head line has no column {', '.join(missing)}")
     if unknown:
@@ -123,12 +166,18 @@ def _check_head(names: Sequence[str]) -> None:
             f"unknown column {', '.join(map(repr, unknown))}: the columns are"
             f" {', '.join((*REQUIRED, *OPTIONAL))}"
         )
+    if repeated:
+        raise click.ClickException(
+            f"the head line has the column {', '.join(repeated)} more than once"
+        )
 
 
 def _line(row: dict[Any, Any], number: int) -> OpeningLine:
     if None in row or None in row.values():
         raise ValueError("has not as many fields as the head line")
     values = {name: value.strip() for name, value in row.items()}
+    if not values["ref"]:
+        raise ValueError("ref is missing")
     return OpeningLine(
         number=number,
         ref=values["ref"],
@@ -136,7 +185,7 @@ def _line(row: dict[Any, Any], number: int) -> OpeningLine:
         product=values["product"],
         timezone=values.get("timezone") or None,
         balance=_credits(values, "balance") or 0,
-        overdraft_limit=_credits(values, "overdraft_limit") or 0,
+        overdraft_limit=_credits(values, "overdraft_limit"),
         low_balance=_credits(values, "low_balance"),
     )
 
@@ -158,6 +207,7 @@ def _print(report: _Report, *, dry_run: bool, as_json: bool) -> None:
         "created": report.created,
         "already_there": report.already_there,
         "credits": report.credits,
+        "unfinished": report.unfinished,
     }
     if as_json:
         print_json({**summary, "refused": report.refused})

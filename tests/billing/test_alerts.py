@@ -7,6 +7,7 @@ import pytest
 
 import clock
 from billing import accounts, alerts
+from billing.accounts import LowBalance
 from billing.alerts import Level
 from billing.kinds import Kind
 from billing.ledger import expire, post
@@ -136,6 +137,21 @@ def test_an_account_may_have_a_low_balance_of_its_own() -> None:
     post_all(take(800, key="t"))
     post_all(take(150, key="u"))
     assert told()[2:] == [("balance.low", "low", 50)]
+
+
+def test_a_low_balance_given_up_is_told_like_any_other_and_none_given_changes_nothing() -> None:
+    open_account(credits_=1_000)
+    with transaction() as session:
+        accounts.update(session, "clinic:42", low_balance=2_000)
+    # When nothing is said of it, Then it stays
+    with transaction() as session:
+        accounts.update(session, "clinic:42", overdraft_limit=10, low_balance=None)
+    assert rows("SELECT low_balance FROM accounts WHERE ref = 'clinic:42'") == [(2_000,)]
+    # When the catalog's is to hold, Then the balance is enough again
+    with transaction() as session:
+        accounts.update(session, "clinic:42", low_balance=LowBalance.OF_CATALOG)
+    assert rows("SELECT low_balance FROM accounts WHERE ref = 'clinic:42'") == [(None,)]
+    assert (level(), told()[1:]) == ("ok", [("balance.recovered", "ok", 1_000)])
 
 
 def test_what_expires_is_told_like_what_is_spent() -> None:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 
 import clock
-from tests.billing.helpers import assert_ledger_is_clean, post_all, take
+from tests.billing.helpers import assert_ledger_is_clean, post_all, rows, take
 from tests.cli.runner import give, open_clinic, run
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -297,3 +297,38 @@ def test_the_low_balance_of_an_account_is_set_and_its_level_follows() -> None:
     assert "low_balance must be" in run("accounts", "set", "clinic:42", "--low-balance", "-1").error
     log = run("audit-log", "--subject", "account:clinic:42", "--json").json
     assert log[0]["after"] == {"low_balance": 1000}
+
+
+def test_a_low_balance_goes_back_to_the_catalogs_and_the_level_follows() -> None:
+    # Given a balance that is low by the account's own measure alone
+    open_clinic(low_balance="1000")
+    give("1000")
+    run("accounts", "set", "clinic:42", "--name", "Town Clinic")
+    before = run("accounts", "show", "clinic:42", "--json").json
+    assert (before["low_balance"], before["alert_level"]) == (1000, "low")
+
+    # When the account is to have no measure of its own, and once more
+    changed = [
+        run("accounts", "set", "clinic:42", "--low-balance", "default", "--json").json
+        for _ in range(2)
+    ]
+
+    # Then the catalog's holds, and it was one change
+    assert {(c["low_balance"], c["alert_level"]) for c in changed} == {(500, "ok")}
+    assert rows("SELECT low_balance FROM accounts") == [(None,)]
+    log = run("audit-log", "--subject", "account:clinic:42", "--json").json
+    assert [(entry["before"], entry["after"]) for entry in log[:2]] == [
+        ({"low_balance": 1000}, {"low_balance": None}),
+        ({"name": "City Clinic"}, {"name": "Town Clinic"}),
+    ]
+    assert run("alerts", "list", "--json").json[0]["alert"] == "balance.recovered"
+
+
+def test_what_is_no_low_balance_is_refused() -> None:
+    open_clinic()
+    ran = run("accounts", "set", "clinic:42", "--low-balance", "catalog")
+    assert ran.exit_code == 2
+    assert "'--low-balance': 'catalog' is neither an integer nor `default`" in ran.err
+    new = ("accounts", "create", "clinic:1", "--name", "A", "--product", "clinic_leads")
+    assert "low_balance must be" in run(*new, "--low-balance", "-1").error
+    assert open_clinic("clinic:2", low_balance="0").json["low_balance"] == 0

@@ -73,6 +73,36 @@ def test_a_young_account_is_judged_by_the_days_it_has_lived() -> None:
         assert forecast().per_day_7 == 100
 
 
+def test_charges_from_before_an_account_was_opened_count_as_its_life() -> None:
+    # Given an account of today, with a lead a day for 20 days that were charged late
+    open_with(10_000, opened=NOW)
+    with clock.frozen(NOW):
+        post_all(
+            *[take(100, key=f"{n}", event_at=NOW - timedelta(days=n, hours=1)) for n in range(20)]
+        )
+        found = forecast()
+    # Then the rates are those of the days that the leads came in
+    assert found.per_day_7 == 100
+    assert found.per_day_28 == pytest.approx(2_000 / (19 + 1 / 24))
+    assert found.days_left == 80
+
+
+def test_a_charge_from_before_the_four_weeks_makes_no_life_longer() -> None:
+    open_with(10_000, opened=NOW)
+    with clock.frozen(NOW):
+        post_all(
+            take(999, key="old", event_at=NOW - timedelta(days=40)),
+            take(200, key="a", event_at=NOW - timedelta(days=2)),
+        )
+        assert forecast().per_day_7 == 100
+
+
+def test_what_the_forecast_leaves_out_is_in_its_help() -> None:
+    assert "expires sooner is not taken into account" in " ".join(
+        run("forecast", "--help").out.split()
+    )
+
+
 def test_without_spending_nothing_runs_out() -> None:
     open_with(1_000)
     with clock.frozen(NOW):
