@@ -54,6 +54,17 @@ def task_id(given: str) -> str:
     return f"sha256:{hashlib.sha256(given.encode('utf-8', 'surrogatepass')).hexdigest()[:40]}"
 
 
+def as_flower_shows(task: Any) -> Any:
+    """Return Flower's copy of a task, without arguments that no worker has written.
+
+    Until a worker has received it, a task is what its sender's app told of it (`task-sent`).
+    """
+    if task.received is None:
+        task.args = task.kwargs = HIDDEN
+    task.uuid = task_id(str(task.uuid))
+    return task
+
+
 def _shown(name: str, value: object, shown: frozenset[str]) -> str:
     if name == "leads" and isinstance(value, list):
         return f"{len(value)} leads"

@@ -85,8 +85,9 @@ class Request(request.Request):  # type: ignore[misc] # Celery has no types
         # It would overrule the headers, in the process that runs the task.
         if not (embedded is None or isinstance(embedded, dict)) or "id" in (embedded or {}):
             raise InvalidTaskError("a message whose third part is not what Celery writes")
+        given = self._request_dict["id"]
         # It may hold anything, and goes into every line and event about the task.
-        self.id = redaction.task_id(self.id)
+        self.id: str = redaction.task_id(given)
         # A sender may ask for another name in Flower, and for limits of its own choice.
         self.name = self._type
         self.time_limits = (None, None)
