@@ -78,6 +78,8 @@ broker_transport_options = {
 }
 task_publish_retry = False
 
+# Discards the messages that would end the worker, which Celery's own takes for an error of ours.
+worker_consumer = "worker.requests:Consumer"
 # Processes are replaced before a leak in any library could hurt.
 worker_max_tasks_per_child = 10_000
 worker_max_memory_per_child = 300_000  # KiB

@@ -6,11 +6,14 @@ is in its database, and records by itself what is still there after a minute.
 """
 
 import json
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from hashlib import sha256
 from typing import Any, Self
-from uuid import uuid4
+from urllib.parse import urlsplit
+from uuid import UUID, uuid4, uuid5
 
 from celery import Celery
 from kombu.exceptions import KombuError, OperationalError
@@ -21,12 +24,18 @@ from redis.retry import Retry
 
 from billing_client.errors import BillingError, InvalidRequest, Unreachable
 from billing_client.leads import checked, checked_key
+from billing_client.options import checked_retries, checked_timeout, is_address
 from billing_client.results import Accepted
 
 COPIES_KEY = "billing:lead_copies"
 COPY_HEADER = "billing_copy"
 QUEUE = "leads"
 LEADS_IN_ONE_MESSAGE = 500
+
+_IDS_OF_KEYS = UUID("7d8f6c1e-2b0a-4f57-9c3e-5a41d0b6e982")
+"""The namespace of task ids that stand for keys; another one would bill a key's call anew."""
+_ID = re.compile("[A-Za-z0-9:._-]{1,64}").fullmatch
+_PHONE = re.compile(r"[\d:._-]{10,}").fullmatch
 
 _UNREACHABLE = (RedisError, KombuError, OperationalError, OSError)
 
@@ -48,20 +57,19 @@ class CeleryBillingClient:
     ) -> None:
         """Take the broker's address, or a Celery app whose broker it is.
 
-        Raises `InvalidRequest` where neither names a Redis.
+        Raises `InvalidRequest` where neither names a Redis, or something else makes no sense.
         """
         url = app.conf.broker_url if redis_url is None and app is not None else redis_url
-        if not isinstance(url, str) or not url.startswith(("redis://", "rediss://", "unix://")):
+        if not isinstance(url, str) or not url.startswith(("redis://", "rediss://")):
             raise InvalidRequest("give redis_url, or an app whose broker is one Redis")
+        checked_timeout(timeout_seconds)
+        checked_retries(retries)
+        redis = _redis(url, timeout_seconds, retries)
+        if redis is None:
+            raise InvalidRequest("redis_url: must be redis://host:port/number, rediss:// with TLS")
+        self._redis = redis
         # Not the app that was given: its routes, queues and retries are made for other work.
         self._app = _app(url, timeout_seconds)
-        self._redis = Redis.from_url(
-            url,
-            socket_timeout=timeout_seconds,
-            socket_connect_timeout=timeout_seconds,
-            health_check_interval=25,
-            retry=Retry(ExponentialWithJitterBackoff(cap=10, base=0.25), retries),
-        )
 
     def charge_lead(
         self,
@@ -75,7 +83,8 @@ class CeleryBillingClient:
         """Have a lead billed once; return when its copy is in Redis.
 
         Raises `InvalidRequest` (nothing was sent) or `Unreachable` (safe to call again with its
-        `idempotency_key`, which becomes the Celery task id).
+        `idempotency_key`). The key becomes the Celery task id, which logs and Flower show: one
+        that does not look like an id, or like a phone number, is replaced by a UUID of it.
         """
         fields = checked(
             {
@@ -87,8 +96,12 @@ class CeleryBillingClient:
             }
         )
         key = str(uuid4()) if idempotency_key is None else checked_key(idempotency_key)
-        self._send("tasks.leads.charge", key, fields)
-        return Accepted(fields["lead_id"], key, seen_before=False)
+        task_id = _task_id_of(key)
+        try:
+            self._send("tasks.leads.charge", task_id, fields)
+        except Unreachable as error:
+            raise Unreachable(str(error), idempotency_key=key) from None
+        return Accepted(fields["lead_id"], task_id, seen_before=False)
 
     def charge_leads(self, leads: Iterable[Mapping[str, Any]]) -> list[Accepted | BillingError]:
         """Have leads billed, each given by the fields of `charge_lead`, 500 to a message.
@@ -136,21 +149,24 @@ class CeleryBillingClient:
         for index, (place, lead) in enumerate(waiting):
             results[place] = Accepted(lead["lead_id"], f"{key}:{index}", seen_before=False)
 
-    def _send(self, task: str, key: str, kwargs: dict[str, Any]) -> None:
-        copy = json.dumps({"task": task, "kwargs": kwargs, "at": time.time()})
+    def _send(self, task: str, task_id: str, kwargs: dict[str, Any]) -> None:
+        call = {"id": task_id, "task": task, "kwargs": kwargs}
+        # A key that is used for another call must not take this one's copy along.
+        content = sha256(json.dumps(call, sort_keys=True).encode()).hexdigest()
+        field = f"{task_id}:{content[:32]}"
         try:
-            self._redis.hset(COPIES_KEY, key, copy)
+            self._redis.hset(COPIES_KEY, field, json.dumps({**call, "at": time.time()}))
         except _UNREACHABLE as error:
             raise Unreachable(
-                f"Redis cannot be reached: {type(error).__name__}", idempotency_key=key
+                f"Redis cannot be reached: {type(error).__name__}", idempotency_key=task_id
             ) from None
         try:
             self._app.send_task(
                 task,
                 kwargs=kwargs,
-                task_id=key,
+                task_id=task_id,
                 queue=QUEUE,
-                headers={COPY_HEADER: 1},
+                headers={COPY_HEADER: field},
                 serializer="json",
                 ignore_result=True,
                 # Celery would write the arguments into the headers, for anybody to see.
@@ -159,6 +175,30 @@ class CeleryBillingClient:
             )
         except _UNREACHABLE:
             return  # the copy is there: the back office finds it
+
+
+def _task_id_of(key: str) -> str:
+    """Return a key that can be shown as it is, any other as a UUID: always the same one."""
+    return key if _ID(key) and not _PHONE(key) else str(uuid5(_IDS_OF_KEYS, key))
+
+
+def _redis(url: str, timeout_seconds: float, retries: int) -> Redis | None:
+    """Return a client, or None where its address makes no sense: the reason could show it."""
+    if not is_address(url) or not re.fullmatch("/?[0-9]*", urlsplit(url).path):
+        return None
+    try:
+        redis = Redis.from_url(
+            url,
+            socket_timeout=timeout_seconds,
+            socket_connect_timeout=timeout_seconds,
+            health_check_interval=25,
+            retry=Retry(ExponentialWithJitterBackoff(cap=10, base=0.25), retries),
+        )
+        # What stands behind a ? is looked at only here.
+        redis.connection_pool.connection_class(**redis.connection_pool.connection_kwargs)
+    except (ValueError, TypeError):
+        return None
+    return redis
 
 
 def _app(url: str, timeout_seconds: float) -> Celery:

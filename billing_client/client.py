@@ -18,6 +18,7 @@ from billing_client.errors import (
     Unreachable,
 )
 from billing_client.http import CONNECTIONS, Http, service_url
+from billing_client.options import checked_api_key
 from billing_client.results import Accepted, LeadStatus
 from billing_client.signing import Signer, signed_headers
 
@@ -28,6 +29,8 @@ class BillingClient:
     `receiver_url` and `webhook_secret` are needed to charge, `api_url` and `api_key` to ask.
     A request that gets no answer, or one that asks to come again, is repeated up to `retries`
     times with growing pauses, under one idempotency key, for less than five minutes in all.
+    `timeout_seconds` is how long the server may be silent: to connect, and before each piece of
+    its answer.
     """
 
     def __init__(
@@ -45,7 +48,7 @@ class BillingClient:
         self._receiver_url = receiver_url and service_url("receiver_url", receiver_url)
         self._signer = Signer(webhook_secret) if webhook_secret is not None else None
         self._api_url = api_url and service_url("api_url", api_url)
-        self._api_key = api_key
+        self._api_key = checked_api_key(api_key) if api_key is not None else None
 
     def charge_lead(
         self,
@@ -87,6 +90,9 @@ class BillingClient:
         if not self._api_url or not self._api_key:
             raise InvalidRequest("api_url and api_key are needed to ask for a lead")
         url = f"{self._api_url}/v1/leads/{quote(leads.checked_id('lead_id', lead_id), safe='')}"
+        if lead_id in (".", ".."):
+            # Whatever stands between would take them for steps in the path.
+            raise InvalidRequest("lead_id: . and .. cannot be asked for by address")
         headers = {"authorization": f"Bearer {self._api_key}", "accept": "application/json"}
         try:
             status, found = self._http.send("GET", url, headers=headers)

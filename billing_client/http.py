@@ -9,6 +9,7 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from billing_client.errors import BillingError, InvalidRequest, Refused, Unauthorized, Unreachable
+from billing_client.options import checked_retries, checked_timeout, is_address
 from billing_client.signing import TOLERANCE_SECONDS
 
 TRY_AGAIN = (429, 500, 502, 503, 504)
@@ -26,10 +27,8 @@ class Http:
     """Sends requests and tells apart what the caller can do about the answer."""
 
     def __init__(self, *, timeout_seconds: float, retries: int) -> None:
-        if not timeout_seconds > 0:
-            raise InvalidRequest("timeout_seconds: must be more than 0")
-        if type(retries) is not int or retries < 0:
-            raise InvalidRequest("retries: must be a whole number from 0")
+        checked_timeout(timeout_seconds)
+        checked_retries(retries)
         if (retries + 1) * timeout_seconds + retries * LONGEST_PAUSE_SECONDS > LONGEST_CALL_SECONDS:
             raise InvalidRequest(
                 "retries and timeout_seconds: a call could outlast its signature; at most"
@@ -75,6 +74,8 @@ def service_url(name: str, url: str | None) -> str:
     """Return a base address without its last slash. Raises `InvalidRequest`."""
     if not isinstance(url, str) or not url.startswith(("http://", "https://")):
         raise InvalidRequest(f"{name}: must be an http:// or https:// address")
+    if not is_address(url) or "?" in url or "#" in url:
+        raise InvalidRequest(f"{name}: cannot be read as an address of host, port and path")
     return url.rstrip("/")
 
 

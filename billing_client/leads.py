@@ -16,7 +16,10 @@ MAX_PRICE_PAISE = 2**53 - 1
 _FIELDS = ("lead_id", "account", "package_price_paise", "source", "occurred_at")
 _REQUIRED = _FIELDS[:3]
 _CONTROL_OR_SURROGATE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]").search
-_PRINTABLE_ASCII = re.compile("[!-~][ -~]*").fullmatch
+_DISGUISE = re.compile("[\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]").search
+"""What is not seen and changes what is seen; joiners (U+200C, U+200D) stay: India needs them."""
+_ACCOUNT = re.compile("[a-z][a-z0-9_]*:[A-Za-z0-9][A-Za-z0-9._-]*").fullmatch
+_HEADER_TEXT = re.compile("[!-~](?:[ -~]*[!-~])?").fullmatch
 
 
 def checked(lead: Mapping[str, Any]) -> dict[str, Any]:
@@ -32,7 +35,7 @@ def checked(lead: Mapping[str, Any]) -> dict[str, Any]:
         raise InvalidRequest(f"{', '.join(missing)}: missing")
     fields: dict[str, Any] = {
         "lead_id": _text("lead_id", lead["lead_id"], ID_MAX_LENGTH),
-        "account": _text("account", lead["account"], ACCOUNT_MAX_LENGTH),
+        "account": _account(lead["account"]),
         "package_price_paise": _paise(lead["package_price_paise"]),
     }
     if lead.get("source") is not None:
@@ -49,9 +52,10 @@ def checked_id(name: str, value: object) -> str:
 
 def checked_key(value: object) -> str:
     """Return an idempotency key, which travels in a header. Raises `InvalidRequest`."""
-    if not isinstance(value, str) or len(value) > KEY_MAX_LENGTH or not _PRINTABLE_ASCII(value):
+    if not isinstance(value, str) or len(value) > KEY_MAX_LENGTH or not _HEADER_TEXT(value):
         raise InvalidRequest(
-            f"idempotency_key: must be 1 to {KEY_MAX_LENGTH} printable ASCII characters"
+            f"idempotency_key: must be 1 to {KEY_MAX_LENGTH} printable ASCII characters,"
+            " without spaces around them"
         )
     return value
 
@@ -65,7 +69,16 @@ def _text(name: str, value: object, max_length: int) -> str:
         raise InvalidRequest(f"{name}: must be at most {max_length} characters, not {len(value)}")
     if _CONTROL_OR_SURROGATE(value):
         raise InvalidRequest(f"{name}: must not hold control characters or lone surrogates")
+    if hidden := _DISGUISE(value):
+        raise InvalidRequest(f"{name}: must not hold U+{ord(hidden[0]):04X}, which is not seen")
     return str(value)
+
+
+def _account(value: object) -> str:
+    ref = _text("account", value, ACCOUNT_MAX_LENGTH)
+    if not _ACCOUNT(ref):
+        raise InvalidRequest("account: must be kind:id, such as clinic:42")
+    return ref
 
 
 def _paise(value: object) -> int:

@@ -18,8 +18,10 @@ class Signer:
     def __init__(self, secret: str) -> None:
         """Take a secret (`whsec_` and base64). Raises `InvalidRequest` where it is none."""
         try:
+            if not isinstance(secret, str):
+                raise TypeError
             self._key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
-        except (AttributeError, binascii.Error, ValueError):
+        except (TypeError, binascii.Error, ValueError):
             self._key = b""
         if not 24 <= len(self._key) <= 64:
             raise InvalidRequest(

@@ -18,13 +18,14 @@ import clock
 from db.inbox import NewEvent
 from tasks import broker, lead_calls
 from tasks.beside import Beside
+from worker import redaction
 
 log = structlog.get_logger()
 
 KEY = "billing:lead_copies"
-"""A hash: Celery task id -> JSON {"task", "kwargs", "at" (unix seconds)}."""
+"""A hash: task id and digest of the call -> JSON {"id", "task", "kwargs", "at" (unix seconds)}."""
 HEADER = "billing_copy"
-"""The message header that says that its call has a copy."""
+"""The message header that says which field its call's copy is in."""
 OLD_AFTER_SECONDS = 60
 _BATCH = 100
 _MAX_KEPT_BYTES = 1024 * 1024
@@ -39,10 +40,6 @@ class Copy:
     field: bytes
     value: bytes
     call: dict[str, Any] | None
-
-    @property
-    def task_id(self) -> str:
-        return self.field.decode("utf-8", "backslashreplace")
 
 
 def old_ones(*, now: datetime) -> Iterator[list[Copy]]:
@@ -62,10 +59,12 @@ def old_ones(*, now: datetime) -> Iterator[list[Copy]]:
 def rows_of(copy: Copy) -> lead_calls.Rows:
     """Return what the task would have recorded; a dead row for what is no call."""
     if copy.call is not None:
-        return lead_calls.read(copy.call["task"], copy.task_id, (), copy.call["kwargs"])
+        # The id in the message: a reused one has a copy for each of its calls.
+        task_id = redaction.task_id(copy.call["id"])
+        return lead_calls.read(copy.call["task"], task_id, (), copy.call["kwargs"])
     event = NewEvent(
         lead_calls.SOURCE,
-        lead_calls.event_id_of(copy.task_id),
+        lead_calls.event_id_of(copy.field.decode("utf-8", "backslashreplace")),
         copy.value[:_MAX_KEPT_BYTES],
         clock.now(),
     )
@@ -77,9 +76,9 @@ def remove(fields: Iterable[bytes | str]) -> None:
     _redis.hdel(KEY, *fields)
 
 
-def forget_soon(task_id: str) -> None:
+def forget_soon(field: str) -> None:
     """Have a copy removed beside the caller; what stays is recorded again, to no effect."""
-    _beside.ask(task_id)
+    _beside.ask(field)
 
 
 def _call_in(value: bytes) -> dict[str, Any] | None:
@@ -91,6 +90,7 @@ def _call_in(value: bytes) -> dict[str, Any] | None:
         return None
     task, at = call.get("task"), call.get("at")
     known = isinstance(task, str) and task in lead_calls.PARAMETERS
+    known = known and isinstance(call.get("id"), str)
     return call if known and type(at) in {int, float} else None
 
 
@@ -102,11 +102,11 @@ def _is_old(at: int | float, now: datetime) -> bool:
         return True
 
 
-def _remove_all(task_ids: set[str]) -> None:
+def _remove_all(fields: set[str]) -> None:
     try:
-        remove(task_ids)
+        remove(fields)
     except (*broker.UNREACHABLE, UnicodeError) as error:
-        log.warning("copies not removed", copies=len(task_ids), error=type(error).__name__)
+        log.warning("copies not removed", copies=len(fields), error=type(error).__name__)
 
 
 _beside = Beside("copies", _remove_all)

@@ -87,8 +87,9 @@ def _record_call(task: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) ->
     task_id = task.request.id
     _record_patiently(lead_calls.read(task.name, task_id, args, kwargs))
     _nudger.ask(lead_calls.SOURCE)
-    if task.request.get(copies.HEADER):
-        copies.forget_soon(str(task_id))
+    field = task.request.get(copies.HEADER)
+    if isinstance(field, str):
+        copies.forget_soon(field)
 
 
 def _record_patiently(rows: lead_calls.Rows) -> None:

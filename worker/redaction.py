@@ -1,5 +1,6 @@
 """What may be shown of messages: ids, names of arguments, counts, kinds and places of errors."""
 
+import hashlib
 import logging
 import re
 import traceback
@@ -44,6 +45,24 @@ def shown_kwargs(
 def shown_id(value: object) -> str:
     """Return an id, or `HIDDEN` where it does not look like one."""
     return value if isinstance(value, str) and _ID(value) and not _PHONE(value) else HIDDEN
+
+
+def task_id(given: str) -> str:
+    """Return a task's id, or the same id in its place for each that does not look like one."""
+    if shown_id(given) == given:
+        return given
+    return f"sha256:{hashlib.sha256(given.encode('utf-8', 'surrogatepass')).hexdigest()[:40]}"
+
+
+def as_flower_shows(task: Any) -> Any:
+    """Return Flower's copy of a task, without arguments that no worker has written.
+
+    Until a worker has received it, a task is what its sender's app told of it (`task-sent`).
+    """
+    if task.received is None:
+        task.args = task.kwargs = HIDDEN
+    task.uuid = task_id(str(task.uuid))
+    return task
 
 
 def _shown(name: str, value: object, shown: frozenset[str]) -> str:

@@ -3,8 +3,10 @@
 import base64
 import json
 import os
+import re
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 from celery import Celery
@@ -16,6 +18,7 @@ from billing_client import Accepted, CeleryBillingClient, InvalidRequest, Unreac
 from billing_client.celery_client import COPIES_KEY, COPY_HEADER
 from devstack import ports
 from tasks import copies
+from worker import redaction
 
 LEAD: dict[str, Any] = {
     "lead_id": "L-1", "account": "clinic:42", "package_price_paise": 600_000,
@@ -39,8 +42,11 @@ def messages(redis: Redis) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     return found
 
 
-def copy_of(redis: Redis, task_id: str) -> Any:
-    return json.loads(redis.hget(COPIES_KEY, task_id) or b"null")
+def copies_of(redis: Redis, task_id: str) -> dict[str, Any]:
+    """The copies of the calls of one task id, by field."""
+    kept: dict[Any, Any] = redis.hgetall(COPIES_KEY)
+    found = {field.decode(): json.loads(copy) for field, copy in kept.items()}
+    return {field: copy for field, copy in found.items() if copy["id"] == task_id}
 
 
 def test_both_sides_speak_of_the_same_things() -> None:
@@ -55,10 +61,10 @@ def test_a_call_is_kept_and_then_sent_by_name_without_showing_its_arguments(
     [(headers, kwargs)] = messages(redis)
     assert headers["task"] == "tasks.leads.charge"
     assert headers["id"] == accepted.event_id
-    assert headers[COPY_HEADER] == 1
     assert (headers["argsrepr"], headers["kwargsrepr"]) == ("", "")
     assert kwargs == {**LEAD, "source": "google-ads"}
-    copy = copy_of(redis, accepted.event_id)
+    [(field, copy)] = copies_of(redis, accepted.event_id).items()
+    assert headers[COPY_HEADER] == field
     assert (copy["task"], copy["kwargs"]) == ("tasks.leads.charge", kwargs)
     assert abs(copy["at"] - clock.now().timestamp()) < 10
 
@@ -94,15 +100,48 @@ def test_a_call_whose_message_cannot_be_sent_is_accepted_for_its_copy_is_found(
     accepted = client.charge_lead(**LEAD)
 
     assert redis.llen("leads") == 0
-    assert copy_of(redis, accepted.event_id)["kwargs"] == LEAD
+    [copy] = copies_of(redis, accepted.event_id).values()
+    assert copy["kwargs"] == LEAD
+
+
+def test_a_key_that_is_used_for_two_calls_has_a_copy_of_each(
+    redis: Redis, client: CeleryBillingClient
+) -> None:
+    other = {**LEAD, "lead_id": "L-2"}
+    for lead in (LEAD, other, LEAD):
+        client.charge_lead(**lead, idempotency_key="order-7")
+
+    kept = copies_of(redis, "order-7")
+    assert sorted(copy["kwargs"]["lead_id"] for copy in kept.values()) == ["L-1", "L-2"]
+    for headers, kwargs in messages(redis):
+        assert kept[headers[COPY_HEADER]]["kwargs"] == kwargs
+
+
+@pytest.mark.parametrize("key", ["Asha Rao +91 98765 43210", "9876543210", "a@b.example", "x" * 65])
+def test_a_key_that_could_be_personal_becomes_a_uuid_and_always_the_same(
+    redis: Redis, client: CeleryBillingClient, key: str
+) -> None:
+    accepted = [client.charge_lead(**LEAD, idempotency_key=key) for _ in range(2)]
+
+    [task_id] = {result.event_id for result in accepted}
+    assert str(UUID(task_id)) == task_id
+    assert redaction.task_id(task_id) == task_id
+    assert {headers["id"] for headers, _ in messages(redis)} == {task_id}
+    assert key not in f"{redis.lrange('leads', 0, -1)} {redis.hgetall(COPIES_KEY)}"
+
+
+@pytest.mark.parametrize("key", ["order-7", "clinic:42.L_1", "123456789", "x" * 64])
+def test_a_key_that_looks_like_an_id_is_the_task_id(client: CeleryBillingClient, key: str) -> None:
+    assert client.charge_lead(**LEAD, idempotency_key=key).event_id == key
+    assert redaction.task_id(key) == key
 
 
 def test_without_redis_nothing_is_accepted() -> None:
     url = f"redis://{ports.HOST}:{ports.find_free()}/0"
     with CeleryBillingClient(redis_url=url, retries=1) as client:
         with pytest.raises(Unreachable, match="Redis cannot be reached") as caught:
-            client.charge_lead(**LEAD, idempotency_key="our-key")
-        assert caught.value.idempotency_key == "our-key"
+            client.charge_lead(**LEAD, idempotency_key="our key")
+        assert caught.value.idempotency_key == "our key"
         results = client.charge_leads([LEAD, {}, LEAD])
     assert [type(result) for result in results] == [Unreachable, InvalidRequest, Unreachable]
 
@@ -117,7 +156,34 @@ def test_an_app_lends_its_broker_and_nothing_else(redis: Redis) -> None:
     assert [kwargs for _, kwargs in messages(redis)] == [LEAD]
 
 
-@pytest.mark.parametrize("url", [None, "amqp://x", "sentinel://x", 5])
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"retries": -1}, "retries: must be a whole number from 0"),
+        ({"retries": "x"}, "retries: must be a whole number from 0"),
+        ({"retries": True}, "retries: must be a whole number from 0"),
+        ({"timeout_seconds": -1}, "timeout_seconds: must be more than 0"),
+        ({"timeout_seconds": 0}, "timeout_seconds: must be more than 0"),
+        ({"timeout_seconds": float("nan")}, "timeout_seconds: must be more than 0"),
+        ({"timeout_seconds": 1e300}, "timeout_seconds: must be more than 0 and at most 3600"),
+        ({"timeout_seconds": "x"}, "timeout_seconds: must be a number, not str"),
+        ({"redis_url": "redis://:S3cret@h:notaport"}, "redis_url: must be redis://host:port"),
+        ({"redis_url": "redis://:S3cret@[::1"}, "redis_url: must be redis://host:port"),
+        ({"redis_url": "redis://:S3cret/x@h"}, "redis_url: must be redis://host:port"),
+        ({"redis_url": "redis://:S3cret@h/name"}, "redis_url: must be redis://host:port"),
+        ({"redis_url": "redis://:S3cret@h/0?max_connections=x"}, "redis_url: must be redis://"),
+        ({"redis_url": "redis://:S3cret@h/0?unheard_of=1"}, "redis_url: must be redis://"),
+        ({"redis_url": "redis://"}, "redis_url: must be redis://host:port"),
+    ],
+    ids=str,
+)
+def test_a_client_that_cannot_work_is_not_made(options: dict[str, Any], told: str) -> None:
+    with pytest.raises(InvalidRequest, match=re.escape(told)) as caught:
+        CeleryBillingClient(**{"redis_url": "redis://h", **options})
+    assert "S3cret" not in f"{caught.value} {caught.value.__context__}"
+
+
+@pytest.mark.parametrize("url", [None, "amqp://x", "sentinel://x", "unix:///x", 5])
 def test_a_broker_that_is_no_redis_is_refused(url: Any) -> None:
     with pytest.raises(InvalidRequest, match="give redis_url"):
         CeleryBillingClient(redis_url=url)

@@ -214,14 +214,38 @@ def test_one_client_serves_many_threads() -> None:
         ({"receiver_url": "billing.example"}, "receiver_url: must be an http"),
         ({"webhook_secret": "whsec_c2hvcnQ="}, "webhook_secret: must be whsec_"),
         ({"timeout_seconds": 0}, "timeout_seconds: must be more than 0"),
+        ({"timeout_seconds": "x"}, "timeout_seconds: must be a number, not str"),
+        ({"retries": "x"}, "retries: must be a whole number"),
+        ({"api_url": "http://[::1"}, "api_url: cannot be read as an address"),
+        ({"api_url": "http://"}, "api_url: cannot be read as an address"),
+        ({"api_url": "http://me:S3cret@h:port"}, "api_url: cannot be read as an address"),
+        ({"receiver_url": "http://h x"}, "receiver_url: cannot be read as an address"),
+        ({"receiver_url": "http://h/?a=1"}, "receiver_url: cannot be read as an address"),
+        ({"api_key": "bk_S3cret\n"}, "api_key: must be ASCII letters"),
+        ({"api_key": "bk_S3cret ಆ"}, "api_key: must be ASCII letters"),
+        ({"api_key": ""}, "api_key: must be ASCII letters"),
+        ({"api_key": b"bk_S3cret"}, "api_key: must be ASCII letters"),
+        ({"webhook_secret": LEAD_SECRET + "\n"}, "webhook_secret: must be whsec_"),
+        ({"webhook_secret": LEAD_SECRET.encode()}, "webhook_secret: must be whsec_"),
+        ({"webhook_secret": "whsec_ಆ"}, "webhook_secret: must be whsec_"),
         ({"retries": -1}, "retries: must be a whole number"),
         ({"retries": 12}, "retries and timeout_seconds: a call could outlast its signature"),
     ],
 )
 def test_a_client_that_cannot_work_is_not_made(options: dict[str, Any], told: str) -> None:
     given = {"receiver_url": "http://x", "webhook_secret": LEAD_SECRET, **options}
-    with pytest.raises(InvalidRequest, match=re.escape(told)):
+    with pytest.raises(InvalidRequest, match=re.escape(told)) as caught:
         BillingClient(**given)
+    for secret in ("S3cret", LEAD_SECRET):
+        assert secret not in f"{caught.value} {caught.value.__context__}"
+
+
+@pytest.mark.parametrize("lead_id", [".", ".."])
+def test_a_lead_whose_id_is_a_step_in_a_path_is_not_asked_for(lead_id: str) -> None:
+    with ScriptedServer(Reply(200)) as server, client_of(server.url) as client:
+        with pytest.raises(InvalidRequest, match=re.escape("lead_id: . and ..")):
+            client.lead_status(lead_id)
+        assert server.asked == []
 
 
 def test_what_a_call_needs_and_the_client_has_not_is_named() -> None:

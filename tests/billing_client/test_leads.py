@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from billing import accounts
 from billing.leads import LeadRequest
+from billing.text import problem_with
 from billing_client import InvalidRequest
-from billing_client.leads import checked, checked_key
+from billing_client.leads import checked, checked_id, checked_key
 
 LEAD = {"lead_id": "L-1", "account": "clinic:42", "package_price_paise": 600_000}
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -18,7 +20,8 @@ NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 @pytest.mark.parametrize(
     "change",
     [
-        {}, {"lead_id": "x" * 200}, {"account": "x" * 100}, {"lead_id": "ಆಶಾ"},
+        {}, {"lead_id": "x" * 200}, {"account": "clinic:" + "x" * 93}, {"lead_id": "ಆಶಾ"},
+        {"lead_id": "\u0c95\u0ccd\u200d\u0cb7"},
         {"package_price_paise": 0}, {"package_price_paise": 2**53 - 1},
         {"source": None, "occurred_at": None}, {"source": "google-ads", "occurred_at": NOON},
     ],
@@ -38,6 +41,8 @@ def test_what_the_client_sends_the_server_takes(change: dict[str, Any]) -> None:
         ({"lead_id": "x" * 201}, "lead_id: must be at most 200 characters, not 201"),
         ({"lead_id": "a\x00b"}, "lead_id: must not hold control characters"),
         ({"lead_id": "\ud800"}, "lead_id: must not hold control characters"),
+        ({"lead_id": "L\u200b-1"}, "lead_id: must not hold U+200B, which is not seen"),
+        ({"source": "x\u202ey"}, "source: must not hold U+202E, which is not seen"),
         ({"account": "x" * 101}, "account: must be at most 100 characters"),
         ({"package_price_paise": -1}, "package_price_paise: must be from 0"),
         ({"package_price_paise": 2**53}, "package_price_paise: must be from 0"),
@@ -74,7 +79,26 @@ def test_what_is_no_lead_is_told_by_field(lead: Any, told: str) -> None:
     assert str(caught.value).startswith(told)
 
 
-@pytest.mark.parametrize("key", ["", " ", "x" * 201, "a\nb", "ಆಶಾ", 5])
+def test_client_and_server_agree_on_every_character() -> None:
+    for number in [*range(0x3000), *range(0xD7FF, 0xE001), 0xFEFF, 0x1F600]:
+        lead_id = f"a{chr(number)}b"
+        if problem_with(lead_id, max_length=200) is None:
+            checked_id("lead_id", lead_id)
+        else:
+            with pytest.raises(InvalidRequest, match="lead_id: must not hold"):
+                checked_id("lead_id", lead_id)
+
+
+@pytest.mark.parametrize(
+    "account", ["City Clinic", "clinic", "clinic:", "Clinic:42", "clinic:42\n", "clinic:a b", ":4"]
+)
+def test_an_account_that_no_server_can_have_is_refused(account: str) -> None:
+    with pytest.raises(InvalidRequest, match="account: must"):
+        checked({**LEAD, "account": account})
+    assert not accounts._REF.fullmatch(account)
+
+
+@pytest.mark.parametrize("key", ["", " ", "abc ", " abc", "x" * 201, "a\nb", "ಆಶಾ", 5])
 def test_a_key_that_no_header_holds_is_refused(key: Any) -> None:
     with pytest.raises(InvalidRequest, match="idempotency_key: must be 1 to 200 printable"):
         checked_key(key)

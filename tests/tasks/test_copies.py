@@ -14,6 +14,7 @@ from tasks import copies, lead_calls, leads, nudges
 from tests.billing.helpers import balance, open_account, rows
 from tests.stack_process import eventually
 from tests.tasks.helpers import inbox_rows, work
+from worker import redaction
 
 pytestmark = pytest.mark.usefixtures("database", "redis")
 
@@ -28,8 +29,8 @@ def clinic(database: str) -> None:
 def keep(redis: Redis, task_id: str = "call-1", *, age_seconds: float = 61, **entry: Any) -> None:
     """Put a copy into Redis as a client does, or spoiled."""
     at = clock.now().timestamp() - age_seconds
-    whole = {"task": "tasks.leads.charge", "kwargs": LEAD, "at": at, **entry}
-    redis.hset(copies.KEY, task_id, json.dumps(whole))
+    whole = {"id": task_id, "task": "tasks.leads.charge", "kwargs": LEAD, "at": at, **entry}
+    redis.hset(copies.KEY, f"{task_id}:digest", json.dumps(whole))
 
 
 def test_an_old_copy_is_charged_and_removed_and_a_young_one_left(redis: Redis) -> None:
@@ -38,7 +39,7 @@ def test_an_old_copy_is_charged_and_removed_and_a_young_one_left(redis: Redis) -
 
     leads.recover.run()
 
-    assert redis.hkeys(copies.KEY) == [b"call-2"]
+    assert redis.hkeys(copies.KEY) == [b"call-2:digest"]
     work("lead_calls")
     assert rows("SELECT event_id, outcome FROM inbound_events") == [("call-1", "charged")]
     eventually("a nudge is sent", lambda: redis.llen(nudges.queue_of("lead_calls")) == 1)
@@ -68,11 +69,33 @@ def test_a_message_that_arrives_after_its_copy_was_recorded_is_the_same_delivery
     assert balance() == 200_000 - 3 * 180
 
 
+def test_calls_that_share_a_task_id_have_a_copy_and_a_row_each(redis: Redis) -> None:
+    other = {**LEAD, "lead_id": "L-2"}
+    call = {"id": "order-7", "task": "tasks.leads.charge", "at": 0}
+    redis.hset(copies.KEY, "order-7:a", json.dumps({**call, "kwargs": LEAD}))
+    redis.hset(copies.KEY, "order-7:b", json.dumps({**call, "kwargs": other}))
+    # When one of the messages has arrived, and the other was lost
+    leads._record(lead_calls.read("tasks.leads.charge", "order-7", (), LEAD))
+    leads.recover.run()
+    work("lead_calls")
+
+    assert [row[1] for row in inbox_rows()] == ["charged"] * 2
+    assert rows("SELECT DISTINCT event_id FROM inbound_events") == [("order-7",)]
+    assert balance() == 200_000 - 2 * 180
+
+
+def test_a_copy_whose_id_is_free_text_is_recorded_as_a_worker_would_have(redis: Redis) -> None:
+    keep(redis, "Asha Rao +91 98765 43210")
+    leads.recover.run()
+    expected = redaction.task_id("Asha Rao +91 98765 43210")
+    assert rows("SELECT event_id FROM inbound_events") == [(expected,)]
+
+
 @pytest.mark.parametrize(
     "spoiled",
     [
         {"task": "tasks.inbox.drain"}, {"task": None}, {"task": []}, {"kwargs": [1]},
-        {"kwargs": None}, {"at": "yesterday"}, {"at": None}, {"at": True},
+        {"kwargs": None}, {"id": None}, {"id": 5}, {"at": "yesterday"}, {"at": None}, {"at": True},
     ],
     ids=str,
 )  # fmt: skip

@@ -158,6 +158,81 @@ def test_inspect_shows_ids_only(stranger: Celery, tmp_path: Path) -> None:
     assert [word for word in PRIVATE if word in shown] == []
 
 
+CALL: dict[str, Any] = {"task": "tasks.leads.charge", "id": "by-hand"}
+LEAD = ["L-1", "clinic:42", 600_000]
+EMPTY: list[Any] = [[], {}, {}]
+MALFORMED: list[tuple[dict[str, Any], Any]] = [
+    ({**CALL, "id": ["a"]}, EMPTY), ({**CALL, "id": {}}, EMPTY), ({**CALL, "id": 5}, EMPTY),
+    ({**CALL, "id": None}, EMPTY), ({**CALL, "id": ""}, EMPTY), ({**CALL, "id": "x" * 201}, EMPTY),
+    ({**CALL, "id": "a\nb"}, EMPTY), ({**CALL, "id": "a\x00b"}, EMPTY),
+    ({**CALL, "id": "\ud800"}, EMPTY), ({"task": "tasks.leads.charge"}, EMPTY),
+    ({**CALL, "task": ["a"]}, EMPTY), ({**CALL, "task": {}}, EMPTY), ({**CALL, "task": 5}, EMPTY),
+    ({"task": "no.such.task"}, EMPTY), ({"task": "no.such.task", "id": ["a"]}, EMPTY),
+    (CALL, 5), (CALL, None), (CALL, "args"), (CALL, {"args": 5}), (CALL, {"args": [], "kwargs": 5}),
+    (CALL, [[], {}]), (CALL, [[], {}, 5]), (CALL, [[], {}, ["a"]]), (CALL, [[], {}, {"id": ["a"]}]),
+    ({}, {"task": ["a"], "id": "x"}), ({}, {"task": "tasks.leads.charge", "id": ["a"]}),
+    ({}, {"task": "tasks.leads.charge"}), ({}, {"task": "no.such.task"}),
+    ({**CALL, "eta": [1]}, EMPTY), ({**CALL, "eta": "9999-12-31T23:59:59+00:00"}, [LEAD, {}, {}]),
+    ({**CALL, "timelimit": 5}, [LEAD, {}, {}]), ({**CALL, "timelimit": ["a", "b"]}, [LEAD, {}, {}]),
+    ({**CALL, "retries": ["a"], "group": {}, "stamps": 5, "origin": [], "lang": 5, "meth": []},
+     [LEAD, {}, {}]),
+    ({**CALL, "billing_copy": [1], "shadow": ["a"], "argsrepr": 5, "ignore_result": []},
+     [LEAD, {}, {}]),
+    ({**CALL, "stamped_headers": ["a", ["b"]], "stamps": {"a": 1}}, [LEAD, {}, {}]),
+]  # fmt: skip
+"""Headers and contents, each of which nobody's Celery writes."""
+
+
+@pytest.mark.usefixtures("database")
+def test_a_task_id_that_is_free_text_is_shown_as_its_digest_and_costs_no_lead(
+    redis: Redis, stranger: Celery, tmp_path: Path
+) -> None:
+    with (
+        WorkerProcess(tmp_path / "worker.log") as worker,
+        Watcher(stranger).watching() as watcher,
+    ):
+        # Given calls whose senders made ids of names and numbers, one of them sent twice
+        for task_id in (f"{NAME} {PHONE}", f"{NAME} {PHONE}", "98765-43210", MAIL):
+            stranger.send_task("tasks.leads.charge", LEAD, queue="leads", task_id=task_id)
+        push(redis, {**CALL, "retries": NAME, "stamps": {"a": MAIL}, "stamped_headers": ["a"]},
+             json.dumps([LEAD, {}, {}]).encode())  # fmt: skip
+        push(redis, {"task": PHONE, "id": NAME}, b"[[], {}, {}]")
+        # When they have been recorded, each once
+        eventually("each has its row", lambda: len(ids_of_rows()) == 4)
+        eventually("the stranger is told of", partial(worker.has_logged, "task_unknown"))
+        eventually("all are done", lambda: redis.hlen("unacked") == 0)
+        # Then worker, events and rows know them by another name, the same one everywhere
+        written_about = redaction.task_id(f"{NAME} {PHONE}")
+        watcher.wait_for("task-succeeded", written_about)
+        assert (written_about,) in ids_of_rows()
+        assert worker.has_logged(f"tasks.leads.charge[{written_about}] received")
+        shown = f"{worker.log} {watcher.events} {ids_of_rows()}"
+    assert [word for word in [*PRIVATE, "43210"] if word in shown] == []
+
+
+@pytest.mark.usefixtures("database")
+def test_no_message_ends_the_worker_or_stays_in_its_way(
+    redis: Redis, stranger: Celery, tmp_path: Path
+) -> None:
+    # Given messages of every wrong form, and a good one behind them
+    for headers, content in MALFORMED:
+        push(redis, headers, json.dumps(content).encode())
+    stranger.send_task("tasks.leads.charge", LEAD, queue="leads", task_id="good")
+    # When a worker takes them
+    with WorkerProcess(tmp_path / "worker.log") as worker:
+        eventually("the good one has its row", lambda: ("good",) in ids_of_rows())
+        # Then it is still the same worker, and what it could not use is acknowledged
+        eventually("nothing is held", lambda: redis.hlen("unacked") <= 1)  # one waits for its time
+        assert worker.process.poll() is None
+        assert "Unrecoverable" not in worker.log
+        assert worker.log.count("message discarded: ") >= 27
+        assert "Traceback" not in worker.log
+
+
+def ids_of_rows() -> list[tuple[object, ...]]:
+    return list(rows("SELECT event_id FROM inbound_events"))
+
+
 def inbox() -> list[tuple[object, ...]]:
     return list(rows("SELECT event_id, state FROM inbound_events"))
 
