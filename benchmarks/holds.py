@@ -18,7 +18,7 @@ import settings
 from benchmarks import crew, lab, leads, outcome
 from benchmarks.crew import Crew
 from benchmarks.report import Report, WrongOutcome
-from billing import holds
+from billing import audit, holds
 from db import session
 from db.session import snapshot, transaction
 
@@ -160,7 +160,7 @@ def _connect(meeting: Barrier) -> None:
 
 
 def _place(account: str, key: str) -> int:
-    with transaction() as open_session:
+    with audit.asked_by("benchmark", door="api"), transaction() as open_session:
         hold = holds.place(
             open_session,
             account=account,
@@ -173,7 +173,7 @@ def _place(account: str, key: str) -> int:
 
 
 def _capture(hold_id: int, key: str) -> None:
-    with transaction() as open_session:
+    with audit.asked_by("benchmark", door="api"), transaction() as open_session:
         holds.capture(
             open_session,
             hold_id=hold_id,

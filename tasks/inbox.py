@@ -21,6 +21,11 @@ HANDLERS: dict[str, Handler] = {
 }
 """Source of inbound events -> what handles them. A source's nudges use the queue of its name."""
 
+TRICKLING = frozenset({lead_calls.SOURCE})
+"""Sources whose rows the draining processes record themselves, one by one. A drain that went on
+while they trickle in would find a handful each time and keep its process from recording; what is
+recorded after a drain began has a nudge of its own."""
+
 DRAIN_SECONDS = 10
 """A drain hands over to the next after this, so that other queues get their turn."""
 
@@ -32,7 +37,7 @@ def drain(source: str) -> None:
     stop_at = time.monotonic() + DRAIN_SECONDS
     while time.monotonic() < stop_at:
         rows = work_one_batch(source)
-        if not rows:
+        if not rows or (rows < inbox.BATCH_SIZE and source in TRICKLING):
             return
         if rows == inbox.BATCH_SIZE:
             nudges.send(source)  # a backlog: let an idle worker join
