@@ -105,6 +105,11 @@ def test_who_loses_interest_leaves_no_process_and_no_query_behind() -> None:
 
 
 _PROGRAM = """
+import signal
+
+# As a terminal starts it: what a shell puts into the background is born deaf to SIGINT.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 from billing import verify_processes
 from db.session import share, snapshot
 from tests.billing.test_verify_processes import work
