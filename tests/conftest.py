@@ -13,9 +13,11 @@ import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import count
+from typing import Any
 
 import psycopg2
 import pytest
+import structlog
 from redis import Redis
 from sqlalchemy import Connection, NullPool, create_engine, make_url
 
@@ -68,6 +70,19 @@ def asked_by_a_test() -> Iterator[None]:
     """Somebody asks for what the rules change."""
     with audit.asked_by("test", door="cli"):
         yield
+
+
+@pytest.fixture(autouse=True)
+def no_logger_is_kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a test configures ends with it: a logger that was kept would go on as it was."""
+    configure = structlog.configure
+
+    def without_keeping(**options: Any) -> None:
+        configure(**options | {"cache_logger_on_first_use": False})
+
+    monkeypatch.setattr(structlog, "configure", without_keeping)
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture
