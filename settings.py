@@ -66,6 +66,18 @@ class Settings(BaseSettings):
     api_keys: Annotated[dict[str, SecretStr], NoDecode] = {}
     """Name -> key with every scope, from `name:key`, comma-separated; see `billing/api_keys.py`."""
 
+    razorpay_key_id: str = ""
+    """`rzp_test_...` or `rzp_live_...`; empty: Razorpay is not set up here."""
+    razorpay_key_secret: SecretStr = SecretStr("")
+    razorpay_webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    """Any of which may sign; the old one stays until its retries have ended (a day)."""
+    razorpay_api_base: str = "https://api.razorpay.com"
+    """Without `/v1`, which the SDK adds."""
+    stripe_api_key: SecretStr = SecretStr("")
+    """Empty: Stripe is not set up here."""
+    stripe_webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    stripe_api_base: str = "https://api.stripe.com"
+
     @field_validator("database_url", "database_owner_url")
     @classmethod
     def _psycopg2_url(cls, url: str) -> str:
@@ -116,7 +128,9 @@ class Settings(BaseSettings):
             raise ValueError("must be auto, json or console")
         return name
 
-    @field_validator("lead_webhook_secrets", mode="before")
+    @field_validator(
+        "lead_webhook_secrets", "razorpay_webhook_secrets", "stripe_webhook_secrets", mode="before"
+    )
     @classmethod
     def _comma_separated(cls, value: object) -> object:
         if isinstance(value, str):
@@ -158,6 +172,30 @@ class Settings(BaseSettings):
                 raise ValueError(f"entry {position} repeats the name or the key of another")
             keys[name] = key
         return keys
+
+    @field_validator("razorpay_api_base", "stripe_api_base")
+    @classmethod
+    def _http_address(cls, url: str) -> str:
+        if not url.startswith(("http://", "https://")):
+            raise ValueError("must start with http:// or https://")
+        return url.rstrip("/")
+
+    @field_validator("razorpay_key_id")
+    @classmethod
+    def _trimmed(cls, key: str) -> str:
+        return key.strip()
+
+    @field_validator("razorpay_key_secret", "stripe_api_key")
+    @classmethod
+    def _trimmed_secret(cls, key: SecretStr) -> SecretStr:
+        # A blank at the end of a pasted key is the usual cause of "Authentication failed".
+        return SecretStr(key.get_secret_value().strip())
+
+    @model_validator(mode="after")
+    def _whole_razorpay_key(self) -> Self:
+        if bool(self.razorpay_key_id) != bool(self.razorpay_key_secret.get_secret_value()):
+            raise ValueError("RAZORPAY_KEY_ID and RAZORPAY_KEY_SECRET: set both or neither")
+        return self
 
     @model_validator(mode="after")
     def _owner_defaults_to_application(self) -> Self:

@@ -4,9 +4,9 @@ import tomllib
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 import settings
 from billing.postings import MAX_AMOUNT
@@ -66,6 +66,55 @@ class Alerts(_Section):
     low_balance: Annotated[int, Field(ge=0, le=MAX_AMOUNT)] = 500
 
 
+class Slab(_Section):
+    """Money from `from_paise` on brings `bonus_percent` of its credits on top."""
+
+    from_paise: Annotated[int, Field(ge=100)]
+    bonus_percent: Annotated[int, Field(ge=0, le=1000)]
+
+
+class TopUps(_Section):
+    """What money buys on accounts of one product."""
+
+    credits_per_rupee: Annotated[int, Field(gt=0, le=1_000_000)]
+    slabs: Annotated[list[Slab], Field(min_length=1)]
+
+    @field_validator("slabs")
+    @classmethod
+    def _ascending(cls, slabs: list[Slab]) -> list[Slab]:
+        for lower, upper in pairwise(slabs):
+            if upper.from_paise <= lower.from_paise:
+                raise ValueError(
+                    f"slabs must rise: {upper.from_paise} comes after {lower.from_paise}"
+                )
+        return slabs
+
+
+class Package(_Section):
+    """Credit that is bought by name."""
+
+    product: str
+    price_paise: Annotated[int, Field(ge=100)]
+    credits: Annotated[int, Field(gt=0, le=MAX_AMOUNT)] | None = None
+    """None: what the price buys by the product's `top_ups`."""
+
+
+class Plan(_Section):
+    """A plan, or the renewal of one, that is bought by name."""
+
+    product: str
+    price_paise: Annotated[int, Field(ge=100)]
+
+
+class Payments(_Section):
+    """How long payments may take before somebody asks."""
+
+    ask_after_minutes: Annotated[int, Field(gt=0, le=1440)] = 15
+    give_up_after_days: Annotated[int, Field(gt=0, le=90)] = 7
+    capture_after_seconds: Annotated[int, Field(ge=0, le=86_400)] = 20
+    silent_after_minutes: Annotated[int, Field(gt=0, le=10_080)] = 120
+
+
 class Catalog(_Section):
     """All of catalog.toml."""
 
@@ -73,6 +122,25 @@ class Catalog(_Section):
     products: Annotated[dict[str, Product], Field(min_length=1)]
     lots: Lots = Lots()
     alerts: Alerts = Alerts()
+    top_ups: dict[str, TopUps] = {}
+    packages: dict[str, Package] = {}
+    plans: dict[str, Plan] = {}
+    payments: Payments = Payments()
+
+    @model_validator(mode="after")
+    def _known_products(self) -> Self:
+        sold = {
+            **{f"top_ups.{product}": product for product in self.top_ups},
+            **{f"packages.{name}": package.product for name, package in self.packages.items()},
+            **{f"plans.{name}": plan.product for name, plan in self.plans.items()},
+        }
+        for place, product in sold.items():
+            if product not in self.products:
+                raise ValueError(f"{place}: there is no product {product!r}")
+        for name, package in self.packages.items():
+            if package.credits is None and package.product not in self.top_ups:
+                raise ValueError(f"packages.{name}: needs credits, or top_ups.{package.product}")
+        return self
 
 
 @lru_cache(maxsize=1)

@@ -35,6 +35,12 @@ FIXED_COLUMNS = {
     },
     "lead_charges": {"lead_id", "account_id", "created_at"},
     "outbox_events": {"id", "topic", "subject", "account_id", "payload", "created_at"},
+    "billing_orders": {
+        "id", "account_id", "gateway", "receipt", "package", "plan", "amount_paise", "currency",
+        "credits", "bonus_credits", "requested_by", "created_at",
+    },
+    "billing_payments": {"id", "gateway", "gateway_payment_id", "created_at"},
+    "api_requests": {"caller", "idempotency_key", "request", "request_hash", "created_at"},
     "api_keys": {"id", "name", "key_sha256", "product", "account_id", "scopes", "created_at"},
 }  # fmt: skip
 """What no process changes once it is written, of tables that it else may update. A table that is

@@ -27,7 +27,7 @@ PATIENCE_SECONDS = 25
 """A call waits this long in its task for PostgreSQL; a last attempt still ends in time."""
 RECOVER_SECONDS = 10
 """A recovery leaves the rest to the next tick after this."""
-NUDGE_SECONDS = 0.4
+NUDGE_SECONDS = 1.0
 """A process nudges for its calls this often at most, the first one at once: calls come one by one,
 and drains that follow each other closely find a handful of rows and slow the calls down."""
 _ROWS_AT_ONCE = 1_000

@@ -116,7 +116,7 @@ def test_a_price_table_that_makes_no_sense_is_refused_by_place(
         ("", "lead_pricing: Field required\nproducts: Field required"),
         (TIERS, "products: Field required"),
         (PRODUCTS, "lead_pricing: Field required"),
-        (TIERS + PRODUCTS + "[plans]\n", "plans: Extra inputs are not permitted"),
+        (TIERS + PRODUCTS + "[offers]\n", "offers: Extra inputs are not permitted"),
         ("currency = 'INR'\n" + TIERS + PRODUCTS, "currency: Extra inputs are not permitted"),
         (TIERS + "[products]\nx = {}\n", "products.x.name: Field required"),
         (TIERS + "[products]\nx = 'X'\n", "products.x: Input should be"),

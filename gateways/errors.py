@@ -1,0 +1,56 @@
+"""How a call to a gateway can end badly: refused, not made, or nobody knows."""
+
+from db.errors import PermanentError, TransientError
+
+
+class GatewayRefused(PermanentError):
+    """The gateway understood and said no: the same call can never succeed. Nothing was done."""
+
+    def __init__(
+        self, gateway: str, reason: str, *, status: int | None, field: str | None = None
+    ) -> None:
+        """`reason` is the gateway's own description, `field` what it finds fault with."""
+        super().__init__(f"{gateway} refused: {reason}")
+        self.gateway = gateway
+        self.reason = reason
+        self.status = status
+        self.field = field
+
+
+class GatewayNotFound(GatewayRefused):
+    """The gateway does not know the id."""
+
+
+class GatewayKeyRefused(TransientError):
+    """The gateway does not take our API key; nothing was done. It heals when the key is mended."""
+
+    def __init__(self, gateway: str, variables: str) -> None:
+        """`variables` are those of the environment that hold the key."""
+        super().__init__(f"{gateway} does not accept the key: check {variables}")
+        self.gateway = gateway
+
+
+class GatewayUnavailable(TransientError):
+    """The call was not made, or turned away before anything was done (no connection, 429)."""
+
+    def __init__(self, gateway: str, reason: str) -> None:
+        super().__init__(f"{gateway} cannot be asked now: {reason}")
+        self.gateway = gateway
+        self.reason = reason
+
+
+class OutcomeUnknown(TransientError):
+    """The call may or may not have had its effect (time-out, 5xx, an answer nobody can read)."""
+
+    def __init__(self, gateway: str, reason: str) -> None:
+        super().__init__(f"{gateway} gave no clear answer: {reason}")
+        self.gateway = gateway
+        self.reason = reason
+
+
+class GatewayNotConfigured(PermanentError):
+    """The environment has no key for this gateway."""
+
+    def __init__(self, gateway: str, variables: str) -> None:
+        super().__init__(f"{gateway} is not set up here: set {variables}")
+        self.gateway = gateway

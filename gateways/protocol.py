@@ -1,0 +1,65 @@
+"""What the rest of the system asks of a payment gateway, whichever it is.
+
+`gateways/registry.py` returns them by name. A call takes at most `CALL_SECONDS` and is never made
+inside a database transaction. Each may raise `GatewayRefused`, `GatewayKeyRefused`,
+`GatewayUnavailable` or `OutcomeUnknown` (`gateways/errors.py`); SDK types and errors stay inside.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from billing.payment_facts import GatewayName, OrderFacts, PaymentFacts
+
+CONNECT_SECONDS = 3
+READ_SECONDS = 8
+CALL_SECONDS = CONNECT_SECONDS + READ_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class NewOrder:
+    """An order to open at a gateway."""
+
+    receipt: str
+    """Ours, unique, at most 40 characters; makes a repeat of the call harmless."""
+    amount_paise: int
+    currency: str
+    account: str
+    """Reference of the account, for whoever looks at the gateway's dashboard."""
+    title: str
+    """What the customer buys, in words for the payment page."""
+    return_url: str | None = None
+    """Where the customer comes back to, for a gateway that has a page of its own."""
+
+
+class Gateway(Protocol):
+    """One payment gateway."""
+
+    name: GatewayName
+    public_key: str
+    """What a browser needs to open the gateway's checkout; no secret."""
+
+    def open_order(self, order: NewOrder) -> OrderFacts:
+        """Open the order and return it; a repeat under the same receipt returns the first."""
+
+    def find_order(self, receipt: str, *, opened_at: datetime) -> OrderFacts | None:
+        """Return the order with our receipt, or None; `opened_at` is about when it was opened."""
+
+    def order(self, order_id: str) -> OrderFacts:
+        """Return an order by the gateway's id; raises `GatewayNotFound`."""
+
+    def payments_of(self, order_id: str) -> Sequence[PaymentFacts]:
+        """Return every payment made on an order, as of now."""
+
+    def payment(self, payment_id: str) -> PaymentFacts:
+        """Return one payment as of now; raises `GatewayNotFound`."""
+
+    def capture(self, payment: PaymentFacts) -> PaymentFacts:
+        """Capture an authorized payment, whole, and return it; one captured before is no error."""
+
+    def is_signed_by_gateway(self, order_id: str, payment_id: str, signature: str) -> bool:
+        """Tell whether the gateway's checkout signed that this payment is for this order.
+
+        Always False for a gateway whose checkout signs nothing. Asks nobody.
+        """
