@@ -8,7 +8,7 @@ charges were gathered makes no difference to what is told.
 from collections.abc import Sequence
 from enum import StrEnum
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, or_, select
 from sqlalchemy.orm import Session
 
 from billing import catalog
@@ -87,13 +87,16 @@ def notice(
 
 def newest(
     session: Session, *, account: str | None, limit: int
-) -> Sequence[Row[OutboxEvent, Account]]:
-    """Return the newest alerts and their accounts, newest first, of one account where given."""
+) -> Sequence[Row[OutboxEvent, Account | None]]:
+    """Return the newest alerts and their accounts, newest first, of one account where given.
+
+    Those about a gateway (`billing/gateway_signs.py`) have no account.
+    """
     query = (
         select(OutboxEvent, Account)
-        .join(Account, Account.id == OutboxEvent.account_id)
+        .outerjoin(Account, Account.id == OutboxEvent.account_id)
         # The words of the partial index, so that charged leads are not looked through.
-        .where(OutboxEvent.topic.like("balance.%"))
+        .where(or_(OutboxEvent.topic.like("balance.%"), OutboxEvent.topic.like("gateway.%")))
         .order_by(OutboxEvent.id.desc())
         .limit(limit)
     )

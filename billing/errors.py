@@ -190,3 +190,46 @@ class InvalidReason(PermanentError):
 
     def __init__(self, problem: str) -> None:
         super().__init__(f"reason {problem}: it is what an auditor will read")
+
+
+class InvalidOrder(PermanentError):
+    """A field of an order does not make sense."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field} {problem}")
+        self.field = field
+        self.problem = problem
+
+
+class UnknownOrder(PermanentError):
+    """No order has this id."""
+
+    def __init__(self, order_id: str) -> None:
+        super().__init__(f"unknown order {order_id!r}")
+        self.order_id = order_id
+
+
+class OrderAtOdds(PermanentError):
+    """A gateway has another amount or currency under our receipt than was ordered."""
+
+    def __init__(self, receipt: str) -> None:
+        super().__init__(f"the gateway's order of receipt {receipt} is not what was ordered")
+        self.receipt = receipt
+
+
+class UnknownPayment(PermanentError):
+    """No payment has this id."""
+
+    def __init__(self, payment_id: str) -> None:
+        super().__init__(
+            f"unknown payment {payment_id!r}: `billing payments list` shows the newest"
+        )
+        self.payment_id = payment_id
+
+
+class CannotAttach(PermanentError):
+    """A payment cannot be given to this account."""
+
+    def __init__(self, payment_id: str, problem: str) -> None:
+        super().__init__(f"payment {payment_id} {problem}: nothing was changed")
+        self.payment_id = payment_id

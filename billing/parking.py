@@ -5,7 +5,7 @@ lead is covered by what is available. So a nudge may be lost, and any kind of cr
 purchase, a refund, a hold that ended, a higher overdraft.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -68,11 +68,13 @@ SELECT a.id FROM accounts a
 """)  # noqa: S608 - put together from our own text
 _COVERED = text(f"""
 SELECT p.lead_id, p.account_id, p.ref, p.package_price_paise, p.credits, p.occurred_at, p.product
-  FROM (SELECT l.*, a.ref, a.product, {lead_rows.AVAILABLE} AS available,
+  FROM (SELECT l.*, a.ref, a.product, {lead_rows.AVAILABLE} + c.coming AS available,
                sum(l.credits) OVER (PARTITION BY l.account_id
                                     ORDER BY l.parked_number, l.lead_id) AS total
           FROM lead_charges l JOIN accounts a ON a.id = l.account_id
-         WHERE l.state = 'parked' AND l.account_id = ANY(CAST(:accounts AS bigint[]))) p
+          JOIN unnest(CAST(:accounts AS bigint[]), CAST(:coming AS bigint[])) AS c(id, coming)
+            ON c.id = a.id
+         WHERE l.state = 'parked') p
  WHERE p.total <= p.available OR p.product = ANY(CAST(:never_parking AS text[]))
  ORDER BY p.account_id, p.parked_number, p.lead_id LIMIT :limit
 """)  # noqa: S608 - put together from our own text
@@ -81,6 +83,13 @@ SELECT l.lead_id, l.account_id, a.ref, l.package_price_paise, l.credits, l.occur
   FROM lead_charges l JOIN accounts a ON a.id = l.account_id WHERE l.lead_id = :lead_id
 """)
 _LOCK = text("SELECT 1 FROM accounts WHERE id = :id FOR NO KEY UPDATE")
+_ANY_PARKED = text("""
+SELECT EXISTS (SELECT FROM lead_charges WHERE state = 'parked'
+                  AND account_id = ANY(CAST(:ids AS bigint[])))
+""")
+_LOCK_ALL = text("""
+SELECT 1 FROM accounts WHERE id = ANY(CAST(:ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE
+""")
 
 
 def release_due(session: Session, *, limit: int = BATCH_SIZE) -> list[Released]:
@@ -91,18 +100,32 @@ def release_due(session: Session, *, limit: int = BATCH_SIZE) -> list[Released]:
     accounts = _due(session, limit)
     if not accounts:
         return []
-    rows = session.execute(
-        _COVERED,
-        {
-            "accounts": int_array(accounts),
-            "now": clock.now(),
-            "limit": limit,
-            "never_parking": text_array(leads.never_parking_products()),
-        },
-    )
-    found = [_Parked(*row) for row in rows]
+    found = _covered(session, dict.fromkeys(accounts, 0), limit)
     posted = post(session, [parked.posting(ACTOR) for parked in found])
     return _charged(session, found, posted)
+
+
+class Waiting:
+    """The parked leads that credit which is about to be posted will cover.
+
+    For who posts that credit: it posts their charges behind it in the same call, and says so.
+    """
+
+    def __init__(self, session: Session, coming: Mapping[int, int]) -> None:
+        """`coming`: account id -> credits. Locks the accounts, in the order of every post."""
+        self._session = session
+        self._found: list[_Parked] = []
+        if session.scalar(_ANY_PARKED, {"ids": int_array(coming)}):
+            session.execute(_LOCK_ALL, {"ids": int_array(coming)})
+            self._found = _covered(session, coming, BATCH_SIZE)
+
+    def postings(self) -> list[Posting]:
+        """Return the charges, to be posted behind the credit."""
+        return [parked.posting(ACTOR) for parked in self._found]
+
+    def posted(self, results: Sequence[PostingResult]) -> list[Released]:
+        """Take note of what became of `postings()`, and return the leads that are charged now."""
+        return _charged(self._session, self._found, results)
 
 
 def release(session: Session, lead_id: str, *, actor: str) -> Released:
@@ -119,6 +142,20 @@ def release(session: Session, lead_id: str, *, actor: str) -> Released:
 def is_due(session: Session) -> bool:
     """Tell whether a parked lead is covered by now."""
     return bool(_due(session, 1))
+
+
+def _covered(session: Session, coming: Mapping[int, int], limit: int) -> list[_Parked]:
+    rows = session.execute(
+        _COVERED,
+        {
+            "accounts": int_array(coming),
+            "coming": int_array(coming.values()),
+            "now": clock.now(),
+            "limit": limit,
+            "never_parking": text_array(leads.never_parking_products()),
+        },
+    )
+    return [_Parked(*row) for row in rows]
 
 
 def _due(session: Session, limit: int) -> Sequence[int]:

@@ -1,4 +1,4 @@
-"""`billing alerts list`: which balances became low, ran out, or recovered."""
+"""`billing alerts list`: balances that became low, ran out or recovered; silent gateways."""
 
 import click
 
@@ -11,7 +11,7 @@ from db.session import transaction
 
 @click.group()
 def alerts() -> None:
-    """Alerts about balances."""
+    """Alerts about balances and gateways."""
 
 
 @alerts.command(name="list")
@@ -22,7 +22,8 @@ def list_(account: str | None, limit: int | None, *, as_json: bool) -> None:
     """List the alerts, newest first; each crossing of a level is told once.
 
     A balance is low at the level of its account (`billing accounts set REF --low-balance N`) or
-    of the catalog, exhausted at nought, in debt below.
+    of the catalog, exhausted at nought, in debt below. A gateway is silent that sends no webhook
+    while orders wait to be paid: see that the webhook is still switched on there.
     """
     with transaction() as session:
         if account is not None and accounts.find(session, account) is None:
@@ -32,12 +33,13 @@ def list_(account: str | None, limit: int | None, *, as_json: bool) -> None:
             {
                 "id": event.id,
                 "created_at": event.created_at,
-                "account": of.ref,
+                "about": event.subject,
+                "account": of and of.ref,
                 "alert": event.topic,
-                "level": event.payload["level"],
-                "balance": event.payload["balance"],
-                "low_balance": event.payload["low_balance"],
-                "level_now": of.alert_level,
+                "level": event.payload.get("level"),
+                "balance": event.payload.get("balance"),
+                "low_balance": event.payload.get("low_balance"),
+                "level_now": of and of.alert_level,
             }
             for event, of in found
         ]

@@ -378,7 +378,11 @@ class OutboxEvent(Base):
 
     __tablename__ = "outbox_events"
     __table_args__ = (
-        Index("ix_outbox_events_alerts", "id", postgresql_where=text("topic LIKE 'balance.%'")),
+        Index(
+            "ix_outbox_events_alerts",
+            "id",
+            postgresql_where=text("topic LIKE 'balance.%' OR topic LIKE 'gateway.%'"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)

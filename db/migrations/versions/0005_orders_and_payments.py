@@ -8,6 +8,56 @@ down_revision = "0004"
 branch_labels = None
 depends_on = None
 
+# What money may do, whichever process or person writes: the rules of billing/payments.py once more,
+# held by the database. A payment that was credited stays credited, to the same account and amount.
+LEGAL_PAYMENT = """
+CREATE FUNCTION refuse_illegal_payment() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.state <> OLD.state AND (OLD.state, NEW.state) NOT IN (
+        ('created', 'authorized'), ('created', 'captured'), ('created', 'failed'),
+        ('created', 'refunded'), ('created', 'partially_refunded'), ('created', 'quarantined'),
+        ('created', 'unmatched'),
+        ('authorized', 'captured'), ('authorized', 'failed'), ('authorized', 'refunded'),
+        ('authorized', 'partially_refunded'), ('authorized', 'quarantined'),
+        ('authorized', 'unmatched'),
+        ('failed', 'authorized'), ('failed', 'captured'), ('failed', 'refunded'),
+        ('failed', 'partially_refunded'), ('failed', 'quarantined'), ('failed', 'unmatched'),
+        ('unmatched', 'captured'), ('unmatched', 'partially_refunded'),
+        ('unmatched', 'refunded'), ('unmatched', 'quarantined'),
+        ('quarantined', 'captured'), ('quarantined', 'partially_refunded'),
+        ('quarantined', 'refunded'),
+        ('captured', 'partially_refunded'), ('captured', 'refunded'),
+        ('partially_refunded', 'refunded')
+    ) THEN
+        RAISE EXCEPTION 'payment %: % cannot become %',
+            OLD.gateway_payment_id, OLD.state, NEW.state USING ERRCODE = 'check_violation';
+    END IF;
+    IF OLD.credited_at IS NOT NULL AND
+       (NEW.credited_at, NEW.account_id, NEW.amount_paise, NEW.currency, NEW.credits,
+        NEW.bonus_credits)
+       IS DISTINCT FROM
+       (OLD.credited_at, OLD.account_id, OLD.amount_paise, OLD.currency, OLD.credits,
+        OLD.bonus_credits)
+    THEN
+        RAISE EXCEPTION 'payment % was credited: that does not change any more',
+            OLD.gateway_payment_id USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$
+"""
+LEGAL_ORDER = """
+CREATE FUNCTION refuse_illegal_order() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF OLD.state = 'paid' AND
+       (NEW.state, NEW.payment_id) IS DISTINCT FROM (OLD.state, OLD.payment_id)
+    THEN
+        RAISE EXCEPTION 'order % is paid: that does not change any more', OLD.receipt
+            USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$
+"""
+
 
 def upgrade() -> None:
     op.create_table(
@@ -184,12 +234,33 @@ def upgrade() -> None:
     )
     op.add_column("accounts", sa.Column("state_code", sa.Text(), nullable=True))
     op.add_column("accounts", sa.Column("gstin", sa.Text(), nullable=True))
+    _alerts("topic LIKE 'balance.%' OR topic LIKE 'gateway.%'")
+    op.execute(LEGAL_PAYMENT)
+    op.execute(
+        "CREATE TRIGGER legal_change BEFORE UPDATE ON billing_payments"
+        " FOR EACH ROW EXECUTE FUNCTION refuse_illegal_payment()"
+    )
+    op.execute(LEGAL_ORDER)
+    op.execute(
+        "CREATE TRIGGER legal_change BEFORE UPDATE ON billing_orders"
+        " FOR EACH ROW EXECUTE FUNCTION refuse_illegal_order()"
+    )
+
+
+def _alerts(topics: str) -> None:
+    op.drop_index("ix_outbox_events_alerts", table_name="outbox_events")
+    op.create_index(
+        "ix_outbox_events_alerts", "outbox_events", ["id"], postgresql_where=sa.text(topics)
+    )
 
 
 def downgrade() -> None:
+    _alerts("topic LIKE 'balance.%'")
     op.drop_column("accounts", "gstin")
     op.drop_column("accounts", "state_code")
     op.drop_table("api_requests")
     op.drop_table("gateway_signs")
     op.drop_table("billing_payments")
     op.drop_table("billing_orders")
+    op.execute("DROP FUNCTION refuse_illegal_payment()")
+    op.execute("DROP FUNCTION refuse_illegal_order()")
