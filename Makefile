@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help run smoke test check format bench chaos search lock clean
+.PHONY: help run smoke test check format bench chaos search scenarios lock clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ chaos: $(INSTALLED) ## The long kill-everything run (the short one is part of `m
 
 search: $(INSTALLED) ## Search for a counter-example in the ledger: 200,000 steps, half an hour
 	@$(BIN)/python -m pytest tests/billing/test_ledger_machine.py -k history --machine-steps=200000 -s
+
+scenarios: $(INSTALLED) ## 500 payment scenarios with misbehaving gateways, by seed
+	@$(BIN)/python -m pytest tests/scenarios --payment-seeds=500 -s
 
 lock: $(INSTALLED) ## Resolve requirements.lock anew, for every supported Python
 	@$(BIN)/python -m pip install --quiet uv

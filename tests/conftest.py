@@ -42,6 +42,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--machine-steps", type=int, default=5_000, help="how many steps the ledger machine takes"
     )
+    parser.addoption(
+        "--payment-seeds", type=int, default=12, help="how many payment scenarios are played"
+    )
+    parser.addoption("--payment-seed", type=int, help="repeats one payment scenario")
     parser.addoption("--machine-seed", type=int, help="repeats a run of the ledger machine")
 
 

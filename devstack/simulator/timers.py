@@ -25,6 +25,7 @@ class Timers:
         self._numbers = itertools.count()
         self._changed = threading.Condition()
         self._closed = False
+        self._running = 0
         self._threads = [
             threading.Thread(target=self._work, name=f"simulator-{number}", daemon=True)
             for number in range(THREADS)
@@ -37,6 +38,12 @@ class Timers:
         with self._changed:
             heapq.heappush(self._due, (time.monotonic() + seconds, next(self._numbers), what))
             self._changed.notify()
+
+    def idle(self, *, for_seconds: float) -> bool:
+        """Tell whether nothing runs, and nothing is due in the next `for_seconds`."""
+        with self._changed:
+            soon = time.monotonic() + for_seconds
+            return not self._running and not (self._due and self._due[0][0] <= soon)
 
     def forget(self) -> None:
         """Call nothing of what waits; what runs goes on."""
@@ -64,12 +71,16 @@ class Timers:
                 what()
             except Exception:
                 log.exception("simulator: something planned failed")
+            finally:
+                with self._changed:
+                    self._running -= 1
 
     def _next(self) -> Callable[[], None] | None:
         """Wait for what is due and take it; None when closed. Called with the condition held."""
         while not self._closed:
             wait = self._due[0][0] - time.monotonic() if self._due else None
             if wait is not None and wait <= 0:
+                self._running += 1
                 return heapq.heappop(self._due)[2]
             self._changed.wait(wait)
         return None
