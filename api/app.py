@@ -14,14 +14,18 @@ from sqlalchemy import text
 from werkzeug.routing import PathConverter
 
 import settings
-from api import auth, leads, problems
+from api import account_lists, accounts, auth, leads, problems
 from api.requests import MAX_BODY_BYTES, Request
 from billing import catalog
 from db import session as database
 from db.session import transaction
 from worker import logs
 
-RESOURCES: tuple[APIBlueprint, ...] = (leads.leads,)
+RESOURCES: tuple[APIBlueprint, ...] = (
+    accounts.accounts,
+    account_lists.account_lists,
+    leads.leads,
+)
 CONNECTIONS = 8
 """As many as threads in the Procfile: a request that waits for a lock must hold up no other."""
 

@@ -1,19 +1,21 @@
 """Who asks: the bearer key of a request (RFC 6750), its scopes, and how far it sees.
 
 `admit` runs before each request. A route says the scope that it needs (`api/routes.py`) and gets
-its caller by `caller()`.
+its caller by `caller()`, an account by `account_in_reach`.
 """
 
 import re
 from typing import cast
 
 from flask import current_app, g, request
+from sqlalchemy.orm import Session
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from api.problems import Refusal
 from api.requests import MAX_BODY_BYTES
-from billing import api_keys
+from billing import accounts, api_keys
 from billing.api_keys import Caller
+from db.models import Account
 from db.session import transaction
 
 SCHEME = "api_key"
@@ -49,6 +51,20 @@ def admit() -> None:
 def caller() -> Caller:
     """Return who makes the request that is being answered."""
     return cast(Caller, g.caller)
+
+
+def account_in_reach(session: Session, ref: str) -> Account:
+    """Return an account that the caller's key sees.
+
+    Raises `Refusal` 404 for any other, in the same words whether it exists or not.
+    """
+    asking = caller()
+    found = accounts.find_in_reach(
+        session, ref, product=asking.product, account_id=asking.account_id
+    )
+    if found is None:
+        raise Refusal(404, "no account of this reference is known", kind="unknown-account")
+    return found
 
 
 def _find(header: str | None) -> Caller:

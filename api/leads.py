@@ -2,32 +2,26 @@
 
 from datetime import datetime
 from http import HTTPMethod
-from typing import Annotated, Literal
+from typing import Literal
 
 from flask_openapi import APIBlueprint, Tag
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from api import auth
+from api.fields import Id
 from api.problems import Refusal
 from api.routes import route
 from billing import lead_status
-from billing.text import ID_MAX_LENGTH, problem_with
+from billing.text import ID_MAX_LENGTH
 from db.session import transaction
 
 leads = APIBlueprint("leads", __name__, url_prefix="/v1", abp_tags=[Tag(name="leads")])
 
 
-def _recordable(value: str) -> str:
-    problem = problem_with(value, max_length=ID_MAX_LENGTH)
-    if problem:
-        raise ValueError(problem)
-    return value
-
-
 class LeadPath(BaseModel):
     """Which lead."""
 
-    lead_id: Annotated[str, AfterValidator(_recordable)] = Field(
+    lead_id: Id = Field(
         description=f"as the platform named it: at most {ID_MAX_LENGTH} characters, none of control"
     )
 

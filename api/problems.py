@@ -23,6 +23,7 @@ log = structlog.get_logger()
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
 OWN_TYPES = "urn:problem-type:billing:"
+INVALID_FIELDS = "invalid-fields"
 PLAIN = "about:blank"
 """The type of a problem that its HTTP status says it all about (RFC 9457, 4.2.1)."""
 
@@ -54,13 +55,23 @@ class Refusal(Exception):
         *,
         kind: str | None = None,
         headers: Mapping[str, str] | None = None,
+        fields: Mapping[str, str] | None = None,
     ) -> None:
-        """`kind` is the last part of a type of ours, such as `unknown-lead`."""
+        """`kind` is the last part of a type of ours, such as `unknown-lead`.
+
+        `fields` says what is wrong with which; see `bad_field`.
+        """
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.type = OWN_TYPES + kind if kind else PLAIN
         self.headers = dict(headers or {})
+        self.fields = dict(fields or {})
+
+
+def bad_field(field: str, problem: str) -> Refusal:
+    """Return the refusal of a field that the rules refuse, in the form of those of `of_fields`."""
+    return Refusal(422, f"{field}: {problem}", kind=INVALID_FIELDS, fields={field: problem})
 
 
 def install(app: Flask) -> None:
@@ -84,7 +95,7 @@ def of_fields(error: ValidationError) -> Response:
         for problem in found
     ]
     told = "; ".join(f"{field['field']}: {field['detail']}" for field in fields)
-    return answer(422, told, kind=OWN_TYPES + "invalid-fields", errors=fields)
+    return answer(422, told, kind=OWN_TYPES + INVALID_FIELDS, errors=fields)
 
 
 def documented(*statuses: int) -> dict[str, Any]:
@@ -108,7 +119,9 @@ def answer(status: int, detail: str, *, kind: str = PLAIN, **more: Any) -> Respo
 
 
 def _refused(refusal: Refusal) -> Response:
-    response = answer(refusal.status, refusal.detail, kind=refusal.type)
+    fields = [{"field": field, "detail": problem} for field, problem in refusal.fields.items()]
+    more = {"errors": fields} if fields else {}
+    response = answer(refusal.status, refusal.detail, kind=refusal.type, **more)
     response.headers.update(refusal.headers)
     return response
 

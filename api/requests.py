@@ -20,10 +20,14 @@ class Request(FlaskRequest):
         """Return the body, not parsed; raises 413, 415, or 400 where it is not UTF-8."""
         if self.mimetype != "application/json":
             raise UnsupportedMediaType
-        body = self.get_data(cache=False)
-        if len(body) > MAX_BODY_BYTES:
-            raise RequestEntityTooLarge
         try:
-            return body.decode()
+            return self.body().decode()
         except UnicodeDecodeError:
             raise BadRequest("the body must be UTF-8") from None
+
+    def body(self) -> bytes:
+        """Return the body as it was sent, again and again; raises 413."""
+        body = self.get_data()
+        if len(body) > MAX_BODY_BYTES:
+            raise RequestEntityTooLarge
+        return body

@@ -1,27 +1,29 @@
 """How a route is written: what it needs and what it answers, said once, held and documented.
 
-A view takes `path`, `query`, `header` or `body` (pydantic models, validated before it is called;
-`header` is where `Idempotency-Key` comes in), asks `auth.caller()` who is asking, opens the
-transaction, calls one billing function and returns a model or raises `Refusal`.
+A view takes `path`, `query`, `header` or `body` (pydantic models, validated before it is called),
+asks `auth.caller()` who is asking, opens the transaction, calls one billing function and returns a
+model or raises `Refusal`. A POST needs an `Idempotency-Key` and is done once for it, whatever the
+view says: `api/idempotency.py` tells what a view has to do for that.
 """
 
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from http import HTTPMethod
-from inspect import getdoc
+from inspect import get_annotations, getdoc
 from typing import Any
 
 from flask import Response
 from flask_openapi import APIBlueprint
 from pydantic import BaseModel
 
-from api import auth, problems
+from api import auth, idempotency, problems
 from billing import audit
 
 View = Callable[..., BaseModel]
 
-_ALWAYS = (401, 403, 422, 500, 503)
-_WITH_A_BODY = (400, 413, 415)
+_ALWAYS = {401, 403, 422, 500, 503}
+_WITH_A_BODY = {400, 413, 415}
+_UNDER_A_KEY = {409}
 
 
 def route(
@@ -39,18 +41,29 @@ def route(
     It answers `status` with a model of the type `answers`; `refusals` are the statuses of its own
     beside those of every route. What it changes is recorded as asked by its caller.
     """
-    always = _ALWAYS if method is HTTPMethod.GET else (*_ALWAYS, *_WITH_A_BODY)
+    once = method is HTTPMethod.POST
+    refused = {*_ALWAYS, *refusals}
+    refused |= set() if method is HTTPMethod.GET else _WITH_A_BODY
+    refused |= _UNDER_A_KEY if once else set()
     responses: dict[str, Any] = {str(status): answers}
-    responses |= problems.documented(*sorted({*always, *refusals}))
+    responses |= problems.documented(*sorted(refused))
     add = getattr(resource, method.value.lower())
 
     def put(view: View) -> View:
         @wraps(view)
         def answer(**request: Any) -> Response:
             with audit.asked_by(auth.caller().actor, door="api"):
-                content = view(**request)
-            return Response(content.model_dump_json(), status, content_type="application/json")
+                if once:
+                    key = request.pop("header").idempotency_key
+                    return idempotency.once(partial(view, **request), key=key, status=status)
+                text = view(**request).model_dump_json()
+            return Response(text, status, content_type="application/json")
 
+        if once:
+            if "header" in get_annotations(view):
+                raise TypeError(f"{view.__name__}: the headers of a POST are read for it")
+            # Flask-OpenAPI validates and documents what stands here.
+            answer.__annotations__ = {**get_annotations(view), "header": idempotency.Headers}
         setattr(answer, auth.SCOPE, scope)
         summary, _, description = (getdoc(view) or view.__name__).partition("\n\n")
         add(

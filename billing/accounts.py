@@ -6,13 +6,13 @@ from enum import Enum
 from functools import lru_cache
 from zoneinfo import available_timezones
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, and_, select, true
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 import clock
 import settings
-from billing import alerts, audit, catalog
+from billing import alerts, audit, catalog, gst
 from billing.errors import AccountExists, InvalidAccount, UnknownAccount
 from billing.hash_chain import first_hash
 from billing.postings import MAX_AMOUNT
@@ -39,18 +39,22 @@ def create(
     timezone: str | None = None,
     overdraft_limit: int = 0,
     low_balance: int | None = None,
+    state_code: str | None = None,
+    gstin: str | None = None,
 ) -> Account:
     """Open an account with nothing on it and return it.
 
     `ref` is `kind:id` (`clinic:42`); `timezone` an IANA name, by default the house's;
-    `overdraft_limit` and `low_balance` in credits, without the latter the catalog's holds. Raises
-    `InvalidAccount` naming the field, or `AccountExists`.
+    `overdraft_limit` and `low_balance` in credits, without the latter the catalog's holds;
+    `state_code` the customer's GST state, by default that of its `gstin`. Raises `InvalidAccount`
+    naming the field, or `AccountExists`.
     """
     if timezone is None:
         timezone = settings.get().billing_timezone
     _check(ref, name, product, timezone, overdraft_limit)
     if low_balance is not None:
         _check_credits("low_balance", low_balance)
+    state_code = gst.state_of(state_code, gstin)
     created = session.scalars(
         insert(Account)
         .values(
@@ -60,6 +64,8 @@ def create(
             timezone=timezone,
             overdraft_limit=overdraft_limit,
             low_balance=low_balance,
+            state_code=state_code,
+            gstin=gstin,
             head_hash=first_hash(ref),
             created_at=clock.now(),
         )
@@ -79,6 +85,8 @@ def create(
             "timezone": timezone,
             "overdraft_limit": overdraft_limit,
             "low_balance": low_balance,
+            "state_code": state_code,
+            "gstin": gstin,
         },
     )
     return created
@@ -130,6 +138,27 @@ def update(
 def find(session: Session, ref: str) -> Account | None:
     """Return the account, or None."""
     return session.scalars(select(Account).where(Account.ref == ref)).one_or_none()
+
+
+def reach(product: str | None, account_id: int | None) -> ColumnElement[bool]:
+    """Return the condition of the accounts of `product`, of the one account, or of all of them."""
+    within: list[ColumnElement[bool]] = [true()]
+    if product is not None:
+        within.append(Account.product == product)
+    if account_id is not None:
+        within.append(Account.id == account_id)
+    return and_(*within)
+
+
+def find_in_reach(
+    session: Session, ref: str, *, product: str | None, account_id: int | None
+) -> Account | None:
+    """Return the account; None where it is out of `reach`, just as where nobody opened it."""
+    if problem_with(ref, max_length=REF_MAX_LENGTH):
+        return None  # what cannot be recorded never was
+    return session.scalars(
+        select(Account).where(Account.ref == ref, reach(product, account_id))
+    ).one_or_none()
 
 
 def list_all(session: Session) -> Sequence[Account]:

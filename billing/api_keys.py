@@ -26,9 +26,13 @@ from db.models import Account, ApiKey
 SCOPES = {
     "leads:read": "what became of a lead",
     "leads:write": "asking for a lead to be charged",
+    "accounts:read": "what an account has, and its transactions",
+    "accounts:write": "opening accounts",
+    "orders:write": "ordering credit, and having its payment verified",
+    "payments:read": "the payments of an account",
 }
-"""Scope -> what it allows. Each resource of the API adds its own: next are accounts:read,
-accounts:write, orders:write, payments:read, refunds:write and holds:write."""
+"""Scope -> what it allows. Each resource of the API adds its own: next are refunds:write and
+holds:write. A key that was made before keeps the scopes it has."""
 
 PREFIX = "bk_"
 """Tells a person, and a search for leaked secrets, what it is looking at."""

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from sqlalchemy import ColumnElement, and_, func, select, text, true
+from sqlalchemy import ColumnElement, func, select, text
 from sqlalchemy.orm import Session
 
-from billing import catalog
+from billing import accounts, catalog
 from billing.leads import LeadRequest
 from billing.pricing import lead_price_credits
 from billing.text import ID_MAX_LENGTH, problem_with
@@ -53,21 +53,12 @@ def find(
     """
     if problem_with(lead_id, max_length=ID_MAX_LENGTH):
         return None  # what cannot be recorded never was
-    reach = _reach(product, account_id)
+    reach = accounts.reach(product, account_id)
     return (
         _recorded(session, lead_id, reach)
         or _in_conflict(session, lead_id, reach)
         or _waiting(session, lead_id, reach, everything=product is None and account_id is None)
     )
-
-
-def _reach(product: str | None, account_id: int | None) -> ColumnElement[bool]:
-    within: list[ColumnElement[bool]] = [true()]
-    if product is not None:
-        within.append(Account.product == product)
-    if account_id is not None:
-        within.append(Account.id == account_id)
-    return and_(*within)
 
 
 def _recorded(session: Session, lead_id: str, reach: ColumnElement[bool]) -> LeadStatus | None:

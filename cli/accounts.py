@@ -35,6 +35,8 @@ def accounts() -> None:
     "--low-balance", type=int,
     help="Up to so many credits, the balance is called low; by default the catalog's.",
 )  # fmt: skip
+@click.option("--state-code", help="The customer's GST state, such as 27; by default its GSTIN's.")
+@click.option("--gstin", help="The customer's GST number, where it is registered.")
 @json_option
 def create(
     ref: str,
@@ -43,6 +45,8 @@ def create(
     timezone: str | None,
     overdraft_limit: int,
     low_balance: int | None,
+    state_code: str | None,
+    gstin: str | None,
     *,
     as_json: bool,
 ) -> None:
@@ -56,6 +60,8 @@ def create(
             timezone=timezone,
             overdraft_limit=overdraft_limit,
             low_balance=low_balance,
+            state_code=state_code,
+            gstin=gstin,
         )
         record = _account(account)
     print_record(record, as_json=as_json)
@@ -136,5 +142,7 @@ def _account(account: Account) -> Record:
         "overdraft_limit": account.overdraft_limit,
         "alert_level": account.alert_level,
         "low_balance": low_balance_of(account.low_balance),
+        "state_code": account.state_code,
+        "gstin": account.gstin,
         "created_at": account.created_at,
     }

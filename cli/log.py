@@ -28,13 +28,14 @@ def audit_log(subject: str | None, limit: int | None, *, as_json: bool) -> None:
                 "door": entry.door,
                 "action": entry.action,
                 "subject": entry.subject,
-                "before": entry.before if as_json else _short(entry.before),
-                "after": entry.after if as_json else _short(entry.after),
+                "before": entry.before if as_json else short(entry.before),
+                "after": entry.after if as_json else short(entry.after),
             }
             for entry in session.scalars(query)
         ]
     print_records(records, as_json=as_json, empty="Nothing was changed.")
 
 
-def _short(fields: dict[str, object] | None) -> str | None:
+def short(fields: dict[str, object] | None) -> str | None:
+    """Return the fields of an entry as a table shows them."""
     return json.dumps(fields, ensure_ascii=False) if fields is not None else None

@@ -23,6 +23,7 @@ from cli import (
     ledger,
     log,
     migrate,
+    payments,
     reading,
     who,
 )
@@ -89,6 +90,7 @@ billing.add_command(inbox.inbox)
 billing.add_command(leads.leads)
 billing.add_command(ledger.ledger)
 billing.add_command(migrate.migrate)
+billing.add_command(payments.payments)
 
 
 def main() -> None:

@@ -40,7 +40,7 @@ FIXED_COLUMNS = {
         "credits", "bonus_credits", "requested_by", "created_at",
     },
     "billing_payments": {"id", "gateway", "gateway_payment_id", "created_at"},
-    "api_requests": {"caller", "idempotency_key", "request", "request_hash", "created_at"},
+    "api_requests": {"caller", "idempotency_key", "created_at"},
     "api_keys": {"id", "name", "key_sha256", "product", "account_id", "scopes", "created_at"},
 }  # fmt: skip
 """What no process changes once it is written, of tables that it else may update. A table that is

@@ -1,8 +1,9 @@
 """The API as it runs in production, and the ways to ask it."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
+from uuid import uuid4
 
 from tests.server_process import Answer, Header, ServerProcess
 
@@ -19,6 +20,18 @@ class ApiProcess(ServerProcess):
         """Ask with a key, or without one."""
         headers = [("authorization", f"Bearer {key}")] if key else []
         return self.request(method, path, headers=[*headers, *more])
+
+    def post(
+        self, path: str, key: str, body: Mapping[str, Any] | bytes, *, once: str | None = None
+    ) -> Answer:
+        """POST under the Idempotency-Key `once`, by default one that was never used."""
+        headers = [
+            ("authorization", f"Bearer {key}"),
+            ("content-type", "application/json"),
+            ("idempotency-key", once or str(uuid4())),
+        ]
+        sent = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return self.request("POST", path, sent, headers)
 
 
 def problem(answer: Answer) -> dict[str, Any]:

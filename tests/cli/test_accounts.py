@@ -20,6 +20,7 @@ def test_a_new_account_is_shown_as_it_was_opened() -> None:
         "account": "clinic:42", "name": "City Clinic", "product": "clinic_leads",
         "timezone": "Europe/Berlin", "balance": 0, "held": 0, "available": 50,
         "overdraft_limit": 50, "alert_level": "exhausted", "low_balance": 500,
+        "state_code": None, "gstin": None,
     }  # fmt: skip
     shown = run("accounts", "show", "clinic:42", "--json").json
     assert {name: shown[name] for name in created} == created
@@ -28,6 +29,16 @@ def test_a_new_account_is_shown_as_it_was_opened() -> None:
 
 def test_the_time_zone_of_the_house_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     assert open_clinic("clinic:1").json["timezone"] == "Asia/Kolkata"
+
+
+def test_an_account_shows_its_gst_number_and_the_state_of_it() -> None:
+    open_clinic(gstin="27ABCDE1234F1Z0")
+
+    shown = run("accounts", "show", "clinic:42", "--json").json
+
+    assert (shown["state_code"], shown["gstin"]) == ("27", "27ABCDE1234F1Z0")
+    [opened] = run("audit-log", "--subject", "account:clinic:42", "--json").json
+    assert (opened["after"]["state_code"], opened["after"]["gstin"]) == ("27", "27ABCDE1234F1Z0")
 
 
 def test_accounts_are_listed_by_reference() -> None:
@@ -79,6 +90,9 @@ def test_an_account_can_be_opened_once() -> None:
         (("clinic:42", "--timezone", "posix/Asia/Kolkata"), "timezone must be an IANA name"),
         (("clinic:42", "--timezone", "asia/kolkata"), "timezone must be an IANA name"),
         (("clinic:42", "--name", "City\u202ecinilC"), "name must not hold U+202E"),
+        (("clinic:42", "--state-code", "28"), "state_code must be a GST state code"),
+        (("clinic:42", "--gstin", "27ABCDE1234F1Z1"), "gstin must end in its check character"),
+        (("clinic:42", "--gstin", "27ABCDE1234F1Z0", "--state-code", "29"), "of the state 29"),
         (("clinic:42", "--overdraft-limit", "-1"), "overdraft_limit must be between 0 and"),
         (("clinic:42", "--overdraft-limit", str(10**13)), "overdraft_limit must be between 0"),
     ],

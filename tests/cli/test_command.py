@@ -32,6 +32,9 @@ COMMANDS: list[tuple[str, ...]] = [
     ("ledger",),
     ("ledger", "verify"),
     ("migrate",),
+    ("payments",),
+    ("payments", "list"),
+    ("payments", "show"),
 ]
 
 

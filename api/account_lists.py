@@ -1,0 +1,139 @@
+"""`/v1/accounts/{ref}/transactions` and `/payments`: what happened, newest first, in pages.
+
+A page ends where it ends: the next one starts behind its last row, so that rows which come in
+meanwhile shift nothing.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from http import HTTPMethod
+from typing import Literal, TypeVar
+
+from flask_openapi import APIBlueprint, Tag
+from pydantic import BaseModel, ConfigDict, Field
+
+from api import auth
+from api.accounts import AccountPath
+from api.fields import Id, Instant, PageQuery
+from api.problems import bad_field
+from api.routes import route
+from billing import history, payment_reading
+from billing.kinds import Kind
+from db.session import transaction
+
+PAGE = 20
+
+account_lists = APIBlueprint(
+    "account_lists", __name__, url_prefix="/v1", abp_tags=[Tag(name="accounts")]
+)
+
+
+class TransactionQuery(PageQuery):
+    """Which transactions; what is left out limits nothing."""
+
+    kind: Kind | None = None
+    since: Instant | None = Field(default=None, description="what happened from then on")
+    until: Instant | None = Field(default=None, description="what happened before then")
+    lead_id: Id | None = None
+    payment_id: Id | None = None
+
+
+class Transaction(BaseModel):
+    """One row of the ledger."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: int
+    version: int = Field(description="counts the account's rows, without a gap")
+    amount: int = Field(description="credits; below nought what was taken")
+    balance_after: int
+    kind: Kind
+    idempotency_key: str
+    description: str
+    lead_id: str | None
+    payment_id: str | None
+    event_at: datetime = Field(description="when it happened")
+    created_at: datetime = Field(description="when it was written")
+
+
+class Transactions(BaseModel):
+    """A page of transactions, newest first."""
+
+    transactions: list[Transaction]
+    next: str | None = Field(description="`after` of the next page; null: there is none")
+
+
+class PaymentQuery(PageQuery):
+    """Which payments; what is left out limits nothing."""
+
+    state: payment_reading.State | None = None
+
+
+class Payment(BaseModel):
+    """A payment of an account."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    payment_id: str = Field(description="the gateway's", validation_alias="gateway_payment_id")
+    gateway: Literal["razorpay", "stripe"]
+    order_id: str | None = Field(description="the gateway's", validation_alias="gateway_order_id")
+    state: payment_reading.State
+    reason: str | None = Field(description="why it is quarantined or unmatched")
+    amount_paise: int
+    currency: str
+    refunded_paise: int
+    credits: int = Field(description="what it brought, without the bonus")
+    bonus_credits: int
+    method: str | None
+    created_at: datetime
+    credited_at: datetime | None
+
+
+class Payments(BaseModel):
+    """A page of payments, newest first."""
+
+    payments: list[Payment]
+    next: str | None = Field(description="`after` of the next page; null: there is none")
+
+
+@route(account_lists, HTTPMethod.GET, "/accounts/<ref>/transactions", scope="accounts:read",
+       answers=Transactions, refusals=(404,))  # fmt: skip
+def transactions(path: AccountPath, query: TransactionQuery) -> Transactions:
+    """List what happened on an account, 20 a page, newest first."""
+    if query.since and query.until and query.until < query.since:
+        raise bad_field("until", "must not be before since")
+    wanted = history.Filter(query.kind, query.since, query.until, query.lead_id, query.payment_id)
+    with transaction() as session:
+        account = auth.account_in_reach(session, path.ref)
+        found = history.history(
+            session, account.ref, wanted=wanted, before_version=query.after, limit=PAGE + 1
+        )
+    page, more = _page(found)
+    return Transactions(
+        transactions=[Transaction.model_validate(row) for row in page],
+        next=str(page[-1].version) if more else None,
+    )
+
+
+@route(account_lists, HTTPMethod.GET, "/accounts/<ref>/payments", scope="payments:read",
+       answers=Payments, refusals=(404,))  # fmt: skip
+def payments(path: AccountPath, query: PaymentQuery) -> Payments:
+    """List the payments of an account, 20 a page, newest first."""
+    with transaction() as session:
+        account = auth.account_in_reach(session, path.ref)
+        found = payment_reading.of_account(
+            session, account.id, state=query.state, before_id=query.after, limit=PAGE + 1
+        )
+    page, more = _page(found)
+    return Payments(
+        payments=[Payment.model_validate(row) for row in page],
+        next=str(page[-1].id) if more else None,
+    )
+
+
+_Row = TypeVar("_Row")
+
+
+def _page(found: Sequence[_Row]) -> tuple[Sequence[_Row], bool]:
+    """Return the rows of the page, and whether there are more: one more was asked for."""
+    return found[:PAGE], len(found) > PAGE

@@ -1,0 +1,184 @@
+"""`Idempotency-Key`: a POST is done once for its key, and each repeat gets the very same answer.
+
+`api/routes.py` puts every POST through `once`, so that no view can forget it. A view may
+
+- `keep(session, content)`: store the answer in the transaction of its effect. A view whose effect
+  is one transaction must: between effect and answer then nothing can happen;
+- `not_final()`: send this answer and store none, so that a repeat looks again;
+- raise: a refusal (4xx) leaves the key like new, after anything else the same request may be
+  repeated under it, and no other;
+- build keys of its own from `operation_key()`, the same at each repeat.
+
+What stands in the table is the rule of `billing/api_requests.py`.
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Annotated, cast
+from urllib.parse import quote
+
+from flask import Response, g, request
+from pydantic import AfterValidator, BaseModel, Field
+from sqlalchemy.orm import Session
+
+from api import auth
+from api.problems import RETRY_AFTER_SECONDS, Refusal
+from api.requests import Request
+from billing import api_requests
+from billing.api_requests import Answer, Claim, ClaimLost
+from billing.errors import IdempotencyConflict
+from db.errors import TransientError
+from db.session import transaction
+
+KEY_MAX_LENGTH = 255
+OPERATION_KEY_MAX_LENGTH = 200
+"""Leaves room behind it for what a view adds, in the 255 characters of a ledger key."""
+WAIT_SECONDS = 20.0
+"""How long a repeat waits for the answer of the first request, which others still work on."""
+POLL_SECONDS = 0.05
+
+
+def _visible_ascii(value: str) -> str:
+    if not all("!" <= letter <= "~" for letter in value):
+        raise ValueError("must be visible ASCII characters, without blanks")
+    return value
+
+
+class Headers(BaseModel):
+    """The headers of every POST."""
+
+    idempotency_key: Annotated[str, AfterValidator(_visible_ascii)] = Field(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=KEY_MAX_LENGTH,
+        description="visible ASCII of your choice, one for each thing that you want done: a repeat"
+        " with the same key does nothing and gets the first answer again",
+    )
+
+
+@dataclass(slots=True)
+class _Operation:
+    """The request that is being worked on."""
+
+    claim: Claim
+    status: int
+    kept: str | None = None
+    final: bool = True
+
+
+def once(work: Callable[[], BaseModel], *, key: str, status: int) -> Response:
+    """Do `work` and answer `status` with its model, or repeat the answer it had under this key.
+
+    Raises `Refusal` 409 where the key stands for another request, or another works on it and
+    does not come to an end; and whatever `work` raises.
+    """
+    found = _claim(key)
+    if isinstance(found, Answer):
+        return _response(found, replayed=True)
+    g.operation = operation = _Operation(found, status)
+    try:
+        return _response(_done(work, operation), replayed=False)
+    except ClaimLost:
+        raise _in_progress() from None
+    except BaseException as error:
+        _end(operation, in_vain=isinstance(error, Refusal) and error.status < 500)
+        raise
+
+
+def keep(session: Session, content: BaseModel) -> None:
+    """Store the answer with what `session` does: both are committed, or neither.
+
+    Raises `ClaimLost`, which the view lets through.
+    """
+    operation = _operation()
+    text = content.model_dump_json()
+    api_requests.finish(session, operation.claim, Answer(operation.status, text))
+    operation.kept = text
+
+
+def not_final() -> None:
+    """Let this request's answer be sent and not stored: a repeat under its key looks again."""
+    _operation().final = False
+
+
+def operation_key() -> str:
+    """Return what names this request for ever: its caller and its key, of at most 200 characters.
+
+    For the keys that a view gives to the ledger or to a gateway: a repeat comes to the same ones.
+    """
+    claim = _operation().claim
+    plain = f"api:{claim.caller}:{claim.key}"
+    if len(plain) <= OPERATION_KEY_MAX_LENGTH:
+        return plain
+    return f"api:{claim.caller}:sha256-{sha256(claim.key.encode()).hexdigest()}"
+
+
+def _operation() -> _Operation:
+    return cast(_Operation, g.operation)
+
+
+def _claim(key: str) -> Claim | Answer:
+    asked = _asked(key)
+    deadline = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            with transaction() as session:
+                found = api_requests.claim(session, asked)
+        except IdempotencyConflict as conflict:
+            raise Refusal(
+                409,
+                "this Idempotency-Key was used before for another request:"
+                " send a new one with a new request",
+                kind="idempotency-conflict",
+            ) from conflict
+        if found is not None:
+            return found
+        if time.monotonic() >= deadline:
+            raise _in_progress()
+        time.sleep(POLL_SECONDS)
+
+
+def _asked(key: str) -> api_requests.Request:
+    # Quoted, for a path may hold what no text of PostgreSQL can.
+    asked = f"{request.method} {quote(request.path)}"
+    body = cast(Request, request).body()
+    digest = sha256(asked.encode() + b"\n" + body).digest()
+    return api_requests.Request(auth.caller().name, key, asked, digest)
+
+
+def _done(work: Callable[[], BaseModel], operation: _Operation) -> Answer:
+    content = work()
+    if operation.kept is not None:
+        return Answer(operation.status, operation.kept)
+    answer = Answer(operation.status, content.model_dump_json())
+    with transaction() as session:
+        if operation.final:
+            api_requests.finish(session, operation.claim, answer)
+        else:
+            api_requests.abandon(session, operation.claim)
+    return answer
+
+
+def _end(operation: _Operation, *, in_vain: bool) -> None:
+    # Where the database is gone too, the claim runs out by itself; the first error is the one.
+    with suppress(TransientError), transaction() as session:
+        (api_requests.free if in_vain else api_requests.abandon)(session, operation.claim)
+
+
+def _response(answer: Answer, *, replayed: bool) -> Response:
+    response = Response(answer.text, answer.status, content_type="application/json")
+    if replayed:
+        response.headers["Idempotent-Replayed"] = "true"
+    return response
+
+
+def _in_progress() -> Refusal:
+    return Refusal(
+        409,
+        "another request under this Idempotency-Key is still being worked on: ask again",
+        kind="request-in-progress",
+        headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
+    )

@@ -1,0 +1,150 @@
+"""`billing payments`: list them, look into one."""
+
+import click
+
+from billing import payment_reading
+from billing.payment_facts import GatewayName
+from billing.payment_reading import GATEWAYS, STATES, State
+from cli.accounts import find_or_fail
+from cli.log import short
+from cli.output import (
+    Record,
+    json_option,
+    limit_option,
+    page,
+    print_json,
+    print_record,
+    print_records,
+)
+from db.errors import PermanentError
+from db.models import AuditEntry, CreditTransaction, Order, Payment
+from db.session import transaction
+
+
+@click.group()
+def payments() -> None:
+    """What became of the payments."""
+
+
+@payments.command(name="list")
+@click.option("--state", type=click.Choice(STATES), help="Only these.")
+@click.option("--account", "ref", metavar="REF", help="Only this account's.")
+@click.option("--gateway", type=click.Choice(GATEWAYS), help="Only this gateway's.")
+@limit_option
+@json_option
+def list_(
+    state: State | None,
+    ref: str | None,
+    gateway: GatewayName | None,
+    limit: int | None,
+    *,
+    as_json: bool,
+) -> None:
+    """List payments, newest first."""
+    with transaction() as session:
+        account_id = find_or_fail(session, ref).id if ref is not None else None
+        found = payment_reading.newest(
+            session, state=state, account_id=account_id, gateway=gateway,
+            limit=page(limit, as_json=as_json),
+        )  # fmt: skip
+        records = [_payment(payment, account) for payment, account in found]
+    print_records(records, as_json=as_json, empty="No such payments.")
+
+
+@payments.command()
+@click.argument("payment_id")
+@click.option("--gateway", type=click.Choice(GATEWAYS), help="Where two have a payment of this id.")
+@json_option
+def show(payment_id: str, gateway: GatewayName | None, *, as_json: bool) -> None:
+    """Show payment PAYMENT_ID (the gateway's), its order, its ledger rows and its audit log."""
+    with transaction() as session:
+        payment = payment_reading.find(session, payment_id, gateway=gateway)
+        if payment is None:
+            raise PermanentError(f"there is no payment {payment_id!r}: see `billing payments list`")
+        order = payment_reading.order_of(session, payment)
+        record = _payment(payment, payment_reading.account_of(session, payment)) | _more(payment)
+        transactions = [_row(row) for row in payment_reading.transactions_of(session, payment)]
+        log = [
+            _entry(entry, as_json=as_json)
+            for entry in payment_reading.audit_log_of(session, payment)
+        ]
+    if as_json:
+        more = {"order": order and _order(order), "transactions": transactions, "audit_log": log}
+        print_json(record | more)
+        return
+    print_record(record, as_json=False)
+    if order is not None:
+        click.echo("Its order:")
+        print_record(_order(order), as_json=False)
+    for title, records in (("Its ledger rows:", transactions), ("Its audit log:", log)):
+        if records:
+            click.echo(title)
+            print_records(records, as_json=False, empty="")
+
+
+def _payment(payment: Payment, account: str | None) -> Record:
+    return {
+        "payment_id": payment.gateway_payment_id,
+        "gateway": payment.gateway,
+        "order_id": payment.gateway_order_id,
+        "account": account,
+        "state": payment.state,
+        "reason": payment.reason,
+        "amount_paise": payment.amount_paise,
+        "currency": payment.currency,
+        "refunded_paise": payment.refunded_paise,
+        "credits": payment.credits,
+        "bonus_credits": payment.bonus_credits,
+        "created_at": payment.created_at,
+        "credited_at": payment.credited_at,
+    }
+
+
+def _more(payment: Payment) -> Record:
+    return {
+        "receipt": payment.receipt,
+        "method": payment.method,
+        "fee_paise": payment.fee_paise,
+        "tax_paise": payment.tax_paise,
+        "error_code": payment.error_code,
+        "error_reason": payment.error_reason,
+        "happened_at": payment.happened_at,
+        "updated_at": payment.updated_at,
+    }
+
+
+def _order(order: Order) -> Record:
+    return {
+        "order_id": order.gateway_order_id,
+        "receipt": order.receipt,
+        "state": order.state,
+        "package": order.package,
+        "plan": order.plan,
+        "amount_paise": order.amount_paise,
+        "currency": order.currency,
+        "credits": order.credits,
+        "bonus_credits": order.bonus_credits,
+        "requested_by": order.requested_by,
+        "created_at": order.created_at,
+        "last_error": order.last_error,
+    }
+
+
+def _row(row: CreditTransaction) -> Record:
+    return {
+        "idempotency_key": row.idempotency_key,
+        "kind": row.kind,
+        "amount": row.amount,
+        "created_at": row.created_at,
+    }
+
+
+def _entry(entry: AuditEntry, *, as_json: bool) -> Record:
+    return {
+        "created_at": entry.created_at,
+        "actor": entry.actor,
+        "door": entry.door,
+        "action": entry.action,
+        "before": entry.before if as_json else short(entry.before),
+        "after": entry.after if as_json else short(entry.after),
+    }
