@@ -49,7 +49,7 @@ def event_id(body: bytes) -> str | None:
 
 def _parts_of(header: str) -> tuple[str, list[str]]:
     """Return the one timestamp and every `v1` that could be a signature."""
-    parts = [part.partition("=") for part in header[: _HEADER_MAX_LENGTH + 1].split(",")]
+    parts = [part.strip().partition("=") for part in header[: _HEADER_MAX_LENGTH + 1].split(",")]
     timestamps = [value for name, _, value in parts if name == "t"]
     signatures = [value for name, _, value in parts if name == "v1" and is_hex_digest(value)]
     if len(header) > _HEADER_MAX_LENGTH or len(timestamps) != 1 or not signatures:
