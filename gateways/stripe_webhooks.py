@@ -7,16 +7,38 @@ rolled there is a `v1` for each; `v0` is for Stripe's own tests. Written out her
 reads the clock and takes the body as text; the tests hold it against the SDK.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
-from gateways.events import UnreadableEvent, read_object
+from billing.payment_facts import PaymentFacts, Seen
+from gateways.errors import UnreadableAnswer
+from gateways.events import Event, UnreadableEvent, name_of_type, object_at, read_object
 from gateways.signatures import SignatureError, fits, is_hex_digest
+from gateways.stripe_reading import intent_facts, session_facts
 
 TOLERANCE_SECONDS = 300
 """How old a signature may be; Stripe's libraries' value. They let one from the future pass: a
 clock of ours that is behind must not cost a payment."""
 _HEADER_MAX_LENGTH = 2_000
+
+_THIN = "v2.core.event"
+"""Names an object and holds nothing of it; not what our endpoint subscribes to."""
+_OF_SESSIONS = frozenset(
+    {
+        "checkout.session.completed",
+        "checkout.session.async_payment_succeeded",
+        "checkout.session.async_payment_failed",
+    }
+)
+_OF_INTENTS = frozenset(
+    {
+        "payment_intent.succeeded",
+        "payment_intent.payment_failed",
+        "payment_intent.amount_capturable_updated",
+    }
+)
+_OF_FAILURE = frozenset({"checkout.session.async_payment_failed", "payment_intent.payment_failed"})
 
 
 def verify(secrets: Sequence[str], *, body: bytes, header: str | None, now: datetime) -> None:
@@ -47,6 +69,27 @@ def event_id(body: bytes) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def parse(body: bytes) -> Event:
+    """Return what a body tells; raises `UnreadableEvent`.
+
+    Sessions and intents are read, of a payment's success and failure; all other events tell of no
+    payment, nor do sessions of subscriptions, which are not sold here.
+    """
+    event = read_object(body)
+    kind = name_of_type(event.get("type"))
+    if event.get("object") == _THIN:
+        return Event(kind, None)
+    if event.get("object") != "event":
+        raise UnreadableEvent("object", "must be event")
+    if kind is None or kind not in _OF_SESSIONS | _OF_INTENTS:
+        return Event(kind, None)
+    subject = object_at(object_at(event, "data", "data"), "object", "data.object")
+    try:
+        return Event(kind, _payment(kind, subject))
+    except UnreadableAnswer as error:
+        raise UnreadableEvent(f"data.object: {error.field}", error.problem) from None
+
+
 def _parts_of(header: str) -> tuple[str, list[str]]:
     """Return the one timestamp and every `v1` that could be a signature."""
     parts = [part.strip().partition("=") for part in header[: _HEADER_MAX_LENGTH + 1].split(",")]
@@ -60,3 +103,16 @@ def _parts_of(header: str) -> tuple[str, list[str]]:
     if not (timestamp.isascii() and timestamp.isdecimal() and len(timestamp) <= 12):
         raise SignatureError("t of Stripe-Signature must be unix seconds")
     return timestamp, signatures
+
+
+def _payment(kind: str, subject: Mapping[str, object]) -> PaymentFacts | None:
+    if kind in _OF_INTENTS:
+        payment: PaymentFacts | None = intent_facts(subject)
+    elif subject.get("mode") in ("subscription", "setup"):
+        return None
+    else:
+        _, payment = session_facts(subject)
+    if payment and payment.seen is Seen.CREATED and kind in _OF_FAILURE:
+        # Stripe takes the intent back to its beginning, and only the event says that it failed.
+        return replace(payment, seen=Seen.FAILED)
+    return payment
