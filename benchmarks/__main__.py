@@ -24,6 +24,7 @@ from benchmarks import (
     latency,
     ledger,
     memory,
+    razorpay,
     receiver,
     verify,
 )
@@ -47,6 +48,7 @@ MEASUREMENTS: dict[str, _Measurement] = {
     "calls": calls,
     "backlog": backlog,
     "receiver": receiver,
+    "razorpay": razorpay,
     "latency": latency,
     "memory": memory,
 }

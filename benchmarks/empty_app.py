@@ -4,11 +4,12 @@ from flask import Flask, Response
 
 
 def create_app() -> Flask:
-    """Return an app that answers a lead event without looking at it."""
+    """Return an app that answers a delivery without looking at it."""
     app = Flask(__name__)
 
     @app.post("/webhooks/leads")
-    def leads() -> Response:
+    @app.post("/webhooks/razorpay")
+    def webhook() -> Response:
         return Response("{}", 202, content_type="application/json")
 
     @app.get("/healthz")

@@ -56,6 +56,7 @@ def opened(*, use_configured: bool) -> Iterator[Lab]:
         os.environ |= {
             "BILLING_DATA_DIR": str(folder),
             "LEAD_WEBHOOK_SECRETS": secret_files.random_webhook_secret(),
+            "RAZORPAY_WEBHOOK_SECRETS": secret_files.random_password(),
         }
         settings.get.cache_clear()
         migrate.upgrade(settings.get().database_owner_url)

@@ -3,12 +3,15 @@
 import json
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 import settings
 from benchmarks.lab import Lab
 from devstack.errors import DevstackError
+
+HOST = "127.0.0.1"
+Source = Literal["leads", "razorpay"]
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,9 @@ class Order:
     run: str
     first: int
     accounts: list[str]
+    """Whose leads they are; nobody's where it is not leads that are sent."""
+    source: Source = field(default="leads", kw_only=True)
+    """Whose deliveries: the last part of the door's address, too."""
 
 
 @dataclass(frozen=True)

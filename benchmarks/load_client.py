@@ -13,13 +13,9 @@ import time
 from collections import Counter
 from dataclasses import asdict
 
-import clock
-import settings
-from benchmarks.leads import lead_event
-from benchmarks.load import Figures, Order
-from gateways import standard_webhooks
+from benchmarks.load import HOST, Figures, Order
+from benchmarks.webhooks import signed_requests
 
-HOST = "127.0.0.1"
 ANSWER_SECONDS = 60
 """A connection that hears nothing for so long ends the measurement."""
 
@@ -96,27 +92,6 @@ def _drive(connections: list[Connection], requests: list[bytes]) -> Figures:
         p99_ms=1000 * latencies[len(latencies) * 99 // 100],
         statuses=dict(statuses),
     )
-
-
-def signed_requests(order: Order) -> list[bytes]:
-    """Return every request of the order, whole."""
-    secret = settings.get().lead_webhook_secrets[0].get_secret_value()
-    timestamp = int(clock.now().timestamp())
-    requests = []
-    for number in range(order.first, order.first + order.requests):
-        account = order.accounts[number % len(order.accounts)]
-        event_id, body = lead_event(order.run, number, account)
-        signature = standard_webhooks.sign(
-            secret, message_id=event_id, timestamp=timestamp, body=body
-        )
-        head = (
-            f"POST /webhooks/leads HTTP/1.1\r\nHost: {HOST}:{order.port}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-            f"webhook-id: {event_id}\r\nwebhook-timestamp: {timestamp}\r\n"
-            f"webhook-signature: {signature}\r\n\r\n"
-        )
-        requests.append(head.encode() + body)
-    return requests
 
 
 def _content_length(head: bytes) -> int:

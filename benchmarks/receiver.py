@@ -5,7 +5,9 @@ The two take turns, so that a busy minute of the machine hits both.
 """
 
 from collections import defaultdict
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from statistics import median
 
 from sqlalchemy import text
@@ -28,65 +30,91 @@ COLUMNS = (
 )  # fmt: skip
 
 
-class _Figures(defaultdict[int, list[load.Figures]]):
+class Figures(defaultdict[int, list[load.Figures]]):
     """Number of connections -> the figures of each round."""
 
     def __init__(self) -> None:
         super().__init__(list)
 
 
+@dataclass(frozen=True)
+class Ports:
+    """Where the two servers listen that are held against each other."""
+
+    empty: int
+    receiver: int
+
+
 def measure(here: lab.Lab, *, events: int) -> Report:
     """Send `events` in each round, at each number of connections; raise `WrongOutcome`."""
     run = leads.new_run()
     accounts = leads.open_accounts(run, count=ACCOUNTS, leads_each=2 + 20 * events // ACCOUNTS)
-    sender = _Sender(here, run, accounts)
-    empty, idle, busy = _Figures(), _Figures(), _Figures()
-    with ExitStack() as stack:
-        command = processes.command("receiver")
-        empty_port, _ = stack.enter_context(
-            processes.http_server(here, "empty", _serving_the_empty_app(command))
-        )
-        port, _ = stack.enter_context(processes.http_server(here, "receiver", command))
-        for warm in (empty_port, port):
-            sender.send(warm, connections=max(CONNECTIONS), requests=WARM_UP_REQUESTS)
-        lab.settle()
-        for count in CONNECTIONS * ROUNDS:
-            empty[count].append(sender.send(empty_port, connections=count, requests=events))
-            idle[count].append(sender.send(port, connections=count, requests=events))
+    sender = Sender(here, run, accounts)
+    with both_servers(here) as ports:
+        empty, idle = sender.take_turns(ports, events=events)
+        busy = Figures()
         with processes.workers(here):
             drain.wait_until_drained()
             for count in CONNECTIONS * ROUNDS:
-                busy[count].append(sender.send(port, connections=count, requests=events))
+                busy[count].append(sender.send(ports.receiver, connections=count, requests=events))
             drain.wait_until_drained()
-    sender.require_recorded(port)
-    rows = [
-        _row(name, count, figures[count], empty[count])
-        for name, figures in (
-            ("empty view", empty),
-            ("recorded, nudge sent, no worker", idle),
-            ("recorded while 2 workers drain", busy),
-        )
-        for count in CONNECTIONS
-    ]
+    sender.require_recorded(ports.receiver)
     return Report(
         "Receiver: signed lead events answered 202 after their commit",
         COLUMNS,
-        rows,
-        f"Median of {ROUNDS} rounds of {events:,}; the load generator shares the machine."
-        " Aim: 3,000 a second recorded, p99 below 50 ms. Rows in the inbox and answers 202 agree.",
+        [
+            *rows("empty view", empty, empty),
+            *rows("recorded, nudge sent, no worker", idle, empty),
+            *rows("recorded while 2 workers drain", busy, empty),
+        ],
+        note(events),
     )
 
 
-class _Sender:
+@contextmanager
+def both_servers(here: lab.Lab) -> Iterator[Ports]:
+    """Run the receiver, and the empty view on the same server, for the block."""
+    command = processes.command("receiver")
+    empty_command = _serving_the_empty_app(command)
+    with (
+        processes.http_server(here, "empty", empty_command) as (empty, _),
+        processes.http_server(here, "receiver", command) as (port, _),
+    ):
+        yield Ports(empty, port)
+
+
+class Sender:
     """Sends under numbers that go on from order to order, and counts what was accepted."""
 
-    def __init__(self, here: lab.Lab, run: str, accounts: list[str]) -> None:
-        self._lab, self._run, self._accounts = here, run, accounts
+    def __init__(
+        self,
+        here: lab.Lab,
+        run: str,
+        accounts: Sequence[str] = (),
+        *,
+        source: load.Source = "leads",
+    ) -> None:
+        self._lab, self._run, self._accounts = here, run, list(accounts)
+        self._source = source
         self._next = 0
         self._accepted: dict[int, int] = {}
 
+    def take_turns(self, ports: Ports, *, events: int) -> tuple[Figures, Figures]:
+        """Measure the empty view and the receiver, in turns; return the figures of each."""
+        empty, recorded = Figures(), Figures()
+        for warm in (ports.empty, ports.receiver):
+            self.send(warm, connections=max(CONNECTIONS), requests=WARM_UP_REQUESTS)
+        lab.settle()
+        for count in CONNECTIONS * ROUNDS:
+            empty[count].append(self.send(ports.empty, connections=count, requests=events))
+            recorded[count].append(self.send(ports.receiver, connections=count, requests=events))
+        return empty, recorded
+
     def send(self, port: int, *, connections: int, requests: int) -> load.Figures:
-        order = load.Order(port, connections, requests, self._run, self._next, self._accounts)
+        """Send as many requests over as many connections."""
+        order = load.Order(
+            port, connections, requests, self._run, self._next, self._accounts, source=self._source
+        )
         self._next += requests
         figures = load.send(self._lab, order)
         self._accepted[port] = self._accepted.get(port, 0) + figures.accepted
@@ -95,12 +123,28 @@ class _Sender:
     def require_recorded(self, port: int) -> None:
         """Raise `WrongOutcome` unless the inbox holds just what `port` answered 202."""
         with snapshot() as session:
-            rows = session.scalar(
-                text("SELECT count(*) FROM inbound_events WHERE event_id LIKE :run"),
-                {"run": f"{self._run}-%"},
+            found = session.scalar(
+                text(
+                    "SELECT count(*) FROM inbound_events"
+                    " WHERE source = :source AND event_id LIKE :run"
+                ),
+                {"source": self._source, "run": f"{self._run}-%"},
             )
-        if rows != self._accepted[port]:
-            raise WrongOutcome(f"{self._accepted[port]} answers 202, but {rows} rows in the inbox")
+        if found != self._accepted[port]:
+            raise WrongOutcome(f"{self._accepted[port]} answers 202, but {found} rows in the inbox")
+
+
+def rows(name: str, figures: Figures, yardstick: Figures) -> list[tuple[str | int | float, ...]]:
+    """Return the table's row for each number of connections."""
+    return [_row(name, count, figures[count], yardstick[count]) for count in CONNECTIONS]
+
+
+def note(events: int) -> str:
+    """Return what the figures are held against."""
+    return (
+        f"Median of {ROUNDS} rounds of {events:,}; the load generator shares the machine."
+        " Aim: 3,000 a second recorded, p99 below 50 ms. Rows in the inbox and answers 202 agree."
+    )
 
 
 def _serving_the_empty_app(command: str) -> str:

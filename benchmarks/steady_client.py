@@ -12,7 +12,8 @@ from collections import Counter, deque
 from dataclasses import asdict
 
 from benchmarks.load import Answers, SteadyOrder
-from benchmarks.load_client import ANSWER_SECONDS, Connection, signed_requests
+from benchmarks.load_client import ANSWER_SECONDS, Connection
+from benchmarks.webhooks import signed_requests
 
 _LEAD_IN_SECONDS = 0.2
 

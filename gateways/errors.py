@@ -48,6 +48,24 @@ class OutcomeUnknown(TransientError):
         self.reason = reason
 
 
+class UnreadableAnswer(PermanentError):
+    """What a gateway says of a payment or an order does not make sense; names the field only."""
+
+    def __init__(self, gateway: str, field: str, problem: str) -> None:
+        """`problem` never repeats the value, which may be the payer's."""
+        super().__init__(f"{gateway} cannot be understood: {field} {problem}")
+        self.gateway = gateway
+        self.field = field
+        self.problem = problem
+
+
+class UnknownGateway(PermanentError):
+    """There is no gateway of this name."""
+
+    def __init__(self, known: tuple[str, ...]) -> None:
+        super().__init__(f"no such gateway: it must be one of {', '.join(known)}")
+
+
 class GatewayNotConfigured(PermanentError):
     """The environment has no key for this gateway."""
 

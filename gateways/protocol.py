@@ -1,7 +1,8 @@
 """What the rest of the system asks of a payment gateway, whichever it is.
 
-`gateways/registry.py` returns them by name. A call takes at most `CALL_SECONDS` and is never made
-inside a database transaction. Each may raise `GatewayRefused`, `GatewayKeyRefused`,
+`gateways/registry.py` returns them by name. A call is one request, or a few where something has to
+be looked up; a request takes at most `CALL_SECONDS`. None is ever made inside a database
+transaction. Each may raise `GatewayRefused`, `GatewayKeyRefused`,
 `GatewayUnavailable` or `OutcomeUnknown` (`gateways/errors.py`); SDK types and errors stay inside.
 """
 
@@ -14,6 +15,7 @@ from billing.payment_facts import GatewayName, OrderFacts, PaymentFacts
 
 CONNECT_SECONDS = 3
 READ_SECONDS = 8
+"""For the answer to begin, and for it to go on."""
 CALL_SECONDS = CONNECT_SECONDS + READ_SECONDS
 
 

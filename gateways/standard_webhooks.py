@@ -12,14 +12,12 @@ import hmac
 from collections.abc import Sequence
 from datetime import datetime
 
+from gateways.signatures import SignatureError
+
 TOLERANCE_SECONDS = 300
 """How far a timestamp may lie in the past or the future; the libraries' common value."""
 
 ID_MAX_LENGTH = 255
-
-
-class SignatureError(Exception):
-    """The delivery is not proven to come from somebody who knows a secret; says why."""
 
 
 def sign(secret: str, *, message_id: str, timestamp: int, body: bytes) -> str:

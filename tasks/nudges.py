@@ -25,9 +25,10 @@ EXPIRES_SECONDS = 300
 """When its message is dropped unread, by the worker's clock, which may be ahead of the sender's."""
 
 _SCHEDULE = "schedule"
-_QUEUES = {"lead_calls": _SCHEDULE}
+_QUEUES = {"lead_calls": _SCHEDULE, "razorpay": "payments", "stripe": "payments"}
 """Source -> queue of its nudges, where that is not the queue of its name: the calls themselves are
-messages of `leads`, and a nudge must not wait behind the crowd that it is to serve."""
+messages of `leads`, and a nudge must not wait behind the crowd that it is to serve. Both gateways
+tell of payments."""
 
 _redis = broker.connect()
 

@@ -42,8 +42,8 @@ class ServerProcess:
     """One server, started with the Procfile's command of its name on a free port."""
 
     name: ClassVar[str]
-    secret_header: ClassVar[str]
-    """The header whose values must never be logged; those that were sent are kept."""
+    secret_headers: ClassVar[frozenset[str]]
+    """The headers whose values must never be logged; those that were sent are kept."""
 
     def __init__(self, log_file: Path, **environment: str | None) -> None:
         self.log_file = log_file
@@ -122,7 +122,7 @@ class ServerProcess:
             connection.putrequest(method, path)
             for name, value in headers:
                 connection.putheader(name, value)
-                if name == self.secret_header:
+                if name.lower() in self.secret_headers:
                     self.secrets_sent.add(value)
             connection.putheader("content-length", str(len(body)))
             # A body that is too long is refused while it is still being sent.

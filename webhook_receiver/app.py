@@ -1,11 +1,13 @@
-"""The Flask app of the receiver, served by granian (see Procfile).
+"""The Flask app of the receiver, served by granian (see Procfile): its addresses and its answers.
 
 Answers, small and JSON: 202 recorded, 200 seen before, 400 unreadable and unsigned, 401
 signature, 413 over 1 MiB, 415 not JSON, 503 could not be recorded: the sender tries again.
+What is asked of a delivery is in a file for each kind of sender: `lead_door.py`,
+`gateway_doors.py`.
 """
 
-import json
 import sys
+from collections.abc import Sequence
 
 import structlog
 from flask import Flask, Response, request
@@ -13,18 +15,14 @@ from pydantic import SecretStr
 from sqlalchemy import text
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
-import clock
 import settings
 from db.errors import TransientError
-from db.inbox import NewEvent
 from db.session import transaction
-from gateways import standard_webhooks
-from tasks import nudges
-from webhook_receiver.recorder import NotRecorded, Recorder
+from webhook_receiver import gateway_doors, lead_door
+from webhook_receiver.doors import MAX_BODY_BYTES, answer, refuse
+from webhook_receiver.recorder import Recorder
 from worker import logs
 from worker.lingering import answer_then_read
-
-MAX_BODY_BYTES = 1024 * 1024
 
 log = structlog.get_logger()
 
@@ -32,22 +30,46 @@ log = structlog.get_logger()
 def create_app() -> Flask:
     """Return the receiver, with its recorder running. One call a process."""
     try:
-        secrets = settings.get().lead_webhook_secrets
+        configured = settings.get()
     except settings.SettingsError as error:
         sys.exit(f"cannot start: {error}")
     logs.configure()
     app = Flask(__name__)
     # One more: a body of unannounced length is cut there without a word (werkzeug 3.1).
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES + 1
+    _open_doors(app, configured)
+    _tell_health(app)
+    _explain_errors(app)
+    return app
+
+
+def _open_doors(app: Flask, configured: settings.Settings) -> None:
     recorder = Recorder()
+    lead_secrets = _plain(configured.lead_webhook_secrets)
+    razorpay_secrets = _plain(configured.razorpay_webhook_secrets)
+    stripe_secrets = _plain(configured.stripe_webhook_secrets)
 
-    @app.post("/webhooks/leads")
+    @app.post(lead_door.PATH)
     def leads() -> Response:
-        return _accept_lead(secrets, recorder)
+        return lead_door.accept(lead_secrets, recorder)
 
+    @app.post(gateway_doors.RAZORPAY_PATH)
+    def razorpay() -> Response:
+        return gateway_doors.accept_razorpay(razorpay_secrets, recorder)
+
+    @app.post(gateway_doors.STRIPE_PATH)
+    def stripe() -> Response:
+        return gateway_doors.accept_stripe(stripe_secrets, recorder)
+
+
+def _plain(secrets: Sequence[SecretStr]) -> tuple[str, ...]:
+    return tuple(secret.get_secret_value() for secret in secrets)
+
+
+def _tell_health(app: Flask) -> None:
     @app.get("/healthz")
     def healthz() -> Response:
-        return _answer(200, status="alive")
+        return answer(200, status="alive")
 
     @app.get("/readyz")
     def readyz() -> Response:
@@ -55,12 +77,22 @@ def create_app() -> Flask:
             with transaction() as session:
                 session.execute(text("SELECT 1"))
         except TransientError:
-            return _answer(503, error="the database cannot be reached")
-        return _answer(200, status="ready")
+            return answer(503, error="the database cannot be reached")
+        return answer(200, status="ready")
 
+
+_EXPLAINED = {
+    404: f"no such address: POST {lead_door.PATH}, POST {gateway_doors.RAZORPAY_PATH},"
+    f" POST {gateway_doors.STRIPE_PATH}, GET /healthz, GET /readyz",
+    405: "this address takes another method",
+    413: f"the body must be at most {MAX_BODY_BYTES} bytes",
+}
+
+
+def _explain_errors(app: Flask) -> None:
     @app.errorhandler(HTTPException)
     def refused(error: HTTPException) -> Response:
-        response = _refuse(error.code or 500, _EXPLAINED.get(error.code or 500, error.name))
+        response = refuse(error.code or 500, _EXPLAINED.get(error.code or 500, error.name))
         if isinstance(error, RequestEntityTooLarge):
             body = request.environ["wsgi.input"]
             response.response = answer_then_read(response.get_data(), body)
@@ -72,65 +104,4 @@ def create_app() -> Flask:
     def unexpected(error: Exception) -> Response:
         # Whatever went wrong here, the delivery is not known to be recorded: ask for it again.
         log.error("request failed", path=request.path, error=type(error).__name__)
-        return _refuse(503, "could not be recorded; please send it again")
-
-    return app
-
-
-_EXPLAINED = {
-    404: "no such address: POST /webhooks/leads, GET /healthz, GET /readyz",
-    405: "this address takes another method",
-    413: f"the body must be at most {MAX_BODY_BYTES} bytes",
-}
-
-
-def _accept_lead(secrets: tuple[SecretStr, ...], recorder: Recorder) -> Response:
-    if not secrets:
-        return _refuse(503, "this receiver has no LEAD_WEBHOOK_SECRETS yet; please send it again")
-    if request.mimetype != "application/json":
-        return _refuse(415, "the Content-Type must be application/json")
-    body = request.get_data(cache=False)
-    if len(body) > MAX_BODY_BYTES:
-        raise RequestEntityTooLarge
-    now = clock.now()
-    message_id = request.headers.get("webhook-id")
-    try:
-        standard_webhooks.verify(
-            [secret.get_secret_value() for secret in secrets],
-            message_id=message_id,
-            timestamp=request.headers.get("webhook-timestamp"),
-            signatures=request.headers.get("webhook-signature"),
-            body=body,
-            now=now,
-        )
-    except standard_webhooks.SignatureError as error:
-        return _refuse(401, str(error)) if _is_json(body) else _refuse(400, "not JSON, not signed")
-    try:
-        is_new = recorder.record(NewEvent("leads", message_id or "", body, now))
-    except NotRecorded as error:
-        log.error("event not recorded", source="leads", error=str(error))
-        return _refuse(503, "could not be recorded; please send it again")
-    if not is_new:
-        return _answer(200, status="seen before")
-    nudges.soon("leads")
-    return _answer(202, status="recorded")
-
-
-def _is_json(body: bytes) -> bool:
-    try:
-        json.loads(body)
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
-def _refuse(status: int, error: str) -> Response:
-    log.warning("request refused", path=request.path, status=status, reason=error)
-    response = _answer(status, error=error)
-    if status == 503:
-        response.headers["Retry-After"] = "5"
-    return response
-
-
-def _answer(status: int, /, **content: str) -> Response:
-    return Response(json.dumps(content), status, content_type="application/json")
+        return refuse(503, "could not be recorded; please send it again")

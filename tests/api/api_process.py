@@ -12,7 +12,7 @@ class ApiProcess(ServerProcess):
     """One API."""
 
     name = "api"
-    secret_header = "authorization"
+    secret_headers = frozenset({"authorization"})
 
     def ask(
         self, path: str, key: str | None = None, *, more: Iterable[Header] = (), method: str = "GET"

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
 
 import settings
-from gateways.standard_webhooks import SignatureError, sign, verify
+from gateways.signatures import SignatureError
+from gateways.standard_webhooks import sign, verify
 
 SECRET = "whsec_" + base64.b64encode(b"a secret of thirty-two bytes....").decode()
 OTHER = "whsec_" + base64.b64encode(b"another secret of 32 bytes......").decode()

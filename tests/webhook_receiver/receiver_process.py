@@ -3,6 +3,7 @@
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from uuid import uuid4
 
@@ -66,7 +67,7 @@ class ReceiverProcess(ServerProcess):
     """One receiver, and what its inbox holds."""
 
     name = "receiver"
-    secret_header = "webhook-signature"
+    secret_headers = frozenset({"webhook-signature", "x-razorpay-signature", "stripe-signature"})
 
     def post(self, sent: Delivery) -> Answer:
         """Post a lead delivery."""
@@ -81,12 +82,19 @@ class ReceiverProcess(ServerProcess):
 
     def rows_of(self, event_id: str) -> list[InboxRow]:
         """What the inbox holds under an event id, oldest first."""
+        return self._rows("event_id = %s", event_id)
+
+    def rows_with(self, body: bytes) -> list[InboxRow]:
+        """What the inbox holds of a body, under whichever id, oldest first."""
+        return self._rows("body_sha256 = %s", sha256(body).digest())
+
+    def _rows(self, condition: str, value: str | bytes) -> list[InboxRow]:
         with closing(psycopg2.connect(self.environment["DATABASE_URL"])) as connection:
             cursor = connection.cursor()
             cursor.execute(
                 "SELECT source, state, body, received_at FROM inbound_events"
-                " WHERE event_id = %s ORDER BY id",
-                (event_id,),
+                f" WHERE {condition} ORDER BY id",
+                (value,),
             )
             return [InboxRow(s, state, bytes(body), at) for s, state, body, at in cursor]
 

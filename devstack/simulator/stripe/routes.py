@@ -7,7 +7,7 @@ from flask import Blueprint, Response, request
 
 from devstack.simulator import faults
 from devstack.simulator.answers import answer
-from devstack.simulator.stripe import forms, idempotency, lists, money, sessions
+from devstack.simulator.stripe import expanding, forms, idempotency, lists, money, sessions
 from devstack.simulator.stripe.errors import ApiError, fault, missing
 from devstack.simulator.stripe.store import Entity
 from devstack.simulator.world import World
@@ -87,7 +87,8 @@ def _lister(world: World, path: str) -> Callable[[], Response]:
 
 def _fetcher(world: World, path: str) -> Callable[[str], Response]:
     def fetch(entity_id: str) -> Response:
-        return answer(object_of(world, path, entity_id), indent=2)
+        found = expanding.as_asked(world, object_of(world, path, entity_id))
+        return answer(found, indent=2)
 
     return fetch
 
@@ -113,6 +114,11 @@ def _sessions(routes: Blueprint, world: World) -> None:
 
 
 def _money(routes: Blueprint, world: World) -> None:
+    @routes.post("/payment_intents/<entity_id>/capture")
+    def capture_intent(entity_id: str) -> Response:
+        intent = object_of(world, "payment_intents", entity_id)
+        return _once(world, lambda: sessions.capture(world, intent))
+
     @routes.post("/refunds")
     def create_refund() -> Response:
         return _once(world, lambda: money.refund(world, forms.read()))

@@ -117,6 +117,19 @@ def succeed(world: World, intent: Entity, tell: Teller) -> Entity:
     return charge
 
 
+def capture(world: World, intent: Entity) -> Entity:
+    """Take what an intent has reserved; raises `ApiError` for one that has reserved nothing."""
+    if intent["status"] != "requires_capture":
+        raise ApiError(
+            "This PaymentIntent could not be captured because it has a status of"
+            f" {intent['status']}.",
+            code="payment_intent_unexpected_state",
+        )
+    with telling(world) as tell:
+        succeed(world, intent, tell)
+    return intent
+
+
 def fail(world: World, intent: Entity, tell: Teller) -> None:
     """Decline an attempt; the intent waits for another."""
     charge = objects.charge(world, intent, paid=False)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import stripe
 
+from devstack.simulator.server import Running
 from tests.devstack.simulator.conftest import Control
 from tests.devstack.simulator.receiver import wait_until
 
@@ -314,3 +315,36 @@ def test_unknown_ids_are_not_found(stripe_client: stripe.StripeClient) -> None:
     assert (refusal.value.http_status, refusal.value.code) == (404, "resource_missing")
     with pytest.raises(stripe.InvalidRequestError, match="Unrecognized request URL"):
         stripe_client.v1.products.list()
+
+
+def test_an_object_is_shown_in_place_of_its_id(
+    stripe_client: stripe.StripeClient, control: Control, new_session: Make
+) -> None:
+    session, retrieve = new_session(), stripe_client.v1.checkout.sessions.retrieve
+    paths: Any = {"expand": ["payment_intent.latest_charge"]}
+    assert retrieve(session.id, paths).payment_intent is None
+    intent_id = control.pay_session(session.id)["payment_intent"]
+
+    expanded = plain(retrieve(session.id, paths))["payment_intent"]
+
+    assert (expanded["id"], expanded["latest_charge"]["paid"]) == (intent_id, True)
+    assert retrieve(session.id).payment_intent == intent_id
+    with pytest.raises(stripe.InvalidRequestError, match="cannot be expanded"):
+        retrieve(session.id, {"expand": ["line_items"]})
+
+
+def test_an_intent_is_captured_where_it_has_reserved_the_money(
+    simulator: Running, stripe_client: stripe.StripeClient, control: Control, new_session: Make
+) -> None:
+    intent_id = control.pay_session(new_session().id, "failure")["payment_intent"]
+    capture = stripe_client.v1.payment_intents.capture
+    with pytest.raises(stripe.InvalidRequestError, match="requires_payment_method"):
+        capture(intent_id)
+    simulator.world.stripe.intents[intent_id]["status"] = "requires_capture"
+
+    captured = capture(intent_id)
+
+    assert (captured.status, captured.amount_received) == ("succeeded", 500_000)
+    with pytest.raises(stripe.InvalidRequestError) as caught:
+        capture(intent_id)
+    assert caught.value.code == "payment_intent_unexpected_state"

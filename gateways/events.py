@@ -1,0 +1,65 @@
+"""What a gateway's event tells us, whichever gateway it is; and the strict reading of its body."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NoReturn
+
+from billing.payment_facts import PaymentFacts
+from billing.text import problem_with
+from db.errors import PermanentError
+
+TYPE_MAX_LENGTH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event, as far as it concerns us."""
+
+    type: str | None
+    """As the gateway names it; None where it has no name that could be kept."""
+    payment: PaymentFacts | None
+    """What it says of a payment; None where it is about none, or not to be relied on."""
+
+
+class UnreadableEvent(PermanentError):
+    """The body is properly signed and still no event that can be read; `where` names the place.
+
+    The message repeats nothing of the body: it may be personal data.
+    """
+
+    def __init__(self, where: str, problem: str) -> None:
+        super().__init__(f"{where} {problem}")
+        self.where = where
+
+
+def read_object(body: bytes) -> Mapping[str, object]:
+    """Return the JSON object that `body` is; raises `UnreadableEvent`."""
+    try:
+        content = json.loads(body, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise UnreadableEvent("the body", "is nested too deeply") from None
+    except ValueError:  # not UTF-8, no JSON, a number of thousands of digits, NaN
+        raise UnreadableEvent("the body", "is not JSON") from None
+    if not isinstance(content, dict):
+        raise UnreadableEvent("the body", "must be a JSON object")
+    return content
+
+
+def object_at(parent: Mapping[str, object], name: str, where: str) -> Mapping[str, object]:
+    """Return the object under `name`; raises `UnreadableEvent`, which calls it `where`."""
+    value = parent.get(name)
+    if not isinstance(value, dict):
+        raise UnreadableEvent(where, "must be a JSON object")
+    return value
+
+
+def name_of_type(value: object) -> str | None:
+    """Return the type of an event if it can be kept, else None."""
+    if isinstance(value, str) and problem_with(value, max_length=TYPE_MAX_LENGTH) is None:
+        return value
+    return None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(name)

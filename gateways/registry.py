@@ -1,0 +1,63 @@
+"""The payment gateways by name, each made once in a process. Used by routes, tasks and commands.
+
+A gateway's module, and with it the SDK, is imported when somebody asks for that gateway: Stripe's
+takes 20 MB in each process, which the receiver and most workers would never use.
+"""
+
+import os
+from functools import lru_cache
+from typing import get_args
+
+import settings
+from billing.payment_facts import GatewayName
+from gateways.errors import GatewayNotConfigured, UnknownGateway
+from gateways.protocol import Gateway
+
+NAMES: tuple[GatewayName, ...] = get_args(GatewayName)
+
+
+def by_name(name: str) -> Gateway:
+    """Return a gateway, with the key of the environment; nothing is asked of it yet.
+
+    Raises `UnknownGateway`, and `GatewayNotConfigured` which names the variables to set.
+    """
+    env = settings.get()
+    if name == "razorpay":
+        secret = env.razorpay_key_secret.get_secret_value()
+        return _razorpay(env.razorpay_key_id, secret, env.razorpay_api_base)
+    if name == "stripe":
+        return _stripe(env.stripe_api_key.get_secret_value(), env.stripe_api_base)
+    raise UnknownGateway(NAMES)
+
+
+def configured() -> list[GatewayName]:
+    """Return the names of the gateways that the environment has a key for."""
+    env = settings.get()
+    has_key = {
+        "razorpay": bool(env.razorpay_key_id),
+        "stripe": bool(env.stripe_api_key.get_secret_value()),
+    }
+    return [name for name in NAMES if has_key[name]]
+
+
+@lru_cache(maxsize=1)
+def _razorpay(key_id: str, key_secret: str, api_base: str) -> Gateway:
+    if not key_id:
+        raise GatewayNotConfigured("razorpay", "RAZORPAY_KEY_ID and RAZORPAY_KEY_SECRET")
+    from gateways.razorpay_client import RazorpayGateway  # noqa: PLC0415 - see above
+
+    return RazorpayGateway(key_id, key_secret, api_base=api_base)
+
+
+@lru_cache(maxsize=1)
+def _stripe(api_key: str, api_base: str) -> Gateway:
+    if not api_key:
+        raise GatewayNotConfigured("stripe", "STRIPE_API_KEY")
+    from gateways.stripe_client import StripeGateway  # noqa: PLC0415 - see above
+
+    return StripeGateway(api_key, api_base=api_base)
+
+
+# A connection that a fork left in two processes would mix up their answers.
+os.register_at_fork(after_in_child=_razorpay.cache_clear)
+os.register_at_fork(after_in_child=_stripe.cache_clear)

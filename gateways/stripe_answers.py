@@ -1,0 +1,62 @@
+"""What Stripe's refusals say, and how our errors come through its SDK.
+
+Used by `stripe_client.py`.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import stripe
+
+from db.errors import BillingError
+from gateways import transport
+from gateways.errors import (
+    GatewayKeyRefused,
+    GatewayNotFound,
+    GatewayRefused,
+    GatewayUnavailable,
+    OutcomeUnknown,
+)
+from gateways.reading import answers_of, one_line
+
+
+class Session(transport.Session):
+    """HTTP to Stripe."""
+
+    gateway = "stripe"
+    key_variables = "STRIPE_API_KEY"
+
+    def refusal(self, status: int, error: Mapping[str, object]) -> BillingError:
+        """Return what `{type, code, message, param}` says."""
+        code = one_line(error.get("code"))
+        if status == 403:  # a restricted key without the right to do this
+            return GatewayKeyRefused(self.gateway, self.key_variables)
+        if code == "rate_limit":
+            return GatewayUnavailable(self.gateway, "too many requests")
+        reason = one_line(error.get("message")) or f"status {status}"
+        missing = status == 404 or code == "resource_missing"
+        kind = GatewayNotFound if missing else GatewayRefused
+        field = one_line(error.get("param")) or None
+        return kind(self.gateway, reason, status=status, field=field)
+
+
+@contextmanager
+def asking() -> Iterator[None]:
+    """Let one of our errors be raised for whatever goes wrong inside."""
+    try:
+        with answers_of("stripe"):
+            yield
+    except stripe.StripeError as error:
+        # The SDK makes a connection error of whatever its session raises. It is not chained: the
+        # SDK's messages may hold whole bodies, and those the payer's name.
+        if isinstance(error.__cause__, BillingError):
+            raise error.__cause__ from None
+        raise OutcomeUnknown("stripe", type(error).__name__) from None
+
+
+def plain(answer: object) -> dict[str, Any]:
+    """Return an object of the SDK as a dict; raises `OutcomeUnknown` where it is none."""
+    if not isinstance(answer, stripe.StripeObject):
+        raise OutcomeUnknown("stripe", "the answer is not an object")
+    return answer.to_dict()

@@ -1,0 +1,73 @@
+"""What the doors of all senders share: reading the request, recording, and the small answers."""
+
+import json
+
+import structlog
+from flask import Response, request
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from db.inbox import NewEvent
+from tasks import nudges
+from webhook_receiver.recorder import NotRecorded, Recorder
+
+MAX_BODY_BYTES = 1024 * 1024
+
+log = structlog.get_logger()
+
+
+def body_of_request() -> bytes:
+    """Return the raw body; raises `RequestEntityTooLarge`, which the app answers."""
+    body = request.get_data(cache=False)
+    if len(body) > MAX_BODY_BYTES:
+        raise RequestEntityTooLarge
+    return body
+
+
+def is_announced_as_json() -> bool:
+    """Tell whether the request's content type is JSON's."""
+    return request.mimetype == "application/json"
+
+
+def refuse_unsigned(body: bytes, reason: str) -> Response:
+    """Answer a delivery without a good signature: 401, or 400 where it is not even JSON."""
+    return refuse(401, reason) if _is_json(body) else refuse(400, "not JSON, not signed")
+
+
+def refuse_without_secrets(variable: str) -> Response:
+    """Answer a sender whose secret nobody has configured."""
+    return refuse(503, f"this receiver has no {variable} yet; please send it again")
+
+
+def record_and_answer(recorder: Recorder, event: NewEvent) -> Response:
+    """Record a proven delivery and have its source nudged; return once it is committed."""
+    try:
+        is_new = recorder.record(event)
+    except NotRecorded as error:
+        log.error("event not recorded", source=event.source, error=str(error))
+        return refuse(503, "could not be recorded; please send it again")
+    if not is_new:
+        return answer(200, status="seen before")
+    nudges.soon(event.source)
+    return answer(202, status="recorded")
+
+
+def refuse(status: int, error: str) -> Response:
+    """Answer and log why; `error` repeats nothing that was sent."""
+    log.warning("request refused", path=request.path, status=status, reason=error)
+    response = answer(status, error=error)
+    if status == 503:
+        response.headers["Retry-After"] = "5"
+    return response
+
+
+def answer(status: int, /, **content: str) -> Response:
+    """Return a small JSON answer."""
+    return Response(json.dumps(content), status, content_type="application/json")
+
+
+def _is_json(body: bytes) -> bool:
+    try:
+        json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    return True

@@ -1,0 +1,37 @@
+"""`POST /webhooks/leads`: lead events of platforms, signed by Standard Webhooks."""
+
+from collections.abc import Sequence
+
+from flask import Response, request
+
+import clock
+from db.inbox import NewEvent
+from gateways import standard_webhooks
+from gateways.signatures import SignatureError
+from webhook_receiver import doors
+from webhook_receiver.recorder import Recorder
+
+PATH = "/webhooks/leads"
+
+
+def accept(secrets: Sequence[str], recorder: Recorder) -> Response:
+    """Answer one delivery of a lead event, which `secrets` may have signed."""
+    if not secrets:
+        return doors.refuse_without_secrets("LEAD_WEBHOOK_SECRETS")
+    if not doors.is_announced_as_json():
+        return doors.refuse(415, "the Content-Type must be application/json")
+    body = doors.body_of_request()
+    now = clock.now()
+    message_id = request.headers.get("webhook-id")
+    try:
+        standard_webhooks.verify(
+            secrets,
+            message_id=message_id,
+            timestamp=request.headers.get("webhook-timestamp"),
+            signatures=request.headers.get("webhook-signature"),
+            body=body,
+            now=now,
+        )
+    except SignatureError as error:
+        return doors.refuse_unsigned(body, str(error))
+    return doors.record_and_answer(recorder, NewEvent("leads", message_id or "", body, now))
