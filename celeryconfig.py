@@ -10,7 +10,7 @@ from kombu.entity import Exchange, Queue
 import settings
 
 broker_url = settings.get().redis_url
-imports = ("tasks.inbox", "tasks.leads", "tasks.ledger", "tasks.parking")
+imports = ("tasks.inbox", "tasks.leads", "tasks.ledger", "tasks.parking", "tasks.payments")
 
 # Messages: plain JSON, so that any Celery app can send and nothing can be unpickled.
 task_serializer = "json"
@@ -34,6 +34,7 @@ task_routes = {
     "tasks.leads.charge": {"queue": "leads"},
     "tasks.leads.charge_many": {"queue": "leads"},
     "tasks.leads.recover": {"queue": "schedule"},
+    "tasks.payments.ask": {"queue": "payments"},
     "tasks.ledger.expire": {"queue": "schedule"},
     "tasks.ledger.check": {"queue": "schedule"},
     # Not behind the backlog of "leads", which may be long when it matters.
@@ -98,6 +99,7 @@ SWEEP_SECONDS = 5
 EXPIRY_SECONDS = 15
 CHECK_TICK_SECONDS = 600
 RECOVERY_SECONDS = 15
+ASK_SECONDS = 10
 # Old ticks are of no use to anybody. But it is the worker's clock that judges them, and one that
 # is ahead by more than this would drop every tick: as wide as signatures allow.
 TICK_EXPIRES = 300
@@ -115,6 +117,11 @@ beat_schedule = {
     "recover calls whose message was lost": {
         "task": "tasks.leads.recover",
         "schedule": RECOVERY_SECONDS,
+        "options": {"expires": TICK_EXPIRES},
+    },
+    "ask the gateways about open orders": {
+        "task": "tasks.payments.ask",
+        "schedule": ASK_SECONDS,
         "options": {"expires": TICK_EXPIRES},
     },
     "let holds and credit expire": {

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from werkzeug.routing import PathConverter
 
 import settings
-from api import account_lists, accounts, auth, leads, problems
+from api import account_lists, accounts, auth, leads, orders, payments, problems
 from api.requests import MAX_BODY_BYTES, Request
 from billing import catalog
 from db import session as database
@@ -25,6 +25,8 @@ RESOURCES: tuple[APIBlueprint, ...] = (
     accounts.accounts,
     account_lists.account_lists,
     leads.leads,
+    orders.orders,
+    payments.payments,
 )
 CONNECTIONS = 8
 """As many as threads in the Procfile: a request that waits for a lock must hold up no other."""

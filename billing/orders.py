@@ -148,16 +148,17 @@ def refused(session: Session, order_id: int, error: Exception) -> None:
     order.last_error = _told(error)
 
 
-def asked(session: Session, order_id: int, facts: OrderFacts) -> None:
+def asked(session: Session, order_id: int, facts: OrderFacts, *, in_doubt: bool = False) -> None:
     """Take note of the gateway's answer to a question about an order, its payments taken in.
 
-    An order that is settled is not asked about again; one that nobody pays is given up in time.
-    Raises `OrderAtOdds`.
+    `in_doubt`: a payment of it may still be captured. Else a settled order is not asked about
+    again; and none is for ever. Raises `OrderAtOdds`.
     """
     order = opened(session, order_id, facts)
-    if order.state == "open" and _is_given_up(order):
+    given_up = _is_given_up(order)
+    if order.state == "open" and given_up:
         move(session, order, "expired", next_ask_at=None)
-    if order.state in SETTLED:
+    if order.state in SETTLED and (given_up or not in_doubt):
         order.next_ask_at = None
 
 

@@ -32,6 +32,8 @@ from db.outbox import NewNotice
 
 _UNSETTLED = ("created", "authorized", "failed", "unmatched")
 """States from which the news that the money was captured leads on."""
+IN_DOUBT = ("created", "authorized", "failed")
+"""States of money that may still be captured, of an order that is paid as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ class _Batch:
     def learn(self, fact: PaymentFacts) -> None:
         """Bring one payment up to one fact."""
         payment = self.payments[fact.gateway, fact.payment_id]
-        order = self._order_of(payment, fact)
+        order, before = self._order_of(payment, fact), payment.state
         _note(payment, fact)
         match fact.seen:
             case Seen.FAILED if payment.state in {"created", "authorized"}:
@@ -128,10 +130,9 @@ class _Batch:
                 payment.state, payment.refunded_paise = "refunded", payment.amount_paise
             case Seen.CAPTURED if payment.state in _UNSETTLED:
                 self._settle(payment, order)
-        if payment.state == "authorized" and order is not None and order.state != "paid":
-            wait = timedelta(seconds=catalog.get().payments.capture_after_seconds)
-            orders.ask_within(order, wait)
         _note_refunds(payment, fact)
+        if order is not None and payment.state in IN_DOUBT and payment.state != before:
+            orders.ask_within(order, _patience(payment))
 
     def _order_of(self, payment: Payment, fact: PaymentFacts) -> Order | None:
         """Return the order that the payment is for, and remember it on both."""
@@ -174,8 +175,19 @@ class _Batch:
     def credit(self) -> tuple[list[Credited], list[Released]]:
         """Post what the captured payments bring."""
         self.session.flush()
+        if self.paid:
+            self._watch_others()
         paid = [(payment, self.refs[payment.account_id or 0]) for payment in self.paid]
         return crediting.credit(self.session, paid, actor=self.actor)
+
+    def _watch_others(self) -> None:
+        """Have paid orders asked about on which another attempt may still turn out well, too."""
+        paid = [payment.order_id for payment in self.paid]
+        others = self.session.scalars(
+            select(Payment).where(Payment.order_id.in_(paid), Payment.state.in_(IN_DOUBT))
+        )
+        for other in others:
+            orders.ask_within(self.orders[other.order_id or 0], _patience(other))
 
     def tell(self) -> None:
         """Write down what changed: for auditors, and for whoever wants to hear of it."""
@@ -195,6 +207,14 @@ class _Batch:
             now=self.now,
         )
         self.session.flush()
+
+
+def _patience(payment: Payment) -> timedelta:
+    """Return how long a payment in doubt is left to the gateway before it is asked."""
+    known = catalog.get().payments
+    if payment.state == "authorized":
+        return timedelta(seconds=known.capture_after_seconds)
+    return timedelta(minutes=known.ask_after_minutes)
 
 
 _TOLD = ("captured", "failed", "quarantined", "unmatched")

@@ -2,6 +2,7 @@
 
 import itertools
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -36,7 +37,7 @@ def clinic(database: str) -> str:
 
 def asks(order: Order, *, until: timedelta) -> list[timedelta]:
     """When the gateway would be asked about an order that nobody pays, from its first minute on."""
-    times = []
+    times: list[timedelta] = []
     start = clock.now()
     while True:
         due = rows("SELECT next_ask_at FROM billing_orders WHERE id = :id", id=order.id)[0][0]
@@ -70,7 +71,7 @@ def test_one_operation_makes_one_order() -> None:
 @pytest.mark.parametrize(
     "other", [{"package": "credits_1000"}, {"amount_paise": 500_000}, {"gateway": "stripe"}]
 )
-def test_an_operation_that_asks_for_something_else_is_refused(other: dict[str, object]) -> None:
+def test_an_operation_that_asks_for_something_else_is_refused(other: dict[str, Any]) -> None:
     request("op")
 
     with pytest.raises(IdempotencyConflict):
@@ -102,7 +103,7 @@ def test_an_answer_opens_the_order_and_again_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"amount_paise": 1}, {"currency": "USD"}])
-def test_an_answer_with_another_amount_is_not_taken(wrong: dict[str, object]) -> None:
+def test_an_answer_with_another_amount_is_not_taken(wrong: dict[str, Any]) -> None:
     order = request()
 
     with pytest.raises(OrderAtOdds):

@@ -13,7 +13,8 @@ from db import session as database
 from devstack.simulator import server
 from devstack.simulator.config import Config
 from devstack.simulator.server import Running
-from gateways import protocol, registry
+from gateways.razorpay_client import RazorpayGateway
+from gateways.stripe_client import StripeGateway
 from tests.conftest import new_database, owner_url
 from tests.webhook_receiver.receiver_process import ReceiverProcess
 
@@ -60,7 +61,10 @@ def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         }.items():
             patch.setenv(name, value)
         # A gateway that is slow for half a second is one that does not answer.
-        patch.setattr(protocol, "READ_SECONDS", 0.3)
+        for client in (RazorpayGateway, StripeGateway):
+            defaults = client.__init__.__kwdefaults__
+            assert defaults is not None
+            patch.setitem(defaults, "timeout", (3, 0.3))
         _forget()
         yield running
         database.engine().dispose()
@@ -88,4 +92,3 @@ def the_time_that_was(monkeypatch: pytest.MonkeyPatch) -> None:
 def _forget() -> None:
     settings.get.cache_clear()
     database.engine.cache_clear()
-    registry.by_name.cache_clear()

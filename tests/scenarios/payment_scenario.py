@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from sqlalchemy import text
+
 import clock
 from billing import accounts, audit, verify
 from billing.errors import InvalidOrder
@@ -75,6 +77,7 @@ class Scenario:
                 work()
         self._settle()
         self._check()
+        self._end()
         return self.counts
 
     def _switches(self) -> Switches:
@@ -160,6 +163,12 @@ class Scenario:
             payments.ask()
         self._wait_for_webhooks()
         work()
+
+    def _end(self) -> None:
+        """The gateways of this seed are gone with it: nobody asks them any more."""
+        with transaction() as session:
+            session.execute(text("UPDATE billing_orders SET next_ask_at = NULL, state = CASE"
+                                 " WHEN state = 'open' THEN 'expired' ELSE state END"))  # fmt: skip
 
     def _wait_for_webhooks(self) -> None:
         deadline = time.monotonic() + 30
