@@ -176,12 +176,12 @@ class RazorpayGateway:
 
     def _paged(self, order_id: str, first: list[Mapping[str, object]]) -> list[Any]:
         """Return all items of a list that may come in pages, or may refuse to be asked for them."""
-        found = {item.get("id"): item for item in first}
+        found = {str(item.get("id")): item for item in first}
         try:
             while True:
                 asked = {"count": LARGEST_PAGE, "skip": len(found)}
                 page = _items(self._sdk.order.payments(order_id, asked))
-                new = {item.get("id"): item for item in page}
+                new = {str(item.get("id")): item for item in page}
                 if new.keys() <= found.keys():
                     return list(found.values())
                 found |= new

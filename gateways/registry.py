@@ -19,7 +19,8 @@ NAMES: tuple[GatewayName, ...] = get_args(GatewayName)
 def by_name(name: str) -> Gateway:
     """Return a gateway, with the key of the environment; nothing is asked of it yet.
 
-    Raises `UnknownGateway`, and `GatewayNotConfigured` which names the variables to set.
+    Raises `UnknownGateway`, `GatewayNotConfigured` which names the variables to set, and
+    `GatewayKeyRefused` for a key that cannot be one.
     """
     env = settings.get()
     if name == "razorpay":

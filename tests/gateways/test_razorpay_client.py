@@ -531,6 +531,15 @@ def test_what_the_checkout_hands_over_is_signed(sim: Sim, gateway: RazorpayGatew
     )
 
 
+def test_the_published_signature_of_razorpays_own_tests_fits() -> None:
+    # razorpay/razorpay-python, tests/test_client_utility.py
+    published = "b2335e3b0801106b84a7faff035df56ecffde06918c9ddd1f0fafbb37a51cc89"
+    gateway = razorpay_at("http://gateway.invalid", secret="key_secret")
+
+    assert gateway.is_signed_by_gateway("fake_order_id", "fake_payment_id", published)
+    assert not gateway.is_signed_by_gateway("fake_order_id", "fake_payment_id", published.upper())
+
+
 texts = st.text(st.characters()) | st.sampled_from(["", "\ud800", "\u20b9", "\x00", "a" * 10_000])
 
 
