@@ -17,6 +17,12 @@ from db.outbox import NewNotice
 
 SILENT, HEARD = TOPICS = ("gateway.silent", "gateway.heard")
 
+NOTED_EVERY = timedelta(seconds=30)
+
+_KNOWN = text("""
+SELECT true FROM gateway_signs
+ WHERE gateway = :gateway AND last_event_at > :limit AND silent_since IS NULL
+""")
 _HEARD = text("""
 INSERT INTO gateway_signs AS s (gateway, last_event_at) VALUES (:gateway, :now)
     ON CONFLICT (gateway) DO UPDATE
@@ -38,8 +44,13 @@ RETURNING s.gateway, s.last_event_at
 
 
 def heard(session: Session, gateway: str) -> None:
-    """Take note of a webhook from the gateway; tell of it where it had been silent."""
+    """Take note of a webhook from the gateway; tell of it where it had been silent.
+
+    Now and then is enough: the row is one for all workers, who would wait for each other at it.
+    """
     now = clock.now()
+    if session.scalar(_KNOWN, {"gateway": gateway, "limit": now - NOTED_EVERY}):
+        return
     silent_since = session.scalar(_HEARD, {"gateway": gateway, "now": now})
     if silent_since is not None:
         _tell(session, HEARD, gateway, "silent_since", silent_since)

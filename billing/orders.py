@@ -118,9 +118,10 @@ def opened(session: Session, order_id: int, facts: OrderFacts) -> Order:
     Raises `OrderAtOdds`.
     """
     order = lock(session, order_id)
-    if (facts.amount_paise, facts.currency) != (order.amount_paise, order.currency):
-        raise OrderAtOdds(order.receipt)
     if order.gateway_order_id is None:
+        # Only now: a discount that the customer is given later changes the amount at the gateway.
+        if (facts.amount_paise, facts.currency) != (order.amount_paise, order.currency):
+            raise OrderAtOdds(order.receipt)
         order.gateway_order_id = facts.order_id
         order.checkout_url = facts.checkout_url
     if order.state in {*NEVER_OPENED, "refused"}:

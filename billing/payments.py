@@ -169,25 +169,16 @@ class _Batch:
             payment.credits, payment.bonus_credits = order.credits, order.bonus_credits
             payment.credited_at = self.now
             order.payment_id = payment.id
-            orders.move(self.session, order, "paid", next_ask_at=None)
+            # One look more: a second payment may be on it whose webhook never comes.
+            waits = timedelta(minutes=catalog.get().payments.ask_after_minutes)
+            orders.move(self.session, order, "paid", next_ask_at=self.now + waits)
             self.paid.append(payment)
 
     def credit(self) -> tuple[list[Credited], list[Released]]:
         """Post what the captured payments bring."""
         self.session.flush()
-        if self.paid:
-            self._watch_others()
         paid = [(payment, self.refs[payment.account_id or 0]) for payment in self.paid]
         return crediting.credit(self.session, paid, actor=self.actor)
-
-    def _watch_others(self) -> None:
-        """Have paid orders asked about on which another attempt may still turn out well, too."""
-        paid = [payment.order_id for payment in self.paid]
-        others = self.session.scalars(
-            select(Payment).where(Payment.order_id.in_(paid), Payment.state.in_(IN_DOUBT))
-        )
-        for other in others:
-            orders.ask_within(self.orders[other.order_id or 0], _patience(other))
 
     def tell(self) -> None:
         """Write down what changed: for auditors, and for whoever wants to hear of it."""

@@ -43,8 +43,8 @@ def handle(session: Session, events: Sequence[LeasedEvent], *, gateway: GatewayN
         facts.append(read.payment)
         told_by.append((i, read.type))
     with audit.asked_by(actor, door="webhook"):
-        gateway_signs.heard(session, gateway)
         taken = payments.take_in(session, facts, actor=actor)
+        gateway_signs.heard(session, gateway)
     for (i, kind), state in zip(told_by, taken.states, strict=True):
         finished[i] = Finished("done", outcome=state, type=kind)
     return Handled([end for end in finished if end is not None], log_lines(taken))

@@ -27,6 +27,8 @@ def install(blueprint: Blueprint, world: World, answer: Answer) -> None:
 
     @blueprint.before_request
     def before() -> Response | None:
+        # Read whatever comes of it: what is left of a body would be taken for the next request.
+        request.get_data()
         # Every roll is made for every request, so that one switch does not move another's luck.
         rolls = {
             name: world.rolls(name)
