@@ -90,8 +90,8 @@ class _Batch:
     actor: str
     now: datetime
     payments: dict[tuple[str, str], Payment] = field(default_factory=dict)
-    before: dict[int, str | None] = field(default_factory=dict)
-    """Payment id -> its state when it was locked; None: it is new."""
+    before: dict[int, tuple[str, int] | None] = field(default_factory=dict)
+    """Payment id -> state and refunded paise when it was locked; None: it is new."""
     orders: dict[int, Order] = field(default_factory=dict)
     by_name: dict[tuple[str, str], Order] = field(default_factory=dict)
     """(gateway, its id or our receipt) -> order."""
@@ -105,7 +105,7 @@ class _Batch:
         new = payment_rows.make_missing(self.session, facts, now=self.now)
         for payment in payment_rows.lock_payments(self.session, facts):
             self.payments[payment.gateway, payment.gateway_payment_id] = payment
-            self.before[payment.id] = None if payment.id in new else payment.state
+            self.before[payment.id] = None if payment.id in new else _standing(payment)
 
     def _lock_orders(self, facts: Sequence[PaymentFacts]) -> None:
         for order in payment_rows.lock_orders(self.session, facts):
@@ -182,7 +182,7 @@ class _Batch:
 
     def tell(self) -> None:
         """Write down what changed: for auditors, and for whoever wants to hear of it."""
-        changed = [p for p in self.payments.values() if self.before[p.id] != p.state]
+        changed = [p for p in self.payments.values() if self.before[p.id] != _standing(p)]
         for payment in changed:
             payment.updated_at = self.now
         audit.record_all(
@@ -232,7 +232,11 @@ def notice(payment: Payment, account: str | None) -> NewNotice:
     )
 
 
-def _change(payment: Payment, before: str | None) -> audit.Change:
+def _standing(payment: Payment) -> tuple[str, int]:
+    return payment.state, payment.refunded_paise
+
+
+def _change(payment: Payment, before: tuple[str, int] | None) -> audit.Change:
     after = {"state": payment.state, "amount_paise": payment.amount_paise}
     if payment.reason is not None:
         after["reason"] = payment.reason
@@ -240,7 +244,7 @@ def _change(payment: Payment, before: str | None) -> audit.Change:
         after["refunded_paise"] = payment.refunded_paise
     if payment.credits:
         after["credits"] = payment.credits + payment.bonus_credits
-    was = None if before is None else {"state": before}
+    was = None if before is None else {"state": before[0], "refunded_paise": before[1]}
     return audit.Change(subject(payment), f"payment.{payment.state}", was, after)
 
 
