@@ -22,6 +22,10 @@ class Kind(StrEnum):
     EXPIRY = "expiry"
     WRITE_OFF = "write_off"
     OPENING_BALANCE = "opening_balance"
+    CLAWBACK = "clawback"
+    CLAWBACK_RETURN = "clawback_return"
+    BONUS_CLAWBACK = "bonus_clawback"
+    BONUS_CLAWBACK_RETURN = "bonus_clawback_return"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,15 @@ KIND_RULES: dict[Kind, KindRule] = {
     Kind.WRITE_OFF: KindRule("adjustments", 1),
     # What a customer had, or owed, in the books before these: theirs as if bought here.
     Kind.OPENING_BALANCE: KindRule("opening_balances", 0, "purchase", passes_overdraft_limit=True),
+    # What a payment had brought, taken back with its money; and given back where the money stays.
+    Kind.CLAWBACK: KindRule(
+        "funding:payments", -1, passes_overdraft_limit=True, reversed_by=Kind.CLAWBACK_RETURN
+    ),
+    Kind.CLAWBACK_RETURN: KindRule("funding:payments", 1),
+    Kind.BONUS_CLAWBACK: KindRule(
+        "promotions:bonus", -1, passes_overdraft_limit=True, reversed_by=Kind.BONUS_CLAWBACK_RETURN
+    ),
+    Kind.BONUS_CLAWBACK_RETURN: KindRule("promotions:bonus", 1),
 }
 
 REFUND_KINDS = frozenset(rule.reversed_by for rule in KIND_RULES.values() if rule.reversed_by)

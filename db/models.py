@@ -114,6 +114,8 @@ class Account(Base):
     """What the balance was last reported as; see `billing/alerts.py`."""
     low_balance: Mapped[int | None]
     """Up to so many credits the balance is low; None: as many as the catalog says."""
+    review_reason: Mapped[str | None]
+    """Why a person should look at the account: `disputes_most_leads`, `chargeback`."""
     state_code: Mapped[str | None]
     """GST state of the customer, two digits; decides how tax is split."""
     gstin: Mapped[str | None]
@@ -139,7 +141,8 @@ class CreditTransaction(Base):
         CheckConstraint("version > 0", name="version"),
         CheckConstraint(
             "kind IN ('lead_charge', 'top_up', 'bonus', 'grant', 'goodwill', 'adjustment',"
-            " 'usage', 'lead_refund', 'usage_refund', 'expiry', 'write_off', 'opening_balance')",
+            " 'usage', 'lead_refund', 'usage_refund', 'expiry', 'write_off', 'opening_balance',"
+            " 'clawback', 'clawback_return', 'bonus_clawback', 'bonus_clawback_return')",
             name="kind",
         ),
         # The years 1970 to 9000 at any offset; Python could not even read a row of the year 10000.
@@ -569,3 +572,147 @@ class ApiRequest(Base):
     """The JSON that was answered, as sent."""
     created_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
+
+
+class LeadDispute(Base):
+    """A clinic says that a lead was bad; see `billing/disputes.py`."""
+
+    __tablename__ = "lead_disputes"
+    __table_args__ = (
+        UniqueConstraint("request_key"),
+        CheckConstraint(
+            "state IN ('pending', 'approved', 'partially_approved', 'rejected', 'withdrawn')",
+            name="state",
+        ),
+        CheckConstraint("(state = 'pending') = (resolved_at IS NULL)", name="resolved"),
+        CheckConstraint("credits_refunded >= 0", name="credits_refunded"),
+        CheckConstraint(
+            "(state IN ('approved', 'partially_approved')) = (credits_refunded > 0)",
+            name="refunded",
+        ),
+        Index("uq_lead_disputes_open", "lead_id", unique=True,
+              postgresql_where=text("state = 'pending'")),
+        Index(None, "account_id", "created_at"),
+        Index(None, "lead_id"),
+    )  # fmt: skip
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    lead_id: Mapped[str] = mapped_column(ForeignKey("lead_charges.lead_id"))
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
+    type: Mapped[str]
+    """One of the catalog's dispute types."""
+    description: Mapped[str]
+    evidence: Mapped[Any | None] = mapped_column(JSONB)
+    state: Mapped[str]
+    request_key: Mapped[str]
+    """Of the request that opened it: the same once more opens nothing."""
+    opened_by: Mapped[str]
+    created_at: Mapped[datetime]
+    resolved_by: Mapped[str | None]
+    resolved_at: Mapped[datetime | None]
+    notes: Mapped[str | None]
+    credits_refunded: Mapped[int] = mapped_column(server_default=text("0"))
+
+
+class QualityScore(Base):
+    """How much of the leads of an account or a source is disputed; see `billing/quality.py`."""
+
+    __tablename__ = "quality_scores"
+    __table_args__ = (
+        CheckConstraint("subject_kind IN ('account', 'source')", name="subject_kind"),
+        CheckConstraint("grade IS NULL OR grade IN ('good', 'average', 'poor')", name="grade"),
+    )
+
+    subject_kind: Mapped[str] = mapped_column(primary_key=True)
+    subject: Mapped[str] = mapped_column(primary_key=True)
+    """The account's reference, or the name of the lead source."""
+    leads: Mapped[int]
+    disputes: Mapped[int]
+    grade: Mapped[str | None]
+    """None: too few leads to tell."""
+    needs_review: Mapped[bool]
+    computed_at: Mapped[datetime]
+
+
+class Refund(Base):
+    """Money on its way back to a payer, ours or the gateway's doing; see `billing/refunds.py`."""
+
+    __tablename__ = "billing_refunds"
+    __table_args__ = (
+        UniqueConstraint("request_key"),
+        UniqueConstraint("gateway", "gateway_refund_id"),
+        CheckConstraint("amount_paise > 0", name="amount_paise"),
+        CheckConstraint(
+            "state IN ('requested', 'submitted', 'unknown', 'processed', 'failed')", name="state"
+        ),
+        CheckConstraint("credits >= 0 AND bonus_credits >= 0 AND debt >= 0", name="credits"),
+        Index(None, "payment_id"),
+        Index("ix_billing_refunds_due", "next_ask_at",
+              postgresql_where=text("next_ask_at IS NOT NULL")),
+        Index("ix_billing_refunds_unsettled", "id",
+              postgresql_where=text("state = 'processed' AND settled_at IS NULL")),
+    )  # fmt: skip
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    payment_id: Mapped[int] = mapped_column(ForeignKey("billing_payments.id"))
+    gateway: Mapped[str]
+    gateway_refund_id: Mapped[str | None]
+    request_key: Mapped[str | None]
+    """Of the request that asked for it; None: it was not asked for here."""
+    receipt: Mapped[str | None]
+    """Ours, repeated by the gateway: what finds it again after a lost answer."""
+    amount_paise: Mapped[int]
+    state: Mapped[str]
+    reason: Mapped[str]
+    requested_by: Mapped[str]
+    credits: Mapped[int] = mapped_column(server_default=text("0"))
+    """What it takes back of the paid credit, once it is settled; before, what it will take."""
+    bonus_credits: Mapped[int] = mapped_column(server_default=text("0"))
+    debt: Mapped[int] = mapped_column(server_default=text("0"))
+    """How much of both was spent already, and is owed."""
+    hold_id: Mapped[int | None] = mapped_column(ForeignKey("holds.id"))
+    """What reserves the credit until the money is back."""
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    settled_at: Mapped[datetime | None]
+    """When the credit was taken."""
+    next_ask_at: Mapped[datetime | None]
+    asks: Mapped[int] = mapped_column(server_default=text("0"))
+    last_error: Mapped[str | None]
+
+
+class Chargeback(Base):
+    """A payer's bank wants money back; see `billing/chargebacks.py`."""
+
+    __tablename__ = "billing_chargebacks"
+    __table_args__ = (
+        UniqueConstraint("gateway", "gateway_dispute_id"),
+        CheckConstraint("amount_paise >= 0", name="amount_paise"),
+        CheckConstraint(
+            "state IN ('open', 'under_review', 'action_required', 'won', 'lost', 'closed')",
+            name="state",
+        ),
+        CheckConstraint("credits >= 0 AND bonus_credits >= 0 AND debt >= 0", name="credits"),
+        Index(None, "payment_id"),
+        Index("ix_billing_chargebacks_open", "respond_by",
+              postgresql_where=text("state IN ('open', 'under_review', 'action_required')")),
+    )  # fmt: skip
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    payment_id: Mapped[int] = mapped_column(ForeignKey("billing_payments.id"))
+    gateway: Mapped[str]
+    gateway_dispute_id: Mapped[str]
+    amount_paise: Mapped[int]
+    phase: Mapped[str | None]
+    reason_code: Mapped[str | None]
+    moves_money: Mapped[bool]
+    """False: an inquiry, which freezes nothing."""
+    respond_by: Mapped[datetime | None]
+    state: Mapped[str]
+    credits: Mapped[int] = mapped_column(server_default=text("0"))
+    bonus_credits: Mapped[int] = mapped_column(server_default=text("0"))
+    debt: Mapped[int] = mapped_column(server_default=text("0"))
+    hold_id: Mapped[int | None] = mapped_column(ForeignKey("holds.id"))
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    settled_at: Mapped[datetime | None]

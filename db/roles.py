@@ -40,6 +40,15 @@ FIXED_COLUMNS = {
         "credits", "bonus_credits", "requested_by", "created_at",
     },
     "billing_payments": {"id", "gateway", "gateway_payment_id", "created_at"},
+    "billing_refunds": {
+        "id", "payment_id", "gateway", "request_key", "receipt", "amount_paise", "reason",
+        "requested_by", "created_at",
+    },
+    "billing_chargebacks": {"id", "payment_id", "gateway", "gateway_dispute_id", "created_at"},
+    "lead_disputes": {
+        "id", "lead_id", "account_id", "type", "description", "evidence", "request_key",
+        "opened_by", "created_at",
+    },
     "api_requests": {"caller", "idempotency_key", "created_at"},
     "api_keys": {"id", "name", "key_sha256", "product", "account_id", "scopes", "created_at"},
 }  # fmt: skip
