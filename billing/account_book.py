@@ -109,6 +109,8 @@ class Entry:
     """Used if the posting makes a lot."""
     now: datetime
     reverses: Charge | None = None
+    takes_first: tuple[int, ...] = ()
+    """Lots that pay it before the burn order, by id."""
     refund_expires_at: datetime | None = None
     """Until when credit lives that is given back to a lot which has expired."""
 
@@ -256,8 +258,9 @@ class AccountBook:
 
     def _take(self, needed: int, entry: Entry, writes: Writes) -> None:
         charge_id = entry.transaction_id
+        named = [lot for id_ in entry.takes_first for lot in self.lots if lot.id == id_]
         while needed and self.lots:
-            lot = self.lots[0]
+            lot = named.pop(0) if named else self.lots[0]
             taken = min(needed, lot.remaining)
             needed -= taken
             self._move(lot, -taken, charge_id, charge_id, writes)

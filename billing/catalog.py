@@ -115,6 +115,12 @@ class Payments(_Section):
     silent_after_minutes: Annotated[int, Field(gt=0, le=10_080)] = 120
 
 
+class Refunds(_Section):
+    """What becomes of credit whose money goes back and which was spent already."""
+
+    when_spent: Literal["debt", "cap"] = "debt"
+
+
 class Catalog(_Section):
     """All of catalog.toml."""
 
@@ -126,6 +132,7 @@ class Catalog(_Section):
     packages: dict[str, Package] = {}
     plans: dict[str, Plan] = {}
     payments: Payments = Payments()
+    refunds: Refunds = Refunds()
 
     @model_validator(mode="after")
     def _known_products(self) -> Self:

@@ -228,6 +228,24 @@ class UnknownPayment(PermanentError):
         self.payment_id = payment_id
 
 
+class CannotRefund(PermanentError):
+    """A payment, or so much of it, cannot be refunded."""
+
+    def __init__(self, payment_id: str, problem: str, *, refundable_paise: int = 0) -> None:
+        super().__init__(f"payment {payment_id} {problem}: nothing was changed")
+        self.payment_id = payment_id
+        self.problem = problem
+        self.refundable_paise = refundable_paise
+
+
+class UnknownRefund(PermanentError):
+    """No refund has this id."""
+
+    def __init__(self, refund_id: object) -> None:
+        super().__init__(f"unknown refund {refund_id}: `billing refunds list` shows the newest")
+        self.refund_id = refund_id
+
+
 class CannotAttach(PermanentError):
     """A payment cannot be given to this account."""
 

@@ -89,6 +89,46 @@ def place(
     return hold
 
 
+def reserve(
+    session: Session,
+    *,
+    account: str,
+    at_most: int,
+    idempotency_key: str,
+    actor: str,
+    kind: Kind,
+    description: str = "",
+) -> Hold | None:
+    """Set aside what the balance has of `at_most` credits, until it is finished; None: nothing.
+
+    For credit that must not be spent meanwhile, however little is left of it: never what other
+    holds need, and never the overdraft. Raises `InvalidHold`, `UnknownAccount`, or
+    `IdempotencyConflict` for a key that was used before. Counts as the transaction's one post.
+    """
+    _check(account, at_most, idempotency_key, actor, None, kind, description)
+    ledger.expire(session, {account})
+    found = session.scalars(
+        select(Account).where(Account.ref == account).execution_options(populate_existing=True)
+    ).one_or_none()
+    if found is None:
+        raise UnknownAccount(account)
+    amount = min(at_most, found.balance - found.held)
+    if amount <= 0:
+        return None
+    hold = Hold(
+        account_id=found.id, amount=amount, state="open", idempotency_key=idempotency_key,
+        kind=kind.value, actor=actor, description=description, created_at=clock.now(),
+    )  # fmt: skip
+    if session.scalar(select(Hold.id).where(Hold.idempotency_key == idempotency_key)):
+        raise IdempotencyConflict(idempotency_key, {"hold": ("one", "another")})
+    session.add(hold)
+    session.flush()
+    found.held += amount
+    session.add(_event(hold, "placed", amount, actor, hold.created_at))
+    _audit(session, hold, account, before=None)
+    return hold
+
+
 def capture(
     session: Session,
     *,

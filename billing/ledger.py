@@ -125,6 +125,9 @@ class _Attempt:
         for charge in charges.values():
             if charge.account in self.books:
                 self.books[charge.account].reversible[charge.id] = charge
+        named = ledger_rows.lots_of_keys(
+            self.session, {key for p in fresh for key in p.takes_first}
+        )
         expiries = list(self._expiries(touched))
         ids = iter(ledger_rows.next_transaction_ids(self.session, len(expiries) + len(fresh)))
         lot_ids = iter(ledger_rows.next_lot_ids(self.session, sum(p.amount > 0 for p in fresh)))
@@ -143,6 +146,7 @@ class _Attempt:
                 continue
             lot_id = next(lot_ids) if posting.amount > 0 else 0
             entry = Entry(posting, request_hash, next(ids), lot_id, self.now)
+            entry.takes_first = tuple(named[key] for key in posting.takes_first if key in named)
             result = self._apply(book, entry, charges)
             if result.outcome is Outcome.APPLIED:
                 applied[posting.idempotency_key] = AppliedRow.of(

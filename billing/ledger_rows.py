@@ -164,6 +164,22 @@ def keys_of_lots(session: Session, lot_ids: Iterable[int]) -> dict[int, str]:
     return {lot_id: key for lot_id, key in rows}  # noqa: C416 - rows are not pairs to dict()
 
 
+_LOTS_OF_KEYS = text("""
+SELECT t.idempotency_key, l.id FROM credit_lots l
+  JOIN credit_transactions t ON t.id = l.transaction_id
+ WHERE t.idempotency_key = ANY(CAST(:keys AS text[]))
+""")
+
+
+def lots_of_keys(session: Session, keys: Iterable[str]) -> dict[str, int]:
+    """Return the lot that the credit of each key made, by key."""
+    wanted = text_array(keys)
+    if wanted == "{}":
+        return {}
+    rows = session.execute(_LOTS_OF_KEYS, {"keys": wanted})
+    return {key: lot_id for key, lot_id in rows}  # noqa: C416 - rows are not pairs to dict()
+
+
 _CHARGES = text("""
 SELECT t.id, t.idempotency_key, a.ref, t.kind, t.amount,
        (SELECT coalesce(sum(r.amount), 0)::bigint FROM credit_transactions r

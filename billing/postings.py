@@ -48,6 +48,8 @@ class Posting:
     """Idempotency key of the charge that is given back; for the refund kinds only."""
     releases: int = 0
     """Held credit that this charge sets free first: it captures a hold."""
+    takes_first: tuple[str, ...] = ()
+    """Keys of credits whose lots pay this charge before the burn order: what a payment brought."""
     passes_overdraft_limit: bool = False
     """Charge even what the account cannot pay: the debt stands. The catalog's decision; without
     effect while the account has open holds."""
@@ -121,6 +123,8 @@ def check(posting: Posting) -> None:
         raise InvalidPosting("reverses", f"is needed by the kinds {kinds} and by no other")
     if type(posting.releases) is not int or not 0 <= posting.releases <= MAX_AMOUNT:
         raise InvalidPosting("releases", f"must be a whole number up to {MAX_AMOUNT}")
+    if posting.takes_first and amount > 0:
+        raise InvalidPosting("takes_first", "is for what takes credit only")
     if posting.releases and amount > 0:
         raise InvalidPosting("releases", "is for a charge that captures a hold only")
 

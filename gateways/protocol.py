@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Protocol
 
 from billing.payment_facts import GatewayName, OrderFacts, PaymentFacts
+from billing.refund_facts import DisputeFacts, RefundFacts
 
 CONNECT_SECONDS = 3
 READ_SECONDS = 8
@@ -59,6 +60,17 @@ class Gateway(Protocol):
 
     def capture(self, payment: PaymentFacts) -> PaymentFacts:
         """Capture an authorized payment, whole, and return it; one captured before is no error."""
+
+    def refund(
+        self, payment_id: str, *, amount_paise: int, currency: str, receipt: str
+    ) -> RefundFacts:
+        """Refund a part of a captured payment, or all of it; a repeat under one receipt, once."""
+
+    def refunds_of(self, payment_id: str) -> Sequence[RefundFacts]:
+        """Return every refund of a payment, whoever started it, as of now."""
+
+    def dispute(self, dispute_id: str) -> DisputeFacts:
+        """Return a payer's dispute as of now; raises `GatewayNotFound`."""
 
     def is_signed_by_gateway(self, order_id: str, payment_id: str, signature: str) -> bool:
         """Tell whether the gateway's checkout signed that this payment is for this order.

@@ -35,8 +35,9 @@ def upgrade() -> None:
     _allow_kinds((*OLD_KINDS, *NEW_KINDS))
     for kind, house_account in NEW_KINDS.items():
         op.execute(
-            "INSERT INTO transaction_kinds (kind, house_account)"
-            f" VALUES ('{kind}', '{house_account}')"  # noqa: S608 - names of our own
+            sa.text(
+                "INSERT INTO transaction_kinds (kind, house_account) VALUES (:kind, :house)"
+            ).bindparams(kind=kind, house=house_account)
         )
     op.create_table(
         "quality_scores",
@@ -119,13 +120,19 @@ def upgrade() -> None:
         sa.Column("moves_money", sa.Boolean(), nullable=False),
         sa.Column("respond_by", sa.DateTime(timezone=True), nullable=True),
         sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("position", sa.Text(), server_default=sa.text("'none'"), nullable=False),
         sa.Column("credits", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("bonus_credits", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("debt", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("hold_id", sa.BigInteger(), nullable=True),
-        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("takes", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("settled_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint(
+            "position IN ('none', 'reserved', 'taken')",
+            name=op.f("ck_billing_chargebacks_position"),
+        ),
         sa.CheckConstraint(
             "state IN ('open', 'under_review', 'action_required', 'won', 'lost', 'closed')",
             name=op.f("ck_billing_chargebacks_state"),
@@ -161,6 +168,13 @@ def upgrade() -> None:
         ["payment_id"],
         unique=False,
     )
+    op.create_index(
+        "ix_billing_chargebacks_unsettled",
+        "billing_chargebacks",
+        ["id"],
+        unique=False,
+        postgresql_where=sa.text("settled_at IS NULL"),
+    )
     op.create_table(
         "billing_refunds",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -173,16 +187,21 @@ def upgrade() -> None:
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("requested_by", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("next_ask_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("asks", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("last_error", sa.Text(), nullable=True),
+        sa.Column("position", sa.Text(), server_default=sa.text("'none'"), nullable=False),
         sa.Column("credits", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("bonus_credits", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("debt", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("hold_id", sa.BigInteger(), nullable=True),
-        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("takes", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("settled_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("next_ask_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("asks", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
-        sa.Column("last_error", sa.Text(), nullable=True),
+        sa.CheckConstraint(
+            "position IN ('none', 'reserved', 'taken')", name=op.f("ck_billing_refunds_position")
+        ),
         sa.CheckConstraint(
             "state IN ('requested', 'submitted', 'unknown', 'processed', 'failed')",
             name=op.f("ck_billing_refunds_state"),
@@ -202,6 +221,7 @@ def upgrade() -> None:
             "gateway_refund_id",
             name=op.f("uq_billing_refunds_gateway_gateway_refund_id"),
         ),
+        sa.UniqueConstraint("receipt", name=op.f("uq_billing_refunds_receipt")),
         sa.UniqueConstraint("request_key", name=op.f("uq_billing_refunds_request_key")),
     )
     op.create_index(
@@ -219,7 +239,7 @@ def upgrade() -> None:
         "billing_refunds",
         ["id"],
         unique=False,
-        postgresql_where=sa.text("state = 'processed' AND settled_at IS NULL"),
+        postgresql_where=sa.text("settled_at IS NULL"),
     )
     op.add_column("accounts", sa.Column("review_reason", sa.Text(), nullable=True))
 
