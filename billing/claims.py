@@ -10,11 +10,12 @@ is; `settle` brings the credit in line with it:
 Locks: the payment, then its account (the ledger's). Each settlement is a transaction of its own.
 """
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from uuid import uuid4
 
-from sqlalchemy import select, text
+from sqlalchemy import or_, select, text
 from sqlalchemy.orm import Session
 
 import clock
@@ -125,6 +126,27 @@ def settle(session: Session, claim: Claim, *, actor: str) -> bool:
     return True
 
 
+def unsettled(
+    session: Session, kind: type[Refund] | type[Chargeback], *, limit: int
+) -> Sequence[int]:
+    """Return the ids of claims that `settle` can bring in line with their state."""
+    return session.scalars(
+        select(kind.id)
+        .join(Payment, Payment.id == kind.payment_id)
+        .where(kind.settled_at.is_(None))
+        .where(or_(Payment.credited_at.is_not(None), Payment.state == "refunded"))
+        .order_by(kind.id)
+        .limit(limit)
+    ).all()
+
+
+def wanted_by(state: str) -> str:
+    """Return where the credit belongs in a state of its claim: taken, reserved or none."""
+    if state in TAKEN_STATES:
+        return "taken"
+    return "reserved" if state in RESERVED_STATES else "none"
+
+
 def lock_payment(session: Session, payment_id: int) -> Payment:
     """Return a payment as it is now, locked to the end of the transaction."""
     return session.scalars(
@@ -143,9 +165,7 @@ def subject(claim: Claim) -> str:
 def _wanted(claim: Claim) -> str:
     if isinstance(claim, Chargeback) and not claim.moves_money:
         return "none"
-    if claim.state in TAKEN_STATES:
-        return "taken"
-    return "reserved" if claim.state in RESERVED_STATES else "none"
+    return wanted_by(claim.state)
 
 
 def _reserve(session: Session, claim: Claim, payment: Payment, actor: str) -> None:

@@ -174,7 +174,11 @@ def take_in(session: Session, facts: Sequence[RefundFacts], *, actor: str) -> li
     them all. `no_payment`: its payment is not known (yet). Posts nothing: what the credit needs is
     done by `claims.settle`, for whatever `unsettled` names.
     """
-    return [_take_in_one(session, fact, actor) for fact in facts]
+    states: dict[int, str] = {}
+    # In one order everywhere: payments are locked one after the other.
+    for i in sorted(range(len(facts)), key=lambda i: (facts[i].gateway, facts[i].payment_id)):
+        states[i] = _take_in_one(session, facts[i], actor)
+    return [states[i] for i in range(len(facts))]
 
 
 def _take_in_one(session: Session, fact: RefundFacts, actor: str) -> str:
@@ -193,9 +197,10 @@ def _take_in_one(session: Session, fact: RefundFacts, actor: str) -> str:
         refund = _add(session, payment, fact, actor)
     elif refund.gateway_refund_id is None:
         refund.gateway_refund_id = fact.refund_id
+    before = refund.state
     _advance(session, refund, fact)
-    if refund.state == "processed":
-        _count(session, payment)
+    if refund.state == "processed" or before == "processed":
+        _count(session, payment, failed=refund.state == "failed")
     session.flush()
     return refund.state
 
@@ -239,6 +244,8 @@ def _add(session: Session, payment: Payment, fact: RefundFacts, actor: str) -> R
     return refund
 
 
+_TELLING = ("captured", "partially_refunded", "refunded", "quarantined", "unmatched")
+"""States of a payment that tell how much of it is back."""
 _NEXT = {
     "submitted": {"requested", "unknown"},
     "processed": {"requested", "unknown", "submitted"},
@@ -255,8 +262,8 @@ def _advance(session: Session, refund: Refund, fact: RefundFacts) -> None:
             refund.next_ask_at = None
 
 
-def _count(session: Session, payment: Payment) -> None:
-    """Let the payment tell what of it is back."""
+def _count(session: Session, payment: Payment, *, failed: bool) -> None:
+    """Let the payment tell what of it is back; what failed after all is not."""
     session.flush()
     back = session.scalar(
         select(func.sum(Refund.amount_paise)).where(
@@ -264,13 +271,13 @@ def _count(session: Session, payment: Payment) -> None:
         )
     )
     told = min(int(back or 0), payment.amount_paise)
-    if told <= payment.refunded_paise or payment.state in {"created", "authorized", "failed"}:
+    if payment.state not in _TELLING or (told <= payment.refunded_paise and not failed):
         return
     payment.refunded_paise, payment.updated_at = told, clock.now()
     if told == payment.amount_paise:
         payment.state, payment.reason = "refunded", None
-    elif payment.state == "captured":
-        payment.state = "partially_refunded"
+    elif payment.credited_at is not None:
+        payment.state = "partially_refunded" if told else "captured"
 
 
 def move(session: Session, refund: Refund, state: str) -> None:
@@ -278,16 +285,14 @@ def move(session: Session, refund: Refund, state: str) -> None:
     before, refund.state = refund.state, state
     refund.updated_at = clock.now()
     payment = session.get_one(Payment, refund.payment_id)
-    if (before in OPEN) != (state in OPEN):
+    if claims.wanted_by(before) != claims.wanted_by(state):
         refund.settled_at = None
     _record(session, refund, payment, before)
 
 
 def unsettled(session: Session, *, limit: int) -> Sequence[int]:
-    """Return the ids of refunds whose credit is not in line with their state."""
-    return session.scalars(
-        select(Refund.id).where(Refund.settled_at.is_(None)).order_by(Refund.id).limit(limit)
-    ).all()
+    """Return the ids of refunds whose credit can be brought in line with their state."""
+    return claims.unsettled(session, Refund, limit=limit)
 
 
 def lock(session: Session, refund_id: int) -> Refund:

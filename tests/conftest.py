@@ -46,6 +46,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--payment-seeds", type=int, default=12, help="how many payment scenarios are played"
     )
     parser.addoption("--payment-seed", type=int, help="repeats one payment scenario")
+    parser.addoption(
+        "--return-lives", type=int, default=10, help="how many lives of payments are played"
+    )
+    parser.addoption("--return-seed", type=int, help="repeats one life of payments")
     parser.addoption("--machine-seed", type=int, help="repeats a run of the ledger machine")
 
 

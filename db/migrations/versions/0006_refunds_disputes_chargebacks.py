@@ -21,6 +21,81 @@ NEW_KINDS = {
 }
 
 
+# As in 0005, and back from refunded where a refund fails after it was called processed.
+REFUNDS_CAN_FAIL = """
+CREATE OR REPLACE FUNCTION refuse_illegal_payment() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.state <> OLD.state AND (OLD.state, NEW.state) NOT IN (
+        ('created', 'authorized'), ('created', 'captured'), ('created', 'failed'),
+        ('created', 'refunded'), ('created', 'partially_refunded'), ('created', 'quarantined'),
+        ('created', 'unmatched'),
+        ('authorized', 'captured'), ('authorized', 'failed'), ('authorized', 'refunded'),
+        ('authorized', 'partially_refunded'), ('authorized', 'quarantined'),
+        ('authorized', 'unmatched'),
+        ('failed', 'authorized'), ('failed', 'captured'), ('failed', 'refunded'),
+        ('failed', 'partially_refunded'), ('failed', 'quarantined'), ('failed', 'unmatched'),
+        ('unmatched', 'captured'), ('unmatched', 'partially_refunded'),
+        ('unmatched', 'refunded'), ('unmatched', 'quarantined'),
+        ('quarantined', 'captured'), ('quarantined', 'partially_refunded'),
+        ('quarantined', 'refunded'),
+        ('captured', 'partially_refunded'), ('captured', 'refunded'),
+        ('partially_refunded', 'refunded'),
+        ('partially_refunded', 'captured'), ('refunded', 'partially_refunded'),
+        ('refunded', 'captured')
+    ) THEN
+        RAISE EXCEPTION 'payment %: % cannot become %',
+            OLD.gateway_payment_id, OLD.state, NEW.state USING ERRCODE = 'check_violation';
+    END IF;
+    IF OLD.credited_at IS NOT NULL AND
+       (NEW.credited_at, NEW.account_id, NEW.amount_paise, NEW.currency, NEW.credits,
+        NEW.bonus_credits)
+       IS DISTINCT FROM
+       (OLD.credited_at, OLD.account_id, OLD.amount_paise, OLD.currency, OLD.credits,
+        OLD.bonus_credits)
+    THEN
+        RAISE EXCEPTION 'payment % was credited: that does not change any more',
+            OLD.gateway_payment_id USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$
+"""
+REFUNDS_ARE_FINAL = """
+CREATE OR REPLACE FUNCTION refuse_illegal_payment() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.state <> OLD.state AND (OLD.state, NEW.state) NOT IN (
+        ('created', 'authorized'), ('created', 'captured'), ('created', 'failed'),
+        ('created', 'refunded'), ('created', 'partially_refunded'), ('created', 'quarantined'),
+        ('created', 'unmatched'),
+        ('authorized', 'captured'), ('authorized', 'failed'), ('authorized', 'refunded'),
+        ('authorized', 'partially_refunded'), ('authorized', 'quarantined'),
+        ('authorized', 'unmatched'),
+        ('failed', 'authorized'), ('failed', 'captured'), ('failed', 'refunded'),
+        ('failed', 'partially_refunded'), ('failed', 'quarantined'), ('failed', 'unmatched'),
+        ('unmatched', 'captured'), ('unmatched', 'partially_refunded'),
+        ('unmatched', 'refunded'), ('unmatched', 'quarantined'),
+        ('quarantined', 'captured'), ('quarantined', 'partially_refunded'),
+        ('quarantined', 'refunded'),
+        ('captured', 'partially_refunded'), ('captured', 'refunded'),
+        ('partially_refunded', 'refunded')
+    ) THEN
+        RAISE EXCEPTION 'payment %: % cannot become %',
+            OLD.gateway_payment_id, OLD.state, NEW.state USING ERRCODE = 'check_violation';
+    END IF;
+    IF OLD.credited_at IS NOT NULL AND
+       (NEW.credited_at, NEW.account_id, NEW.amount_paise, NEW.currency, NEW.credits,
+        NEW.bonus_credits)
+       IS DISTINCT FROM
+       (OLD.credited_at, OLD.account_id, OLD.amount_paise, OLD.currency, OLD.credits,
+        OLD.bonus_credits)
+    THEN
+        RAISE EXCEPTION 'payment % was credited: that does not change any more',
+            OLD.gateway_payment_id USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$
+"""
+
+
 def _allow_kinds(kinds: tuple[str, ...]) -> None:
     listed = ", ".join(f"'{kind}'" for kind in kinds)
     op.drop_constraint(op.f("ck_credit_transactions_kind"), "credit_transactions")
@@ -33,6 +108,7 @@ def _allow_kinds(kinds: tuple[str, ...]) -> None:
 
 def upgrade() -> None:
     _allow_kinds((*OLD_KINDS, *NEW_KINDS))
+    op.execute(REFUNDS_CAN_FAIL)
     for kind, house_account in NEW_KINDS.items():
         op.execute(
             sa.text(
@@ -253,3 +329,4 @@ def downgrade() -> None:
     for kind in NEW_KINDS:
         op.execute(f"DELETE FROM transaction_kinds WHERE kind = '{kind}'")  # noqa: S608 - ours
     _allow_kinds(OLD_KINDS)
+    op.execute(REFUNDS_ARE_FINAL)

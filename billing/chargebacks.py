@@ -1,0 +1,172 @@
+"""Chargebacks: a payer's bank takes money back, or asks about it.
+
+Created: the credit that is unspent is frozen by a hold without an end, and the account flagged.
+Lost: the credit is taken as for a refund. Won or closed: it is free again, or back in its lots.
+An inquiry, which moves no money, freezes nothing. The credit is settled by `billing/claims.py`.
+
+Locks: the payment, then the chargeback, then the account.
+"""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Row, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+import clock
+from billing import account_review, audit, claims
+from billing.refund_facts import DisputeFacts
+from db import outbox
+from db.models import Account, Chargeback, Payment
+from db.outbox import NewNotice
+
+OPEN = ("open", "under_review", "action_required")
+_RANK = {"open": 0, "action_required": 1, "under_review": 1, "closed": 2, "lost": 2, "won": 3}
+"""News of a lower rank is old news: events come in any order. A lost one may still be won."""
+
+
+def take_in(session: Session, facts: Sequence[DisputeFacts]) -> list[str]:
+    """Bring the chargebacks up to what the gateways say; return the state of each.
+
+    `no_payment`: its payment is not known (yet). Posts nothing: `claims.settle` does, for
+    whatever `unsettled` names.
+    """
+    states: dict[int, str] = {}
+    for i in sorted(range(len(facts)), key=lambda i: (facts[i].gateway, facts[i].payment_id)):
+        states[i] = _take_in_one(session, facts[i])
+    return [states[i] for i in range(len(facts))]
+
+
+def settle(session: Session, chargeback_id: int, *, actor: str) -> bool:
+    """Bring the credit, and the account's flag, in line with the state; see `claims.settle`."""
+    chargeback = lock(session, chargeback_id)
+    if not claims.settle(session, chargeback, actor=actor):
+        return False
+    payment = session.get_one(Payment, chargeback.payment_id)
+    if payment.account_id is not None and payment.credited_at is not None:
+        if chargeback.state in {"won", "closed"}:
+            if not _others_open(session, chargeback, payment.account_id):
+                account_review.clear(session, payment.account_id, account_review.CHARGEBACK)
+        elif chargeback.moves_money:
+            account_review.flag(session, payment.account_id, account_review.CHARGEBACK)
+    return True
+
+
+def unsettled(session: Session, *, limit: int) -> Sequence[int]:
+    """Return the ids of chargebacks whose credit can be brought in line with their state."""
+    return claims.unsettled(session, Chargeback, limit=limit)
+
+
+def lock(session: Session, chargeback_id: int) -> Chargeback:
+    """Return the chargeback as it is now, locked with its payment."""
+    payment_id = session.scalars(
+        select(Chargeback.payment_id).where(Chargeback.id == chargeback_id)
+    ).one()
+    claims.lock_payment(session, payment_id)
+    return session.get_one(Chargeback, chargeback_id, with_for_update=True, populate_existing=True)
+
+
+def newest(
+    session: Session, *, open_only: bool, limit: int
+) -> Sequence[Row[Chargeback, Payment, str | None]]:
+    """Return chargebacks with their payment and account; open ones by their deadline first."""
+    query = (
+        select(Chargeback, Payment, Account.ref)
+        .join(Payment, Payment.id == Chargeback.payment_id)
+        .outerjoin(Account, Account.id == Payment.account_id)
+        .limit(limit)
+    )
+    if open_only:
+        query = query.where(Chargeback.state.in_(OPEN))
+        query = query.order_by(Chargeback.respond_by.nulls_last(), Chargeback.id)
+    else:
+        query = query.order_by(Chargeback.id.desc())
+    return session.execute(query).all()
+
+
+def _take_in_one(session: Session, fact: DisputeFacts) -> str:
+    found = session.scalars(
+        select(Payment.id).where(
+            Payment.gateway == fact.gateway, Payment.gateway_payment_id == fact.payment_id
+        )
+    ).one_or_none()
+    if found is None:
+        return "no_payment"
+    payment = claims.lock_payment(session, found)
+    chargeback, is_new = _row(session, payment, fact)
+    before = None if is_new else chargeback.state
+    if _RANK[fact.seen] > _RANK[chargeback.state] or (
+        _RANK[fact.seen] == _RANK[chargeback.state] == 1
+    ):
+        if claims.wanted_by(chargeback.state) != claims.wanted_by(fact.seen):
+            chargeback.settled_at = None
+        chargeback.state = fact.seen
+    if fact.moves_money and not chargeback.moves_money:
+        chargeback.moves_money, chargeback.settled_at = True, None
+    for name in ("phase", "reason_code", "respond_by"):
+        told = getattr(fact, name)
+        if told is not None:
+            setattr(chargeback, name, told)
+    chargeback.updated_at = clock.now()
+    session.flush()
+    if before != chargeback.state:
+        _record(session, chargeback, payment, before)
+    return chargeback.state
+
+
+def _row(session: Session, payment: Payment, fact: DisputeFacts) -> tuple[Chargeback, bool]:
+    now = clock.now()
+    made = session.scalar(
+        insert(Chargeback)
+        .values(
+            payment_id=payment.id, gateway=fact.gateway, gateway_dispute_id=fact.dispute_id,
+            amount_paise=min(fact.amount_paise, payment.amount_paise), phase=fact.phase,
+            reason_code=fact.reason_code, moves_money=fact.moves_money,
+            respond_by=fact.respond_by, state=fact.seen, created_at=now, updated_at=now,
+        )
+        .on_conflict_do_nothing(
+            index_elements=[Chargeback.gateway, Chargeback.gateway_dispute_id]
+        )
+        .returning(Chargeback.id)
+    )  # fmt: skip
+    chargeback = session.scalars(
+        select(Chargeback)
+        .where(Chargeback.gateway == fact.gateway, Chargeback.gateway_dispute_id == fact.dispute_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).one()
+    return chargeback, made is not None
+
+
+def _others_open(session: Session, chargeback: Chargeback, account_id: int) -> bool:
+    return bool(
+        session.scalars(
+            select(Chargeback.id)
+            .join(Payment, Payment.id == Chargeback.payment_id)
+            .where(
+                Payment.account_id == account_id,
+                Chargeback.id != chargeback.id,
+                Chargeback.moves_money,
+                Chargeback.state.in_([*OPEN, "lost"]),
+            )
+            .limit(1)
+        ).first()
+    )
+
+
+def _record(session: Session, chargeback: Chargeback, payment: Payment, before: str | None) -> None:
+    after = {
+        "state": chargeback.state,
+        "payment": payment.gateway_payment_id,
+        "dispute": chargeback.gateway_dispute_id,
+        "amount_paise": chargeback.amount_paise,
+        "moves_money": chargeback.moves_money,
+        "respond_by": chargeback.respond_by.isoformat() if chargeback.respond_by else None,
+    }
+    subject = claims.subject(chargeback)
+    audit.record(
+        session, f"chargeback.{chargeback.state}", subject,
+        before=None if before is None else {"state": before}, after=after,
+    )  # fmt: skip
+    notice = NewNotice(f"chargeback.{chargeback.state}", subject, payment.account_id, after)
+    outbox.write(session, [notice], now=clock.now())
