@@ -10,7 +10,14 @@ from kombu.entity import Exchange, Queue
 import settings
 
 broker_url = settings.get().redis_url
-imports = ("tasks.inbox", "tasks.leads", "tasks.ledger", "tasks.parking", "tasks.payments")
+imports = (
+    "tasks.inbox",
+    "tasks.leads",
+    "tasks.ledger",
+    "tasks.parking",
+    "tasks.payments",
+    "tasks.refunds",
+)
 
 # Messages: plain JSON, so that any Celery app can send and nothing can be unpickled.
 task_serializer = "json"
@@ -35,6 +42,7 @@ task_routes = {
     "tasks.leads.charge_many": {"queue": "leads"},
     "tasks.leads.recover": {"queue": "schedule"},
     "tasks.payments.ask": {"queue": "payments"},
+    "tasks.refunds.ask": {"queue": "refunds"},
     "tasks.ledger.expire": {"queue": "schedule"},
     "tasks.ledger.check": {"queue": "schedule"},
     # Not behind the backlog of "leads", which may be long when it matters.
@@ -121,6 +129,11 @@ beat_schedule = {
     },
     "ask the gateways about open orders": {
         "task": "tasks.payments.ask",
+        "schedule": ASK_SECONDS,
+        "options": {"expires": TICK_EXPIRES},
+    },
+    "settle refunds and ask about them": {
+        "task": "tasks.refunds.ask",
         "schedule": ASK_SECONDS,
         "options": {"expires": TICK_EXPIRES},
     },

@@ -25,8 +25,8 @@ def attach(
 ) -> tuple[Credited, list[Released]]:
     """Credit a payment (the gateway's id) to an account, and return what came of it.
 
-    What was refunded of it buys nothing. Raises `UnknownPayment`, `UnknownAccount`,
-    `CannotAttach` or `InvalidReason`. Posts.
+    What was refunded of it is taken back by its refunds (`billing/claims.py`). Raises
+    `UnknownPayment`, `UnknownAccount`, `CannotAttach` or `InvalidReason`. Posts.
     """
     problem = problem_with(reason, max_length=DESCRIPTION_MAX_LENGTH)
     if problem:
@@ -81,7 +81,7 @@ def _bought(payment: Payment, account: Account) -> tuple[int, int]:
     """Return the credits and the bonus that the payment brings the account."""
     if payment.currency != CURRENCY:
         raise CannotAttach(payment.gateway_payment_id, f"is in {payment.currency}, not {CURRENCY}")
-    bought = top_ups.credits_for(account.product, payment.amount_paise - payment.refunded_paise)
+    bought = top_ups.credits_for(account.product, payment.amount_paise)
     if bought is None:
         raise CannotAttach(
             payment.gateway_payment_id,

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 import clock
-from billing import account_review, audit, claims
+from billing import account_review, audit, claims, payment_rows
 from billing.refund_facts import DisputeFacts
 from db import outbox
 from db.models import Account, Chargeback, Payment
@@ -28,8 +28,8 @@ _RANK = {"open": 0, "action_required": 1, "under_review": 1, "closed": 2, "lost"
 def take_in(session: Session, facts: Sequence[DisputeFacts]) -> list[str]:
     """Bring the chargebacks up to what the gateways say; return the state of each.
 
-    `no_payment`: its payment is not known (yet). Posts nothing: `claims.settle` does, for
-    whatever `unsettled` names.
+    Posts nothing: `settle` does, for whatever `unsettled` names; of a payment that is not credited
+    yet, when it is.
     """
     states: dict[int, str] = {}
     for i in sorted(range(len(facts)), key=lambda i: (facts[i].gateway, facts[i].payment_id)):
@@ -85,14 +85,7 @@ def newest(
 
 
 def _take_in_one(session: Session, fact: DisputeFacts) -> str:
-    found = session.scalars(
-        select(Payment.id).where(
-            Payment.gateway == fact.gateway, Payment.gateway_payment_id == fact.payment_id
-        )
-    ).one_or_none()
-    if found is None:
-        return "no_payment"
-    payment = claims.lock_payment(session, found)
+    payment = payment_rows.lock_or_make(session, fact.gateway, fact.payment_id, now=clock.now())
     chargeback, is_new = _row(session, payment, fact)
     before = None if is_new else chargeback.state
     if _RANK[fact.seen] > _RANK[chargeback.state] or (
@@ -120,7 +113,7 @@ def _row(session: Session, payment: Payment, fact: DisputeFacts) -> tuple[Charge
         insert(Chargeback)
         .values(
             payment_id=payment.id, gateway=fact.gateway, gateway_dispute_id=fact.dispute_id,
-            amount_paise=min(fact.amount_paise, payment.amount_paise), phase=fact.phase,
+            amount_paise=fact.amount_paise, phase=fact.phase,
             reason_code=fact.reason_code, moves_money=fact.moves_money,
             respond_by=fact.respond_by, state=fact.seen, created_at=now, updated_at=now,
         )

@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import or_, select, text, tuple_
 from sqlalchemy.orm import Session
 
-from billing.payment_facts import PaymentFacts, Seen
+from billing.payment_facts import GatewayName, PaymentFacts, Seen
 from db.bulk import int_array, text_array
 from db.models import Order, Payment
 
@@ -87,6 +87,15 @@ def make_missing(session: Session, facts: Sequence[PaymentFacts], *, now: dateti
         },
     )
     return set(made)
+
+
+def lock_or_make(
+    session: Session, gateway: GatewayName, payment_id: str, *, now: datetime
+) -> Payment:
+    """Return a payment, locked; one that nothing else is known of (yet) is made, of no amount."""
+    unknown = PaymentFacts(gateway, payment_id, Seen.CREATED, amount_paise=0, currency="INR")
+    make_missing(session, [unknown], now=now)
+    return lock_payments(session, [unknown])[0]
 
 
 def waiting_for(session: Session, order: Order) -> list[PaymentFacts]:

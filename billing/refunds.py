@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, or_, select, text
 from sqlalchemy.orm import Session
 
 import clock
-from billing import audit, catalog, claims
+from billing import audit, catalog, claims, payment_rows
 from billing.errors import CannotRefund, IdempotencyConflict, InvalidReason, UnknownPayment
 from billing.refund_facts import RefundFacts
 from billing.text import DESCRIPTION_MAX_LENGTH, problem_with
@@ -171,25 +171,34 @@ def take_in(session: Session, facts: Sequence[RefundFacts], *, actor: str) -> li
     """Bring the refunds up to what the gateways say; return what became of each fact.
 
     `waits`: a refund of ours on the payment has no answer yet and may be this one; the sweep lists
-    them all. `no_payment`: its payment is not known (yet). Posts nothing: what the credit needs is
-    done by `claims.settle`, for whatever `unsettled` names.
+    them all. Posts nothing: what the credit needs is done by `settle`, for whatever `unsettled`
+    names; of a payment that is not credited yet, when it is.
     """
     states: dict[int, str] = {}
+
     # In one order everywhere: payments are locked one after the other.
-    for i in sorted(range(len(facts)), key=lambda i: (facts[i].gateway, facts[i].payment_id)):
+    def order(i: int) -> tuple[str, str, bool]:
+        # Those with our receipt first: what they explain, nothing else has to wait for.
+        return facts[i].gateway, facts[i].payment_id, facts[i].receipt is None
+
+    for i in sorted(range(len(facts)), key=order):
         states[i] = _take_in_one(session, facts[i], actor)
     return [states[i] for i in range(len(facts))]
 
 
+def settle(session: Session, refund_id: int, *, actor: str) -> bool:
+    """Bring the credit in line with the refund's state; see `claims.settle`. Posts at most once."""
+    refund = lock(session, refund_id)
+    if not claims.settle(session, refund, actor=actor):
+        return False
+    payment = session.get_one(Payment, refund.payment_id)
+    if refund.state == "processed":
+        _count(session, payment, failed=False)  # it may have been heard of before the payment
+    return True
+
+
 def _take_in_one(session: Session, fact: RefundFacts, actor: str) -> str:
-    found = session.scalars(
-        select(Payment.id).where(
-            Payment.gateway == fact.gateway, Payment.gateway_payment_id == fact.payment_id
-        )
-    ).one_or_none()
-    if found is None:
-        return "no_payment"
-    payment = claims.lock_payment(session, found)
+    payment = payment_rows.lock_or_make(session, fact.gateway, fact.payment_id, now=clock.now())
     refund = _match(session, fact)
     if refund is None:
         if _may_be_ours(session, payment, fact):
@@ -293,6 +302,31 @@ def move(session: Session, refund: Refund, state: str) -> None:
 def unsettled(session: Session, *, limit: int) -> Sequence[int]:
     """Return the ids of refunds whose credit can be brought in line with their state."""
     return claims.unsettled(session, Refund, limit=limit)
+
+
+_UNEXPLAINED = text("""
+SELECT p.id, p.gateway_payment_id, p.refunded_paise FROM billing_payments p
+ WHERE p.gateway = :gateway AND p.credited_at IS NOT NULL
+   AND p.refunded_paise > p.refunds_asked_paise
+   AND p.refunded_paise > (SELECT coalesce(sum(r.amount_paise), 0) FROM billing_refunds r
+                            WHERE r.payment_id = p.id AND r.state = 'processed')
+ ORDER BY p.id LIMIT :limit
+""")
+
+
+def unexplained(session: Session, *, gateway: str, limit: int) -> list[tuple[int, str, int]]:
+    """Return credited payments of which more is refunded than our refunds tell.
+
+    (id, the gateway's id, refunded paise); to be asked for, taken in, and `explained`.
+    """
+    rows = session.execute(_UNEXPLAINED, {"gateway": gateway, "limit": limit})
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
+def explained(session: Session, payment_id: int, refunded_paise: int) -> None:
+    """Take note that the gateway was asked for the refunds of a payment."""
+    payment = claims.lock_payment(session, payment_id)
+    payment.refunds_asked_paise = max(payment.refunds_asked_paise, refunded_paise)
 
 
 def lock(session: Session, refund_id: int) -> Refund:

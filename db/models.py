@@ -522,6 +522,8 @@ class Payment(Base):
     amount_paise: Mapped[int]
     currency: Mapped[str]
     refunded_paise: Mapped[int] = mapped_column(server_default=text("0"))
+    refunds_asked_paise: Mapped[int] = mapped_column(server_default=text("0"))
+    """Up to what `refunded_paise` the gateway was asked for the refunds that explain it."""
     method: Mapped[str | None]
     fee_paise: Mapped[int | None]
     tax_paise: Mapped[int | None]

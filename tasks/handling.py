@@ -18,6 +18,8 @@ class Handled:
 
     finished: list[Finished]
     log_lines: list[str]
+    afterwards: Callable[[], object] | None = None
+    """Called after the commit, in transactions of its own; what it misses, a sweep makes good."""
 
 
 Handler = Callable[[Session, Sequence[LeasedEvent]], Handled]

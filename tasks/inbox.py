@@ -1,13 +1,14 @@
 """Working the inbox: `drain` handles what is due of a source, `sweep` finds what was forgotten."""
 
 import time
+from collections.abc import Callable
 from functools import partial
 
 import structlog
 
 import clock
 from db import inbox
-from db.errors import DatabaseUnavailable, PermanentError
+from db.errors import DatabaseUnavailable, PermanentError, TransientError
 from db.session import transaction
 from tasks import lead_calls, lead_events, nudges, payment_events
 from tasks.handling import Handler
@@ -78,7 +79,16 @@ def work_one_batch(source: str) -> int:
     else:
         for line in handled.log_lines:
             log.info(line)
+        if handled.afterwards is not None:
+            _do_afterwards(source, handled.afterwards)
     return len(lease.event_ids)
+
+
+def _do_afterwards(source: str, act: Callable[[], object]) -> None:
+    try:
+        act()
+    except TransientError as error:
+        log.warning("left to the sweep", source=source, error=type(error).__name__)
 
 
 def _give_back(source: str, lease: inbox.Lease, error: Exception) -> None:

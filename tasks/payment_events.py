@@ -8,14 +8,15 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy.orm import Session
 
-from billing import audit, gateway_signs, payments
+from billing import audit, chargebacks, gateway_signs, payments, refunds
 from billing.crediting import Credited
-from billing.payment_facts import GatewayName, PaymentFacts
+from billing.payment_facts import GatewayName
 from billing.payments import Taken
 from db.errors import PermanentError
 from db.inbox import Finished, LeasedEvent
 from gateways import razorpay_webhooks, stripe_webhooks
 from gateways.events import Event
+from tasks import settling
 from tasks.handling import Handled
 from tasks.lead_events import deduction_line
 
@@ -29,25 +30,36 @@ def handle(session: Session, events: Sequence[LeasedEvent], *, gateway: GatewayN
     """Take in what one batch of a gateway's webhooks says."""
     actor = f"webhook:{gateway}"
     finished: list[Finished | None] = [None] * len(events)
-    facts: list[PaymentFacts] = []
-    told_by: list[tuple[int, str | None]] = []
+    news: list[tuple[int, Event]] = []
     for i, event in enumerate(events):
         try:
             read = _PARSE[gateway](event.body)
         except PermanentError as error:
             finished[i] = Finished("dead", error=f"{type(error).__name__}: {error}")
             continue
-        if read.payment is None:
-            finished[i] = Finished("ignored", outcome="no_payment", type=read.type)
-            continue
-        facts.append(read.payment)
-        told_by.append((i, read.type))
+        news.append((i, read))
     with audit.asked_by(actor, door="webhook"):
-        taken = payments.take_in(session, facts, actor=actor)
+        paid = [(i, event.payment) for i, event in news if event.payment is not None]
+        taken = payments.take_in(session, [fact for _, fact in paid], actor=actor)
+        returned = [(i, event.refund) for i, event in news if event.refund is not None]
+        refunded = refunds.take_in(session, [fact for _, fact in returned], actor=actor)
+        charged = [(i, event.dispute) for i, event in news if event.dispute is not None]
+        disputed = chargebacks.take_in(session, [fact for _, fact in charged])
         gateway_signs.heard(session, gateway)
-    for (i, kind), state in zip(told_by, taken.states, strict=True):
-        finished[i] = Finished("done", outcome=state, type=kind)
-    return Handled([end for end in finished if end is not None], log_lines(taken))
+    outcomes = {i: state for (i, _), state in zip(paid, taken.states, strict=True)}
+    outcomes |= {i: f"refund {state}" for (i, _), state in zip(returned, refunded, strict=True)}
+    outcomes |= {i: f"chargeback {state}" for (i, _), state in zip(charged, disputed, strict=True)}
+    for i, event in news:
+        if i in outcomes:
+            finished[i] = Finished("done", outcome=outcomes[i], type=event.type)
+        else:
+            finished[i] = Finished("ignored", outcome="no_payment", type=event.type)
+    return Handled(
+        [end for end in finished if end is not None],
+        log_lines(taken),
+        # Credit that money takes along is posted once its row is there; see `billing/claims.py`.
+        settling.settle_all if returned or charged or taken.credited else None,
+    )
 
 
 def log_lines(taken: Taken) -> list[str]:

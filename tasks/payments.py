@@ -4,7 +4,6 @@ On beat. What is due stands in the orders' rows (`next_ask_at`), so a tick may b
 and a day of downtime is caught up. A webhook that never came is made good here.
 """
 
-import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from db.session import transaction
 from gateways import registry
 from gateways.errors import GatewayNotFound
 from gateways.protocol import Gateway
-from tasks import broker
+from tasks import turns
 from tasks.checkout import tell
 from worker.app import app
 
@@ -29,23 +28,15 @@ log = structlog.get_logger()
 ACTOR = "system:payments"
 ASK_SECONDS = 20
 """A tick hands over to the next after this; one call more still ends inside the task's limit."""
-_TURN = "billing:asking_gateways"
-_TURN_SECONDS = 60
-"""As long as a task may take; of one that was killed, the turn ends by itself."""
 _WAITING_AT_ONCE = 200
-
-_redis = broker.connect()
 
 
 @app.task(name="tasks.payments.ask")
 def ask() -> None:
     """Ask the gateways about the orders that are due, and place money whose order is known now."""
-    if not _is_my_turn():
-        return
-    try:
-        _ask_all(stop_at=time.monotonic() + ASK_SECONDS)
-    finally:
-        _end_turn()
+    with turns.only_one("asking_about_orders") as is_mine:
+        if is_mine:
+            _ask_all(stop_at=time.monotonic() + ASK_SECONDS)
 
 
 def _ask_all(*, stop_at: float) -> None:
@@ -57,19 +48,6 @@ def _ask_all(*, stop_at: float) -> None:
             silent = gateway_signs.check(session)
     for gateway in silent:
         log.error("gateway is silent", gateway=gateway, hint="is its webhook still switched on?")
-
-
-def _is_my_turn() -> bool:
-    # One process waits for gateways at a time: were one to hang, the others have leads to charge.
-    try:
-        return bool(_redis.set(_TURN, 1, nx=True, ex=_TURN_SECONDS))
-    except broker.UNREACHABLE:
-        return True  # the orders are leased one by one: two that ask do no harm
-
-
-def _end_turn() -> None:
-    with contextlib.suppress(*broker.UNREACHABLE):
-        _redis.delete(_TURN)
 
 
 def place_waiting() -> None:

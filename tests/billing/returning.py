@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from billing import chargebacks, claims, refunds
+from billing import chargebacks, refunds
 from billing.refund_facts import DisputeFacts, DisputeSeen, RefundFacts, RefundSeen
 from db.models import Chargeback, Refund
 from db.session import transaction
@@ -68,7 +68,7 @@ def settle() -> None:
     for is_refund, id_ in pending:
         with transaction() as session:
             if is_refund:
-                claims.settle(session, refunds.lock(session, id_), actor="system:refunds")
+                refunds.settle(session, id_, actor="system:refunds")
             else:
                 chargebacks.settle(session, id_, actor="system:refunds")
 

@@ -33,6 +33,7 @@ from tests.billing.returning import (
     ours,
     refund,
     refund_news,
+    settle,
     taken_back,
 )
 
@@ -265,8 +266,20 @@ def test_the_event_before_our_own_answer_takes_once() -> None:
     assert_ledger_is_clean()
 
 
-def test_a_refund_that_is_heard_of_before_its_payment_waits_for_it() -> None:
-    assert hear(refund_news(payment_id="pay_9")) == ["no_payment"]
+def test_a_refund_that_is_heard_of_before_its_payment_takes_its_credit_when_that_is_there() -> None:
+    open_order("order_2", "op-2")
+    hear(refund_news(payment_id="pay_2", amount=PRICE // 2))
+    assert taken_back() == {}
+
+    take_in(news(payment_id="pay_2", order_id="order_2"))
+    settle()
+
+    assert taken_back() == {"pay_2": 2_750}
+    assert (payment("pay_2").state, payment("pay_2").refunded_paise) == (
+        "partially_refunded",
+        PRICE // 2,
+    )
+    assert_ledger_is_clean()
 
 
 def test_a_refund_during_a_chargeback_is_refused() -> None:

@@ -202,7 +202,7 @@ class Life:
                 " WHERE gateway_payment_id = :id", id=gateway.payment_id,
             )  # fmt: skip
             assert gateway.gone <= gateway.amount
-            taken = dict(
+            taken: dict[Any, Any] = dict(
                 rows(
                     "SELECT split_part(kind, '_return', 1), -sum(amount)::bigint"
                     " FROM credit_transactions WHERE payment_id = :id AND kind LIKE '%clawback%'"

@@ -318,9 +318,16 @@ def upgrade() -> None:
         postgresql_where=sa.text("settled_at IS NULL"),
     )
     op.add_column("accounts", sa.Column("review_reason", sa.Text(), nullable=True))
+    op.add_column(
+        "billing_payments",
+        sa.Column(
+            "refunds_asked_paise", sa.BigInteger(), server_default=sa.text("0"), nullable=False
+        ),
+    )
 
 
 def downgrade() -> None:
+    op.drop_column("billing_payments", "refunds_asked_paise")
     op.drop_column("accounts", "review_reason")
     op.drop_table("billing_chargebacks")
     op.drop_table("billing_refunds")

@@ -1,0 +1,30 @@
+"""Turns: one process at a time waits for somebody else's servers, the others have work to do."""
+
+import contextlib
+from collections.abc import Iterator
+
+from tasks import broker
+
+TURN_SECONDS = 60
+"""As long as a task may take; of one that was killed, the turn ends by itself."""
+
+_redis = broker.connect()
+
+
+@contextlib.contextmanager
+def only_one(what: str) -> Iterator[bool]:
+    """Give the block whether it is this process's turn.
+
+    Without Redis everybody has one: whoever asks leases its rows, so that two do no harm.
+    """
+    key = f"billing:turn:{what}"
+    try:
+        is_mine = bool(_redis.set(key, 1, nx=True, ex=TURN_SECONDS))
+    except broker.UNREACHABLE:
+        is_mine = True
+    try:
+        yield is_mine
+    finally:
+        if is_mine:
+            with contextlib.suppress(*broker.UNREACHABLE):
+                _redis.delete(key)
