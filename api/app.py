@@ -14,7 +14,7 @@ from sqlalchemy import text
 from werkzeug.routing import PathConverter
 
 import settings
-from api import account_lists, accounts, auth, leads, orders, payments, problems
+from api import account_lists, accounts, auth, leads, orders, payments, problems, refunds
 from api.requests import MAX_BODY_BYTES, Request
 from billing import catalog
 from db import session as database
@@ -27,6 +27,7 @@ RESOURCES: tuple[APIBlueprint, ...] = (
     leads.leads,
     orders.orders,
     payments.payments,
+    refunds.refunds,
 )
 CONNECTIONS = 8
 """As many as threads in the Procfile: a request that waits for a lock must hold up no other."""

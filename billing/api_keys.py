@@ -29,6 +29,7 @@ SCOPES = {
     "accounts:read": "what an account has, and its transactions",
     "accounts:write": "opening accounts",
     "orders:write": "ordering credit, and having its payment verified",
+    "refunds:write": "giving the money of payments back",
     "payments:read": "the payments of an account",
 }
 """Scope -> what it allows. Each resource of the API adds its own: next are refunds:write and

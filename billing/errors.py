@@ -191,6 +191,7 @@ class InvalidReason(PermanentError):
 
     def __init__(self, problem: str) -> None:
         super().__init__(f"reason {problem}: it is what an auditor will read")
+        self.problem = problem
 
 
 class InvalidOrder(PermanentError):

@@ -13,12 +13,18 @@ from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
 
-from sqlalchemy import func, or_, select, text
+from sqlalchemy import Row, func, or_, select, text
 from sqlalchemy.orm import Session
 
 import clock
-from billing import audit, catalog, claims, payment_rows
-from billing.errors import CannotRefund, IdempotencyConflict, InvalidReason, UnknownPayment
+from billing import audit, catalog, claims, payment_reading, payment_rows
+from billing.errors import (
+    CannotRefund,
+    IdempotencyConflict,
+    InvalidReason,
+    UnknownPayment,
+    UnknownRefund,
+)
 from billing.refund_facts import RefundFacts
 from billing.text import DESCRIPTION_MAX_LENGTH, problem_with
 from db import outbox
@@ -352,8 +358,29 @@ def lease_due(session: Session, *, gateway: str, limit: int) -> Sequence[Refund]
     return due
 
 
+def find(session: Session, refund_id: int) -> tuple[Refund, Payment]:
+    """Return a refund and its payment; raises `UnknownRefund`."""
+    refund = session.get(Refund, refund_id) if refund_id < 2**63 else None
+    if refund is None:
+        raise UnknownRefund(refund_id)
+    return refund, session.get_one(Payment, refund.payment_id)
+
+
+def newest(session: Session, *, state: str | None, limit: int) -> Sequence[Row[Refund, Payment]]:
+    """Return the newest refunds with their payments, of one state where given."""
+    query = (
+        select(Refund, Payment)
+        .join(Payment, Payment.id == Refund.payment_id)
+        .order_by(Refund.id.desc())
+        .limit(limit)
+    )
+    if state is not None:
+        query = query.where(Refund.state == state)
+    return session.execute(query).all()
+
+
 def _find(session: Session, payment_id: str) -> Payment:
-    found = session.scalars(select(Payment).where(Payment.gateway_payment_id == payment_id)).first()
+    found = payment_reading.find(session, payment_id)
     if found is None:
         raise UnknownPayment(payment_id)
     return found

@@ -14,6 +14,7 @@ from cli import (
     accounts,
     alerts,
     api_keys,
+    chargebacks,
     corrections,
     forecast,
     holds,
@@ -25,6 +26,7 @@ from cli import (
     migrate,
     payments,
     reading,
+    refunds,
     who,
 )
 from db.errors import BillingError, DatabaseUnavailable
@@ -91,6 +93,8 @@ billing.add_command(leads.leads)
 billing.add_command(ledger.ledger)
 billing.add_command(migrate.migrate)
 billing.add_command(payments.payments)
+billing.add_command(refunds.refunds)
+billing.add_command(chargebacks.chargebacks)
 
 
 def main() -> None:

@@ -1,0 +1,96 @@
+"""`/v1/refunds`: giving a payment's money back. The rules are in `billing/refunds.py`."""
+
+from http import HTTPMethod
+
+from flask_openapi import APIBlueprint, Tag
+from pydantic import BaseModel, ConfigDict, Field
+
+from api import auth, gateway_refusals, idempotency
+from api.fields import Id
+from api.problems import Refusal
+from api.routes import route
+from billing import accounts, payment_reading
+from billing.errors import CannotRefund, InvalidReason
+from billing.payment_reading import AmbiguousPayment
+from billing.text import DESCRIPTION_MAX_LENGTH
+from db.session import transaction
+from tasks import refunding
+
+refunds = APIBlueprint("refunds", __name__, url_prefix="/v1", abp_tags=[Tag(name="refunds")])
+
+
+class NewRefund(BaseModel):
+    """What is to be given back."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    payment_id: Id = Field(description="the gateway's")
+    amount_paise: int | None = Field(
+        default=None, ge=1, description="a part of it; without, all that is left"
+    )
+    reason: str = Field(max_length=DESCRIPTION_MAX_LENGTH, description="what an auditor will read")
+
+
+class Refund(BaseModel):
+    """A refund as it stands."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    refund_id: str = Field(description="ours")
+    payment_id: str
+    state: str = Field(
+        description="submitted: under way; unknown: the gateway's answer was lost and is being"
+        " found out; processed: done; failed: the money stays, and so does the credit"
+    )
+    amount_paise: int
+    credits_taken: int = Field(description="reserved while it is under way; with the bonus")
+    debt: int = Field(description="what of them had been spent, and is owed")
+
+
+@route(refunds, HTTPMethod.POST, "/refunds", scope="refunds:write", answers=Refund, status=201,
+       refusals=(404,))  # fmt: skip
+def create(body: NewRefund) -> Refund:
+    """Refund a payment, wholly or in part.
+
+    The credit that it brought, and its share of the bonus, is reserved first and taken when the
+    money is back. More than is left of the payment is a 409 `not-refundable`, as is a payment that
+    is charged back.
+    """
+    _require_in_reach(body.payment_id)
+    try:
+        with gateway_refusals.told():
+            asked = refunding.ask(
+                payment_id=body.payment_id,
+                amount_paise=body.amount_paise,
+                reason=body.reason,
+                actor=auth.caller().actor,
+                request_key=idempotency.operation_key(),
+            )
+    except CannotRefund as error:
+        raise Refusal(409, f"the payment {error.problem}", kind="not-refundable") from error
+    except InvalidReason as error:
+        raise Refusal(422, str(error), fields={"reason": error.problem}) from error
+    if asked.state != "processed":
+        idempotency.not_final()
+    return Refund.model_validate(
+        {name: getattr(asked, name) for name in Refund.model_fields if name != "refund_id"}
+        | {"refund_id": str(asked.refund_id)}
+    )
+
+
+def _require_in_reach(payment_id: str) -> None:
+    caller = auth.caller()
+    unlimited = caller.product is None and caller.account_id is None
+    with transaction() as session:
+        try:
+            payment = payment_reading.find(session, payment_id)
+        except AmbiguousPayment as error:
+            raise Refusal(409, str(error), kind="ambiguous-payment") from error
+        ref = payment and payment_reading.account_of(session, payment)
+        if payment is not None and unlimited:
+            return
+        if ref is not None and accounts.find_in_reach(
+            session, ref, product=caller.product, account_id=caller.account_id
+        ):
+            return
+    raise Refusal(404, "no payment of this id is known", kind="unknown-payment")

@@ -1,0 +1,45 @@
+"""`billing chargebacks list`: what payers' banks want back, by the day to answer."""
+
+import click
+
+from billing import chargebacks as rules
+from cli.output import json_option, limit_option, page, print_records
+from db.session import transaction
+
+
+@click.group()
+def chargebacks() -> None:
+    """Payers' disputes with their banks."""
+
+
+@chargebacks.command(name="list")
+@click.option("--open", "open_only", is_flag=True, help="Only those that can still be answered.")
+@limit_option
+@json_option
+def list_(limit: int | None, *, open_only: bool, as_json: bool) -> None:
+    """List chargebacks, newest first; the open ones by their deadline.
+
+    What was unspent of the payment's credit is frozen while one is open, and taken when it is
+    lost. An inquiry moves no money and freezes nothing.
+    """
+    with transaction() as session:
+        found = rules.newest(session, open_only=open_only, limit=page(limit, as_json=as_json))
+        records = [
+            {
+                "dispute_id": chargeback.gateway_dispute_id,
+                "payment_id": payment.gateway_payment_id,
+                "account": account,
+                "state": chargeback.state,
+                "respond_by": chargeback.respond_by,
+                "amount_paise": chargeback.amount_paise,
+                "phase": chargeback.phase,
+                "reason_code": chargeback.reason_code,
+                "moves_money": chargeback.moves_money,
+                "credit": chargeback.position,
+                "credits": chargeback.credits,
+                "bonus_credits": chargeback.bonus_credits,
+                "debt": chargeback.debt,
+            }
+            for chargeback, payment, account in found
+        ]
+    print_records(records, as_json=as_json, empty="No chargebacks.")

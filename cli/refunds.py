@@ -1,0 +1,99 @@
+"""`billing refunds`: what a refund would do; ask for one; what became of them."""
+
+from dataclasses import asdict
+from uuid import uuid4
+
+import click
+
+from billing import refunds as rules
+from cli.output import Record, json_option, limit_option, page, print_record, print_records
+from db.models import Payment, Refund
+from db.session import transaction
+from tasks import refunding
+
+STATES = ("requested", "submitted", "unknown", "processed", "failed")
+
+_amount = click.option(
+    "--amount-paise", type=click.IntRange(min=1), help="A part; without, all that is left."
+)
+
+
+@click.group()
+def refunds() -> None:
+    """Money on its way back, and the credit that goes with it."""
+
+
+@refunds.command()
+@click.argument("payment_id")
+@_amount
+@json_option
+def preview(payment_id: str, amount_paise: int | None, *, as_json: bool) -> None:
+    """Show what a refund of PAYMENT_ID (the gateway's) would do: money, credit, bonus, debt."""
+    with transaction() as session:
+        found = rules.preview(session, payment_id, amount_paise)
+    print_record(asdict(found), as_json=as_json)
+
+
+@refunds.command()
+@click.argument("payment_id")
+@_amount
+@click.option("--reason", required=True, help="What an auditor will read.")
+@click.option("--actor", required=True, help="Who does it, such as your name.")
+@click.option("--key", help="The same key again asks for the same refund; by default a new one.")
+@json_option
+def request(
+    payment_id: str,
+    amount_paise: int | None,
+    reason: str,
+    actor: str,
+    key: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Refund PAYMENT_ID (the gateway's): reserve its credit and ask the gateway."""
+    asked = refunding.ask(
+        payment_id=payment_id, amount_paise=amount_paise, reason=reason, actor=actor,
+        request_key=f"cli:{key or uuid4()}",
+    )  # fmt: skip
+    print_record(asdict(asked), as_json=as_json)
+
+
+@refunds.command(name="list")
+@click.option("--state", type=click.Choice(STATES), help="Only these.")
+@limit_option
+@json_option
+def list_(state: str | None, limit: int | None, *, as_json: bool) -> None:
+    """List refunds, newest first."""
+    with transaction() as session:
+        found = rules.newest(session, state=state, limit=page(limit, as_json=as_json))
+        records = [_record(refund, payment) for refund, payment in found]
+    print_records(records, as_json=as_json, empty="No such refunds.")
+
+
+@refunds.command()
+@click.argument("refund_id", type=click.IntRange(min=1))
+@json_option
+def show(refund_id: int, *, as_json: bool) -> None:
+    """Show refund REFUND_ID."""
+    with transaction() as session:
+        record = _record(*rules.find(session, refund_id))
+    print_record(record, as_json=as_json)
+
+
+def _record(refund: Refund, payment: Payment) -> Record:
+    return {
+        "refund_id": refund.id,
+        "gateway_refund_id": refund.gateway_refund_id,
+        "payment_id": payment.gateway_payment_id,
+        "state": refund.state,
+        "amount_paise": refund.amount_paise,
+        "credit": refund.position,
+        "credits": refund.credits,
+        "bonus_credits": refund.bonus_credits,
+        "debt": refund.debt,
+        "reason": refund.reason,
+        "requested_by": refund.requested_by,
+        "created_at": refund.created_at,
+        "settled_at": refund.settled_at,
+        "last_error": refund.last_error,
+    }
