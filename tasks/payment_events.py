@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy.orm import Session
 
-from billing import audit, chargebacks, gateway_signs, payments, refunds
+from billing import audit, chargebacks, gateway_signs, payments, refund_news
 from billing.crediting import Credited
 from billing.payment_facts import GatewayName
 from billing.payments import Taken
@@ -39,21 +39,21 @@ def handle(session: Session, events: Sequence[LeasedEvent], *, gateway: GatewayN
             continue
         news.append((i, read))
     with audit.asked_by(actor, door="webhook"):
-        paid = [(i, event.payment) for i, event in news if event.payment is not None]
+        paid = [(i, read.payment) for i, read in news if read.payment is not None]
         taken = payments.take_in(session, [fact for _, fact in paid], actor=actor)
-        returned = [(i, event.refund) for i, event in news if event.refund is not None]
-        refunded = refunds.take_in(session, [fact for _, fact in returned], actor=actor)
-        charged = [(i, event.dispute) for i, event in news if event.dispute is not None]
+        returned = [(i, read.refund) for i, read in news if read.refund is not None]
+        refunded = refund_news.take_in(session, [fact for _, fact in returned], actor=actor)
+        charged = [(i, read.dispute) for i, read in news if read.dispute is not None]
         disputed = chargebacks.take_in(session, [fact for _, fact in charged])
         gateway_signs.heard(session, gateway)
     outcomes = {i: state for (i, _), state in zip(paid, taken.states, strict=True)}
     outcomes |= {i: f"refund {state}" for (i, _), state in zip(returned, refunded, strict=True)}
     outcomes |= {i: f"chargeback {state}" for (i, _), state in zip(charged, disputed, strict=True)}
-    for i, event in news:
+    for i, read in news:
         if i in outcomes:
-            finished[i] = Finished("done", outcome=outcomes[i], type=event.type)
+            finished[i] = Finished("done", outcome=outcomes[i], type=read.type)
         else:
-            finished[i] = Finished("ignored", outcome="no_payment", type=event.type)
+            finished[i] = Finished("ignored", outcome="no_payment", type=read.type)
     return Handled(
         [end for end in finished if end is not None],
         log_lines(taken),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from billing import refunds
+from billing import refund_news, refund_rows, refunds
 from db.errors import TransientError
 from db.models import Payment, Refund
 from db.session import transaction
@@ -93,7 +93,7 @@ def submit(gateway: Gateway, outgoing: Outgoing) -> bool:
         return False
     else:
         with transaction() as session:
-            refunds.take_in(session, [fact], actor=settling.ACTOR)
+            refund_news.take_in(session, [fact], actor=settling.ACTOR)
     settling.settle_all()
     return True
 
@@ -116,10 +116,10 @@ def find_out(gateway: Gateway, outgoing: Outgoing) -> None:
     """
     facts = gateway.refunds_of(outgoing.payment_id)
     with transaction() as session:
-        refunds.take_in(session, facts, actor=settling.ACTOR)
-        state = refunds.lock(session, outgoing.refund_id).state
-    if state in refunds.UNCONFIRMED and outgoing.receipt is not None:
+        refund_news.take_in(session, facts, actor=settling.ACTOR)
+        state = refund_rows.lock(session, outgoing.refund_id).state
+    if state in refund_rows.UNCONFIRMED and outgoing.receipt is not None:
         submit(gateway, outgoing)
         with transaction() as session:  # what had to wait for it
-            refunds.take_in(session, facts, actor=settling.ACTOR)
+            refund_news.take_in(session, facts, actor=settling.ACTOR)
     settling.settle_all()

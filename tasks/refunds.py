@@ -8,7 +8,7 @@ import time
 
 import structlog
 
-from billing import audit, refunds
+from billing import audit, refund_news, refund_rows
 from billing.payment_facts import GatewayName
 from db.errors import PermanentError, TransientError
 from db.models import Payment
@@ -57,7 +57,7 @@ def ask_gateway(name: GatewayName, *, stop_at: float) -> None:
 
 def _next(gateway: GatewayName) -> Outgoing | None:
     with transaction() as session:
-        due = refunds.lease_due(session, gateway=gateway, limit=1)
+        due = refund_rows.lease_due(session, gateway=gateway, limit=1)
         return Outgoing.of(due[0], session.get_one(Payment, due[0].payment_id)) if due else None
 
 
@@ -72,10 +72,10 @@ def _find_out(gateway: Gateway, outgoing: Outgoing) -> None:
 def _explain(gateway: Gateway) -> None:
     """Ask for the refunds of payments that say to be refunded, of which none was told."""
     with transaction() as session:
-        unexplained = refunds.unexplained(session, gateway=gateway.name, limit=_AT_ONCE)
+        unexplained = refund_rows.unexplained(session, gateway=gateway.name, limit=_AT_ONCE)
     for payment_id, gateway_payment_id, refunded_paise in unexplained:
         facts = gateway.refunds_of(gateway_payment_id)
         with transaction() as session:
-            refunds.take_in(session, facts, actor=settling.ACTOR)
-            refunds.explained(session, payment_id, refunded_paise)
+            refund_news.take_in(session, facts, actor=settling.ACTOR)
+            refund_rows.explained(session, payment_id, refunded_paise)
         settling.settle_all()

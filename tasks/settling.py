@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import structlog
 
-from billing import audit, chargebacks, refunds
+from billing import audit, chargebacks, refund_news, refund_rows
 from db.errors import PermanentError
 from db.session import transaction
 
@@ -22,10 +22,10 @@ def settle_all() -> int:
     done = 0
     with audit.asked_by(ACTOR, door="beat"):
         with transaction() as session:
-            refund_ids = refunds.unsettled(session, limit=AT_ONCE)
+            refund_ids = refund_rows.unsettled(session, limit=AT_ONCE)
             chargeback_ids = chargebacks.unsettled(session, limit=AT_ONCE)
         for refund_id in refund_ids:
-            done += _settled(refunds.settle, refund_id)
+            done += _settled(refund_news.settle, refund_id)
         for chargeback_id in chargeback_ids:
             done += _settled(chargebacks.settle, chargeback_id)
     return done

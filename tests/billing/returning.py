@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from billing import chargebacks, refunds
+from billing import chargebacks, refund_news, refund_rows, refunds
 from billing.refund_facts import DisputeFacts, DisputeSeen, RefundFacts, RefundSeen
 from db.models import Chargeback, Refund
 from db.session import transaction
@@ -22,7 +22,7 @@ def ask_refund(
         return refund.id
 
 
-def refund_news(
+def told_refund(
     seen: RefundSeen = "processed", refund_id: str = "rfnd_1", amount: int = PRICE, **more: Any
 ) -> RefundFacts:
     """What a gateway says of a refund."""
@@ -38,7 +38,7 @@ def ours(key: str = "r1") -> str:
 def hear(*facts: RefundFacts) -> list[str]:
     """Take the facts in, then settle, as the tasks do."""
     with transaction() as session:
-        states = refunds.take_in(session, facts, actor="webhook:razorpay")
+        states = refund_news.take_in(session, facts, actor="webhook:razorpay")
     settle()
     return states
 
@@ -62,13 +62,13 @@ def settle() -> None:
     """Bring all credit in line, each claim in a transaction of its own."""
     with transaction() as session:
         pending = [
-            *((True, id_) for id_ in refunds.unsettled(session, limit=1000)),
+            *((True, id_) for id_ in refund_rows.unsettled(session, limit=1000)),
             *((False, id_) for id_ in chargebacks.unsettled(session, limit=1000)),
         ]
     for is_refund, id_ in pending:
         with transaction() as session:
             if is_refund:
-                refunds.settle(session, id_, actor="system:refunds")
+                refund_news.settle(session, id_, actor="system:refunds")
             else:
                 chargebacks.settle(session, id_, actor="system:refunds")
 

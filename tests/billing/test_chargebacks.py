@@ -24,8 +24,8 @@ from tests.billing.returning import (
     hear_dispute,
     held,
     ours,
-    refund_news,
     taken_back,
+    told_refund,
 )
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -112,7 +112,7 @@ def test_events_in_any_order_end_in_the_same_state(order: tuple[DisputeFacts, ..
 
 def test_a_part_after_a_part_was_refunded_completes_the_sum() -> None:
     ask_refund(PRICE // 3)
-    hear(refund_news(amount=PRICE // 3, receipt=ours()))
+    hear(told_refund(amount=PRICE // 3, receipt=ours()))
 
     hear_dispute(dispute_news("lost", amount=PRICE - PRICE // 3))
 

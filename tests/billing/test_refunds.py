@@ -32,9 +32,9 @@ from tests.billing.returning import (
     held,
     ours,
     refund,
-    refund_news,
     settle,
     taken_back,
+    told_refund,
 )
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -64,7 +64,7 @@ def test_a_refund_reserves_credit_and_bonus_and_takes_them_when_the_money_is_bac
     id_ = ask_refund()
     assert (balance(), held()) == (5_500, 5_500)
 
-    hear(refund_news(receipt=ours()))
+    hear(told_refund(receipt=ours()))
 
     found = refund(id_)
     assert (found.state, found.position, found.credits, found.bonus_credits, found.debt) == (
@@ -81,7 +81,7 @@ def test_a_refund_reserves_credit_and_bonus_and_takes_them_when_the_money_is_bac
 def test_a_failed_refund_gives_the_credit_free_again() -> None:
     ask_refund()
 
-    hear(refund_news("failed", receipt=ours()))
+    hear(told_refund("failed", receipt=ours()))
 
     assert (balance(), held(), taken_back()) == (5_500, 0, {})
     assert payment().state == "captured"
@@ -91,10 +91,10 @@ def test_a_failed_refund_gives_the_credit_free_again() -> None:
 def test_a_refund_that_fails_after_it_was_processed_gives_the_credit_back_to_its_lots() -> None:
     post_all(take(5_200, key="spent"))
     ask_refund()
-    hear(refund_news(receipt=ours()))
+    hear(told_refund(receipt=ours()))
     assert balance() == -5_200
 
-    hear(refund_news("failed", receipt=ours()))
+    hear(told_refund("failed", receipt=ours()))
 
     assert balance() == 300
     assert (payment().state, payment().refunded_paise) == ("captured", 0)
@@ -110,7 +110,7 @@ def test_a_refund_that_fails_after_it_was_processed_gives_the_credit_back_to_its
 def test_parts_add_up_to_the_whole_to_the_last_credit() -> None:
     for i, amount in enumerate((1, 99_999, 133_333, 166_667, 99_999, 1)):
         ask_refund(amount, key=f"r{i}")
-        hear(refund_news(refund_id=f"rfnd_{i}", amount=amount, receipt=ours(f"r{i}")))
+        hear(told_refund(refund_id=f"rfnd_{i}", amount=amount, receipt=ours(f"r{i}")))
 
     assert taken_back() == {"pay_1": 5_500}
     assert rows(
@@ -128,7 +128,7 @@ def test_what_was_spent_becomes_debt_and_the_preview_says_so() -> None:
 
     id_ = ask_refund(PRICE // 2)
     assert (balance(), held()) == (300, 300)
-    hear(refund_news(amount=PRICE // 2, receipt=ours()))
+    hear(told_refund(amount=PRICE // 2, receipt=ours()))
 
     assert balance() == 300 - 2_750
     assert refund(id_).debt == 2_450
@@ -143,7 +143,7 @@ def test_where_the_catalog_caps_nothing_is_owed(monkeypatch: pytest.MonkeyPatch)
     assert (told.credits, told.bonus_credits, told.debt, told.let_go) == (300, 0, 0, 5_200)
 
     id_ = ask_refund()
-    hear(refund_news(receipt=ours()))
+    hear(told_refund(receipt=ours()))
 
     assert balance() == 0
     assert (refund(id_).credits, refund(id_).bonus_credits, refund(id_).debt) == (300, 0, 0)
@@ -156,7 +156,7 @@ def test_credit_of_the_payment_goes_first_then_by_burn_order() -> None:
     post_all(take(500, key="spends the first bonus"))
 
     ask_refund(payment_id="pay_2")
-    hear(refund_news(payment_id="pay_2", receipt=ours()))
+    hear(told_refund(payment_id="pay_2", receipt=ours()))
 
     assert rows("SELECT source, remaining FROM credit_lots ORDER BY id") == [
         ("purchase", 5_000), ("bonus", 0), ("purchase", 0), ("bonus", 0),
@@ -220,16 +220,16 @@ def test_quarantined_money_goes_back_and_takes_no_credit() -> None:
     assert payment("pay_2").reason == "order_paid_already"
 
     ask_refund(payment_id="pay_2")
-    hear(refund_news(payment_id="pay_2", receipt=ours()))
+    hear(told_refund(payment_id="pay_2", receipt=ours()))
 
     assert (payment("pay_2").state, balance(), taken_back()) == ("refunded", 5_500, {})
 
 
 def test_a_refund_of_the_dashboard_takes_its_credit_when_it_is_processed() -> None:
-    hear(refund_news("submitted", amount=PRICE // 2))
+    hear(told_refund("submitted", amount=PRICE // 2))
     assert (balance(), held()) == (5_500, 2_750)
 
-    hear(refund_news(amount=PRICE // 2), refund_news(amount=PRICE // 2))
+    hear(told_refund(amount=PRICE // 2), told_refund(amount=PRICE // 2))
 
     assert (balance(), held(), taken_back()) == (2_750, 0, {"pay_1": 2_750})
 
@@ -239,7 +239,7 @@ def test_an_auto_refund_of_money_that_was_never_captured_takes_no_credit() -> No
 
     take_in(news(Seen.RETURNED, payment_id="pay_2"))
 
-    assert hear(refund_news(payment_id="pay_2")) == ["processed"]
+    assert hear(told_refund(payment_id="pay_2")) == ["processed"]
     assert (balance(), taken_back()) == (5_500, {})
     assert rows("SELECT position, settled_at IS NOT NULL FROM billing_refunds") == [("none", True)]
 
@@ -247,9 +247,9 @@ def test_an_auto_refund_of_money_that_was_never_captured_takes_no_credit() -> No
 def test_news_without_a_receipt_waits_while_a_refund_of_ours_has_no_answer() -> None:
     ask_refund(PRICE // 2)
 
-    assert hear(refund_news(amount=PRICE // 2)) == ["waits"]
+    assert hear(told_refund(amount=PRICE // 2)) == ["waits"]
     assert taken_back() == {}
-    hear(refund_news(amount=PRICE // 2, receipt=ours()))
+    hear(told_refund(amount=PRICE // 2, receipt=ours()))
 
     assert taken_back() == {"pay_1": 2_750}
     assert len(rows("SELECT 1 FROM billing_refunds")) == 1
@@ -257,7 +257,7 @@ def test_news_without_a_receipt_waits_while_a_refund_of_ours_has_no_answer() -> 
 
 def test_the_event_before_our_own_answer_takes_once() -> None:
     id_ = ask_refund(PRICE // 2)
-    told = refund_news(amount=PRICE // 2, receipt=ours())
+    told = told_refund(amount=PRICE // 2, receipt=ours())
 
     at_once(*(partial(hear, told) for _ in range(4)))
 
@@ -268,7 +268,7 @@ def test_the_event_before_our_own_answer_takes_once() -> None:
 
 def test_a_refund_that_is_heard_of_before_its_payment_takes_its_credit_when_that_is_there() -> None:
     open_order("order_2", "op-2")
-    hear(refund_news(payment_id="pay_2", amount=PRICE // 2))
+    hear(told_refund(payment_id="pay_2", amount=PRICE // 2))
     assert taken_back() == {}
 
     take_in(news(payment_id="pay_2", order_id="order_2"))
@@ -291,7 +291,7 @@ def test_a_refund_during_a_chargeback_is_refused() -> None:
 
 def test_a_refund_is_audited_and_told() -> None:
     ask_refund()
-    hear(refund_news(receipt=ours()))
+    hear(told_refund(receipt=ours()))
 
     log = rows(
         "SELECT action, after ->> 'state' FROM billing_audit_log WHERE subject LIKE 'refund:%'"
@@ -318,7 +318,7 @@ def test_events_in_any_order_end_in_the_same_state(facts: list[tuple[Any, dict[s
     id_ = ask_refund()
 
     for seen, more in facts:
-        hear(refund_news(seen, receipt=ours(), **more))
+        hear(told_refund(seen, receipt=ours(), **more))
 
     assert (refund(id_).state, refund(id_).position) == ("processed", "taken")
     assert balance(CLINIC) == 0
