@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from billing.payment_facts import PaymentFacts
+from billing.refund_facts import DisputeFacts, RefundFacts
 from billing.text import problem_with
 from db.errors import PermanentError
 
@@ -20,6 +21,8 @@ class Event:
     """As the gateway names it; None where it has no name that could be kept."""
     payment: PaymentFacts | None
     """What it says of a payment; None where it is about none, or not to be relied on."""
+    refund: RefundFacts | None = None
+    dispute: DisputeFacts | None = None
 
 
 class UnreadableEvent(PermanentError):

@@ -33,6 +33,13 @@ class Session(transport.Session):
     gateway = "razorpay"
     key_variables = "RAZORPAY_KEY_ID and RAZORPAY_KEY_SECRET"
 
+    def error_in(self, content: Mapping[str, object]) -> Mapping[str, object] | None:
+        """Return the error object, also of the other shape that disputes are refused in."""
+        errors = content.get("errors")  # `{status_code, success, errors: [text, ...]}`
+        if "error" not in content and isinstance(errors, list) and errors:
+            return {"description": errors[0]}
+        return super().error_in(content)
+
     def refusal(self, status: int, error: Mapping[str, object]) -> BillingError:
         """Return what `{code, description, field, source, step, reason, metadata}` says."""
         description = one_line(error.get("description"))

@@ -1,4 +1,4 @@
-"""Razorpay, through its SDK: orders, payments and capture. Made by `gateways/registry.py`.
+"""Razorpay, through its SDK: orders, payments, refunds, disputes. Made by `gateways/registry.py`.
 
 What the SDK is kept from: sending anything twice (its retry repeats a POST and so opens a second
 order), hanging for ever (it has no time-out of its own) and its mutable defaults. How a call
@@ -7,23 +7,23 @@ may end stands in `transport.py` and `razorpay_answers.py`.
 
 import hashlib
 import hmac
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 import razorpay
 
 from billing.payment_facts import GatewayName, OrderFacts, PaymentFacts, Seen
-from gateways import transport
+from billing.refund_facts import DisputeFacts, RefundFacts
+from gateways import razorpay_refunds, transport
 from gateways.errors import GatewayNotFound, GatewayRefused, OutcomeUnknown
 from gateways.protocol import NewOrder
 from gateways.razorpay_answers import RazorpayRefused, Session
+from gateways.razorpay_lists import LARGEST_PAGE, all_items, items_of
 from gateways.razorpay_reading import order_facts, payment_facts
+from gateways.razorpay_refund_reading import dispute_facts
 from gateways.reading import answers_of
-
-DEFAULT_PAGE, LARGEST_PAGE = 10, 100
-_IS_ID = re.compile("[A-Za-z0-9_]{1,200}").fullmatch
+from gateways.transport import checked_id
 
 CAPTURE = {
     "capture": "automatic",
@@ -81,29 +81,26 @@ class RazorpayGateway:
 
     def order(self, order_id: str) -> OrderFacts:
         """Return an order; raises `GatewayNotFound`."""
-        answer = self._sdk.order.fetch(_checked(order_id), {})
+        answer = self._sdk.order.fetch(checked_id("razorpay", order_id), {})
         with answers_of("razorpay"):
             return order_facts(answer)
 
     def payments_of(self, order_id: str) -> Sequence[PaymentFacts]:
         """Return every payment made on an order; unlike the list of all payments, it never lags."""
-        _checked(order_id)
-        items = _items(self._sdk.order.payments(order_id, {}))
-        if len(items) >= DEFAULT_PAGE:
-            # Whether this list comes in pages is not documented; ten or more may be the first.
-            items = self._paged(order_id, items)
+        checked_id("razorpay", order_id)
+        items = all_items(lambda query: self._sdk.order.payments(order_id, query))
         with answers_of("razorpay"):
             return [payment_facts(item) for item in items]
 
     def payment(self, payment_id: str) -> PaymentFacts:
         """Return one payment; raises `GatewayNotFound`."""
-        answer = self._sdk.payment.fetch(_checked(payment_id), {})
+        answer = self._sdk.payment.fetch(checked_id("razorpay", payment_id), {})
         with answers_of("razorpay"):
             return payment_facts(answer)
 
     def capture(self, payment: PaymentFacts) -> PaymentFacts:
         """Capture a payment, whole; one that was captured before is returned as it is."""
-        payment_id = _checked(payment.payment_id)
+        payment_id = checked_id("razorpay", payment.payment_id)
         try:
             answer = self._sdk.payment.capture(
                 payment_id, payment.amount_paise, {"currency": payment.currency}
@@ -119,6 +116,33 @@ class RazorpayGateway:
             raise
         with answers_of("razorpay"):
             return payment_facts(answer)
+
+    def refund(
+        self,
+        payment_id: str,
+        *,
+        amount_paise: int,
+        currency: str,  # noqa: ARG002
+        receipt: str,
+    ) -> RefundFacts:
+        """Refund a part or all; a repeat under one receipt returns the first.
+
+        It goes back in the payment's own currency: Razorpay is told none. Raises
+        `GatewayRefused` also for a receipt of another amount.
+        """
+        return razorpay_refunds.refund(
+            self._sdk, payment_id, amount_paise=amount_paise, receipt=receipt
+        )
+
+    def refunds_of(self, payment_id: str) -> Sequence[RefundFacts]:
+        """Return every refund of a payment, also those of Razorpay's dashboard."""
+        return razorpay_refunds.refunds_of(self._sdk, payment_id)
+
+    def dispute(self, dispute_id: str) -> DisputeFacts:
+        """Return a dispute; raises `GatewayNotFound`."""
+        answer = self._sdk.dispute.fetch(checked_id("razorpay", dispute_id), {})
+        with answers_of("razorpay"):
+            return dispute_facts(answer)
 
     def is_signed_by_gateway(self, order_id: str, payment_id: str, signature: str) -> bool:
         """Tell whether the checkout signed `order_id|payment_id` with our key's secret."""
@@ -170,35 +194,6 @@ class RazorpayGateway:
     def _with_receipt(self, receipt: str) -> OrderFacts | None:
         answer = self._sdk.order.all({"receipt": receipt, "count": LARGEST_PAGE})
         with answers_of("razorpay"):
-            orders = [order_facts(item) for item in _items(answer)]
+            orders = [order_facts(item) for item in items_of(answer)]
         ours = [order for order in orders if order.receipt == receipt]
         return ours[-1] if ours else None  # they are listed newest first
-
-    def _paged(self, order_id: str, first: list[Mapping[str, object]]) -> list[Any]:
-        """Return all items of a list that may come in pages, or may refuse to be asked for them."""
-        found = {str(item.get("id")): item for item in first}
-        try:
-            while True:
-                asked = {"count": LARGEST_PAGE, "skip": len(found)}
-                page = _items(self._sdk.order.payments(order_id, asked))
-                new = {str(item.get("id")): item for item in page}
-                if new.keys() <= found.keys():
-                    return list(found.values())
-                found |= new
-        except RazorpayRefused:
-            return list(found.values())  # it knows no pages: the first answer told all
-
-
-def _items(answer: Mapping[str, object]) -> list[Mapping[str, object]]:
-    """Return the items of a collection; raises `OutcomeUnknown` where it is none."""
-    items = answer.get("items")
-    if not isinstance(items, list) or not all(isinstance(item, Mapping) for item in items):
-        raise OutcomeUnknown("razorpay", "the list has no items")
-    return items
-
-
-def _checked(entity_id: str) -> str:
-    """Return an id that may stand in a path; any other is asked of nobody."""
-    if not _IS_ID(entity_id):
-        raise GatewayNotFound("razorpay", "this is not a valid id", status=None)
-    return entity_id

@@ -1,9 +1,9 @@
-"""What Stripe's refusals say, and how our errors come through its SDK.
+"""What Stripe's answers say: refusals, lists, and how our errors come through its SDK.
 
-Used by `stripe_client.py`.
+Used by `stripe_client.py` and its refunds.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,6 +19,9 @@ from gateways.errors import (
     OutcomeUnknown,
 )
 from gateways.reading import answers_of, one_line
+
+PAGE = 100
+"""The most that Stripe lists at once."""
 
 
 class Session(transport.Session):
@@ -60,3 +63,23 @@ def plain(answer: object) -> dict[str, Any]:
     if not isinstance(answer, stripe.StripeObject):
         raise OutcomeUnknown("stripe", "the answer is not an object")
     return answer.to_dict()
+
+
+def pages(
+    ask: Callable[[dict[str, object]], object], asked: Mapping[str, object], *, most: int, what: str
+) -> Iterator[dict[str, Any]]:
+    """Return the items of a list, newest first, asking for a hundred at a time.
+
+    Raises `OutcomeUnknown` where there are more than `most`.
+    """
+    query = {**asked, "limit": PAGE}
+    for _ in range(most // PAGE):
+        page = plain(ask(query))
+        items = page.get("data")
+        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+            raise OutcomeUnknown("stripe", "the list has no items")
+        yield from items
+        if not items or not page.get("has_more"):
+            return
+        query["starting_after"] = items[-1].get("id")
+    raise OutcomeUnknown("stripe", f"over {most} {what} to look through")

@@ -1,4 +1,4 @@
-"""Stripe, through its SDK: Checkout Sessions as orders. Made by `gateways/registry.py`.
+"""Stripe, through its SDK: sessions as orders, refunds, disputes. Made by `gateways/registry.py`.
 
 A session is paid on Stripe's own page, and its PaymentIntent is the payment. The SDK's retries are
 off: whoever calls us tries again, under the same idempotency key. How a call may end stands in
@@ -13,11 +13,14 @@ from typing import Any
 import stripe
 
 from billing.payment_facts import GatewayName, OrderFacts, PaymentFacts, Seen
-from gateways import transport
-from gateways.errors import GatewayKeyRefused, GatewayNotFound, GatewayRefused, OutcomeUnknown
+from billing.refund_facts import DisputeFacts, RefundFacts
+from gateways import stripe_refunds, transport
+from gateways.errors import GatewayKeyRefused, GatewayNotFound, GatewayRefused
 from gateways.protocol import NewOrder
-from gateways.stripe_answers import Session, asking, plain
+from gateways.stripe_answers import Session, asking, pages, plain
 from gateways.stripe_reading import intent_facts, session_facts
+from gateways.stripe_refund_reading import dispute_facts
+from gateways.transport import checked_id
 
 MOST_SESSIONS = 1_000
 """So many are looked through for a receipt, for Stripe cannot search sessions by it."""
@@ -26,7 +29,6 @@ SEARCHED = (
     (timedelta(hours=1, seconds=1), timedelta(days=1)),
 )
 """When a session may have been opened, as seen from `opened_at`; the likely time first."""
-_IS_ID = re.compile("[A-Za-z0-9_]{1,200}").fullmatch
 _IS_KEY = re.compile("[!-~]+").fullmatch
 
 
@@ -55,6 +57,8 @@ class StripeGateway:
         # Their types are those of literal dicts: ours are checked by the tests.
         self._sessions: Any = client.v1.checkout.sessions
         self._intents: Any = client.v1.payment_intents
+        self._refunds: Any = client.v1.refunds
+        self._disputes: Any = client.v1.disputes
 
     def open_order(self, order: NewOrder) -> OrderFacts:
         """Open a Checkout Session; a repeat within Stripe's day for keys returns the first.
@@ -99,13 +103,13 @@ class StripeGateway:
     def order(self, order_id: str) -> OrderFacts:
         """Return a session; raises `GatewayNotFound`."""
         with asking():
-            return session_facts(plain(self._sessions.retrieve(_checked(order_id))))[0]
+            return session_facts(plain(self._sessions.retrieve(checked_id("stripe", order_id))))[0]
 
     def payments_of(self, order_id: str) -> Sequence[PaymentFacts]:
         """Return the one payment of a session, or none where nobody has tried yet."""
         expand = {"expand": ["payment_intent.latest_charge"]}
         with asking():
-            session = plain(self._sessions.retrieve(_checked(order_id), expand))
+            session = plain(self._sessions.retrieve(checked_id("stripe", order_id), expand))
             _, payment = session_facts(session)
         return [payment] if payment else []
 
@@ -113,11 +117,13 @@ class StripeGateway:
         """Return a PaymentIntent, without its order's id; raises `GatewayNotFound`."""
         expand = {"expand": ["latest_charge"]}
         with asking():
-            return intent_facts(plain(self._intents.retrieve(_checked(payment_id), expand)))
+            return intent_facts(
+                plain(self._intents.retrieve(checked_id("stripe", payment_id), expand))
+            )
 
     def capture(self, payment: PaymentFacts) -> PaymentFacts:
         """Capture an intent, whole; one that was captured before is returned as it is."""
-        payment_id = _checked(payment.payment_id)
+        payment_id = checked_id("stripe", payment.payment_id)
         try:
             with asking():
                 return intent_facts(plain(self._intents.capture(payment_id)))
@@ -129,24 +135,41 @@ class StripeGateway:
                 return now
             raise
 
+    def refund(
+        self,
+        payment_id: str,
+        *,
+        amount_paise: int,
+        currency: str,  # noqa: ARG002
+        receipt: str,
+    ) -> RefundFacts:
+        """Refund a part or all; a repeat under one receipt returns the first.
+
+        It goes back in the payment's own currency: Stripe is told none. Raises
+        `GatewayRefused` also for a receipt of another amount.
+        """
+        return stripe_refunds.refund(
+            self._refunds, payment_id, amount_paise=amount_paise, receipt=receipt
+        )
+
+    def refunds_of(self, payment_id: str) -> Sequence[RefundFacts]:
+        """Return every refund of a payment, also those of Stripe's dashboard."""
+        return stripe_refunds.refunds_of(self._refunds, payment_id)
+
+    def dispute(self, dispute_id: str) -> DisputeFacts:
+        """Return a dispute or an inquiry; raises `GatewayNotFound`."""
+        with asking():
+            return dispute_facts(plain(self._disputes.retrieve(checked_id("stripe", dispute_id))))
+
     def is_signed_by_gateway(self, order_id: str, payment_id: str, signature: str) -> bool:  # noqa: ARG002
         """Return False: Stripe's page hands nothing signed to the browser."""
         return False
 
     def _opened(self, earliest: datetime, latest: datetime) -> Iterator[dict[str, Any]]:
-        """Return the sessions opened in a time, newest first, asking for a hundred at a time."""
+        """Return the sessions opened in a time, newest first."""
         created = {"gte": int(earliest.timestamp()), "lte": int(latest.timestamp())}
-        asked: dict[str, object] = {"created": created, "limit": 100}
-        for _ in range(MOST_SESSIONS // 100):
-            page = plain(self._sessions.list(asked))
-            sessions = page.get("data")
-            if not isinstance(sessions, list) or not all(isinstance(s, dict) for s in sessions):
-                raise OutcomeUnknown("stripe", "the list has no items")
-            yield from sessions
-            if not sessions or not page.get("has_more"):
-                return
-            asked["starting_after"] = sessions[-1].get("id")
-        raise OutcomeUnknown("stripe", f"over {MOST_SESSIONS} sessions to look through")
+        asked = {"created": created}
+        return pages(self._sessions.list, asked, most=MOST_SESSIONS, what="sessions")
 
 
 def _is_of(receipt: str, session: Mapping[str, Any]) -> bool:
@@ -159,10 +182,3 @@ def _coming_back(return_url: str, query: str) -> str:
     """Return where the customer comes back to, with word of how; braces stay as they are."""
     address, hash_sign, fragment = return_url.partition("#")
     return f"{address}{'&' if '?' in address else '?'}{query}{hash_sign}{fragment}"
-
-
-def _checked(entity_id: str) -> str:
-    """Return an id that may stand in a path; any other is asked of nobody."""
-    if not _IS_ID(entity_id):
-        raise GatewayNotFound("stripe", "this is not a valid id", status=None)
-    return entity_id

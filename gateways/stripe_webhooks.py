@@ -1,4 +1,4 @@
-"""Stripe's webhooks: whose they are, which event it is, and what they tell of a payment.
+"""Stripe's webhooks: whose they are, which event it is, and what it tells of money.
 
 The receiver has `verify` judge the raw bytes; the worker has `parse` read what was recorded.
 The header is `t=<unix seconds>,v1=<hex>`; signed is `<t>.<raw body>` with HMAC-SHA256, and the key
@@ -16,6 +16,7 @@ from gateways.errors import UnreadableAnswer
 from gateways.events import Event, UnreadableEvent, name_of_type, object_at, read_object
 from gateways.signatures import SignatureError, fits, is_hex_digest
 from gateways.stripe_reading import intent_facts, session_facts
+from gateways.stripe_refund_reading import dispute_facts, refund_facts
 
 TOLERANCE_SECONDS = 300
 """How old a signature may be; Stripe's libraries' value. They let one from the future pass: a
@@ -38,6 +39,22 @@ _OF_INTENTS = frozenset(
         "payment_intent.amount_capturable_updated",
     }
 )
+# Not charge.refunded: it tells a charge's running total, and refunds are taken each by its own id.
+# Taking both would take the same refund twice.
+_OF_REFUNDS = frozenset(
+    {"refund.created", "refund.updated", "refund.failed", "charge.refund.updated"}
+)
+_WITHDRAWN = "charge.dispute.funds_withdrawn"
+_OF_DISPUTES = frozenset(
+    {
+        "charge.dispute.created",
+        "charge.dispute.updated",
+        "charge.dispute.closed",
+        "charge.dispute.funds_reinstated",
+        _WITHDRAWN,
+    }
+)
+_READ = _OF_SESSIONS | _OF_INTENTS | _OF_REFUNDS | _OF_DISPUTES
 _OF_FAILURE = frozenset({"checkout.session.async_payment_failed", "payment_intent.payment_failed"})
 
 
@@ -72,8 +89,8 @@ def event_id(body: bytes) -> str | None:
 def parse(body: bytes) -> Event:
     """Return what a body tells; raises `UnreadableEvent`.
 
-    Sessions and intents are read, of a payment's success and failure; all other events tell of no
-    payment, nor do sessions of subscriptions, which are not sold here.
+    Sessions and intents are read, of a payment's success and failure, refunds and disputes; all
+    other events tell of nothing, nor do sessions of subscriptions, which are not sold here.
     """
     event = read_object(body)
     kind = name_of_type(event.get("type"))
@@ -81,13 +98,27 @@ def parse(body: bytes) -> Event:
         return Event(kind, None)
     if event.get("object") != "event":
         raise UnreadableEvent("object", "must be event")
-    if kind is None or kind not in _OF_SESSIONS | _OF_INTENTS:
+    if kind is None or kind not in _READ:
         return Event(kind, None)
     subject = object_at(object_at(event, "data", "data"), "object", "data.object")
     try:
-        return Event(kind, _payment(kind, subject))
+        return _told(kind, subject)
     except UnreadableAnswer as error:
         raise UnreadableEvent(f"data.object: {error.field}", error.problem) from None
+
+
+def _told(kind: str, subject: Mapping[str, object]) -> Event:
+    if kind not in _OF_REFUNDS | _OF_DISPUTES:
+        return Event(kind, _payment(kind, subject))
+    if "payment_intent" in subject and subject["payment_intent"] is None:
+        return Event(kind, None)  # of a charge that was made without an intent: none of ours
+    if kind in _OF_REFUNDS:
+        return Event(kind, None, refund=refund_facts(subject))
+    dispute = dispute_facts(subject)
+    if kind == _WITHDRAWN:
+        # Said in so many words, whether or not the list of withdrawals shows it already.
+        dispute = replace(dispute, moves_money=True)
+    return Event(kind, None, dispute=dispute)
 
 
 def _parts_of(header: str) -> tuple[str, list[str]]:

@@ -6,6 +6,7 @@ HTML, put whole bodies into messages and print to the standard output. Nothing i
 time, and nothing of a request is kept, so that threads may share a session.
 """
 
+import re
 import ssl
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -18,11 +19,18 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from billing.payment_facts import GatewayName
 from db.errors import BillingError
-from gateways.errors import GatewayKeyRefused, GatewayUnavailable, OutcomeUnknown
+from gateways.errors import (
+    GatewayKeyRefused,
+    GatewayNotFound,
+    GatewayUnavailable,
+    OutcomeUnknown,
+)
 from gateways.protocol import CONNECT_SECONDS, READ_SECONDS
 
 TIMEOUT = (float(CONNECT_SECONDS), float(READ_SECONDS))
 """Seconds to connect, and for the answer to begin and go on."""
+
+_IS_ID = re.compile("[A-Za-z0-9_]{1,200}").fullmatch
 
 _BEFORE_SENDING = (
     exceptions.ConnectTimeout,
@@ -55,6 +63,11 @@ class Session(requests.Session):
     def refusal(self, status: int, error: Mapping[str, object]) -> BillingError:
         """Return what an answer of 4xx says; `error` is the error object of its body."""
 
+    def error_in(self, content: Mapping[str, object]) -> Mapping[str, object] | None:
+        """Return the error object of a body, None where it is not one of the gateway's own."""
+        error = content.get("error")
+        return error if isinstance(error, Mapping) else None
+
     def request(self, method: str | bytes, url: str | bytes, *args: Any, **options: Any) -> Any:
         """Send it once and return the answer, of 2xx with a JSON object as its body."""
         # A redirect would take the key elsewhere, or make a GET of a POST; neither gateway has any.
@@ -75,8 +88,8 @@ class Session(requests.Session):
             return GatewayUnavailable(self.gateway, "too many requests (429)")
         if status == 401:
             return GatewayKeyRefused(self.gateway, self.key_variables)
-        error = (content or {}).get("error")
-        if not isinstance(error, Mapping):  # an answer of something between us and the gateway
+        error = self.error_in(content or {})
+        if error is None:  # an answer of something between us and the gateway
             return OutcomeUnknown(self.gateway, f"status {status} and no answer of its own")
         # 409 is a conflict with the same call, still under way.
         if not 400 <= status < 500 or status in {408, 409}:
@@ -90,6 +103,13 @@ class Session(requests.Session):
         if isinstance(error, exceptions.Timeout):
             return OutcomeUnknown(self.gateway, f"no answer in {self._timeout[1]:g} seconds")
         return OutcomeUnknown(self.gateway, f"the answer broke off ({type(cause).__name__})")
+
+
+def checked_id(gateway: GatewayName, entity_id: str) -> str:
+    """Return an id that may stand in a path; any other is asked of nobody: `GatewayNotFound`."""
+    if not _IS_ID(entity_id):
+        raise GatewayNotFound(gateway, "this is not a valid id", status=None)
+    return entity_id
 
 
 def _nothing_was_sent(error: OSError, cause: BaseException) -> bool:

@@ -35,6 +35,12 @@ SUBSCRIPTION = PaymentFacts(
     currency="INR", order_id="order_RmZ4tI5yKq8lZq", method="card", fee_paise=2_785, tax_paise=425,
     happened_at=datetime.fromtimestamp(1794463001, UTC),
 )  # fmt: skip
+REFUNDED = PaymentFacts(
+    gateway="razorpay", payment_id="pay_RtA2bC3dE4fG5h", seen=Seen.CAPTURED, amount_paise=590_000,
+    currency="INR", order_id="order_RtA1zY9xW8vU7t", refunded_paise=590_000, method="card",
+    fee_paise=13_924, tax_paise=2_124, happened_at=datetime.fromtimestamp(1794700000, UTC),
+)  # fmt: skip
+DISPUTE = json.loads(bodies.razorpay("payment.dispute.created"))["payload"]["dispute"]
 
 TOLD: dict[str, PaymentFacts | None] = {
     "payment.captured.upi": UPI,
@@ -71,8 +77,17 @@ TOLD: dict[str, PaymentFacts | None] = {
         amount_paise=118_000, currency="INR", order_id="order_RsO6xN1eQw4rFw",
         refunded_paise=118_000, method="upi", happened_at=datetime.fromtimestamp(1794460000, UTC),
     ),
+    "refund.created.card.pending": REFUNDED,
+    "refund.created.card.processed": REFUNDED,
+    "refund.failed.card": replace(REFUNDED, refunded_paise=0),
+    "refund.speed_changed.card": REFUNDED,
     "payment.dispute.created": None,
+    "payment.dispute.created.retrieval": None,
+    "payment.dispute.under_review": None,
+    "payment.dispute.action_required": None,
     "payment.dispute.won": None,
+    "payment.dispute.lost": None,
+    "payment.dispute.closed.fraud": None,
     "settlement.processed": None,
     "payment.downtime.started": None,
 }  # fmt: skip
@@ -146,12 +161,13 @@ def test_a_receipt_is_taken_from_the_order_of_the_payment_alone(edit: Edit) -> N
 @pytest.mark.parametrize(
     "name", ["payment.captured.upi", "subscription.charged.card", "refund.processed.card.partial"]
 )
-def test_an_event_with_a_dispute_in_it_tells_of_no_payment_by_whatever_name(name: str) -> None:
-    disputed = edited(
-        bodies.razorpay(name), lambda event: event["payload"].update(dispute={"entity": {}})
-    )
+def test_an_event_with_a_dispute_in_it_tells_of_that_alone_by_whatever_name(name: str) -> None:
+    disputed = edited(bodies.razorpay(name), lambda event: event["payload"].update(dispute=DISPUTE))
 
-    assert parse(disputed).payment is None
+    event = parse(disputed)
+
+    assert (event.payment, event.refund) == (None, None)
+    assert event.dispute is not None
 
 
 @pytest.mark.parametrize("kind", [None, 5, [], {}, "", "x" * 101, "nul\x00", "\ud800", "a\nb"])
@@ -239,7 +255,14 @@ json_values = st.recursive(
 
 
 @given(
-    st.sampled_from(["payment.captured.upi", "order.paid.upi", "refund.processed.card.full"]),
+    st.sampled_from(
+        [
+            "payment.captured.upi",
+            "order.paid.upi",
+            "refund.processed.card.full",
+            "payment.dispute.created",
+        ]
+    ),
     st.data(),
 )
 def test_whatever_stands_in_a_field_it_is_read_or_unreadable(
@@ -253,7 +276,8 @@ def test_whatever_stands_in_a_field_it_is_read_or_unreadable(
         event = parse(json.dumps(content).encode())
     except UnreadableEvent:
         return
-    assert event.payment is None or type(event.payment.amount_paise) is int
+    for told in (event.payment, event.refund, event.dispute):
+        assert told is None or type(told.amount_paise) is int
 
 
 @given(st.binary() | json_values.map(lambda value: json.dumps(value).encode()))

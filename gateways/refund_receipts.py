@@ -1,0 +1,36 @@
+"""Our receipts on the refunds of a gateway: which are ours, and the refund that has one.
+
+Used by both gateways' readings and clients. The receipts are `billing/refunds.py::receipt_of`'s.
+"""
+
+from collections.abc import Iterable
+
+from billing.refund_facts import RefundFacts
+from gateways.errors import GatewayRefused
+from gateways.reading import Entity
+
+PREFIX = "ref_"
+
+
+def ours_or_none(entity: Entity | None, name: str = "receipt") -> str | None:
+    """Return a receipt if it looks like ours; a refund from the dashboard may have any other."""
+    if entity is None:
+        return None
+    value = entity.fields.get(name)
+    if not isinstance(value, str) or not value.startswith(PREFIX):
+        return None
+    return entity.identifier(name)
+
+
+def find(refunds: Iterable[RefundFacts], receipt: str, *, amount_paise: int) -> RefundFacts | None:
+    """Return the refund with our receipt, or None; raises `GatewayRefused` for another amount."""
+    for refund in refunds:
+        if refund.receipt != receipt:
+            continue
+        if refund.amount_paise != amount_paise:
+            raise GatewayRefused(
+                refund.gateway, "the receipt is that of a refund of another amount", status=None,
+                field="receipt",
+            )  # fmt: skip
+        return refund
+    return None
