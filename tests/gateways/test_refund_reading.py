@@ -164,3 +164,9 @@ def test_whatever_stands_in_a_field_it_is_read_or_named(data: st.DataObject) -> 
         field = data.draw(st.sampled_from(sorted(good)))
         with suppress(UnreadableAnswer):
             read(good | {field: data.draw(json_values)})
+
+
+def test_a_razorpay_refund_of_the_time_without_states_is_under_way() -> None:
+    entity = {"id": "rfnd_1", "payment_id": "pay_1", "amount": 22_500, "receipt": None}
+
+    assert razorpay.refund_facts(entity).seen == "submitted"
