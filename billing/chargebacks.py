@@ -8,8 +8,9 @@ Locks: the payment, then the chargeback, then the account.
 """
 
 from collections.abc import Sequence
+from datetime import timedelta
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -50,6 +51,26 @@ def settle(session: Session, chargeback_id: int, *, actor: str) -> bool:
         elif chargeback.moves_money:
             account_review.flag(session, payment.account_id, account_review.CHARGEBACK)
     return True
+
+
+ASK_EVERY = timedelta(hours=1)
+WINDOW = timedelta(days=180)
+"""A dispute that was opened earlier has ended."""
+
+_ASKED = text("""
+INSERT INTO gateway_signs AS s (gateway, last_event_at, disputes_asked_at)
+VALUES (:gateway, '2000-01-01 00:00:00+00', :now) -- never heard of
+    ON CONFLICT (gateway) DO UPDATE SET disputes_asked_at = :now
+ WHERE s.disputes_asked_at IS NULL OR s.disputes_asked_at <= :limit
+RETURNING true
+""")
+
+
+def is_time_to_ask(session: Session, gateway: str) -> bool:
+    """Tell whether a gateway's disputes are to be listed now, and take note that they are."""
+    now = clock.now()
+    asked = {"gateway": gateway, "now": now, "limit": now - ASK_EVERY}
+    return session.scalar(_ASKED, asked) is not None
 
 
 def unsettled(session: Session, *, limit: int) -> Sequence[int]:

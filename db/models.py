@@ -550,6 +550,8 @@ class GatewaySign(Base):
     last_event_at: Mapped[datetime]
     silent_since: Mapped[datetime | None]
     """Set once its silence was reported, until it is heard again."""
+    disputes_asked_at: Mapped[datetime | None]
+    """When its disputes were last listed."""
 
 
 class ApiRequest(Base):

@@ -72,6 +72,9 @@ class Gateway(Protocol):
     def dispute(self, dispute_id: str) -> DisputeFacts:
         """Return a payer's dispute as of now; raises `GatewayNotFound`."""
 
+    def disputes(self, *, since: datetime) -> Sequence[DisputeFacts]:
+        """Return every payer's dispute that was opened since then, as of now."""
+
     def is_signed_by_gateway(self, order_id: str, payment_id: str, signature: str) -> bool:
         """Tell whether the gateway's checkout signed that this payment is for this order.
 

@@ -19,7 +19,7 @@ from gateways import razorpay_refunds, transport
 from gateways.errors import GatewayNotFound, GatewayRefused, OutcomeUnknown
 from gateways.protocol import NewOrder
 from gateways.razorpay_answers import RazorpayRefused, Session
-from gateways.razorpay_lists import LARGEST_PAGE, all_items, items_of
+from gateways.razorpay_lists import LARGEST_PAGE, all_items, items_of, pages_of
 from gateways.razorpay_reading import order_facts, payment_facts
 from gateways.razorpay_refund_reading import dispute_facts
 from gateways.reading import answers_of
@@ -143,6 +143,13 @@ class RazorpayGateway:
         answer = self._sdk.dispute.fetch(checked_id("razorpay", dispute_id), {})
         with answers_of("razorpay"):
             return dispute_facts(answer)
+
+    def disputes(self, *, since: datetime) -> Sequence[DisputeFacts]:
+        """Return every dispute that was opened since then."""
+        opened = {"from": int(since.timestamp())}
+        items = pages_of(lambda query: self._sdk.dispute.all({**opened, **query}))
+        with answers_of("razorpay"):
+            return [dispute_facts(item) for item in items]
 
     def is_signed_by_gateway(self, order_id: str, payment_id: str, signature: str) -> bool:
         """Tell whether the checkout signed `order_id|payment_id` with our key's secret."""

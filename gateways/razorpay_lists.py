@@ -29,6 +29,16 @@ def all_items(ask: Ask) -> list[Item]:
     return items if len(items) < DEFAULT_PAGE else _paged(ask, items)
 
 
+def pages_of(ask: Ask) -> list[Item]:
+    """Return all items of a list that comes in pages: asked for until fewer come than could."""
+    found: list[Item] = []
+    while True:
+        page = items_of(ask({"count": LARGEST_PAGE, "skip": len(found)}))
+        found += page
+        if len(page) < LARGEST_PAGE:
+            return found
+
+
 def _paged(ask: Ask, first: list[Item]) -> list[Item]:
     """Return all items of a list that may come in pages, or may refuse to be asked for them."""
     found = {str(item.get("id")): item for item in first}

@@ -22,6 +22,8 @@ from gateways.stripe_reading import intent_facts, session_facts
 from gateways.stripe_refund_reading import dispute_facts
 from gateways.transport import checked_id
 
+MOST_DISPUTES = 5_000
+"""So many of half a year are read."""
 MOST_SESSIONS = 1_000
 """So many are looked through for a receipt, for Stripe cannot search sessions by it."""
 SEARCHED = (
@@ -160,6 +162,13 @@ class StripeGateway:
         """Return a dispute or an inquiry; raises `GatewayNotFound`."""
         with asking():
             return dispute_facts(plain(self._disputes.retrieve(checked_id("stripe", dispute_id))))
+
+    def disputes(self, *, since: datetime) -> Sequence[DisputeFacts]:
+        """Return every dispute and inquiry of an intent that was opened since then."""
+        asked = {"created": {"gte": int(since.timestamp())}}
+        with asking():
+            listed = pages(self._disputes.list, asked, most=MOST_DISPUTES, what="disputes")
+            return [dispute_facts(found) for found in listed if found.get("payment_intent")]
 
     def is_signed_by_gateway(self, order_id: str, payment_id: str, signature: str) -> bool:  # noqa: ARG002
         """Return False: Stripe's page hands nothing signed to the browser."""

@@ -8,7 +8,8 @@ import time
 
 import structlog
 
-from billing import audit, refund_news, refund_rows
+import clock
+from billing import audit, chargebacks, refund_news, refund_rows
 from billing.payment_facts import GatewayName
 from db.errors import PermanentError, TransientError
 from db.models import Payment
@@ -45,6 +46,7 @@ def ask_gateway(name: GatewayName, *, stop_at: float) -> None:
     """
     gateway = registry.by_name(name)
     try:
+        _list_disputes(gateway)
         _explain(gateway)
         while time.monotonic() < stop_at:
             outgoing = _next(name)
@@ -67,6 +69,17 @@ def _find_out(gateway: Gateway, outgoing: Outgoing) -> None:
     except PermanentError as error:
         log.error("refund not settled", refund=outgoing.refund_id,
                   error=f"{type(error).__name__}: {error}")  # fmt: skip
+
+
+def _list_disputes(gateway: Gateway) -> None:
+    """Take in all disputes of late, once an hour: no webhook of them is sent twice for long."""
+    with transaction() as session:
+        if not chargebacks.is_time_to_ask(session, gateway.name):
+            return
+    facts = gateway.disputes(since=clock.now() - chargebacks.WINDOW)
+    with transaction() as session:
+        chargebacks.take_in(session, facts)
+    settling.settle_all()
 
 
 def _explain(gateway: Gateway) -> None:

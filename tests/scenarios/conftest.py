@@ -72,11 +72,12 @@ def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 @pytest.fixture
-def pay(simulator: Running) -> Callable[[Mapping[str, object]], dict[str, Any]]:
-    """Play a customer, over HTTP."""
+def control(simulator: Running) -> Callable[[str, Mapping[str, object]], dict[str, Any]]:
+    """Make happen what customers, banks and time can, over HTTP."""
 
-    def play(told: Mapping[str, object]) -> dict[str, Any]:
-        answer = requests.post(f"{simulator.url}/simulator/pay", data=json.dumps(told), timeout=10)
+    def play(path: str, told: Mapping[str, object]) -> dict[str, Any]:
+        url = f"{simulator.url}/simulator/{path}"
+        answer = requests.post(url, data=json.dumps(told), timeout=10)
         found: dict[str, Any] = answer.json()
         return found
 

@@ -24,16 +24,19 @@ from db.errors import TransientError
 from db.session import snapshot, transaction
 from devstack.simulator.server import Running
 from devstack.simulator.switches import Switches
-from tasks import checkout, payments
+from tasks import checkout, payments, refunds
 from tasks.checkout import PlacedOrder
 from tasks.inbox import work_one_batch
 from tests.billing.helpers import rows
+from tests.scenarios.returns import Returns
 
 ORDERS = 20
 ACCOUNTS = 3
 SPEED = 50_000
 """Minutes of the gateways pass in milliseconds."""
-SWEEPS = 8
+SWEEPS = 10
+RETURNING = range(2, 5)
+"""Sweeps in which money goes back."""
 TICK = timedelta(minutes=40)
 GATEWAYS: tuple[GatewayName, ...] = ("razorpay", "stripe")
 PACKAGES = ("credits_1000", "credits_5000", "credits_10000")
@@ -44,6 +47,7 @@ _PROBABILITIES = (
     "fault_after_effect", "lost_response", "authorized_only", "late_authorization",
     "short_payment", "other_currency", "foreign_payment",
 )  # fmt: skip
+_WITH_US = {"captured", "partially_refunded", "quarantined", "unmatched"}
 _GOOD_API = dict.fromkeys(
     ("rate_limited", "bad_gateway", "html_answer", "lost_response", "slow_answer"), 0
 )
@@ -55,14 +59,15 @@ class Scenario:
 
     seed: int
     sim: Running
-    pay_by_http: Callable[[Mapping[str, object]], dict[str, Any]]
-    """Plays a customer at the simulator; returns what checkout hands over."""
+    control: Callable[[str, Mapping[str, object]], dict[str, Any]]
+    """Makes happen at the simulator what customers, banks and time can: a path, what to tell."""
     counts: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.rng = random.Random(f"scenario {self.seed}")
         self.refs = [f"clinic:s{self.seed}-{i}" for i in range(ACCOUNTS)]
         self.keys: list[str] = []
+        self.returns = Returns(self.seed, self.sim, self.control, self.counts)
 
     def run(self) -> Counter[str]:
         """Play it and check it; return what was seen, counted."""
@@ -133,8 +138,9 @@ class Scenario:
 
     def _pay(self, gateway: str, order_id: str) -> None:
         outcome = self.rng.choice(("success",) * 6 + ("failure", "late_authorization"))
-        told = self.pay_by_http(
-            {"order_id" if gateway == "razorpay" else "session_id": order_id, "outcome": outcome}
+        told = self.control(
+            "pay",
+            {"order_id" if gateway == "razorpay" else "session_id": order_id, "outcome": outcome},
         )
         if "error" in told:
             self.counts["payment: refused by the gateway"] += 1
@@ -159,10 +165,14 @@ class Scenario:
                 self.sim.world.switches = self.sim.world.switches.changed(dict(_GOOD_API))
             self._wait_for_webhooks()
             work()
+            if sweep in RETURNING:
+                self.returns.some()
             clock.advance(TICK)
             payments.ask()
+            refunds.ask()
         self._wait_for_webhooks()
         work()
+        refunds.ask()
 
     def _end(self) -> None:
         """The gateways of this seed are gone with it: nobody asks them any more."""
@@ -203,12 +213,13 @@ class Scenario:
                 assert credited[0][0] in {payment.id for payment in paid}, told
                 expected[str(ref)] += int(str(brings))
             self.counts[f"order: {state}"] += 1
-        balances: Counter[str] = Counter()
-        for ref, balance in rows(
-            "SELECT ref, balance FROM accounts WHERE ref = ANY(:refs)", refs=self.refs
+        expected.subtract(self.returns.expected(self.refs))
+        for ref, balance, held in rows(
+            "SELECT ref, balance, held FROM accounts WHERE ref = ANY(:refs)", refs=self.refs
         ):
-            balances[str(ref)] = int(str(balance))
-        assert balances == expected
+            told = f"{ref}: {balance} credits, {held} held; expected {expected[str(ref)]}"
+            assert int(str(balance)) == expected[str(ref)], told
+            assert held == self.returns.held(str(ref)), told
         self._check_states()
         with snapshot() as session:
             assert verify.verify(session).breaches == []
@@ -242,9 +253,9 @@ class Scenario:
             state = recorded.get(payment["id"])
             self.counts[f"payment: {state}"] += 1
             if payment["id"] not in captured:
-                assert state not in {"captured", "quarantined", "unmatched"}, (payment, state)
+                assert state not in _WITH_US, (payment, state)
             elif payment.get("order_id") in world.razorpay.orders:
-                assert state in {"captured", "quarantined"}, (payment, state)
+                assert state in _WITH_US - {"unmatched"} | {"refunded"}, (payment, state)
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,15 @@ import pytest
 from devstack.simulator.server import Running
 from tests.scenarios.payment_scenario import Scenario
 
-Pay = Callable[[Mapping[str, object]], dict[str, Any]]
+Control = Callable[[str, Mapping[str, object]], dict[str, Any]]
 
 
 @pytest.mark.timeout(0)
 def test_every_captured_rupee_is_credited_once(
-    simulator: Running, pay: Pay, pytestconfig: pytest.Config, record_property: Callable[..., None]
+    simulator: Running,
+    control: Control,
+    pytestconfig: pytest.Config,
+    record_property: Callable[..., None],
 ) -> None:
     only = pytestconfig.getoption("--payment-seed")
     number = pytestconfig.getoption("--payment-seeds")
@@ -21,7 +24,7 @@ def test_every_captured_rupee_is_credited_once(
     totals: dict[str, int] = {}
     for seed in seeds:
         try:
-            counts = Scenario(seed, simulator, pay).run()
+            counts = Scenario(seed, simulator, control).run()
         except BaseException:
             print(f"seed {seed}: repeat it with --payment-seed {seed}")  # noqa: T201
             raise

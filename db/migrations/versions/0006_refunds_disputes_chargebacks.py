@@ -319,6 +319,10 @@ def upgrade() -> None:
     )
     op.add_column("accounts", sa.Column("review_reason", sa.Text(), nullable=True))
     op.add_column(
+        "gateway_signs",
+        sa.Column("disputes_asked_at", sa.DateTime(timezone=True), nullable=True),
+    )
+    op.add_column(
         "billing_payments",
         sa.Column(
             "refunds_asked_paise", sa.BigInteger(), server_default=sa.text("0"), nullable=False
@@ -327,6 +331,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_column("gateway_signs", "disputes_asked_at")
     op.drop_column("billing_payments", "refunds_asked_paise")
     op.drop_column("accounts", "review_reason")
     op.drop_table("billing_chargebacks")

@@ -17,6 +17,11 @@ def asked_for(world: World, payment: Entity, body: dict[str, Any], key: str | No
     if key is not None and (done := _done_before(world, payment, body, key)):
         return done
     amount = _amount(payment, body)
+    if any(
+        dispute["payment_id"] == payment["id"] and dispute["status"] not in {"won", "closed"}
+        for dispute in world.razorpay.disputes.values()
+    ):
+        raise ApiError("The payment is disputed and cannot be refunded", step=STEP)
     if world.switches.low_balance:
         raise ApiError(
             "Your account does not have enough balance to carry out the refund operation.",

@@ -10,6 +10,8 @@ from devstack.simulator.world import World, unix_now
 
 REASONS = {None, "duplicate", "fraudulent", "requested_by_customer"}
 ENDS = {"won", "lost", "warning_closed"}
+DISPUTED = {"needs_response", "under_review", "lost"}
+"""Disputes for which the money is gone already: a refund would give it a second time."""
 
 
 def refund(world: World, body: dict[str, Any]) -> Entity:
@@ -18,6 +20,11 @@ def refund(world: World, body: dict[str, Any]) -> Entity:
     left: int = charge["amount"] - charge["amount_refunded"]
     if not charge["paid"]:
         raise ApiError(f"Charge {charge['id']} has not been paid.")
+    if any(
+        dispute["charge"] == charge["id"] and dispute["status"] in DISPUTED
+        for dispute in world.stripe.disputes.values()
+    ):
+        raise ApiError(f"Charge {charge['id']} has been charged back.", code="charge_disputed")
     if left == 0:
         raise ApiError(
             f"Charge {charge['id']} has already been refunded.", code="charge_already_refunded"
