@@ -13,7 +13,7 @@ from devstack.simulator.config import Config
 SIMULATOR = "simulator"
 """The name of the process."""
 SIMULATOR_COMMAND = (
-    "python -m devstack.simulator --port ${SIMULATOR_PORT} --seed ${SIMULATOR_SEED:-$(date +%s)}"
+    "python -m devstack.simulator --port ${SIMULATOR_PORT} --seed ${SIMULATOR_SEED:-$(date +%s)$$}"
 )
 """The seed decides every id: a new one at each start, for the ledger knows the ids of the last."""
 
