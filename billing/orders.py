@@ -155,16 +155,21 @@ def asked(session: Session, order_id: int, facts: OrderFacts, *, in_doubt: bool 
     again; and none is for ever. Raises `OrderAtOdds`.
     """
     order = opened(session, order_id, facts)
-    given_up = _is_given_up(order)
-    if order.state == "open" and given_up:
-        move(session, order, "expired", next_ask_at=None)
-    if order.state in SETTLED and (given_up or not in_doubt):
+    if _is_given_up(order):
+        _give_up(session, order)
+    elif order.state in SETTLED and not in_doubt:
         order.next_ask_at = None
 
 
 def failed(session: Session, order_id: int, error: Exception) -> None:
-    """Take note of what is wrong with an order; it is asked about again at its next time."""
-    lock(session, order_id).last_error = _told(error)
+    """Take note of what is wrong with an order; it is asked about again at its next time.
+
+    But not for ever: what is still wrong when others are given up will not mend itself.
+    """
+    order = lock(session, order_id)
+    order.last_error = _told(error)
+    if _is_given_up(order):
+        _give_up(session, order)
 
 
 def ask_within(order: Order, wait: timedelta) -> None:
@@ -261,6 +266,14 @@ def _is_given_up(order: Order) -> bool:
     return clock.now() - order.created_at > timedelta(
         days=catalog.get().payments.give_up_after_days
     )
+
+
+def _give_up(session: Session, order: Order) -> None:
+    if order.state == "open":
+        move(session, order, "expired", next_ask_at=None)
+    elif order.state in NEVER_OPENED:
+        move(session, order, "refused", next_ask_at=None)
+    order.next_ask_at = None
 
 
 def _interval(order: Order) -> timedelta:

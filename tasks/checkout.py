@@ -11,7 +11,7 @@ from datetime import timedelta
 import structlog
 
 from billing import orders, payment_rows, payments
-from billing.errors import InvalidOrder
+from billing.errors import InvalidOrder, OrderAtOdds
 from billing.orders import OrderRequest
 from billing.payment_facts import PaymentFacts, Seen
 from billing.payments import Taken
@@ -92,11 +92,16 @@ def place_order(wish: OrderRequest, *, actor: str, operation_key: str) -> Placed
         with transaction() as session:
             orders.unanswered(session, order_id, error)
         raise
-    with transaction() as session:
-        order = orders.opened(session, order_id, facts)
-        # What was paid while our own answer was under way.
-        taken = payments.take_in(session, payment_rows.waiting_for(session, order), actor=actor)
-        placed = _placed(order, wish.account, gateway)
+    try:
+        with transaction() as session:
+            order = orders.opened(session, order_id, facts)
+            # What was paid while our own answer was under way.
+            taken = payments.take_in(session, payment_rows.waiting_for(session, order), actor=actor)
+            placed = _placed(order, wish.account, gateway)
+    except OrderAtOdds as error:
+        with transaction() as session:
+            orders.refused(session, order_id, error)
+        raise OrderRefused(str(error)) from error
     tell(taken)
     return placed
 
