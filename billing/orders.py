@@ -32,6 +32,8 @@ ANSWER_WITHIN = timedelta(minutes=2)
 FORGOTTEN_AFTER = timedelta(minutes=10)
 """An order so old that the gateway does not know was never opened there: no call is under way."""
 LONGEST_INTERVAL = timedelta(days=1)
+LAST_LOOK = timedelta(days=1)
+"""After an order was paid: a second payment on it of which no webhook ever told is found then."""
 ASK_AGAIN = timedelta(minutes=1)
 """After an ask that the gateway did not answer."""
 _ERROR_MAX_LENGTH = 500
@@ -194,7 +196,7 @@ def lease_due(session: Session, *, gateway: str, limit: int) -> Sequence[Order]:
         .with_for_update(skip_locked=True)
     ).all()
     for order in due:
-        order.next_ask_at = now + _interval(order)
+        order.next_ask_at = now + _interval(order, now)
         order.asks += 1
     return due
 
@@ -221,7 +223,7 @@ def postpone(session: Session, gateway: str) -> None:
 
 def is_forgotten(order: Order) -> bool:
     """Tell whether an order that the gateway does not know is too old to be opened yet."""
-    return clock.now() - order.created_at > FORGOTTEN_AFTER
+    return clock.now() - order.created_at >= FORGOTTEN_AFTER
 
 
 def find(session: Session, gateway_order_id: str) -> tuple[Order, Account] | None:
@@ -276,13 +278,14 @@ def _give_up(session: Session, order: Order) -> None:
     order.next_ask_at = None
 
 
-def _interval(order: Order) -> timedelta:
-    if order.state in NEVER_OPENED:
-        first = ANSWER_WITHIN
-    else:
+def _interval(order: Order, now: datetime) -> timedelta:
+    """Return how long an order is left alone: about as long as it is old, so that it doubles."""
+    # By its age and not by how often it was asked about: a gateway that was away for an hour, asked
+    # in vain each minute, must not make its orders wait for a day.
+    first = ANSWER_WITHIN
+    if order.state not in NEVER_OPENED:
         first = timedelta(minutes=catalog.get().payments.ask_after_minutes)
-    doublings = min(order.asks + 1, 20)  # nothing overflows, however often it was asked
-    return min(first * (1 << doublings), LONGEST_INTERVAL)
+    return min(now - order.created_at + first, LONGEST_INTERVAL)
 
 
 def _told(error: Exception) -> str:

@@ -170,7 +170,7 @@ class _Batch:
             payment.credits, payment.bonus_credits = order.credits, order.bonus_credits
             payment.credited_at = self.now
             order.payment_id = payment.id
-            orders.move(self.session, order, "paid", next_ask_at=None)
+            orders.move(self.session, order, "paid", next_ask_at=self.now + orders.LAST_LOOK)
             self.paid.append(payment)
 
     def credit(self) -> tuple[list[Credited], list[Released]]:
