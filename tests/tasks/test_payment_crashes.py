@@ -17,7 +17,7 @@ from billing.payment_facts import GatewayName, OrderFacts, PaymentFacts
 from gateways import registry
 from gateways.protocol import Gateway, NewOrder
 from tasks import checkout, payments
-from tests.billing.helpers import assert_ledger_is_clean, balance, open_account, rows
+from tests.billing.helpers import assert_ledger_is_clean, at_once, balance, open_account, rows
 from tests.gateways.conftest import Sim
 from tests.tasks.helpers import work
 from tests.tasks.shop import buy, deliver_razorpay, payment_at, razorpay_event
@@ -224,3 +224,19 @@ def test_the_money_may_come_while_the_order_is_being_opened(sim: Sim, gateway: M
     assert (placed.state, balance()) == ("paid", 5_500)
     let_an_hour_pass()
     assert balance() == 5_500
+
+
+@pytest.mark.parametrize("unique_receipt", [True, False])
+@pytest.mark.parametrize("name", ["razorpay", "stripe"])
+def test_one_operation_in_several_processes_at_once_is_one_order(
+    sim: Sim, many_connections: None, name: GatewayName, unique_receipt: bool
+) -> None:
+    """As where a claim ran out over a slow gateway, and a repeat works beside the first."""
+    sim.set(unique_receipt=unique_receipt)
+
+    found = at_once(*[lambda: buy(name).order_id] * 6)
+
+    there = [*sim.world.razorpay.orders, *sim.world.stripe.sessions]
+    assert set(found) == set(there)
+    assert len(there) == 1
+    assert order_states() == ["open"]

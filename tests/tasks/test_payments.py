@@ -428,6 +428,24 @@ def test_an_order_that_the_gateway_does_not_know_any_more_is_not_asked_about_for
     assert orders() == [("expired", None)]
 
 
+def test_an_order_that_was_never_opened_and_cannot_be_looked_up_is_given_up(
+    sim: Sim, door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sim.set(rate_limited=1)
+    with pytest.raises(GatewayUnavailable):
+        buy()
+    refusal = {"error": {"code": "BAD_REQUEST_ERROR", "description": "No lists for you"}}
+    door.says(400, refusal)
+    monkeypatch.setenv("RAZORPAY_API_BASE", door.url)
+    settings.get.cache_clear()
+
+    for _ in range(12):
+        after(DAY)
+
+    assert orders() == [("refused", None)]
+    assert len(door.asked) < 15
+
+
 # --- two at once, and silence
 
 
