@@ -36,6 +36,8 @@ LAST_LOOK = timedelta(days=1)
 """After an order was paid: a second payment on it of which no webhook ever told is found then."""
 ASK_AGAIN = timedelta(minutes=1)
 """After an ask that the gateway did not answer."""
+UNANSWERED_FOR = timedelta(days=30)
+"""No outage is as long: an order still without a clear answer then has something of its own."""
 _ERROR_MAX_LENGTH = 500
 
 
@@ -205,7 +207,9 @@ def not_answered(session: Session, order_id: int, error: Exception) -> None:
     """Take note that the gateway did not answer about an order: again soon, not at once."""
     order = lock(session, order_id)
     order.last_error = _told(error)
-    if order.next_ask_at is not None:
+    if clock.now() - order.created_at > UNANSWERED_FOR:
+        _give_up(session, order)
+    elif order.next_ask_at is not None:
         ask_within(order, min(ASK_AGAIN * order.asks, 10 * ASK_AGAIN))
 
 

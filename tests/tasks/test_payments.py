@@ -446,6 +446,25 @@ def test_an_order_that_was_never_opened_and_cannot_be_looked_up_is_given_up(
     assert len(door.asked) < 15
 
 
+def test_an_order_of_which_the_gateway_says_what_nobody_can_read_is_given_up_in_the_end(
+    sim: Sim, door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buy()
+    odd = {"id": "pay_1", "amount": 500_000, "currency": "INR", "status": "melted"}
+    door.says(200, {"entity": "collection", "count": 1, "items": [odd]})
+    monkeypatch.setenv("RAZORPAY_API_BASE", door.url)
+    settings.get.cache_clear()
+
+    for _ in range(30):
+        after(DAY)
+    assert order_states() == ["open"]
+    after(DAY)
+
+    assert orders() == [("expired", None)]
+    [(error,)] = rows("SELECT last_error FROM billing_orders")
+    assert "status is none that we know" in str(error)
+
+
 # --- two at once, and silence
 
 
