@@ -149,6 +149,7 @@ def refused(session: Session, order_id: int, error: Exception) -> None:
     order = lock(session, order_id)
     if order.state in NEVER_OPENED:
         move(session, order, "refused", next_ask_at=None)
+    order.next_ask_at = None
     order.last_error = _told(error)
 
 

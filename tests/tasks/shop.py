@@ -42,10 +42,12 @@ def razorpay_event(sim: Sim, event: str, payment_id: str) -> bytes:
 
 
 def stripe_event(sim: Sim, session_id: str, event: str = "checkout.session.completed") -> bytes:
-    """The body of a webhook about a session, as Stripe writes it now."""
-    session = sim.world.stripe.sessions[session_id]
+    """The body of a webhook about a session or its intent, as Stripe writes it now."""
+    subject = sim.world.stripe.sessions[session_id]
+    if event.startswith("payment_intent."):
+        subject = sim.world.stripe.intents[subject["payment_intent"]]
     content = {"id": f"evt_{session_id}", "object": "event", "type": event,
-               "data": {"object": session}}  # fmt: skip
+               "data": {"object": subject}}  # fmt: skip
     return json.dumps(content, indent=2).encode()
 
 

@@ -81,6 +81,19 @@ def test_a_session_of_stripe_is_credited_once(sim: Sim) -> None:
     assert (state, balance()) == ("captured", 5_500)
 
 
+@pytest.mark.parametrize("intent_first", [True, False])
+def test_the_session_and_its_intent_are_the_same_money(sim: Sim, *, intent_first: bool) -> None:
+    session_id = str(buy("stripe").order_id)
+    sim.pay(session_id)
+    events = ["payment_intent.succeeded", "checkout.session.completed"]
+    for event in events if intent_first else reversed(events):
+        deliver(stripe_event(sim, session_id, event), source="stripe")
+        work("stripe")
+
+    assert [row[:2] for row in inbox_rows()] == [("done", "captured")] * 2
+    assert (len(payment_states()), balance()) == (1, 5_500)
+
+
 def test_credit_that_frees_parked_leads_tells_of_them_too(sim: Sim) -> None:
     park(("a", DEAR))
     paid = sim.pay(str(buy().order_id))["razorpay_payment_id"]

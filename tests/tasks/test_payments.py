@@ -238,6 +238,29 @@ def test_an_order_that_was_paid_before_its_answer_was_found_is_credited(sim: Sim
     assert (balance(), order_states(), payment_states()) == (5_500, ["paid"], ["captured"])
 
 
+@pytest.mark.parametrize("gone", [True, False])
+def test_an_order_paid_before_its_id_was_known_is_found_or_left_alone(
+    sim: Sim, *, gone: bool
+) -> None:
+    """Stripe's intent names our receipt, and not its session."""
+    lost_order(sim, "stripe")
+    [session_id] = sim.world.stripe.sessions
+    sim.pay(session_id)
+    deliver(stripe_event(sim, session_id, "payment_intent.succeeded"), source="stripe")
+    work("stripe")
+    assert (balance(), order_states()) == (5_500, ["paid"])
+    if gone:
+        sim.world.stripe.sessions.clear()
+
+    for _ in range(2):
+        after(DAY)
+
+    assert orders() == [("paid", None)]
+    [(found,)] = rows("SELECT gateway_order_id FROM billing_orders")
+    assert found == (None if gone else session_id)
+    assert balance() == 5_500
+
+
 def test_money_that_came_before_its_order_was_known_is_placed_at_the_next_tick(sim: Sim) -> None:
     # Given money of an order whose answer our own process has not stored yet
     lost_order(sim)
