@@ -13,6 +13,7 @@ from billing.errors import (
     UnknownPayment,
 )
 from billing.payment_facts import Seen
+from billing.payment_reading import AmbiguousPayment
 from db.errors import PermanentError
 from db.session import transaction
 from tests.billing.buying import CLINIC, PRICE, credit_rows, news, open_order, payment, take_in
@@ -130,3 +131,41 @@ def test_what_is_not_known_is_told() -> None:
     with pytest.raises(InvalidReason):
         attach(reason=" ")
     assert payment().state == "unmatched"
+
+
+@pytest.mark.parametrize("state", ["unmatched", "quarantined"])
+def test_what_was_attached_stays_with_its_account_whatever_comes_later(state: str) -> None:
+    # Given money for an order of one clinic that an operator gave to another
+    open_account("clinic:43")
+    if state == "quarantined":
+        open_order()
+        take_in(news(amount_paise=PRICE - 100))
+        attach(account="clinic:43")
+    else:
+        take_in(news())
+        attach(account="clinic:43")
+        open_order()
+    brought = payment().credits + payment().bonus_credits
+    # When its news comes again, and that a part of it was refunded
+    taken = take_in(news(amount_paise=PRICE - 100), news(refunded_paise=100))
+    # Then it is where it was
+    assert taken.credited == []
+    assert payment().state == "partially_refunded"
+    assert (balance(CLINIC), balance("clinic:43")) == (0, brought)
+    assert_ledger_is_clean()
+
+
+def test_of_two_gateways_with_a_payment_of_one_id_one_has_to_be_named() -> None:
+    take_in(news(order_id=None), news(order_id=None, gateway="stripe"))
+
+    with pytest.raises(AmbiguousPayment):
+        attach()
+    with transaction() as session:
+        attaching.attach(
+            session, "pay_1", gateway="stripe", account=CLINIC, reason="slip", actor="admin:ops"
+        )
+
+    assert rows("SELECT gateway, state FROM billing_payments ORDER BY gateway") == [
+        ("razorpay", "unmatched"),
+        ("stripe", "captured"),
+    ]
