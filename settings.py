@@ -3,7 +3,9 @@
 Every variable of the README's table is here and nowhere else. A variable that is set always
 wins. Where `DATABASE_URL` and `REDIS_URL` are not set, the addresses of the development stack
 that `make run` has up in this checkout are used (`<BILLING_DATA_DIR>/stack.json`), so that the
-`billing` command and a plain `celery -A worker.app` find it by themselves.
+`billing` command and a plain `celery -A worker.app` find it by themselves. The stack's key and
+address of a gateway go together or not at all, and never to another database: what is paid at the
+simulator must not become credit there.
 """
 
 import base64
@@ -240,6 +242,20 @@ class _Unset(BaseSettings):
     redis_url: str | None = None
     lead_webhook_secrets: str | None = None
     api_keys: str | None = None
+    razorpay_key_id: str | None = None
+    razorpay_key_secret: str | None = None
+    razorpay_webhook_secrets: str | None = None
+    razorpay_api_base: str | None = None
+    stripe_api_key: str | None = None
+    stripe_webhook_secrets: str | None = None
+    stripe_api_base: str | None = None
+
+
+_KEYS_AND_ADDRESSES = (
+    {"razorpay_key_id", "razorpay_key_secret", "razorpay_api_base"},
+    {"stripe_api_key", "stripe_api_base"},
+)
+_WEBHOOK_SECRETS = ("razorpay_webhook_secrets", "stripe_webhook_secrets")
 
 
 def _running_stack_addresses() -> dict[str, Any]:
@@ -252,6 +268,9 @@ def _running_stack_addresses() -> dict[str, Any]:
     unset = {name for name, value in _Unset().model_dump().items() if value is None}
     if "database_url" not in unset:
         unset.discard("database_owner_url")  # the stack's owner does not own another database
+    for together, webhook_secrets in zip(_KEYS_AND_ADDRESSES, _WEBHOOK_SECRETS, strict=True):
+        if "database_url" not in unset or not together <= unset:
+            unset -= {*together, webhook_secrets}
     return {name: stack[name] for name in unset if stack.get(name)}
 
 

@@ -5,8 +5,9 @@ from contextlib import contextmanager
 
 import structlog
 
+from api import idempotency
 from api.problems import RETRY_AFTER_SECONDS, Refusal, bad_field
-from billing.errors import InvalidOrder
+from billing.errors import IdempotencyConflict, InvalidOrder
 from gateways.errors import (
     GatewayKeyRefused,
     GatewayNotConfigured,
@@ -28,6 +29,9 @@ def told() -> Iterator[None]:
         yield
     except InvalidOrder as error:
         raise bad_field(error.field, error.problem) from error
+    except IdempotencyConflict as error:
+        # A refusal leaves a key like new, and yet its order stays what it was.
+        raise idempotency.conflict() from error
     except GatewayNotConfigured as error:
         raise bad_field("gateway", "is not set up here") from error
     except GatewayRefused as error:

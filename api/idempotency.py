@@ -116,6 +116,16 @@ def operation_key() -> str:
     return f"api:{claim.caller}:sha256-{sha256(claim.key.encode()).hexdigest()}"
 
 
+def conflict() -> Refusal:
+    """Return the refusal of a key that stands for another request."""
+    return Refusal(
+        409,
+        "this Idempotency-Key was used before for another request:"
+        " send a new one with a new request",
+        kind="idempotency-conflict",
+    )
+
+
 def _operation() -> _Operation:
     return cast(_Operation, g.operation)
 
@@ -127,13 +137,8 @@ def _claim(key: str) -> Claim | Answer:
         try:
             with transaction() as session:
                 found = api_requests.claim(session, asked)
-        except IdempotencyConflict as conflict:
-            raise Refusal(
-                409,
-                "this Idempotency-Key was used before for another request:"
-                " send a new one with a new request",
-                kind="idempotency-conflict",
-            ) from conflict
+        except IdempotencyConflict as error:
+            raise conflict() from error
         if found is not None:
             return found
         if time.monotonic() >= deadline:

@@ -15,8 +15,9 @@ from tasks import checkout
 
 payments = APIBlueprint("payments", __name__, url_prefix="/v1", abp_tags=[Tag(name="payments")])
 
-FINAL = ("captured", "partially_refunded", "refunded", "quarantined")
-"""States that nothing but a refund leads out of: the answer is kept under its Idempotency-Key."""
+FINAL = ("captured", "partially_refunded", "refunded")
+"""States that nothing but a refund leads out of: the answer is kept under its Idempotency-Key.
+Money that is quarantined may still be given to the account by an operator."""
 
 
 class CheckoutResult(BaseModel):

@@ -8,11 +8,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 import clock
-from billing import audit, crediting, payments, top_ups
+from billing import audit, crediting, payment_reading, payments, top_ups
 from billing.crediting import Credited
 from billing.errors import CannotAttach, InvalidReason, UnknownAccount, UnknownPayment
 from billing.orders import CURRENCY
 from billing.parking import Released
+from billing.payment_facts import GatewayName
 from billing.text import DESCRIPTION_MAX_LENGTH, problem_with
 from db import outbox
 from db.models import Account, Payment
@@ -21,17 +22,24 @@ ATTACHABLE = ("unmatched", "quarantined")
 
 
 def attach(
-    session: Session, payment_id: str, *, account: str, reason: str, actor: str
+    session: Session,
+    payment_id: str,
+    *,
+    account: str,
+    reason: str,
+    actor: str,
+    gateway: GatewayName | None = None,
 ) -> tuple[Credited, list[Released]]:
     """Credit a payment (the gateway's id) to an account, and return what came of it.
 
-    What was refunded of it is taken back by its refunds (`billing/claims.py`). Raises
-    `UnknownPayment`, `UnknownAccount`, `CannotAttach` or `InvalidReason`. Posts.
+    `gateway` is needed where two have a payment of this id. What was refunded of it is taken back
+    by its refunds (`billing/claims.py`). Raises `UnknownPayment`, `AmbiguousPayment`,
+    `UnknownAccount`, `CannotAttach` or `InvalidReason`. Posts.
     """
     problem = problem_with(reason, max_length=DESCRIPTION_MAX_LENGTH)
     if problem:
         raise InvalidReason(problem)
-    payment = _lock(session, payment_id)
+    payment = _lock(session, payment_id, gateway)
     owner = session.scalars(select(Account).where(Account.ref == account)).one_or_none()
     if owner is None:
         raise UnknownAccount(account)
@@ -62,16 +70,11 @@ def attach(
     return credited[0], released
 
 
-def _lock(session: Session, payment_id: str) -> Payment:
-    found = session.scalars(
-        select(Payment)
-        .where(Payment.gateway_payment_id == payment_id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    ).all()
-    if not found:
+def _lock(session: Session, payment_id: str, gateway: GatewayName | None) -> Payment:
+    payment = payment_reading.find(session, payment_id, gateway=gateway)
+    if payment is None:
         raise UnknownPayment(payment_id)
-    payment = found[0]
+    session.refresh(payment, with_for_update=True)
     if payment.state not in ATTACHABLE:
         raise CannotAttach(payment_id, f"is {payment.state}, not {' or '.join(ATTACHABLE)}")
     return payment

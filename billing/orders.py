@@ -32,8 +32,12 @@ ANSWER_WITHIN = timedelta(minutes=2)
 FORGOTTEN_AFTER = timedelta(minutes=10)
 """An order so old that the gateway does not know was never opened there: no call is under way."""
 LONGEST_INTERVAL = timedelta(days=1)
+LAST_LOOK = timedelta(days=1)
+"""After an order was paid: a second payment on it of which no webhook ever told is found then."""
 ASK_AGAIN = timedelta(minutes=1)
 """After an ask that the gateway did not answer."""
+UNANSWERED_FOR = timedelta(days=30)
+"""No outage is as long: an order still without a clear answer then has something of its own."""
 _ERROR_MAX_LENGTH = 500
 
 
@@ -146,6 +150,7 @@ def refused(session: Session, order_id: int, error: Exception) -> None:
     order = lock(session, order_id)
     if order.state in NEVER_OPENED:
         move(session, order, "refused", next_ask_at=None)
+    order.next_ask_at = None
     order.last_error = _told(error)
 
 
@@ -156,16 +161,21 @@ def asked(session: Session, order_id: int, facts: OrderFacts, *, in_doubt: bool 
     again; and none is for ever. Raises `OrderAtOdds`.
     """
     order = opened(session, order_id, facts)
-    given_up = _is_given_up(order)
-    if order.state == "open" and given_up:
-        move(session, order, "expired", next_ask_at=None)
-    if order.state in SETTLED and (given_up or not in_doubt):
+    if _is_given_up(order):
+        _give_up(session, order)
+    elif order.state in SETTLED and not in_doubt:
         order.next_ask_at = None
 
 
 def failed(session: Session, order_id: int, error: Exception) -> None:
-    """Take note of what is wrong with an order; it is asked about again at its next time."""
-    lock(session, order_id).last_error = _told(error)
+    """Take note of what is wrong with an order; it is asked about again at its next time.
+
+    But not for ever: what is still wrong when others are given up will not mend itself.
+    """
+    order = lock(session, order_id)
+    order.last_error = _told(error)
+    if _is_given_up(order):
+        _give_up(session, order)
 
 
 def ask_within(order: Order, wait: timedelta) -> None:
@@ -190,7 +200,7 @@ def lease_due(session: Session, *, gateway: str, limit: int) -> Sequence[Order]:
         .with_for_update(skip_locked=True)
     ).all()
     for order in due:
-        order.next_ask_at = now + _interval(order)
+        order.next_ask_at = now + _interval(order, now)
         order.asks += 1
     return due
 
@@ -199,7 +209,9 @@ def not_answered(session: Session, order_id: int, error: Exception) -> None:
     """Take note that the gateway did not answer about an order: again soon, not at once."""
     order = lock(session, order_id)
     order.last_error = _told(error)
-    if order.next_ask_at is not None:
+    if clock.now() - order.created_at > UNANSWERED_FOR:
+        _give_up(session, order)
+    elif order.next_ask_at is not None:
         ask_within(order, min(ASK_AGAIN * order.asks, 10 * ASK_AGAIN))
 
 
@@ -217,7 +229,7 @@ def postpone(session: Session, gateway: str) -> None:
 
 def is_forgotten(order: Order) -> bool:
     """Tell whether an order that the gateway does not know is too old to be opened yet."""
-    return clock.now() - order.created_at > FORGOTTEN_AFTER
+    return clock.now() - order.created_at >= FORGOTTEN_AFTER
 
 
 def find(session: Session, gateway_order_id: str) -> tuple[Order, Account] | None:
@@ -264,13 +276,22 @@ def _is_given_up(order: Order) -> bool:
     )
 
 
-def _interval(order: Order) -> timedelta:
-    if order.state in NEVER_OPENED:
-        first = ANSWER_WITHIN
-    else:
+def _give_up(session: Session, order: Order) -> None:
+    if order.state == "open":
+        move(session, order, "expired", next_ask_at=None)
+    elif order.state in NEVER_OPENED:
+        move(session, order, "refused", next_ask_at=None)
+    order.next_ask_at = None
+
+
+def _interval(order: Order, now: datetime) -> timedelta:
+    """Return how long an order is left alone: about as long as it is old, so that it doubles."""
+    # By its age and not by how often it was asked about: a gateway that was away for an hour, asked
+    # in vain each minute, must not make its orders wait for a day.
+    first = ANSWER_WITHIN
+    if order.state not in NEVER_OPENED:
         first = timedelta(minutes=catalog.get().payments.ask_after_minutes)
-    doublings = min(order.asks + 1, 20)  # nothing overflows, however often it was asked
-    return min(first * (1 << doublings), LONGEST_INTERVAL)
+    return min(now - order.created_at + first, LONGEST_INTERVAL)
 
 
 def _told(error: Exception) -> str:

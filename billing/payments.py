@@ -145,7 +145,8 @@ class _Batch:
             order = next((order for order in found if order is not None), None)
         if order is not None:
             payment.order_id = order.id
-            payment.account_id = order.account_id
+            if payment.credited_at is None:  # else an operator may have given it to another account
+                payment.account_id = order.account_id
             if order.gateway_order_id is None and fact.order_id is not None:
                 order.gateway_order_id = fact.order_id
                 if order.state in {*orders.NEVER_OPENED, "refused"}:
@@ -170,8 +171,7 @@ class _Batch:
             payment.credited_at = self.now
             order.payment_id = payment.id
             # One look more: a second payment may be on it whose webhook never comes.
-            waits = timedelta(minutes=catalog.get().payments.ask_after_minutes)
-            orders.move(self.session, order, "paid", next_ask_at=self.now + waits)
+            orders.move(self.session, order, "paid", next_ask_at=self.now + orders.LAST_LOOK)
             self.paid.append(payment)
 
     def credit(self) -> tuple[list[Credited], list[Released]]:
@@ -269,8 +269,9 @@ def _note(payment: Payment, fact: PaymentFacts) -> None:
 def _note_refunds(payment: Payment, fact: PaymentFacts) -> None:
     """Let what was refunded grow, never shrink: facts come in any order."""
     whole = payment.amount_paise
-    told = min(fact.refunded_paise, whole)
-    if told <= payment.refunded_paise or payment.state in {"created", "authorized", "failed"}:
+    # What was told before counts as well: only now it may have become known what it was paid for.
+    told = max(min(fact.refunded_paise, whole), payment.refunded_paise)
+    if not told or payment.state in {"created", "authorized", "failed"}:
         return
     payment.refunded_paise = told
     if told == whole:

@@ -1,8 +1,8 @@
-"""`billing payments`: list them, look into one."""
+"""`billing payments`: list them, look into one, give one to an account."""
 
 import click
 
-from billing import payment_reading
+from billing import attaching, payment_reading
 from billing.payment_facts import GatewayName
 from billing.payment_reading import GATEWAYS, STATES, State
 from cli.accounts import find_or_fail
@@ -16,14 +16,17 @@ from cli.output import (
     print_record,
     print_records,
 )
+from cli.releasing import release_parked
 from db.errors import PermanentError
 from db.models import AuditEntry, CreditTransaction, Order, Payment
 from db.session import transaction
+from tasks.lead_events import deduction_line
+from tasks.payment_events import verified_line
 
 
 @click.group()
 def payments() -> None:
-    """What became of the payments."""
+    """What became of the payments; give one to an account."""
 
 
 @payments.command(name="list")
@@ -80,6 +83,41 @@ def show(payment_id: str, gateway: GatewayName | None, *, as_json: bool) -> None
         if records:
             click.echo(title)
             print_records(records, as_json=False, empty="")
+
+
+@payments.command()
+@click.argument("payment_id")
+@click.option("--account", "ref", metavar="REF", required=True, help="Whose money it is.")
+@click.option("--reason", required=True, help="What an auditor will read.")
+@click.option("--actor", required=True, help="Who does it, such as your name.")
+@click.option("--gateway", type=click.Choice(GATEWAYS), help="Where two have a payment of this id.")
+@json_option
+def attach(
+    payment_id: str,
+    ref: str,
+    reason: str,
+    actor: str,
+    gateway: GatewayName | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Credit payment PAYMENT_ID (the gateway's), which no rule could place, to an account.
+
+    For payments that are unmatched or quarantined; they bring what their amount buys. Parked leads
+    are charged from it at once.
+    """
+    with transaction() as session:
+        credited, released = attaching.attach(
+            session, payment_id, account=ref, reason=reason, actor=actor, gateway=gateway
+        )
+        payment = payment_reading.find(session, payment_id, gateway=gateway)
+        assert payment is not None  # noqa: S101 - it was attached above
+        record = _payment(payment, ref)
+    click.echo(verified_line(credited), err=True)
+    for lead in released:
+        click.echo(deduction_line(lead.account, lead.credits), err=True)
+    print_record(record, as_json=as_json)
+    release_parked()
 
 
 def _payment(payment: Payment, account: str | None) -> Record:

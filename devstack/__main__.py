@@ -29,7 +29,9 @@ def main() -> None:
 
 
 @main.command("run")
-@click.option("--demo/--no-demo", default=True, help="Send one demo lead when all is up.")
+@click.option(
+    "--demo/--no-demo", default=True, help="Send a demo lead and pay a demo top-up when all is up."
+)
 @procfile_option
 def run_command(*, demo: bool, procfile: Path) -> None:
     """Run the stack until Ctrl-C; its data is kept."""
@@ -43,7 +45,7 @@ def run_command(*, demo: bool, procfile: Path) -> None:
 @main.command("smoke")
 @procfile_option
 def smoke_command(*, procfile: Path) -> None:
-    """Run the stack on free ports and throw-away data, check one lead, exit 0 or 1."""
+    """Run the stack on free ports and throw-away data, check a lead and a top-up, exit 0 or 1."""
     terminal = Terminal()
 
     def check() -> int:

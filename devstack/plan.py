@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import settings
-from devstack import lock, ports, procfile, secret_files
+from devstack import lock, payment_gateways, ports, procfile, secret_files
 from devstack.errors import DevstackError
 
 PROCFILE = settings.PROJECT_DIR / "Procfile"
@@ -27,7 +27,7 @@ class Plan:
 
     data_dir: Path
     commands: Mapping[str, str]
-    """Procfile: name of the process -> command line."""
+    """Name of the process -> command line: the Procfile's, and perhaps the simulator's."""
     ports: Mapping[str, int]
     """Name of a process -> the port it will listen on."""
     own_database: bool
@@ -36,6 +36,11 @@ class Plan:
     """REDIS_URL is not set: Redis is ours to run."""
     throw_away: bool
     """The data folder is removed at the end."""
+
+    @property
+    def simulated(self) -> bool:
+        """No gateway has a key: the simulator plays them."""
+        return payment_gateways.SIMULATOR in self.commands
 
     @property
     def logs_dir(self) -> Path:
@@ -59,6 +64,8 @@ def make(*, procfile_path: Path, data_dir: Path | None = None) -> Plan:
     """
     _refuse_owner_alone()
     commands = procfile.read(procfile_path)
+    if payment_gateways.are_simulated():
+        commands[payment_gateways.SIMULATOR] = payment_gateways.SIMULATOR_COMMAND
     if data_dir is not None:
         os.environ["BILLING_DATA_DIR"] = str(data_dir)
         _choose_free_ports(commands)
@@ -95,28 +102,30 @@ def apply(
 
     What is set already stays. The rules of the product then work in this process too.
     """
-    own = {
+    own: dict[str, str | None] = {
         "DATABASE_URL": database_url,
         OWNER_VARIABLE: database_owner_url,
         "REDIS_URL": redis_url,
         "BILLING_DATA_DIR": str(plan.data_dir),
         **{f"{name.upper()}_PORT": str(port) for name, port in plan.ports.items()},
     }
+    if plan.simulated:
+        own |= payment_gateways.simulator_environment(plan.url(payment_gateways.SIMULATOR))
     os.environ.update({name: value for name, value in own.items() if value is not None})
-    for variable, secret in _kept_secrets(plan.data_dir).items():
+    for variable, secret in _kept_secrets(plan).items():
         if not os.environ.get(variable):
             os.environ[variable] = secret()
     settings.get.cache_clear()
     return settings.get()
 
 
-def _kept_secrets(data_dir: Path) -> dict[str, Callable[[], str]]:
+def _kept_secrets(plan: Plan) -> dict[str, Callable[[], str]]:
     """Return for each variable what it is where nobody sets it: made once, then kept."""
 
     def kept(name: str, make: Callable[[], str]) -> str:
-        return secret_files.kept(data_dir / name, make)
+        return secret_files.kept(plan.data_dir / name, make)
 
-    return {
+    secrets = {
         "LEAD_WEBHOOK_SECRETS": lambda: kept(
             "lead_webhook_secret", secret_files.random_webhook_secret
         ),
@@ -125,6 +134,16 @@ def _kept_secrets(data_dir: Path) -> dict[str, Callable[[], str]]:
             f"{FLOWER_USER}:{kept('flower_password', secret_files.random_password)}"
         ),
     }
+    if plan.simulated:  # those of a real gateway can only be copied from it
+        secrets |= {
+            "RAZORPAY_WEBHOOK_SECRETS": lambda: kept(
+                "razorpay_webhook_secret", secret_files.random_password
+            ),
+            "STRIPE_WEBHOOK_SECRETS": lambda: kept(
+                "stripe_webhook_secret", secret_files.random_webhook_secret
+            ),
+        }
+    return secrets
 
 
 def environment_of_children(plan: Plan, python: Path) -> dict[str, str]:

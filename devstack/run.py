@@ -1,15 +1,16 @@
-"""`make run`: the stack, a demo lead to see that it works, and then until Ctrl-C."""
+"""`make run`: the stack, a demo lead and a demo top-up to see it work, then until Ctrl-C."""
 
 import asyncio
-import os
 
 from rich.table import Table
 
-from devstack import demo, plan
+from devstack import demo, demo_payment, hints
 from devstack.background import in_thread
 from devstack.errors import DevstackError
 from devstack.host import Story
 from devstack.stack import Stack
+
+NEEDED_TO_PAY = {"simulator", "api", "receiver"}
 
 
 def story(*, with_demo: bool) -> Story:
@@ -17,15 +18,18 @@ def story(*, with_demo: bool) -> Story:
 
     async def tell(stack: Stack) -> int:
         await stack.up()
-        lead = await _show_demo(stack) if with_demo else None
-        _show_hints(stack, lead)
+        lead = await _show_lead(stack) if with_demo else None
+        # With keys of a person's own the money would be real.
+        with_payment = with_demo and stack.plan.ports.keys() >= NEEDED_TO_PAY
+        order = await _show_payment(stack) if with_payment else None
+        hints.show(stack, lead, order)
         await asyncio.Event().wait()
         return 0
 
     return tell
 
 
-async def _show_demo(stack: Stack) -> demo.Lead:
+async def _show_lead(stack: Stack) -> demo.Lead:
     lead = demo.new_lead()
     try:
         with stack.terminal.step("Demo lead"):
@@ -33,44 +37,65 @@ async def _show_demo(stack: Stack) -> demo.Lead:
             outcome = await in_thread(demo.send_and_wait, lead, port=stack.plan.ports["receiver"])
     except DevstackError as error:
         raise DevstackError(f"{error}\n{stack.log_tail('worker')}") from error
-    table = Table(title="A lead event went in, credits came out", title_justify="left")
-    table.add_column("what")
-    table.add_column("value", justify="right")
-    for what, value in (
-        ("event", lead.event_id),
-        ("lead", lead.lead_id),
-        ("account", lead.account),
-        ("package value", f"₹{demo.PACKAGE_PRICE_PAISE // 100:,}"),
-        ("credits", f"{outcome.credits:,}"),
-        ("balance before", f"{outcome.balance_before:,}"),
-        ("balance after", f"{outcome.balance_after:,}"),
-        ("outcome", outcome.state),
-    ):
-        table.add_row(what, value)
-    stack.terminal.say()
-    stack.terminal.show(table)
+    _show_table(
+        stack,
+        "A lead event went in, credits came out",
+        {
+            "event": lead.event_id,
+            "lead": lead.lead_id,
+            "account": lead.account,
+            "package value": f"₹{demo.PACKAGE_PRICE_PAISE // 100:,}",
+            "credits": f"{outcome.credits:,}",
+            "balance before": f"{outcome.balance_before:,}",
+            "balance after": f"{outcome.balance_after:,}",
+            "outcome": outcome.state,
+        },
+    )
     return lead
 
 
-def _show_hints(stack: Stack, lead: demo.Lead | None) -> None:
-    say = stack.terminal.say
-    say()
-    if "receiver" in stack.plan.ports:
-        say(f"  lead events to  {stack.plan.url('receiver')}/webhooks/leads")
-    if "api" in stack.plan.ports:
-        say(f"  API             {stack.plan.url('api')}/openapi.json")
-    if "flower" in stack.plan.ports:
-        user, _, password = os.environ[plan.FLOWER_VARIABLE].split(",")[0].partition(":")
-        say(f"  Flower          {stack.plan.url('flower')} (user {user}, password {password})")
-    say(f"  logs            {stack.plan.logs_dir}")
-    say()
-    say("  In another terminal:")
-    say(f"    .venv/bin/billing balance {demo.CLINIC}")
-    say(f"    .venv/bin/billing history {demo.CLINIC}")
-    say("    .venv/bin/billing inbox list")
-    say("    .venv/bin/billing ledger verify")
-    if lead and "api" in stack.plan.ports:
-        address = f"{stack.plan.url('api')}{demo.status_address(lead)}"
-        say(f"    curl -H 'Authorization: Bearer {demo.api_key()}' {address}")
-    say()
-    say("The stack is up. Ctrl-C stops everything.")
+async def _show_payment(stack: Stack) -> demo_payment.Order:
+    """Show one top-up; return another order, for a person to pay."""
+    ports = stack.plan.ports
+    stack.terminal.say()
+    try:
+        with stack.terminal.step("Demo top-up, paid at the simulator"):
+            order = await in_thread(_order, stack)
+            payment, outcome = await in_thread(
+                demo_payment.pay_and_wait, order, simulator_port=ports["simulator"]
+            )
+            open_order = await in_thread(_order, stack)
+    except DevstackError as error:
+        tails = (stack.log_tail(name) for name in ("api", "simulator", "worker"))
+        raise DevstackError("\n".join([str(error), *tails])) from error
+    _show_table(
+        stack,
+        "A payment went in, credits came out",
+        {
+            "order": order.order_id,
+            "payment": payment.payment_id,
+            "account": order.account,
+            "paid (simulated)": f"₹{order.amount_paise // 100:,}",
+            "credits + bonus": f"{outcome.credits:,} + {outcome.bonus_credits:,}",
+            "balance before": f"{outcome.balance_before:,}",
+            "balance after": f"{outcome.balance_after:,}",
+            "state": outcome.state,
+        },
+    )
+    return open_order
+
+
+def _order(stack: Stack) -> demo_payment.Order:
+    return demo_payment.open_order(
+        api_port=stack.plan.ports["api"], idempotency_key=demo_payment.new_key()
+    )
+
+
+def _show_table(stack: Stack, title: str, rows: dict[str, str]) -> None:
+    table = Table(title=title, title_justify="left")
+    table.add_column("what")
+    table.add_column("value", justify="right")
+    for what, value in rows.items():
+        table.add_row(what, value)
+    stack.terminal.say()
+    stack.terminal.show(table)

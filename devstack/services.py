@@ -12,7 +12,8 @@ from devstack.os_user import ServerUser
 from devstack.supervisor import Service
 
 STOP_SECONDS = {
-    "beat": 2, "receiver": 3, "api": 2, "worker": 16, "flower": 1, "redis": 2, "postgres": 3,
+    "beat": 2, "receiver": 3, "api": 2, "worker": 16, "flower": 1, "simulator": 0.5,
+    "redis": 2, "postgres": 3,
 }  # fmt: skip
 """How long each may take to stop before it is killed; together they stay below 30 seconds."""
 STOP_SECONDS_OTHERS = 2

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
-from devstack import demo, probes
+from devstack import demo, demo_payment, probes
 from devstack.background import in_thread
 from devstack.stack import Stack
 
@@ -18,7 +18,7 @@ Check = tuple[str, str, bool]
 
 
 async def story(stack: Stack) -> int:
-    """Bring the stack up and check what comes of one lead; return 0 when all of it is right."""
+    """Bring the stack up, check what comes of a lead and a top-up; return 0 when all is right."""
     await stack.up()
     with stack.terminal.step("Checks"):
         checks = await in_thread(lambda: list(_checks(stack)))
@@ -31,6 +31,17 @@ async def story(stack: Stack) -> int:
 
 
 def _checks(stack: Stack) -> Iterator[Check]:
+    yield from _doors(stack)
+    demo.make_accounts()
+    yield from _lead(stack)
+    if stack.plan.simulated:  # else the money would be real
+        yield from _payment(stack)
+    verified = _billing("ledger", "verify")
+    found = "exit code 0" if verified.returncode == 0 else verified.stdout + verified.stderr
+    yield "the ledger verifies", found.strip(), verified.returncode == 0
+
+
+def _doors(stack: Stack) -> Iterator[Check]:
     receiver, api, flower = (stack.plan.ports[name] for name in ("receiver", "api", "flower"))
     flower_login = demo.flower_login()
     for name, port, path, authorization, right in (
@@ -45,8 +56,13 @@ def _checks(stack: Stack) -> Iterator[Check]:
     ):
         status = probes.http_status(port, path, authorization=authorization)
         yield name, f"{path}: {status}", status == right
+    if stack.plan.simulated:
+        status = probes.http_status(stack.plan.ports["simulator"], "/")
+        yield "the simulator is up", f"/: {status}", status == 200
 
-    demo.make_accounts()
+
+def _lead(stack: Stack) -> Iterator[Check]:
+    receiver, api = stack.plan.ports["receiver"], stack.plan.ports["api"]
     lead = demo.new_lead()
     outcome = demo.send_and_wait(lead, port=receiver)
     yield "the lead is charged", outcome.state, outcome.state == "charged"
@@ -67,9 +83,33 @@ def _checks(stack: Stack) -> Iterator[Check]:
     history = _billing("history", lead.account, "--json")
     rows = history.stdout.count(f"lead:{lead.lead_id}:charge")
     yield "one row in the history", str(rows), rows == 1
-    verified = _billing("ledger", "verify")
-    found = "exit code 0" if verified.returncode == 0 else verified.stdout + verified.stderr
-    yield "the ledger verifies", found.strip(), verified.returncode == 0
+
+
+def _payment(stack: Stack) -> Iterator[Check]:
+    api, simulator = stack.plan.ports["api"], stack.plan.ports["simulator"]
+    brings = demo_payment.CREDITS + demo_payment.BONUS_CREDITS
+    key = demo_payment.new_key()
+    order = demo_payment.open_order(api_port=api, idempotency_key=key)
+    price = f"₹{order.amount_paise // 100:,} for {order.credits:,} + {order.bonus_credits:,}"
+    yield "the API opens an order", price, order.credits + order.bonus_credits == brings
+    again = demo_payment.open_order(api_port=api, idempotency_key=key)
+    yield "under its key the same again", again.order_id, again == order
+
+    payment, outcome = demo_payment.pay_and_wait(order, simulator_port=simulator)
+    yield "paid at the simulator", outcome.state, outcome.state == "captured"
+    told = demo_payment.deliveries(simulator_port=simulator)
+    taken = f"{told.count('taken')} of {len(told)}"
+    yield "its webhooks are taken", taken, bool(told) and set(told) == {"taken"}
+    verified = demo_payment.verify(payment, api_port=api)
+    found = f"{verified.get('state')}, {verified.get('credits_added')} credits"
+    yield "verified over the API", found, found == f"captured, {brings} credits"
+
+    left = demo.balance(order.account)
+    change = f"{outcome.balance_before:,} -> {left:,}"
+    yield "credited once, with its bonus", change, left == outcome.balance_before + brings
+    history = _billing("history", order.account, "--json")
+    rows = history.stdout.count(f"razorpay:{payment.payment_id}:")
+    yield "two rows in the history", str(rows), rows == 2
 
 
 def _billing(*arguments: str) -> "subprocess.CompletedProcess[str]":

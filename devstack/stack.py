@@ -12,7 +12,7 @@ from pathlib import Path
 
 import settings
 from db import migrate
-from devstack import lock, plan, probes, secret_files, services
+from devstack import lock, payment_gateways, plan, probes, secret_files, services
 from devstack.background import in_thread
 from devstack.errors import DevstackError
 from devstack.supervisor import Supervisor
@@ -21,6 +21,7 @@ from devstack.terminal import ATTENTION, Terminal
 START_SECONDS = 40
 CRASHES_TOO_MANY = 3
 """Unasked ends of a process while it should come up, after which we stop hoping."""
+TITLES = {"api": "API", "simulator": "Simulator of Razorpay and Stripe"}
 HEALTH_PATHS = {"receiver": "/readyz", "api": "/readyz", "flower": "/healthcheck"}
 
 
@@ -131,6 +132,7 @@ class Stack:
             "lead_webhook_secrets": os.environ["LEAD_WEBHOOK_SECRETS"],
             "api_keys": os.environ["API_KEYS"],
             "flower_basic_auth": os.environ[plan.FLOWER_VARIABLE],
+            **{name.lower(): os.environ.get(name, "") for name in payment_gateways.VARIABLES},
             "ports": dict(self.plan.ports),
             "supervisor_pid": os.getpid(),
             "circus_endpoint": self._endpoint,
@@ -140,7 +142,7 @@ class Stack:
 
 
 def _titled(name: str) -> str:
-    return "API" if name == "api" else name.capitalize()
+    return TITLES.get(name, name.capitalize())
 
 
 def _http_probe(port: int, path: str) -> Callable[[], bool]:

@@ -11,7 +11,7 @@ from datetime import timedelta
 import structlog
 
 from billing import orders, payment_rows, payments
-from billing.errors import InvalidOrder
+from billing.errors import InvalidOrder, OrderAtOdds
 from billing.orders import OrderRequest
 from billing.payment_facts import PaymentFacts, Seen
 from billing.payments import Taken
@@ -78,7 +78,8 @@ def place_order(wish: OrderRequest, *, actor: str, operation_key: str) -> Placed
         request, opened_at = _new_order(order, wish.account), order.created_at
         last_error = order.last_error
     if placed.state == "refused":
-        raise OrderRefused(last_error or "see `billing audit-log`")
+        reason = last_error or "see `billing audit-log`"
+        raise OrderRefused(f"{reason}; to order again, use a new Idempotency-Key")
     if placed.order_id is not None:
         return placed
     try:
@@ -92,11 +93,16 @@ def place_order(wish: OrderRequest, *, actor: str, operation_key: str) -> Placed
         with transaction() as session:
             orders.unanswered(session, order_id, error)
         raise
-    with transaction() as session:
-        order = orders.opened(session, order_id, facts)
-        # What was paid while our own answer was under way.
-        taken = payments.take_in(session, payment_rows.waiting_for(session, order), actor=actor)
-        placed = _placed(order, wish.account, gateway)
+    try:
+        with transaction() as session:
+            order = orders.opened(session, order_id, facts)
+            # What was paid while our own answer was under way.
+            taken = payments.take_in(session, payment_rows.waiting_for(session, order), actor=actor)
+            placed = _placed(order, wish.account, gateway)
+    except OrderAtOdds as error:
+        with transaction() as session:
+            orders.refused(session, order_id, error)
+        raise OrderRefused(str(error)) from error
     tell(taken)
     return placed
 
@@ -119,6 +125,8 @@ def verify(
     gateway = registry.by_name(name)
     if gateway.name == "razorpay":
         _require_signature(gateway, gateway_order_id, payment_id, signature)
+    else:
+        payment_id = None  # nothing vouches for it, and an order there has but one
     facts: Sequence[PaymentFacts]
     try:
         facts = _ask(gateway, gateway_order_id, payment_id)
@@ -179,7 +187,7 @@ def _require_signature(
 
 
 def _ask(gateway: Gateway, order_id: str, payment_id: str | None) -> Sequence[PaymentFacts]:
-    if gateway.name == "stripe" or payment_id is None:
+    if payment_id is None:
         return gateway.payments_of(order_id)
     facts = gateway.payment(payment_id)
     if facts.order_id != order_id:

@@ -13,11 +13,11 @@ import structlog
 
 from billing import audit, gateway_signs, orders, payment_rows, payments
 from billing.payment_facts import GatewayName, PaymentFacts, Seen
-from db.errors import PermanentError, TransientError
+from db.errors import BillingError, PermanentError, TransientError
 from db.models import Order
 from db.session import transaction
 from gateways import registry
-from gateways.errors import GatewayNotFound
+from gateways.errors import GatewayKeyRefused, GatewayNotFound
 from gateways.protocol import Gateway
 from tasks import turns
 from tasks.checkout import tell
@@ -51,11 +51,21 @@ def _ask_all(*, stop_at: float) -> None:
 
 
 def place_waiting() -> None:
-    """Take unmatched payments in again whose order is known by now."""
+    """Take unmatched payments in again whose order is known by now.
+
+    One by one: a payment that cannot be placed holds up no other, and no question to a gateway.
+    """
     with transaction() as session:
         waiting = payment_rows.all_waiting(session, limit=_WAITING_AT_ONCE)
-        taken = payments.take_in(session, waiting, actor=ACTOR)
-    tell(taken)
+    for fact in waiting:
+        try:
+            _take_in([fact])
+        except BillingError as error:
+            log.error(
+                "payment not placed",
+                payment=fact.payment_id,
+                error=f"{type(error).__name__}: {error}",
+            )
 
 
 def ask_gateway(name: GatewayName, *, stop_at: float) -> None:
@@ -63,7 +73,11 @@ def ask_gateway(name: GatewayName, *, stop_at: float) -> None:
 
     `stop_at` by the monotonic clock.
     """
-    gateway = registry.by_name(name)
+    try:
+        gateway = registry.by_name(name)
+    except GatewayKeyRefused as error:
+        log.error("gateway not asked", error=f"{type(error).__name__}: {error}")
+        return
     while time.monotonic() < stop_at:
         with transaction() as session:
             due = [_Due.of(order) for order in orders.lease_due(session, gateway=name, limit=1)]

@@ -16,7 +16,7 @@ import psutil
 from circus.client import CircusClient
 
 import settings
-from devstack import host, lock, ports, postgres
+from devstack import host, lock, payment_gateways, ports, postgres
 
 START_SECONDS = 60
 STOP_SECONDS = 40
@@ -24,7 +24,7 @@ STOP_SECONDS = 40
 
 SET_BY_THE_STACK = (
     "DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "LEAD_WEBHOOK_SECRETS", "API_KEYS",
-    "FLOWER_BASIC_AUTH",
+    "FLOWER_BASIC_AUTH", *payment_gateways.VARIABLES,
 )  # fmt: skip
 
 
@@ -67,6 +67,7 @@ class StackProcess:
             "RECEIVER_PORT": str(ports.find_free()),
             "API_PORT": str(ports.find_free()),
             "FLOWER_PORT": str(ports.find_free()),
+            "SIMULATOR_PORT": str(ports.find_free()),
             **(environment or {}),
         }
         self.output_file = data_dir / "output.txt"

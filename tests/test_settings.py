@@ -255,6 +255,88 @@ def test_each_variable_that_is_set_wins_over_the_stack(
     assert [s.get_secret_value() for s in found.lead_webhook_secrets] == [SECRET]
 
 
+GATEWAYS = {
+    "razorpay_key_id": "rzp_test_stack",
+    "razorpay_key_secret": "stack",
+    "razorpay_webhook_secrets": "stack",
+    "razorpay_api_base": "http://stack",
+    "stripe_api_key": "sk_test_stack",
+    "stripe_webhook_secrets": "stack",
+    "stripe_api_base": "http://stack/stripe",
+}
+
+
+def write_stack_with_gateways(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    monkeypatch.delenv("DATABASE_URL")
+    write_stack_file(folder, database_url="postgresql://stack/x", **GATEWAYS)
+
+
+def test_the_running_stacks_gateways_are_used_where_none_is_set(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    write_stack_with_gateways(monkeypatch, tmp_path)
+
+    found = settings.load()
+
+    assert found.razorpay_key_id == "rzp_test_stack"
+    assert found.razorpay_key_secret.get_secret_value() == "stack"
+    assert (found.razorpay_api_base, found.stripe_api_base) == (
+        "http://stack", "http://stack/stripe",
+    )  # fmt: skip
+    assert found.stripe_api_key.get_secret_value() == "sk_test_stack"
+    assert found.razorpay_webhook_secrets == found.stripe_webhook_secrets
+    assert [s.get_secret_value() for s in found.stripe_webhook_secrets] == ["stack"]
+
+
+def test_a_key_of_ones_own_never_goes_to_the_stacks_address(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    write_stack_with_gateways(monkeypatch, tmp_path)
+    monkeypatch.setenv("RAZORPAY_KEY_ID", "rzp_live_mine")
+    monkeypatch.setenv("RAZORPAY_KEY_SECRET", "mine")
+
+    found = settings.load()
+
+    assert found.razorpay_key_id == "rzp_live_mine"
+    assert found.razorpay_api_base == "https://api.razorpay.com"
+    assert found.razorpay_webhook_secrets == ()
+    # And the other gateway is the stack's as before
+    assert found.stripe_api_base == "http://stack/stripe"
+
+
+def test_half_a_key_of_ones_own_is_not_completed_by_the_stacks(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    write_stack_with_gateways(monkeypatch, tmp_path)
+    monkeypatch.setenv("RAZORPAY_KEY_ID", "rzp_live_mine")
+
+    assert "RAZORPAY_KEY_ID and RAZORPAY_KEY_SECRET: set both or neither" in refusal()
+
+
+def test_webhook_secrets_of_ones_own_leave_the_stacks_key(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    write_stack_with_gateways(monkeypatch, tmp_path)
+    monkeypatch.setenv("STRIPE_WEBHOOK_SECRETS", "mine")
+
+    found = settings.load()
+
+    assert [s.get_secret_value() for s in found.stripe_webhook_secrets] == ["mine"]
+    assert found.stripe_api_base == "http://stack/stripe"
+
+
+def test_what_is_paid_at_the_stacks_simulator_is_no_credit_on_a_database_of_ones_own(
+    tmp_path: Path,
+) -> None:
+    write_stack_file(tmp_path, database_url="postgresql://stack/x", **GATEWAYS)
+
+    found = settings.load()
+
+    assert "db.example" in found.database_url
+    assert (found.razorpay_key_id, found.razorpay_webhook_secrets) == ("", ())
+    assert found.stripe_api_key.get_secret_value() == ""
+
+
 @pytest.mark.parametrize(
     "content", ["", "{", "[]", "null", '"text"', '{"database_url": 5}', "\x00"]
 )

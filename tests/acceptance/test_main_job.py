@@ -1,15 +1,17 @@
-"""The main job through the real stack: a signed lead event goes in, credits come out."""
+"""The main job through the real stack: leads and payments go in, credits come out."""
 
 import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import timedelta
 from itertools import count
 
 import psycopg2
 import pytest
 
+from tests.acceptance import paying
 from tests.acceptance.harness import LeadEvent, Stack, pause, tiers
 from tests.stack_process import eventually
 
@@ -17,6 +19,7 @@ pytestmark = pytest.mark.acceptance
 
 CREDITS = 10_000
 PRICE_PAISE, COSTS = 1_200_000, 250
+BOUGHT = [paying.CREDITS, paying.BONUS_CREDITS]
 _numbers = count(1)
 
 
@@ -45,6 +48,13 @@ def charges(stack: Stack, event: LeadEvent) -> list[int]:
             "SELECT amount FROM credit_transactions WHERE idempotency_key = %s", key
         )
     ]
+
+
+def unfinished(stack: Stack) -> int:
+    """Return how many recorded webhooks of Razorpay's are not handled yet."""
+    count_them = "SELECT count(*) FROM inbound_events WHERE source = 'razorpay' AND state <> 'done'"
+    found: int = stack.value(count_them)
+    return found
 
 
 def test_lead_costs_what_its_package_says(stack: Stack, clinic: str) -> None:
@@ -180,6 +190,52 @@ def test_worker_that_is_asked_to_stop_finishes_its_task(
     attempts = "SELECT attempts FROM inbound_events WHERE event_id = %s"
     assert stack.value(attempts, event.event_id) == 1
     stack.start("worker")
+
+
+def test_payment_is_credited_once_though_the_worker_is_killed_over_it(
+    stack: Stack, clinic: str
+) -> None:
+    order_id = paying.order(stack, clinic, key=f"order-{clinic}")
+    assert paying.order(stack, clinic, key=f"order-{clinic}") == order_id
+    with closing(psycopg2.connect(stack.addresses["database_url"])) as locker:
+        # Given a paid order, whose credit waits for a row which somebody else has locked
+        locker.cursor().execute("SELECT 1 FROM accounts WHERE ref = %s FOR UPDATE", (clinic,))
+        paid = paying.pay(stack, order_id)
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        eventually("the task waits", lambda: stack.value(waiting) > 0)
+        # When the worker is killed over it
+        killed = stack.running_pid_of("worker")
+        stack.kill(killed)
+        stack.running_pid_of("worker", other_than=killed)
+        locker.rollback()
+    # Then the next one credits the payment, with its bonus
+    payment_id = paid["payment_id"]
+    eventually("it is credited", lambda: paying.credited(stack, payment_id), seconds=60)
+    assert paying.credited(stack, payment_id) == BOUGHT
+    # And the browser that comes back hears of it and changes nothing
+    assert paying.verify(stack, paid, key=f"verify-{clinic}") == ("captured", sum(BOUGHT))
+    eventually("no webhook waits", lambda: unfinished(stack) == 0, seconds=60)
+    assert paying.credited(stack, payment_id) == BOUGHT
+    assert stack.balance(clinic) == CREDITS + sum(BOUGHT)
+    assert stack.billing_process("ledger", "verify").returncode == 0
+
+
+def test_payment_whose_webhooks_are_lost_is_credited_all_the_same(
+    stack: Stack, clinic: str
+) -> None:
+    # Given a paid order of which no webhook ever tells
+    order_id = paying.order(stack, clinic, key=f"order-{clinic}")
+    with paying.switches(stack, drops=1):
+        paid = paying.pay(stack, order_id)
+    pause(1)
+    assert paying.credited(stack, paid["payment_id"]) == []
+    # Then the sweep will ask the gateway about it, within a quarter of an hour
+    due = "SELECT next_ask_at - created_at FROM billing_orders WHERE gateway_order_id = %s"
+    assert timedelta(0) < stack.value(due, order_id) <= timedelta(minutes=16)
+    # And before that the browser's return is enough
+    assert paying.verify(stack, paid, key=f"verify-{clinic}") == ("captured", sum(BOUGHT))
+    assert paying.credited(stack, paid["payment_id"]) == BOUGHT
+    assert stack.balance(clinic) == CREDITS + sum(BOUGHT)
 
 
 def test_killed_supervisor_loses_nothing(own_stack: Stack) -> None:

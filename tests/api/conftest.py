@@ -8,8 +8,13 @@ import pytest
 
 import settings
 from db import session
+from devstack.simulator.server import running as simulator_running
+from devstack.simulator.switches import Switches
+from tests.api import shop as shop_parts
 from tests.api.api_process import ApiProcess
+from tests.api.shop import Shop
 from tests.conftest import new_database, owner_url
+from tests.gateways.conftest import KEY_SECRET, STRIPE_KEY, Sim
 
 HOUSE_KEY = "the-house-key-of-the-tests"
 OTHER_HOUSE_KEY = "another.house~key/of+tests"
@@ -77,3 +82,31 @@ def assert_keeps_secrets(api: ApiProcess, log: str) -> None:
     for header in api.secrets_sent:
         value = header.rpartition(" ")[2]
         assert len(value) < 10 or value not in log
+
+
+@pytest.fixture(scope="package")
+def running_shop(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """An API that sells, with both gateways as simulators behind it."""
+    log_file = tmp_path_factory.mktemp("shop") / "api.log"
+    with simulator_running(shop_parts.GATEWAYS) as running:
+        sim = Sim(running)
+        chosen = shop_parts.environment(database_url, HOUSE_KEY, sim)
+        with ApiProcess(log_file, **chosen) as api:
+            yield Shop(api, sim, HOUSE_KEY)
+
+
+@pytest.fixture
+def shop(running_shop: Shop) -> Iterator[Shop]:
+    """The shop, its gateways at their best; after the test: nothing broke, no secret was logged."""
+    api, world = running_shop.api, running_shop.sim.world
+    world.switches = Switches()
+    answered, logged = len(api.statuses), len(api.log)
+    yield running_shop
+    world.switches = Switches()
+    assert [status for status in api.statuses[answered:] if status >= 500 and status != 503] == []
+    log = api.log[logged:]
+    assert "Traceback" not in log
+    assert "request failed" not in log
+    assert_keeps_secrets(api, log)
+    for secret in (KEY_SECRET, STRIPE_KEY, *running_shop.signatures):
+        assert secret not in log

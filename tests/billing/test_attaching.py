@@ -13,10 +13,12 @@ from billing.errors import (
     UnknownPayment,
 )
 from billing.payment_facts import Seen
+from billing.payment_reading import AmbiguousPayment
 from db.errors import PermanentError
 from db.session import transaction
 from tests.billing.buying import CLINIC, PRICE, credit_rows, news, open_order, payment, take_in
 from tests.billing.helpers import assert_ledger_is_clean, at_once, balance, open_account, rows
+from tests.billing.returning import hear, settle, told_refund
 from tests.billing.test_parking import DEAR, park, states
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -57,14 +59,18 @@ def test_unmatched_money_brings_what_its_amount_buys() -> None:
     assert_ledger_is_clean()
 
 
-def test_quarantined_money_can_be_attached_and_what_was_refunded_buys_nothing() -> None:
+def test_quarantined_money_can_be_attached_and_what_was_refunded_is_taken_back() -> None:
     open_order()
-    take_in(news(amount_paise=PRICE - 100, refunded_paise=PRICE - 100 - 2_000_00))
+    take_in(news(amount_paise=400_000))
+    hear(told_refund(amount=100_000))
 
     credited = attach()
+    settle()
 
-    assert credited.credits == 2_000
-    assert payment().state == "partially_refunded"
+    assert credited.credits == 4_000
+    assert balance() == 3_000
+    assert (payment().state, payment().refunded_paise) == ("partially_refunded", 100_000)
+    assert_ledger_is_clean()
 
 
 def test_attached_credit_pays_parked_leads() -> None:
@@ -130,3 +136,41 @@ def test_what_is_not_known_is_told() -> None:
     with pytest.raises(InvalidReason):
         attach(reason=" ")
     assert payment().state == "unmatched"
+
+
+@pytest.mark.parametrize("state", ["unmatched", "quarantined"])
+def test_what_was_attached_stays_with_its_account_whatever_comes_later(state: str) -> None:
+    # Given money for an order of one clinic that an operator gave to another
+    open_account("clinic:43")
+    if state == "quarantined":
+        open_order()
+        take_in(news(amount_paise=PRICE - 100))
+        attach(account="clinic:43")
+    else:
+        take_in(news())
+        attach(account="clinic:43")
+        open_order()
+    brought = payment().credits + payment().bonus_credits
+    # When its news comes again, and that a part of it was refunded
+    taken = take_in(news(amount_paise=PRICE - 100), news(refunded_paise=100))
+    # Then it is where it was
+    assert taken.credited == []
+    assert payment().state == "partially_refunded"
+    assert (balance(CLINIC), balance("clinic:43")) == (0, brought)
+    assert_ledger_is_clean()
+
+
+def test_of_two_gateways_with_a_payment_of_one_id_one_has_to_be_named() -> None:
+    take_in(news(order_id=None), news(order_id=None, gateway="stripe"))
+
+    with pytest.raises(AmbiguousPayment):
+        attach()
+    with transaction() as session:
+        attaching.attach(
+            session, "pay_1", gateway="stripe", account=CLINIC, reason="slip", actor="admin:ops"
+        )
+
+    assert rows("SELECT gateway, state FROM billing_payments ORDER BY gateway") == [
+        ("razorpay", "unmatched"),
+        ("stripe", "captured"),
+    ]

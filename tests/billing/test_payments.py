@@ -249,6 +249,19 @@ def test_money_refunded_before_its_order_is_known_brings_nothing_then() -> None:
     assert credit_rows() == []
 
 
+def test_money_refunded_in_part_before_its_order_is_known_is_credited_as_such() -> None:
+    order = request()
+    take_in(news(refunded_paise=100))
+    assert (payment().state, payment().refunded_paise) == ("unmatched", 100)
+    opened(order)
+
+    taken = take_in(news())
+
+    assert taken.states == ["partially_refunded"]
+    assert payment().refunded_paise == 100
+    assert credit_rows() == CREDITS
+
+
 def test_refunds_grow_and_never_shrink() -> None:
     open_order()
     take_in(news(refunded_paise=300))

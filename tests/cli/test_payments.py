@@ -1,4 +1,4 @@
-"""`billing payments list|show`."""
+"""`billing payments list|show|attach`."""
 
 from datetime import datetime
 from typing import Any
@@ -8,9 +8,11 @@ import pytest
 from billing import audit
 from billing.kinds import Kind
 from db.session import transaction
-from tests.billing.helpers import give, post_all
+from tests.billing.buying import news, take_in
+from tests.billing.helpers import assert_ledger_is_clean, balance, give, post_all, rows
 from tests.billing.payment_rows import CREATED, add_order, add_payment
-from tests.cli.runner import open_clinic, run
+from tests.billing.test_parking import DEAR, park, states
+from tests.cli.runner import Ran, open_clinic, run
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -110,3 +112,74 @@ def test_a_payment_that_nobody_knows_is_an_error_and_two_of_an_id_need_the_gatew
     assert "say which gateway" in run("payments", "show", "pay_1").error
     shown = run("payments", "show", "pay_1", "--gateway", "stripe", "--json").json
     assert shown["gateway"] == "stripe"
+
+
+def attach(*more: str, payment_id: str = "pay_1", account: str = "clinic:42") -> Ran:
+    options = ("--account", account, "--reason", "bank slip", "--actor", "asha")
+    return run("payments", "attach", payment_id, *options, *more)
+
+
+def test_money_that_no_rule_could_place_is_given_to_an_account() -> None:
+    open_clinic()
+    take_in(news(order_id=None))
+
+    ran = attach("--json")
+
+    attached = ran.json
+    assert (attached["payment_id"], attached["account"], attached["state"]) == (
+        "pay_1", "clinic:42", "captured",
+    )  # fmt: skip
+    assert (attached["credits"], attached["bonus_credits"]) == (5_000, 500)
+    assert ran.err == "Payment verified: pay_1, Credits 5500\n"
+    assert balance() == 5_500
+    [entry] = rows(
+        "SELECT actor, door, after ->> 'reason', after ->> 'by' FROM billing_audit_log"
+        " WHERE action = 'payment.attached'"
+    )
+    assert entry[1:] == ("cli", "bank slip", "asha")
+    assert_ledger_is_clean()
+
+
+def test_parked_leads_are_charged_from_it_and_told() -> None:
+    open_clinic()
+    park(("a", DEAR))
+    take_in(news(order_id=None))
+
+    ran = attach()
+
+    assert ran.exit_code == 0
+    assert ran.err.splitlines() == [
+        "Payment verified: pay_1, Credits 5500",
+        "Credit deduction: Clinic 42, Amount 500",
+    ]
+    assert "captured" in ran.out
+    assert states() == {"a": "charged"}
+
+
+def test_a_payment_is_attached_once() -> None:
+    open_clinic()
+    take_in(news(order_id=None))
+    attach()
+
+    assert "pay_1 is captured, not unmatched or quarantined" in attach().error
+    assert balance() == 5_500
+
+
+def test_what_cannot_be_attached_says_why_and_changes_nothing() -> None:
+    open_clinic()
+    take_in(news(order_id=None), news(payment_id="pay_usd", currency="USD", order_id=None))
+
+    assert "unknown payment 'pay_9'" in attach(payment_id="pay_9").error
+    assert "unknown account 'clinic:9'" in attach(account="clinic:9").error
+    assert "is in USD, not INR" in attach(payment_id="pay_usd").error
+    assert run("payments", "attach", "pay_1", "--account", "clinic:42").exit_code == 2
+    assert balance() == 0
+
+
+def test_two_of_an_id_need_the_gateway_to_be_attached() -> None:
+    open_clinic()
+    take_in(news(order_id=None), news(order_id=None, gateway="stripe"))
+
+    assert "say which gateway" in attach().error
+    assert attach("--gateway", "stripe", "--json").json["gateway"] == "stripe"
+    assert balance() == 5_500

@@ -15,8 +15,11 @@ from devstack import lock
 from tests.stack_process import StackProcess, eventually
 
 MakeStack = Callable[..., StackProcess]
-STOP_ORDER = ["beat", "receiver", "api", "worker", "flower", "redis", "postgres"]
-SECRETS = ("lead_webhook_secrets", "api_keys", "flower_basic_auth")
+STOP_ORDER = ["beat", "receiver", "api", "worker", "flower", "simulator", "redis", "postgres"]
+SECRETS = (
+    "lead_webhook_secrets", "api_keys", "flower_basic_auth", "razorpay_webhook_secrets",
+    "stripe_webhook_secrets",
+)  # fmt: skip
 
 
 def query(stack: StackProcess, sql: str) -> object:
@@ -104,7 +107,7 @@ def test_children_of_a_killed_process_end_with_it(make_stack: MakeStack) -> None
 
 def test_killed_processes_come_back_for_ever(make_stack: MakeStack) -> None:
     with make_stack() as stack:
-        for name in ("receiver", "worker", "redis", "postgres") * 3:
+        for name in ("receiver", "worker", "simulator", "redis", "postgres") * 3:
             pid = stack.running_pid_of(name)
             stack.kill(pid)
             killed_at = time.monotonic()
@@ -138,7 +141,7 @@ def test_killed_supervisor_is_cleaned_up_after_at_the_next_start(make_stack: Mak
         query(first, "CREATE TABLE kept AS SELECT 42 AS answer; SELECT 1")
         secrets = {name: first.addresses[name] for name in SECRETS}
         eventually("the worker runs", lambda: has_started(first, "worker"))
-        names = ("receiver", "api", "worker", "beat", "flower", "redis", "postgres")
+        names = ("receiver", "api", "worker", "beat", "flower", "simulator", "redis", "postgres")
         orphans = [first.running_pid_of(name) for name in names]
         first.kill(first.pid)
         assert all(psutil.pid_exists(pid) for pid in orphans)
@@ -155,7 +158,7 @@ def test_addresses_are_for_their_owner_only(make_stack: MakeStack, data_dir: Pat
     with make_stack():
         for name in (
             "stack.json", "lead_webhook_secret", "api_key", "flower_password", "redis/redis.conf",
-            "redis/password",
+            "redis/password", "razorpay_webhook_secret", "stripe_webhook_secret",
         ):  # fmt: skip
             assert (data_dir / name).stat().st_mode & 0o077 == 0, name
 

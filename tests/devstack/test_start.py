@@ -31,16 +31,17 @@ def assert_refused(stack: StackProcess) -> str:
     return stack.output
 
 
+@pytest.mark.parametrize("variable", ["RECEIVER_PORT", "SIMULATOR_PORT"])
 def test_busy_port_is_named_with_its_holder_and_its_variable(
-    make_stack: MakeStack, busy_port: int
+    make_stack: MakeStack, busy_port: int, variable: str
 ) -> None:
     # Given a port that another process (we) listens on
-    stack = make_stack({"RECEIVER_PORT": str(busy_port)})
+    stack = make_stack({variable: str(busy_port)})
     # When the stack is started, then it is refused in one line that says what to do
     output = assert_refused(stack)
     assert output.count("\n") == 1
     assert f"port {busy_port} is busy (pid {os.getpid()}: " in output
-    assert f"RECEIVER_PORT={busy_port + 100} make run" in output
+    assert f"{variable}={busy_port + 100} make run" in output
 
 
 def test_two_processes_on_one_port(make_stack: MakeStack) -> None:
@@ -55,6 +56,7 @@ def test_two_processes_on_one_port(make_stack: MakeStack) -> None:
         ("RECEIVER_PORT", "abc"),
         ("FLOWER_PORT", "70000"),
         ("API_PORT", "0"),
+        ("SIMULATOR_PORT", "abc"),
         ("API_KEYS", "ops:short"),
         ("REDIS_URL", "http://localhost"),
         ("DATABASE_URL", "mysql://localhost/billing"),

@@ -4,6 +4,7 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -87,6 +88,13 @@ class Door:
 
 @pytest.fixture
 def door() -> Iterator[Door]:
+    with listening() as it:
+        yield it
+
+
+@contextmanager
+def listening() -> Iterator[Door]:
+    """A door that answers until the block ends."""
     it = Door()
 
     class Handler(BaseHTTPRequestHandler):

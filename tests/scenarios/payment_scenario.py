@@ -18,7 +18,7 @@ from sqlalchemy import text
 import clock
 from billing import accounts, audit, verify
 from billing.errors import InvalidOrder
-from billing.orders import OrderRequest, receipt_of
+from billing.orders import LAST_LOOK, OrderRequest, receipt_of
 from billing.payment_facts import GatewayName
 from db.errors import TransientError
 from db.session import snapshot, transaction
@@ -172,6 +172,9 @@ class Scenario:
             refunds.ask()
         self._wait_for_webhooks()
         work()
+        # What was paid a second time without a word is seen when a paid order is looked at last.
+        clock.advance(LAST_LOOK)
+        payments.ask()
         refunds.ask()
 
     def _end(self) -> None:

@@ -1,0 +1,64 @@
+"""What `make run` prints last: the addresses of the stack, and commands to look further."""
+
+import json
+import os
+from collections.abc import Iterator
+
+from devstack import demo, demo_payment, payment_gateways, plan
+from devstack.stack import Stack
+
+
+def show(stack: Stack, lead: demo.Lead | None, order: demo_payment.Order | None) -> None:
+    """Print them; `lead` is the demo's, `order` waits at the simulator for a person to pay it."""
+    say = stack.terminal.say
+    say()
+    for what, where in _addresses(stack.plan, order):
+        say(f"  {what:<15} {where}")
+    say()
+    say("  In another terminal:")
+    for command in (
+        f".venv/bin/billing balance {demo.CLINIC}",
+        f".venv/bin/billing history {demo.CLINIC}",
+        ".venv/bin/billing payments list",
+        ".venv/bin/billing inbox list",
+        ".venv/bin/billing ledger verify",
+        *_requests(stack.plan, lead, order),
+    ):
+        say(f"    {command}")
+    say()
+    say("The stack is up. Ctrl-C stops everything.")
+
+
+def _addresses(the_plan: plan.Plan, order: demo_payment.Order | None) -> Iterator[tuple[str, str]]:
+    if "receiver" in the_plan.ports:
+        yield "lead events to", f"{the_plan.url('receiver')}/webhooks/leads"
+    if "api" in the_plan.ports:
+        yield "API", f"{the_plan.url('api')}/openapi.json"
+    if "flower" in the_plan.ports:
+        user, _, password = os.environ[plan.FLOWER_VARIABLE].split(",")[0].partition(":")
+        yield "Flower", f"{the_plan.url('flower')} (user {user}, password {password})"
+    if the_plan.simulated:
+        simulator = the_plan.url(payment_gateways.SIMULATOR)
+        yield "payments", f"{simulator} (simulator of Razorpay and Stripe: no money moves)"
+        if order is not None:
+            yield "an order to pay", f"{simulator}{demo_payment.checkout_path(order)}"
+    else:
+        yield "payments", "by the gateway keys that are set: no simulator, no demo top-up"
+    yield "logs", str(the_plan.logs_dir)
+
+
+def _requests(
+    the_plan: plan.Plan, lead: demo.Lead | None, order: demo_payment.Order | None
+) -> Iterator[str]:
+    if lead is None or "api" not in the_plan.ports:
+        return
+    api = the_plan.url("api")
+    authorized = f"curl -H 'Authorization: Bearer {demo.api_key()}'"
+    yield f"{authorized} {api}{demo.status_address(lead)}"
+    if order is not None:
+        yield (
+            f"{authorized} -H 'Idempotency-Key: my-first-order' -H 'Content-Type: application/json'"
+            f" -d '{json.dumps(demo_payment.wish())}' {api}/v1/orders"
+        )
+        body = json.dumps({"order_id": order.order_id})
+        yield f"curl -d '{body}' {the_plan.url(payment_gateways.SIMULATOR)}/simulator/pay"
