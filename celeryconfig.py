@@ -10,7 +10,14 @@ from kombu.entity import Exchange, Queue
 import settings
 
 broker_url = settings.get().redis_url
-imports = ("tasks.inbox", "tasks.leads", "tasks.ledger", "tasks.parking", "tasks.payments")
+imports = (
+    "tasks.disputes",
+    "tasks.inbox",
+    "tasks.leads",
+    "tasks.ledger",
+    "tasks.parking",
+    "tasks.payments",
+)
 
 # Messages: plain JSON, so that any Celery app can send and nothing can be unpickled.
 task_serializer = "json"
@@ -35,6 +42,8 @@ task_routes = {
     "tasks.leads.charge_many": {"queue": "leads"},
     "tasks.leads.recover": {"queue": "schedule"},
     "tasks.payments.ask": {"queue": "payments"},
+    "tasks.disputes.open": {"queue": "refunds"},
+    "tasks.disputes.score": {"queue": "schedule"},
     "tasks.ledger.expire": {"queue": "schedule"},
     "tasks.ledger.check": {"queue": "schedule"},
     # Not behind the backlog of "leads", which may be long when it matters.
@@ -100,6 +109,7 @@ EXPIRY_SECONDS = 15
 CHECK_TICK_SECONDS = 600
 RECOVERY_SECONDS = 15
 ASK_SECONDS = 10
+SCORE_TICK_SECONDS = 600
 # Old ticks are of no use to anybody. But it is the worker's clock that judges them, and one that
 # is ahead by more than this would drop every tick: as wide as signatures allow.
 TICK_EXPIRES = 300
@@ -132,6 +142,11 @@ beat_schedule = {
     "verify the ledger once a day": {
         "task": "tasks.ledger.check",
         "schedule": CHECK_TICK_SECONDS,
+        "options": {"expires": TICK_EXPIRES},
+    },
+    "compute the quality scores once an hour": {
+        "task": "tasks.disputes.score",
+        "schedule": SCORE_TICK_SECONDS,
         "options": {"expires": TICK_EXPIRES},
     },
 }

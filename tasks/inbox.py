@@ -9,7 +9,7 @@ import clock
 from db import inbox
 from db.errors import DatabaseUnavailable, PermanentError
 from db.session import transaction
-from tasks import lead_calls, lead_events, nudges, payment_events
+from tasks import dispute_calls, lead_calls, lead_events, nudges, payment_events
 from tasks.handling import Handler
 from worker.app import app
 
@@ -18,6 +18,7 @@ log = structlog.get_logger()
 HANDLERS: dict[str, Handler] = {
     "leads": partial(lead_events.handle, actor="webhook:leads", door="webhook"),
     lead_calls.SOURCE: lead_calls.handle,
+    dispute_calls.SOURCE: dispute_calls.handle,
     "razorpay": partial(payment_events.handle, gateway="razorpay"),
     "stripe": partial(payment_events.handle, gateway="stripe"),
 }

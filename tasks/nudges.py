@@ -25,10 +25,15 @@ EXPIRES_SECONDS = 300
 """When its message is dropped unread, by the worker's clock, which may be ahead of the sender's."""
 
 _SCHEDULE = "schedule"
-_QUEUES = {"lead_calls": _SCHEDULE, "razorpay": "payments", "stripe": "payments"}
-"""Source -> queue of its nudges, where that is not the queue of its name: the calls themselves are
+_QUEUES = {
+    "lead_calls": _SCHEDULE,
+    "dispute_calls": "refunds",
+    "razorpay": "payments",
+    "stripe": "payments",
+}
+"""Source -> queue of its nudges, where that is not the queue of its name: the calls of leads are
 messages of `leads`, and a nudge must not wait behind the crowd that it is to serve. Both gateways
-tell of payments."""
+tell of payments. Disputes are few, and share the queue of their calls."""
 
 _redis = broker.connect()
 
