@@ -30,6 +30,8 @@ SCOPES = {
     "accounts:write": "opening accounts",
     "orders:write": "ordering credit, and having its payment verified",
     "payments:read": "the payments of an account",
+    "disputes:read": "the disputes of an account",
+    "disputes:write": "disputing a lead, and withdrawing a dispute",
 }
 """Scope -> what it allows. Each resource of the API adds its own: next are refunds:write and
 holds:write. A key that was made before keeps the scopes it has."""
