@@ -15,6 +15,7 @@ from cli import (
     alerts,
     api_keys,
     corrections,
+    disputes,
     forecast,
     holds,
     imports,
@@ -24,6 +25,7 @@ from cli import (
     log,
     migrate,
     payments,
+    quality,
     reading,
     who,
 )
@@ -88,6 +90,8 @@ billing.add_command(forecast.forecast)
 billing.add_command(imports.import_)
 billing.add_command(inbox.inbox)
 billing.add_command(leads.leads)
+billing.add_command(disputes.disputes)
+billing.add_command(quality.quality)
 billing.add_command(ledger.ledger)
 billing.add_command(migrate.migrate)
 billing.add_command(payments.payments)
