@@ -33,7 +33,7 @@ from billing.errors import UnknownLead
 from db.errors import PermanentError
 from db.models import LeadDispute
 from db.session import transaction
-from tasks.dispute_calls import created_line
+from tasks.dispute_lines import created_line
 
 log = structlog.get_logger()
 

@@ -15,7 +15,7 @@ from cli.output import Record, json_option, limit_option, page, print_record, pr
 from cli.releasing import release_parked
 from db.models import LeadDispute
 from db.session import transaction
-from tasks.dispute_calls import created_line, refunded_line
+from tasks.dispute_lines import created_line, refunded_line
 
 _ID = click.IntRange(1, 2**63 - 1)
 _actor = click.option("--actor", required=True, help="Who does it, such as your name.")

@@ -17,6 +17,7 @@ from db.errors import PermanentError
 from db.inbox import Finished, LeasedEvent
 from tasks import calls
 from tasks.calls import Refusal, Rows
+from tasks.dispute_lines import created_line
 from tasks.handling import Handled
 from worker import redaction
 
@@ -80,16 +81,6 @@ def handle(session: Session, events: Sequence[LeasedEvent]) -> Handled:
     return Handled(
         [end for end in finished if end is not None], [log_lines[i] for i in sorted(log_lines)]
     )
-
-
-def created_line(lead_id: str, dispute_type: str) -> str:
-    """Return the line that operators look for when a dispute was opened."""
-    return f"Dispute created: Lead {lead_id}, Type {dispute_type}"
-
-
-def refunded_line(dispute_id: int, amount: int) -> str:
-    """Return the line that operators look for when a dispute gave credits back."""
-    return f"Refund processed: Dispute {dispute_id}, Amount {amount}"
 
 
 def _event_id(task_id: str, given: Mapping[str, Any]) -> str:
