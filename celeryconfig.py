@@ -11,6 +11,7 @@ import settings
 
 broker_url = settings.get().redis_url
 imports = (
+    "tasks.disputes",
     "tasks.inbox",
     "tasks.leads",
     "tasks.ledger",
@@ -43,6 +44,9 @@ task_routes = {
     "tasks.leads.recover": {"queue": "schedule"},
     "tasks.payments.ask": {"queue": "payments"},
     "tasks.refunds.ask": {"queue": "refunds"},
+    "tasks.refunds.request": {"queue": "refunds"},
+    "tasks.disputes.open": {"queue": "refunds"},
+    "tasks.disputes.score": {"queue": "schedule"},
     "tasks.ledger.expire": {"queue": "schedule"},
     "tasks.ledger.check": {"queue": "schedule"},
     # Not behind the backlog of "leads", which may be long when it matters.
@@ -108,6 +112,7 @@ EXPIRY_SECONDS = 15
 CHECK_TICK_SECONDS = 600
 RECOVERY_SECONDS = 15
 ASK_SECONDS = 10
+SCORE_TICK_SECONDS = 600
 # Old ticks are of no use to anybody. But it is the worker's clock that judges them, and one that
 # is ahead by more than this would drop every tick: as wide as signatures allow.
 TICK_EXPIRES = 300
@@ -145,6 +150,11 @@ beat_schedule = {
     "verify the ledger once a day": {
         "task": "tasks.ledger.check",
         "schedule": CHECK_TICK_SECONDS,
+        "options": {"expires": TICK_EXPIRES},
+    },
+    "compute the quality scores once an hour": {
+        "task": "tasks.disputes.score",
+        "schedule": SCORE_TICK_SECONDS,
         "options": {"expires": TICK_EXPIRES},
     },
 }

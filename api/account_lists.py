@@ -108,7 +108,7 @@ def transactions(path: AccountPath, query: TransactionQuery) -> Transactions:
         found = history.history(
             session, account.ref, wanted=wanted, before_version=query.after, limit=PAGE + 1
         )
-    page, more = _page(found)
+    page, more = page_of(found)
     return Transactions(
         transactions=[Transaction.model_validate(row) for row in page],
         next=str(page[-1].version) if more else None,
@@ -124,7 +124,7 @@ def payments(path: AccountPath, query: PaymentQuery) -> Payments:
         found = payment_reading.of_account(
             session, account.id, state=query.state, before_id=query.after, limit=PAGE + 1
         )
-    page, more = _page(found)
+    page, more = page_of(found)
     return Payments(
         payments=[Payment.model_validate(row) for row in page],
         next=str(page[-1].id) if more else None,
@@ -134,6 +134,6 @@ def payments(path: AccountPath, query: PaymentQuery) -> Payments:
 _Row = TypeVar("_Row")
 
 
-def _page(found: Sequence[_Row]) -> tuple[Sequence[_Row], bool]:
+def page_of(found: Sequence[_Row]) -> tuple[Sequence[_Row], bool]:
     """Return the rows of the page, and whether there are more: one more was asked for."""
     return found[:PAGE], len(found) > PAGE

@@ -14,7 +14,17 @@ from sqlalchemy import text
 from werkzeug.routing import PathConverter
 
 import settings
-from api import account_lists, accounts, auth, leads, orders, payments, problems, refunds
+from api import (
+    account_lists,
+    accounts,
+    auth,
+    disputes,
+    leads,
+    orders,
+    payments,
+    problems,
+    refunds,
+)
 from api.requests import MAX_BODY_BYTES, Request
 from billing import catalog
 from db import session as database
@@ -25,6 +35,7 @@ RESOURCES: tuple[APIBlueprint, ...] = (
     accounts.accounts,
     account_lists.account_lists,
     leads.leads,
+    disputes.disputes,
     orders.orders,
     payments.payments,
     refunds.refunds,

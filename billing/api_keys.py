@@ -31,6 +31,8 @@ SCOPES = {
     "orders:write": "ordering credit, and having its payment verified",
     "refunds:write": "giving the money of payments back",
     "payments:read": "the payments of an account",
+    "disputes:read": "the disputes of an account",
+    "disputes:write": "disputing a lead, and withdrawing a dispute",
 }
 """Scope -> what it allows. Each resource of the API adds its own: next are refunds:write and
 holds:write. A key that was made before keeps the scopes it has."""

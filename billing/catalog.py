@@ -121,6 +121,45 @@ class Refunds(_Section):
     when_spent: Literal["debt", "cap"] = "debt"
 
 
+class Disputes(_Section):
+    """What a clinic may say of a lead that was bad, and until when."""
+
+    window_days: Annotated[int, Field(gt=0, le=3650)] = 30
+    types: Annotated[
+        list[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]], Field(min_length=1)
+    ] = [
+        "wrong_number",
+        "duplicate",
+        "not_interested",
+        "outside_area",
+        "spam",
+        "other",
+    ]
+
+    @field_validator("types")
+    @classmethod
+    def _each_once(cls, types: list[str]) -> list[str]:
+        if len(set(types)) < len(types):
+            raise ValueError("each type stands once")
+        return types
+
+
+class Quality(_Section):
+    """What the share of disputed leads is called."""
+
+    window_days: Annotated[int, Field(gt=0, le=3650)] = 90
+    min_leads: Annotated[int, Field(gt=0, le=1_000_000)] = 20
+    good_below_percent: Annotated[int, Field(ge=0, le=100)] = 10
+    poor_from_percent: Annotated[int, Field(ge=0, le=100)] = 25
+    review_from_percent: Annotated[int, Field(gt=0, le=100)] = 80
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.poor_from_percent < self.good_below_percent:
+            raise ValueError("poor_from_percent must not be less than good_below_percent")
+        return self
+
+
 class Catalog(_Section):
     """All of catalog.toml."""
 
@@ -133,6 +172,8 @@ class Catalog(_Section):
     plans: dict[str, Plan] = {}
     payments: Payments = Payments()
     refunds: Refunds = Refunds()
+    disputes: Disputes = Disputes()
+    quality: Quality = Quality()
 
     @model_validator(mode="after")
     def _known_products(self) -> Self:

@@ -3,7 +3,7 @@
 Called by `billing/payments.py`. Locks orders by id, then payments by the gateway's id.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from sqlalchemy import or_, select, text, tuple_
@@ -96,6 +96,16 @@ def lock_or_make(
     unknown = PaymentFacts(gateway, payment_id, Seen.CREATED, amount_paise=0, currency="INR")
     make_missing(session, [unknown], now=now)
     return lock_payments(session, [unknown])[0]
+
+
+def known(session: Session, gateway: GatewayName, payment_ids: Iterable[str]) -> set[str]:
+    """Return those of the gateway's ids that are on record."""
+    found = session.scalars(
+        select(Payment.gateway_payment_id).where(
+            Payment.gateway == gateway, Payment.gateway_payment_id.in_(set(payment_ids))
+        )
+    )
+    return set(found)
 
 
 def waiting_for(session: Session, order: Order) -> list[PaymentFacts]:

@@ -7,7 +7,7 @@ Locks the payment, then the refund.
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import select, text
+from sqlalchemy import or_, select, text
 from sqlalchemy.orm import Session
 
 import clock
@@ -20,6 +20,8 @@ OPEN = ("requested", "submitted", "unknown")
 UNCONFIRMED = ("requested", "unknown")
 """States in which the gateway may or may not know the refund, and we not its id."""
 ASK_AFTER = timedelta(minutes=2)
+WINDOW = timedelta(days=3)
+"""Refunds that were started since then are listed once an hour."""
 LONGEST_INTERVAL = timedelta(days=1)
 
 
@@ -66,6 +68,8 @@ def lease_due(session: Session, *, gateway: str, limit: int) -> Sequence[Refund]
     due = session.scalars(
         select(Refund)
         .where(Refund.next_ask_at <= now, Refund.gateway == gateway)
+        # Its credit is reserved first.
+        .where(or_(Refund.state != "requested", Refund.settled_at.is_not(None)))
         .order_by(Refund.next_ask_at, Refund.id)
         .limit(limit)
         .with_for_update(skip_locked=True)

@@ -92,11 +92,13 @@ def request(
     reason: str,
     actor: str,
     request_key: str,
+    reserve: bool = True,
 ) -> tuple[Refund, bool]:
     """Record a refund of a payment (the gateway's id), reserve its credit, and tell if it is new.
 
     `amount_paise` None: all that is left. The same key with the same content returns the first.
-    Raises `UnknownPayment`, `CannotRefund`, `InvalidReason` or `IdempotencyConflict`. Posts.
+    Raises `UnknownPayment`, `CannotRefund`, `InvalidReason` or `IdempotencyConflict`. Posts, unless
+    `reserve` is False: `refund_news.settle` reserves then, and no gateway is asked before.
     """
     problem = problem_with(reason, max_length=DESCRIPTION_MAX_LENGTH)
     if problem:
@@ -121,8 +123,10 @@ def request(
     if payment.credited_at is None:
         refund.settled_at = now  # it brought nothing: nothing is taken
         session.flush()
-    else:
+    elif reserve:
         claims.settle(session, refund, actor=actor)
+    else:
+        refund.next_ask_at = now
     return refund, True
 
 

@@ -144,5 +144,6 @@ def _account(account: Account) -> Record:
         "low_balance": low_balance_of(account.low_balance),
         "state_code": account.state_code,
         "gstin": account.gstin,
+        "review_reason": account.review_reason,
         "created_at": account.created_at,
     }

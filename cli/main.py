@@ -16,6 +16,7 @@ from cli import (
     api_keys,
     chargebacks,
     corrections,
+    disputes,
     forecast,
     holds,
     imports,
@@ -25,6 +26,7 @@ from cli import (
     log,
     migrate,
     payments,
+    quality,
     reading,
     refunds,
     who,
@@ -90,6 +92,8 @@ billing.add_command(forecast.forecast)
 billing.add_command(imports.import_)
 billing.add_command(inbox.inbox)
 billing.add_command(leads.leads)
+billing.add_command(disputes.disputes)
+billing.add_command(quality.quality)
 billing.add_command(ledger.ledger)
 billing.add_command(migrate.migrate)
 billing.add_command(payments.payments)

@@ -69,6 +69,9 @@ class Gateway(Protocol):
     def refunds_of(self, payment_id: str) -> Sequence[RefundFacts]:
         """Return every refund of a payment, whoever started it, as of now."""
 
+    def refunds(self, *, since: datetime) -> Sequence[RefundFacts]:
+        """Return every refund that was started since then, of any payment, as of now."""
+
     def dispute(self, dispute_id: str) -> DisputeFacts:
         """Return a payer's dispute as of now; raises `GatewayNotFound`."""
 

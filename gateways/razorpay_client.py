@@ -21,7 +21,7 @@ from gateways.protocol import NewOrder
 from gateways.razorpay_answers import RazorpayRefused, Session
 from gateways.razorpay_lists import LARGEST_PAGE, all_items, items_of, pages_of
 from gateways.razorpay_reading import order_facts, payment_facts
-from gateways.razorpay_refund_reading import dispute_facts
+from gateways.razorpay_refund_reading import dispute_facts, refund_facts
 from gateways.reading import answers_of
 from gateways.transport import checked_id
 
@@ -137,6 +137,13 @@ class RazorpayGateway:
     def refunds_of(self, payment_id: str) -> Sequence[RefundFacts]:
         """Return every refund of a payment, also those of Razorpay's dashboard."""
         return razorpay_refunds.refunds_of(self._sdk, payment_id)
+
+    def refunds(self, *, since: datetime) -> Sequence[RefundFacts]:
+        """Return every refund that was started since then."""
+        started = {"from": int(since.timestamp())}
+        items = pages_of(lambda query: self._sdk.refund.all({**started, **query}))
+        with answers_of("razorpay"):
+            return [refund_facts(item) for item in items]
 
     def dispute(self, dispute_id: str) -> DisputeFacts:
         """Return a dispute; raises `GatewayNotFound`."""

@@ -19,9 +19,11 @@ from gateways.errors import GatewayKeyRefused, GatewayNotFound, GatewayRefused
 from gateways.protocol import NewOrder
 from gateways.stripe_answers import Session, asking, pages, plain
 from gateways.stripe_reading import intent_facts, session_facts
-from gateways.stripe_refund_reading import dispute_facts
+from gateways.stripe_refund_reading import dispute_facts, refund_facts
 from gateways.transport import checked_id
 
+MOST_REFUNDS = 20_000
+"""So many of some days are read."""
 MOST_DISPUTES = 5_000
 """So many of half a year are read."""
 MOST_SESSIONS = 1_000
@@ -157,6 +159,13 @@ class StripeGateway:
     def refunds_of(self, payment_id: str) -> Sequence[RefundFacts]:
         """Return every refund of a payment, also those of Stripe's dashboard."""
         return stripe_refunds.refunds_of(self._refunds, payment_id)
+
+    def refunds(self, *, since: datetime) -> Sequence[RefundFacts]:
+        """Return every refund of an intent that was started since then."""
+        asked = {"created": {"gte": int(since.timestamp())}}
+        with asking():
+            listed = pages(self._refunds.list, asked, most=MOST_REFUNDS, what="refunds")
+            return [refund_facts(found) for found in listed if found.get("payment_intent")]
 
     def dispute(self, dispute_id: str) -> DisputeFacts:
         """Return a dispute or an inquiry; raises `GatewayNotFound`."""

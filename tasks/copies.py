@@ -16,7 +16,7 @@ import structlog
 
 import clock
 from db.inbox import NewEvent
-from tasks import broker, lead_calls
+from tasks import broker, calls, lead_calls
 from tasks.beside import Beside
 from worker import redaction
 
@@ -56,7 +56,7 @@ def old_ones(*, now: datetime) -> Iterator[list[Copy]]:
             return
 
 
-def rows_of(copy: Copy) -> lead_calls.Rows:
+def rows_of(copy: Copy) -> calls.Rows:
     """Return what the task would have recorded; a dead row for what is no call."""
     if copy.call is not None:
         # The id in the message: a reused one has a copy for each of its calls.
@@ -64,11 +64,11 @@ def rows_of(copy: Copy) -> lead_calls.Rows:
         return lead_calls.read(copy.call["task"], task_id, (), copy.call["kwargs"])
     event = NewEvent(
         lead_calls.SOURCE,
-        lead_calls.event_id_of(copy.field.decode("utf-8", "backslashreplace")),
+        calls.event_id_of(copy.field.decode("utf-8", "backslashreplace")),
         copy.value[:_MAX_KEPT_BYTES],
         clock.now(),
     )
-    return lead_calls.Rows(refused=[(event, "UnreadableCopy: the copy of a call is no call")])
+    return calls.Rows(refused=[(event, "UnreadableCopy: the copy of a call is no call")])
 
 
 def remove(fields: Iterable[bytes | str]) -> None:

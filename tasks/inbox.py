@@ -10,7 +10,7 @@ import clock
 from db import inbox
 from db.errors import DatabaseUnavailable, PermanentError, TransientError
 from db.session import transaction
-from tasks import lead_calls, lead_events, nudges, payment_events
+from tasks import dispute_calls, lead_calls, lead_events, nudges, payment_events, refund_calls
 from tasks.handling import Handler
 from worker.app import app
 
@@ -19,6 +19,8 @@ log = structlog.get_logger()
 HANDLERS: dict[str, Handler] = {
     "leads": partial(lead_events.handle, actor="webhook:leads", door="webhook"),
     lead_calls.SOURCE: lead_calls.handle,
+    dispute_calls.SOURCE: dispute_calls.handle,
+    refund_calls.SOURCE: refund_calls.handle,
     "razorpay": partial(payment_events.handle, gateway="razorpay"),
     "stripe": partial(payment_events.handle, gateway="stripe"),
 }

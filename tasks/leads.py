@@ -5,26 +5,20 @@
 same Redis calls them by name. Nothing is answered: what became of a lead is its row.
 """
 
-import random
 import time
 from collections.abc import Mapping
 from typing import Any
 
 import structlog
-from celery.exceptions import Reject, SoftTimeLimitExceeded
 
 import clock
-from db import inbox
-from db.errors import TransientError
-from db.session import transaction
-from tasks import copies, lead_calls, nudges
+from tasks import copies, lead_calls, nudges, recording
 from tasks.beside import Beside
+from tasks.calls import Rows
 from worker.app import app
 
 log = structlog.get_logger()
 
-PATIENCE_SECONDS = 25
-"""A call waits this long in its task for PostgreSQL; a last attempt still ends in time."""
 RECOVER_SECONDS = 10
 """A recovery leaves the rest to the next tick after this."""
 NUDGE_SECONDS = 1.0
@@ -32,12 +26,9 @@ NUDGE_SECONDS = 1.0
 and drains that follow each other closely find a handful of rows and slow the calls down."""
 _ROWS_AT_ONCE = 1_000
 
-# A call that was not recorded must come back: no row stands for it yet.
-_KEPT = {"acks_on_failure_or_timeout": False, "recorded_by_task": True}
-
 
 def _door(name: str) -> Mapping[str, Any]:
-    return {"name": name, "bind": True, "parameters": lead_calls.PARAMETERS[name], **_KEPT}
+    return recording.door(name, lead_calls.PARAMETERS[name])
 
 
 # Whatever the arguments are, the call must reach us: we bind them ourselves.
@@ -59,7 +50,7 @@ def recover() -> None:
     stop_at = time.monotonic() + RECOVER_SECONDS
     recovered = 0
     for batch in copies.old_ones(now=clock.now()):
-        rows, found = lead_calls.Rows(), []
+        rows, found = Rows(), []
         for copy in batch:
             more = copies.rows_of(copy)
             rows.events.extend(more.events)
@@ -67,7 +58,7 @@ def recover() -> None:
             found.append(copy.field)
             if len(rows.events) >= _ROWS_AT_ONCE:
                 recovered += _recover(rows, found)
-                rows, found = lead_calls.Rows(), []
+                rows, found = Rows(), []
         recovered += _recover(rows, found)
         if time.monotonic() > stop_at:
             break
@@ -75,9 +66,9 @@ def recover() -> None:
         log.info("calls recovered", copies=recovered)
 
 
-def _recover(rows: lead_calls.Rows, found: list[bytes]) -> int:
+def _recover(rows: Rows, found: list[bytes]) -> int:
     if found:
-        _record(rows)
+        recording.record(rows)
         copies.remove(found)
         _nudger.ask(lead_calls.SOURCE)
     return len(found)
@@ -85,48 +76,11 @@ def _recover(rows: lead_calls.Rows, found: list[bytes]) -> int:
 
 def _record_call(task: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
     task_id = task.request.id
-    _record_patiently(lead_calls.read(task.name, task_id, args, kwargs))
+    recording.record_patiently(lead_calls.read(task.name, task_id, args, kwargs))
     _nudger.ask(lead_calls.SOURCE)
     field = task.request.get(copies.HEADER)
     if isinstance(field, str):
         copies.forget_soon(field)
-
-
-def _record_patiently(rows: lead_calls.Rows) -> None:
-    """Record, waiting for PostgreSQL as long as a task may; then put the message back."""
-    try:
-        reason = _try_to_record(rows, until=time.monotonic() + PATIENCE_SECONDS)
-    except SoftTimeLimitExceeded:
-        reason = "out of time"
-    if reason is not None:
-        log.warning("call put back", reason=reason)
-        raise Reject("the call could not be recorded and waits in its queue", requeue=True)
-
-
-def _try_to_record(rows: lead_calls.Rows, *, until: float) -> str | None:
-    pause = 0.1
-    while True:
-        try:
-            _record(rows)
-        except TransientError as error:
-            if time.monotonic() + pause > until:
-                return type(error).__name__
-        else:
-            return None
-        time.sleep(pause * random.uniform(0.75, 1.0))  # noqa: S311 - spreads load
-        pause = min(2 * pause, 2)
-
-
-def _record(rows: lead_calls.Rows) -> None:
-    if not rows.events and not rows.refused:
-        return
-    if len(rows.events) == 1 and not rows.refused:
-        inbox.record_one(rows.events[0])
-        return
-    with transaction() as session:
-        if rows.events:
-            inbox.record(session, rows.events)
-        inbox.record_dead(session, rows.refused)
 
 
 _nudger = Beside("nudger of calls", nudges.send_all, pause_seconds=NUDGE_SECONDS)

@@ -19,16 +19,24 @@ DRAIN_TASK = "tasks.inbox.drain"
 RELEASE_TASK = "tasks.leads.release"
 RELEASE = "release"
 """What a nudge to release parked leads is called, among the sources of the others."""
+REFUNDS_TASK = "tasks.refunds.ask"
+REFUNDS = "refunds"
 STANDS_SECONDS = 15
 """How long a nudge stands: after that it is taken for lost, and another may be sent."""
 EXPIRES_SECONDS = 300
 """When its message is dropped unread, by the worker's clock, which may be ahead of the sender's."""
 
 _SCHEDULE = "schedule"
-_QUEUES = {"lead_calls": _SCHEDULE, "razorpay": "payments", "stripe": "payments"}
-"""Source -> queue of its nudges, where that is not the queue of its name: the calls themselves are
+_QUEUES = {
+    "lead_calls": _SCHEDULE,
+    "dispute_calls": "refunds",
+    "refund_calls": "refunds",
+    "razorpay": "payments",
+    "stripe": "payments",
+}
+"""Source -> queue of its nudges, where that is not the queue of its name: the calls of leads are
 messages of `leads`, and a nudge must not wait behind the crowd that it is to serve. Both gateways
-tell of payments."""
+tell of payments. Disputes are few, and share the queue of their calls."""
 
 _redis = broker.connect()
 
@@ -42,6 +50,11 @@ def send(source: str, *, by_sweep: bool = False) -> bool:
     if by_sweep:
         return _send(_by_sweep(source), DRAIN_TASK, (source,), _SCHEDULE)
     return _send(source, DRAIN_TASK, (source,), queue_of(source))
+
+
+def send_refunds() -> bool:
+    """Ask for refunds to be settled and their gateways asked, after one was requested."""
+    return _send(REFUNDS, REFUNDS_TASK, (), "refunds")
 
 
 def send_release() -> bool:

@@ -1,22 +1,29 @@
-"""Refunds on beat: settle what was missed, ask the gateways about refunds under way.
+"""The Celery door of refunds; and on beat: settle what was missed, ask about those under way.
+
+`request(payment_id, reason, requested_by, amount_paise=None, request_id=None)` refunds a payment.
+Any Celery app on the same Redis calls it by name; what became of it is its row, and the refund.
 
 What is due stands in the refunds' rows, so a tick may be missed or doubled. A webhook that never
 came is made good here.
 """
 
 import time
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
 
 import structlog
+from sqlalchemy.orm import Session
 
 import clock
-from billing import audit, chargebacks, refund_news, refund_rows
+from billing import audit, chargebacks, payment_rows, refund_news, refund_rows
 from billing.payment_facts import GatewayName
+from billing.refund_facts import DisputeFacts, RefundFacts
 from db.errors import PermanentError, TransientError
 from db.models import Payment
 from db.session import transaction
 from gateways import registry
 from gateways.protocol import Gateway
-from tasks import settling, turns
+from tasks import nudges, recording, refund_calls, settling, turns
 from tasks.refunding import Outgoing, find_out
 from worker.app import app
 
@@ -27,9 +34,18 @@ ASK_SECONDS = 20
 _AT_ONCE = 20
 
 
-@app.task(name="tasks.refunds.ask")
+# Whatever the arguments are, the call must reach us: we bind them ourselves.
+@app.task(**recording.door(refund_calls.TASK, refund_calls.PARAMETERS))
+def request(self: Any, /, *args: Any, **kwargs: Any) -> None:
+    """Record one refund to ask for; what cannot be refunded becomes a dead row."""
+    recording.record_patiently(refund_calls.read(self.request.id, args, kwargs))
+    nudges.soon(refund_calls.SOURCE)
+
+
+@app.task(name=nudges.REFUNDS_TASK)
 def ask() -> None:
     """Settle what can be, then ask about the refunds that are due."""
+    nudges.taken(nudges.REFUNDS)
     settling.settle_all()
     with turns.only_one("asking_about_refunds") as is_mine:
         if is_mine:
@@ -46,7 +62,7 @@ def ask_gateway(name: GatewayName, *, stop_at: float) -> None:
     """
     gateway = registry.by_name(name)
     try:
-        _list_disputes(gateway)
+        _list_all(gateway)
         _explain(gateway)
         while time.monotonic() < stop_at:
             outgoing = _next(name)
@@ -71,14 +87,19 @@ def _find_out(gateway: Gateway, outgoing: Outgoing) -> None:
                   error=f"{type(error).__name__}: {error}")  # fmt: skip
 
 
-def _list_disputes(gateway: Gateway) -> None:
-    """Take in all disputes of late, once an hour: no webhook of them is sent twice for long."""
+def _list_all(gateway: Gateway) -> None:
+    """Take in all refunds and disputes of late, once an hour: a webhook of one may be lost."""
     with transaction() as session:
         if not chargebacks.is_time_to_ask(session, gateway.name):
             return
-    facts = gateway.disputes(since=clock.now() - chargebacks.WINDOW)
-    with transaction() as session:
-        chargebacks.take_in(session, facts)
+    refunded = gateway.refunds(since=clock.now() - refund_rows.WINDOW)
+    disputed = gateway.disputes(since=clock.now() - chargebacks.WINDOW)
+    for facts in _batches(refunded):
+        with transaction() as session:
+            refund_news.take_in(session, _ours(session, facts), actor=settling.ACTOR)
+    for some in _batches(disputed):
+        with transaction() as session:
+            chargebacks.take_in(session, _ours(session, some))
     settling.settle_all()
 
 
@@ -92,3 +113,22 @@ def _explain(gateway: Gateway) -> None:
             refund_news.take_in(session, facts, actor=settling.ACTOR)
             refund_rows.explained(session, payment_id, refunded_paise)
         settling.settle_all()
+
+
+_Fact = TypeVar("_Fact", RefundFacts, DisputeFacts)
+
+
+def _ours(session: Session, facts: Sequence[_Fact]) -> list[_Fact]:
+    """Return what is about payments that we know: others use the same gateway account."""
+    names = {fact.gateway for fact in facts}
+    known = {
+        (name, id_)
+        for name in names
+        for id_ in payment_rows.known(session, name, (fact.payment_id for fact in facts))
+    }
+    return [fact for fact in facts if (fact.gateway, fact.payment_id) in known]
+
+
+def _batches(facts: Sequence[_Fact]) -> Iterator[Sequence[_Fact]]:
+    for start in range(0, len(facts), _AT_ONCE):
+        yield facts[start : start + _AT_ONCE]

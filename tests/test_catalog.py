@@ -135,6 +135,41 @@ def test_a_file_that_makes_no_sense_is_refused(
     assert refusal(tmp_path, content).startswith(told)
 
 
+def test_the_delivered_disputes_and_grades_are_those_that_a_catalog_without_them_has(
+    tmp_path: Path,
+) -> None:
+    delivered = catalog.load(settings.PROJECT_DIR / "catalog.toml")
+    older = tmp_path / "older.toml"
+    older.write_text(TIERS + PRODUCTS)
+
+    assert delivered.disputes.types == [
+        "wrong_number", "duplicate", "not_interested", "outside_area", "spam", "other",
+    ]  # fmt: skip
+    assert catalog.load(older).disputes == delivered.disputes
+    assert catalog.load(older).quality == delivered.quality
+
+
+@pytest.mark.parametrize(
+    ("section", "told"),
+    [
+        ("[disputes]\nwindow_days = 0", "disputes.window_days: Input should be greater than 0"),
+        ("[disputes]\ntypes = []", "disputes.types: List should have at least 1 item"),
+        ("[disputes]\ntypes = ['Spam!']", "disputes.types.0: String should match pattern"),
+        ("[disputes]\ntypes = ['a', 'a']", "disputes.types: each type stands once"),
+        ("[quality]\nmin_leads = 0", "quality.min_leads: Input should be greater than 0"),
+        ("[quality]\nreview_from_percent = 101", "quality.review_from_percent: Input should be"),
+        (
+            "[quality]\ngood_below_percent = 26",
+            "quality: poor_from_percent must not be less than good_below_percent",
+        ),
+    ],
+)
+def test_disputes_and_grades_that_make_no_sense_are_refused_by_place(
+    tmp_path: Path, section: str, told: str
+) -> None:
+    assert refusal(tmp_path, f"{TIERS}{PRODUCTS}{section}\n").startswith(told)
+
+
 def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
     message = refusal(tmp_path, "[lead_pricing]\ntiers = [{from_paise = 0, credits = 0}]\n")
 

@@ -20,7 +20,7 @@ def test_a_new_account_is_shown_as_it_was_opened() -> None:
         "account": "clinic:42", "name": "City Clinic", "product": "clinic_leads",
         "timezone": "Europe/Berlin", "balance": 0, "held": 0, "available": 50,
         "overdraft_limit": 50, "alert_level": "exhausted", "low_balance": 500,
-        "state_code": None, "gstin": None,
+        "state_code": None, "gstin": None, "review_reason": None,
     }  # fmt: skip
     shown = run("accounts", "show", "clinic:42", "--json").json
     assert {name: shown[name] for name in created} == created

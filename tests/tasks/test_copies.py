@@ -10,7 +10,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 import clock
-from tasks import copies, lead_calls, leads, nudges
+from tasks import copies, lead_calls, leads, nudges, recording
 from tests.billing.helpers import balance, open_account, rows
 from tests.stack_process import eventually
 from tests.tasks.helpers import inbox_rows, work
@@ -62,7 +62,7 @@ def test_a_message_that_arrives_after_its_copy_was_recorded_is_the_same_delivery
     many = {"leads": [{**LEAD, "lead_id": f"L-{number}"} for number in range(3)]}
     keep(redis, task="tasks.leads.charge_many", kwargs=many)
     leads.recover.run()
-    leads._record(lead_calls.read("tasks.leads.charge_many", "call-1", (), many))
+    recording.record(lead_calls.read("tasks.leads.charge_many", "call-1", (), many))
     work("lead_calls")
 
     assert [row[1] for row in inbox_rows()] == ["charged"] * 3
@@ -75,7 +75,7 @@ def test_calls_that_share_a_task_id_have_a_copy_and_a_row_each(redis: Redis) -> 
     redis.hset(copies.KEY, "order-7:a", json.dumps({**call, "kwargs": LEAD}))
     redis.hset(copies.KEY, "order-7:b", json.dumps({**call, "kwargs": other}))
     # When one of the messages has arrived, and the other was lost
-    leads._record(lead_calls.read("tasks.leads.charge", "order-7", (), LEAD))
+    recording.record(lead_calls.read("tasks.leads.charge", "order-7", (), LEAD))
     leads.recover.run()
     work("lead_calls")
 

@@ -14,7 +14,7 @@ from celery.exceptions import Reject
 import clock
 from db import inbox
 from db.session import engine, transaction
-from tasks import lead_calls, leads
+from tasks import lead_calls, recording
 from tests.billing.helpers import assert_ledger_is_clean, balance, open_account, rows
 from tests.tasks.helpers import deliver, inbox_rows, lead_event, work
 
@@ -31,7 +31,7 @@ def clinic(database: str) -> None:
 
 def call(*args: Any, task: str = "charge", task_id: str = "call-1", **kwargs: Any) -> None:
     """What the task does with a call, up to the commit."""
-    leads._record(lead_calls.read(f"tasks.leads.{task}", task_id, args, kwargs))
+    recording.record(lead_calls.read(f"tasks.leads.{task}", task_id, args, kwargs))
 
 
 def errors() -> list[tuple[str, str]]:
@@ -237,7 +237,7 @@ def test_a_task_id_that_cannot_be_kept_costs_no_lead(task_id: str) -> None:
 
 
 def test_without_postgresql_the_call_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leads, "PATIENCE_SECONDS", 1)
+    monkeypatch.setattr(recording, "PATIENCE_SECONDS", 1)
     attempts: list[float] = []
 
     def refuse(*_: object, **__: object) -> None:
@@ -247,7 +247,7 @@ def test_without_postgresql_the_call_is_put_back(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(engine(), "raw_connection", refuse)
 
     with pytest.raises(Reject) as caught:
-        leads._record_patiently(lead_calls.read("tasks.leads.charge", "call-1", (), LEAD))
+        recording.record_patiently(lead_calls.read("tasks.leads.charge", "call-1", (), LEAD))
 
     assert caught.value.requeue
     assert 2 <= len(attempts) <= 6
