@@ -78,15 +78,18 @@ _OTHERS = text("""
 SELECT coalesce(sum(amount_paise), 0)::bigint, coalesce(sum(credits), 0)::bigint,
        coalesce(sum(bonus_credits), 0)::bigint
   FROM (SELECT id, 'billing_refunds' AS tab, amount_paise, credits, bonus_credits
-          FROM billing_refunds WHERE payment_id = :payment AND position <> 'none'
+          FROM billing_refunds WHERE payment_id = :payment AND position = ANY(:positions)
          UNION ALL
         SELECT id, 'billing_chargebacks', amount_paise, credits, bonus_credits
-          FROM billing_chargebacks WHERE payment_id = :payment AND position <> 'none') c
+          FROM billing_chargebacks
+         WHERE payment_id = :payment AND position = ANY(:positions)) c
  WHERE NOT (c.id = :id AND c.tab = :tab)
 """)
 
 
-def others_than(session: Session, payment: Payment, claim: Claim | None) -> Claimed:
+def others_than(
+    session: Session, payment: Payment, claim: Claim | None, *, taken_only: bool = False
+) -> Claimed:
     """Return what the other claims on a payment have reserved or taken; its row is locked."""
     row = session.execute(
         _OTHERS,
@@ -94,6 +97,7 @@ def others_than(session: Session, payment: Payment, claim: Claim | None) -> Clai
             "payment": payment.id,
             "id": claim.id if claim else 0,
             "tab": claim.__tablename__ if claim else "",
+            "positions": ["taken"] if taken_only else ["taken", "reserved"],
         },
     ).one()
     return Claimed(*row)
@@ -192,12 +196,14 @@ def _reserve(session: Session, claim: Claim, payment: Payment, actor: str) -> No
 
 
 def _take(session: Session, claim: Claim, payment: Payment, actor: str) -> None:
-    if claim.position == "none":  # the money was gone before anything could be reserved
-        share = share_of(payment, claim.amount_paise, others_than(session, payment, claim))
-        claim.credits, claim.bonus_credits = share.credits, share.bonus_credits
-        if catalog.get().refunds.when_spent == "cap":
-            _cap(session, claim, payment)
+    # Of what is gone alone, whatever was reserved: a claim whose money is under way may still fail,
+    # and must leave no gap in what the others took.
+    others = others_than(session, payment, claim, taken_only=True)
+    share = share_of(payment, claim.amount_paise, others)
+    claim.credits, claim.bonus_credits = share.credits, share.bonus_credits
     _end_hold(session, claim, actor)
+    if catalog.get().refunds.when_spent == "cap":
+        _cap(session, claim, payment)
     claim.position = "taken"
     claim.takes += 1
     session.flush()
