@@ -6,7 +6,6 @@ an operator sees it.
 
 from collections.abc import Callable, Sequence
 
-from gateways.events import Event
 from sqlalchemy.orm import Session
 
 from billing import audit, gateway_signs, payments
@@ -16,6 +15,7 @@ from billing.payments import Taken
 from db.errors import PermanentError
 from db.inbox import Finished, LeasedEvent
 from gateways import razorpay_webhooks, stripe_webhooks
+from gateways.events import Event
 from tasks.handling import Handled
 from tasks.lead_events import deduction_line
 
