@@ -30,7 +30,7 @@ format: $(INSTALLED) ## Format the code
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format --quiet .
 
-bench: $(INSTALLED) ## Measure receiver, Celery door, ledger and drain; prints ratios taken side by side
+bench: $(INSTALLED) ## Measure receiver, Celery door, ledger, drain, payments; prints ratios taken side by side
 	@$(BIN)/python -m benchmarks
 
 chaos: $(INSTALLED) ## The long kill-everything run (the short one is part of `make test`)
