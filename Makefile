@@ -18,7 +18,7 @@ smoke: $(INSTALLED) ## The same on free ports and throw-away data; checks the ou
 	@$(BIN)/python -m devstack smoke
 
 test: $(INSTALLED) ## Run all tests (real PostgreSQL, Redis, workers and HTTP)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --dist worksteal
 
 check: $(INSTALLED) ## Lint, format, types and the import layers
 	@$(BIN)/ruff check .
