@@ -18,7 +18,7 @@ smoke: $(INSTALLED) ## The same on free ports and throw-away data; checks the ou
 	@$(BIN)/python -m devstack smoke
 
 test: $(INSTALLED) ## Run all tests (real PostgreSQL, Redis, workers and HTTP)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --dist worksteal
 
 check: $(INSTALLED) ## Lint, format, types and the import layers
 	@$(BIN)/ruff check .
@@ -30,7 +30,7 @@ format: $(INSTALLED) ## Format the code
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format --quiet .
 
-bench: $(INSTALLED) ## Measure receiver, Celery door, ledger and drain; prints ratios taken side by side
+bench: $(INSTALLED) ## Measure receiver, Celery door, ledger, drain, payments; prints ratios taken side by side
 	@$(BIN)/python -m benchmarks
 
 chaos: $(INSTALLED) ## The long kill-everything run (the short one is part of `make test`)

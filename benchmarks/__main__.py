@@ -24,6 +24,7 @@ from benchmarks import (
     latency,
     ledger,
     memory,
+    payments,
     razorpay,
     receiver,
     verify,
@@ -50,6 +51,7 @@ MEASUREMENTS: dict[str, _Measurement] = {
     "receiver": receiver,
     "razorpay": razorpay,
     "latency": latency,
+    "payments": payments,
     "memory": memory,
 }
 

@@ -2,13 +2,16 @@
 
 A client of its own sends at a steady rate and notes when each 202 is there; a connection of its
 own asks for new ledger rows again and again and notes when each is first seen. Both read
-`time.monotonic`, which is one clock for all processes of a machine.
+`time.monotonic`, which is one clock for all processes of a machine. `payments.py` measures the
+credit that payments bring in the same way.
 """
 
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Literal
 
 import psycopg2
 
@@ -25,6 +28,7 @@ AIM_MS = 250
 POLL_PAUSE_SECONDS = 0.002
 LONGEST_WAIT_SECONDS = 60
 
+Row = tuple[str | int | float | None, ...]
 COLUMNS = (
     "events /s", "events", "202 p99 ms", "visible p50 ms", "visible p99 ms", "visible max ms",
     "aim",
@@ -35,44 +39,88 @@ def measure(here: lab.Lab, *, events: int) -> Report:
     """Send at each rate for as long as `events` take at the highest; raise `WrongOutcome`."""
     run = leads.new_run()
     accounts = leads.open_accounts(run, count=ACCOUNTS, leads_each=3 + 2 * events // ACCOUNTS)
-    seconds = events / max(RATES)
-    rows: list[tuple[str | int | float | None, ...]] = []
-    late: list[float] = []
-    with _stack(here) as port:
-        sent = 0
-        for rate, count in (
-            (WARM_UP_RATE, WARM_UP_EVENTS),
-            *((rate, round(rate * seconds)) for rate in RATES),
-        ):
-            order = load.SteadyOrder(port, CONNECTIONS, count, run, sent, accounts, rate)
-            wanted = [f"{run}-L{number}" for number in range(sent, sent + count)]
-            sent += count
-            lab.settle()
-            with _Watcher(here) as watcher:
-                answers = load.send_steadily(here, order)
-                watcher.wait_for(wanted)
-            if answers.statuses != {"202": count}:
-                raise WrongOutcome(f"{count} events were answered {answers.statuses}")
-            rows.append(_row(rate, answers, [watcher.seen_at[lead] for lead in wanted]))
-            late += watcher.pauses
-    outcome.require_charged_once(run, sent)
+    course = Course(run, "leads", RATES, events, "lead_id", f"{run}-L", accounts)
+    rows, note = course.run_in(here)
+    outcome.require_charged_once(run, course.sent)
     outcome.require_clean_ledger()
-    late.sort()
     return Report(
         "Latency: from the receiver's 202 to the ledger row that another connection sees",
         COLUMNS,
-        rows[1:],
-        f"{seconds:.0f} s at each rate, {CONNECTIONS} connections; 202 counts from when a request"
-        f" was due. Aim: p99 below {AIM_MS} ms at {max(RATES)} a second. Rows are looked for again"
-        f" and again, so that a commit is seen late by up to {1000 * _quantile(late, 0.5):.1f} ms"
-        f" (half of the looks), {1000 * _quantile(late, 0.99):.1f} ms (99 %),"
-        f" {1000 * late[-1]:.0f} ms (longest): never early. Every lead was charged once; the"
-        " ledger is clean.",
+        rows,
+        f"{note} Every lead was charged once; the ledger is clean.",
     )
 
 
+@dataclass(frozen=True)
+class Course:
+    """What is sent at which rates, and how the ledger names what came of it."""
+
+    name: str
+    """Of the run: ids of events start with it."""
+    source: load.Source
+    rates: tuple[int, ...]
+    """Events a second, rising."""
+    events: int
+    """At the highest rate; every rate is kept up as long."""
+    column: Literal["lead_id", "payment_id"]
+    """The ledger's column that names an event's rows; with its number behind `prefix`."""
+    prefix: str
+    accounts: list[str] = field(default_factory=list)
+    """Whose leads they are."""
+
+    @property
+    def sent(self) -> int:
+        """All events of the course, those of the warm-up among them."""
+        return sum(count for _, count in self._legs())
+
+    def run_in(self, here: lab.Lab) -> tuple[list[Row], str]:
+        """Send through receiver, worker and beat; return a row for each rate, and the note.
+
+        Raises `WrongOutcome`.
+        """
+        rows: list[Row] = []
+        late: list[float] = []
+        first = 0
+        with _stack(here, self.source) as port:
+            for rate, count in self._legs():
+                rows.append(self._send(here, port, range(first, first + count), rate, late))
+                first += count
+        return rows[1:], self._note(sorted(late))
+
+    def _legs(self) -> list[tuple[int, int]]:
+        seconds = self.events / max(self.rates)
+        legs = [(rate, round(rate * seconds)) for rate in self.rates]
+        return [(WARM_UP_RATE, WARM_UP_EVENTS), *legs]
+
+    def _send(self, here: lab.Lab, port: int, numbers: range, rate: int, late: list[float]) -> Row:
+        order = load.SteadyOrder(
+            port, CONNECTIONS, len(numbers), self.name, numbers.start, self.accounts, rate,
+            source=self.source,
+        )  # fmt: skip
+        wanted = [f"{self.prefix}{number}" for number in numbers]
+        lab.settle()
+        with _Watcher(here, self.column) as watcher:
+            answers = load.send_steadily(here, order)
+            watcher.wait_for(wanted)
+        if answers.statuses != {"202": len(numbers)}:
+            raise WrongOutcome(f"{len(numbers)} events were answered {answers.statuses}")
+        late += watcher.pauses
+        aim = AIM_MS if rate == max(self.rates) else None
+        return _row(rate, answers, [watcher.seen_at[name] for name in wanted], aim)
+
+    def _note(self, late: list[float]) -> str:
+        return (
+            f"{self.events / max(self.rates):.0f} s at each rate, {CONNECTIONS} connections; 202"
+            f" counts from when a request was due. Aim: p99 below {AIM_MS} ms at"
+            f" {max(self.rates)} a second. Rows are looked for again and again, so that a commit"
+            f" is seen late by up to {1000 * _quantile(late, 0.5):.1f} ms (half of the looks),"
+            f" {1000 * _quantile(late, 0.99):.1f} ms (99 %), {1000 * late[-1]:.0f} ms (longest):"
+            " never early."
+        )
+
+
 @contextmanager
-def _stack(here: lab.Lab) -> Iterator[int]:
+def _stack(here: lab.Lab, source: load.Source) -> Iterator[int]:
     """Run receiver, worker and beat as in the Procfile; yield the receiver's port."""
     with (
         processes.http_server(here, "receiver", processes.command("receiver")) as (port, _),
@@ -80,17 +128,17 @@ def _stack(here: lab.Lab) -> Iterator[int]:
         processes.running(here, "beat", processes.command("beat"), is_up=lambda: True),
     ):
         yield port
-        drain.wait_until_drained()
+        drain.wait_until_drained(source)
 
 
 class _Watcher:
-    """Notes when each lead's ledger row is first seen, by a thread with its own connection."""
+    """Notes when each event's ledger row is first seen, by a thread with its own connection."""
 
-    def __init__(self, here: lab.Lab) -> None:
+    def __init__(self, here: lab.Lab, column: str) -> None:
         self.seen_at: dict[str, float] = {}
         self.pauses: list[float] = []
         """Between one look and the next one's end: by so much a row may be seen late."""
-        self._url = here.libpq_url
+        self._url, self._column = here.libpq_url, column
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
 
@@ -103,11 +151,11 @@ class _Watcher:
         self._thread.join()
 
     def wait_for(self, wanted: Sequence[str]) -> None:
-        """Return when all the leads are seen; raise `WrongOutcome` after a minute."""
+        """Return when all the events are seen; raise `WrongOutcome` after a minute."""
         give_up_at = time.monotonic() + LONGEST_WAIT_SECONDS
         while missing := len(wanted) - len(self.seen_at):
             if time.monotonic() > give_up_at or not self._thread.is_alive():
-                raise WrongOutcome(f"{missing} of {len(wanted)} leads were not seen in the ledger")
+                raise WrongOutcome(f"{missing} of {len(wanted)} events were not seen in the ledger")
             time.sleep(0.05)
 
     def _run(self) -> None:
@@ -120,7 +168,7 @@ class _Watcher:
             connection.close()
 
     def _watch(self, cursor: "psycopg2.extensions.cursor") -> None:
-        cursor.execute(_PREPARE)
+        cursor.execute(_PREPARE.format(column=self._column))
         cursor.execute("SELECT coalesce(max(id), 0) FROM credit_transactions")
         ((last,),) = cursor.fetchall()
         # Ids are drawn before the commit: a lower one may be seen after a higher one.
@@ -132,23 +180,21 @@ class _Watcher:
             now = time.monotonic()
             self.pauses.append(now - looked_at)
             looked_at = now
-            for row_id, lead_id in rows:
+            for row_id, name in rows:
                 skipped.update(range(last + 1, row_id))
                 skipped.discard(row_id)
                 last = max(last, row_id)
-                self.seen_at.setdefault(lead_id, now)
+                self.seen_at.setdefault(name, now)
             time.sleep(POLL_PAUSE_SECONDS)
 
 
 _PREPARE = """
 PREPARE new_rows (bigint, bigint[]) AS
-SELECT id, lead_id FROM credit_transactions WHERE id > $1 OR id = ANY($2) ORDER BY id
+SELECT id, {column} FROM credit_transactions WHERE id > $1 OR id = ANY($2) ORDER BY id
 """
 
 
-def _row(
-    rate: int, answers: load.Answers, seen_at: Sequence[float]
-) -> tuple[str | int | float | None, ...]:
+def _row(rate: int, answers: load.Answers, seen_at: Sequence[float], aim_ms: int | None) -> Row:
     times = zip(answers.due_at, answers.answered_at, seen_at, strict=True)
     answered, visible = [], []
     for due, answer, seen in times:
@@ -157,7 +203,7 @@ def _row(
     answered.sort()
     visible.sort()
     p99 = _quantile(visible, 0.99)
-    verdict = ("met" if p99 < AIM_MS else "missed") if rate == max(RATES) else ""
+    verdict = "" if aim_ms is None else "met" if p99 < aim_ms else "missed"
     return (
         rate, len(visible), _quantile(answered, 0.99), _quantile(visible, 0.5), p99, visible[-1],
         verdict,

@@ -11,6 +11,9 @@ from benchmarks.leads import lead_event
 from benchmarks.load import HOST, Order
 from gateways import standard_webhooks
 
+PAYMENT_PAISE = 590_000
+"""Enough for a bonus."""
+
 
 def signed_requests(order: Order) -> list[bytes]:
     """Return every request of the order."""
@@ -47,20 +50,31 @@ def _of_razorpay(order: Order, number: int, secret: bytes) -> bytes:
     return _request(order, headers, body)
 
 
+def payment_id(run: str, number: int | str = "") -> str:
+    """Return the gateway's id of a run's payment; without a number, what all of them begin with."""
+    return f"pay_{run}{number}"
+
+
+def order_id(run: str, number: int) -> str:
+    """Return the gateway's id of the order that a run's payment is for."""
+    return f"order_{run}{number}"
+
+
 def _payment_event(run: str, number: int) -> tuple[str, bytes]:
     """Return the event id and the body of the run's capture number `number`, by UPI."""
     now = int(clock.now().timestamp())
     payment: dict[str, Any] = {
-        "id": f"pay_{run}{number}", "entity": "payment", "amount": 118_000, "currency": "INR",
-        "status": "captured", "order_id": f"order_{run}{number}", "invoice_id": None,
-        "international": False, "method": "upi", "amount_refunded": 0, "refund_status": None,
+        "id": payment_id(run, number), "entity": "payment", "amount": PAYMENT_PAISE,
+        "currency": "INR", "status": "captured", "order_id": order_id(run, number),
+        "invoice_id": None, "international": False, "method": "upi", "amount_refunded": 0,
+        "refund_status": None,
         "captured": True, "description": "Credit top-up", "card_id": None, "bank": None,
         "wallet": None, "vpa": "success@razorpay", "email": "void@razorpay.com",
-        "contact": "+919999999999", "notes": [], "fee": 2_785, "tax": 425, "error_code": None,
+        "contact": "+919999999999", "notes": [], "fee": 13_924, "tax": 2_124, "error_code": None,
         "error_description": None, "error_source": None, "error_step": None,
         "error_reason": None, "acquirer_data": {"rrn": f"{number:012}"}, "created_at": now,
         "reward": None, "upi": {"vpa": "success@razorpay", "flow": "collect"},
-        "base_amount": 118_000,
+        "base_amount": PAYMENT_PAISE,
     }  # fmt: skip
     event = {
         "entity": "event", "account_id": "acc_Benchmark00001", "event": "payment.captured",

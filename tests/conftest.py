@@ -10,7 +10,8 @@ role, which cannot change the ledger. A test that tampers does so as the `owner`
 
 import os
 import secrets
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import count
 from typing import Any
@@ -29,6 +30,8 @@ from devstack import servers
 TEMPLATE = f"billing_test_template_{os.getpid()}"
 ROLE = f"billing_test_app_{os.getpid()}"
 """The application's role on a server that is not ours."""
+MOST_PROCESSES = 4
+"""More would have the tests that count seconds wait for each other."""
 LEAD_SECRET = "whsec_" + "dGVzdHMtb25seS1zZWNyZXQtb2YtMzItYnl0ZXMhISE="
 
 _running = ExitStack()
@@ -53,8 +56,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--machine-seed", type=int, help="repeats a run of the ledger machine")
 
 
-def pytest_sessionstart() -> None:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return for `-n auto` how many processes run the tests, each with servers of its own.
+
+    One, where they are to use a given Redis: each empties it.
+    """
+    return 0 if os.environ.get("REDIS_URL") else min(os.cpu_count() or 1, MOST_PROCESSES)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
     """Start the servers before test modules are imported: the Celery app reads its settings."""
+    if session.config.getoption("dist", "no") != "no":
+        return  # other processes run the tests
     own_database, own_redis = (not os.environ.get(n) for n in ("DATABASE_URL", "REDIS_URL"))
     if own_database or own_redis:
         embedded = _running.enter_context(servers.temporary(durable=False))
@@ -62,6 +76,7 @@ def pytest_sessionstart() -> None:
     if own_database:
         os.environ["DATABASE_URL"] = embedded.database_url
         os.environ["DATABASE_OWNER_URL"] = embedded.database_owner_url
+        _template.strategy = "FILE_COPY"
     else:
         _running.enter_context(_role_of_our_own())
     os.environ["LEAD_WEBHOOK_SECRETS"] = LEAD_SECRET
@@ -94,6 +109,21 @@ def no_logger_is_kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
+def announce(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """Return what writes a line at once, such as the seed that repeats a long test.
+
+    Where several processes run the tests there is no terminal for it: it is shown with a failure.
+    """
+
+    def write(line: str) -> None:
+        sys.stdout.write(f"{line}\n")
+        with capsys.disabled():
+            sys.stdout.write(f"\n{line}\n")
+
+    return write
+
+
+@pytest.fixture
 def database(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A new database, as DATABASE_URL of this process; its URL, for the application's role."""
     with new_database() as url:
@@ -113,7 +143,7 @@ def new_database() -> Iterator[str]:
     """
     _template.ensure()
     name = f"billing_test_{os.getpid()}_{next(_numbers)}"
-    _maintain(f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}"')
+    _maintain(f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}" STRATEGY {_template.strategy}')
     try:
         yield _url_of(name, "DATABASE_URL")
     finally:
@@ -156,6 +186,8 @@ class _Template:
     """The migrated database that the others are cloned from, made when first needed."""
 
     created = False
+    strategy = "WAL_LOG"
+    """PostgreSQL's default; a copy of files takes half as long where no disk is waited for."""
 
     def ensure(self) -> None:
         if not self.created:

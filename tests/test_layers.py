@@ -57,7 +57,7 @@ def test_single_modules_stand_below_everything(module: str, allowed: set[str]) -
     assert imports_of(ROOT / f"{module}.py") & OURS <= allowed
 
 
-@pytest.mark.parametrize("package", [*PRODUCT, *SINGLE_MODULES])
+@pytest.mark.parametrize("package", [*PRODUCT, *sorted(SINGLE_MODULES)])
 def test_the_product_knows_nothing_of_its_tools(package: str) -> None:
     for path in files_of(package):
         assert not imports_of(path) & BESIDE_THE_PRODUCT, path

@@ -6,8 +6,8 @@
 import os
 import random
 import secrets
-import sys
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 
@@ -26,16 +26,14 @@ SETTLE_SECONDS = 240
 
 
 def test_every_accepted_event_is_charged_exactly_once(
-    stack: Stack, pytestconfig: pytest.Config, capsys: pytest.CaptureFixture[str]
+    stack: Stack, pytestconfig: pytest.Config, announce: Callable[[str], None]
 ) -> None:
     seed = int(os.environ.get("CHAOS_SEED") or secrets.randbelow(10**6))
     for number in range(pytestconfig.getoption("--chaos-rounds")):
         run = f"chaos-{seed + number}"
-        with capsys.disabled():
-            sys.stdout.write(f"\n{run}: {EVENTS} events over {SECONDS} s, while all is hurt\n")
+        announce(f"{run}: {EVENTS} events over {SECONDS} s, while all is hurt")
         report = one_round(stack, run, random.Random(seed + number))
-        with capsys.disabled():
-            sys.stdout.write("".join(f"  {what}: {value}\n" for what, value in report.items()))
+        announce("\n".join(f"  {what}: {value}" for what, value in report.items()))
 
 
 def one_round(stack: Stack, run: str, chance: random.Random) -> dict[str, object]:

@@ -7,7 +7,6 @@ in their order. The seed is printed; DOORS_SEED repeats one.
 import os
 import random
 import secrets
-import sys
 import threading
 import time
 from collections import Counter
@@ -38,10 +37,11 @@ Lead = dict[str, Any]
 
 
 def test_each_lead_is_charged_once_by_whichever_doors_it_comes(
-    stack: Stack, capsys: pytest.CaptureFixture[str]
+    stack: Stack, announce: Callable[[str], None]
 ) -> None:
     seed = int(os.environ.get("DOORS_SEED") or secrets.randbelow(10**6))
     run, chance = f"doors-{seed}", random.Random(seed)
+    announce(f"{run}: {LEADS:,} leads by both doors, while workers die")
     # Given clinics with credit, two without, and leads of all of them
     rich = [f"clinic:{run}-{number}" for number in range(ACCOUNTS)]
     poor = [f"clinic:{run}-poor-{number}" for number in range(2)]
@@ -91,11 +91,10 @@ def test_each_lead_is_charged_once_by_whichever_doors_it_comes(
     for ref in poor:
         release_in_order(stack, ref, prices)
     assert stack.billing("ledger", "verify")["ok"]
-    with capsys.disabled():
-        sys.stdout.write(
-            f"\n{run}: {len(sent):,} sends of {LEADS + len(parked):,} leads in {sending:.0f} s,"
-            f" settled after {time.monotonic() - started:.0f} s, {kills.count} kills\n"
-        )
+    announce(
+        f"{run}: {len(sent):,} sends of {LEADS + len(parked):,} leads in {sending:.0f} s,"
+        f" settled after {time.monotonic() - started:.0f} s, {kills.count} kills"
+    )
 
 
 def lead(lead_id: str, account: str, chance: random.Random) -> Lead:

@@ -10,7 +10,6 @@ are printed. `tests/billing/model.py` is the model, `books.py` reads the databas
 """
 
 import random
-import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -419,13 +418,12 @@ def state_of(model: Model) -> State:
 
 @pytest.mark.timeout(0)
 def test_any_history_is_as_the_model_says(
-    database: str, pytestconfig: pytest.Config, capsys: pytest.CaptureFixture[str]
+    database: str, pytestconfig: pytest.Config, announce: Callable[[str], None]
 ) -> None:
     wanted: int = pytestconfig.getoption("--machine-steps")
     first: int | None = pytestconfig.getoption("--machine-seed")
     first = random.randrange(2**32) if first is None else first
-    with capsys.disabled():
-        sys.stdout.write(f"\nledger machine: --machine-steps={wanted} --machine-seed={first}\n")
+    announce(f"ledger machine: --machine-steps={wanted} --machine-seed={first}")
     started = time.monotonic()
     LedgerMachine.books, LedgerMachine.steps = Books(), 0
     for round_ in count():
@@ -446,8 +444,7 @@ def test_any_history_is_as_the_model_says(
         )
     LedgerMachine.books.close()
     seconds = time.monotonic() - started
-    with capsys.disabled():
-        sys.stdout.write(f"ledger machine: {LedgerMachine.steps} steps in {seconds:.0f} s\n")
+    announce(f"ledger machine: {LedgerMachine.steps} steps in {seconds:.0f} s")
     assert LedgerMachine.steps >= wanted
 
 

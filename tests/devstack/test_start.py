@@ -3,6 +3,7 @@
 import os
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -127,7 +128,7 @@ def test_standard_streams_may_be_closed(make_stack: MakeStack) -> None:
     stack = make_stack()
     command = 'exec "$0" -m devstack run "$@" <&- >&- 2>&-'
     stack.process = subprocess.Popen(
-        ["/bin/sh", "-c", command, os.environ.get("PYTHON", ".venv/bin/python"), *stack.arguments],
+        ["/bin/sh", "-c", command, sys.executable, *stack.arguments],
         env=stack.environment,
         start_new_session=True,
     )
