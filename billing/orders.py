@@ -69,10 +69,14 @@ def request(
     account = session.scalars(select(Account).where(Account.ref == wish.account)).one_or_none()
     if account is None:
         raise UnknownAccount(wish.account)
+    now, receipt = clock.now(), receipt_of(operation_key)
+    before = session.scalars(select(Order).where(Order.receipt == receipt)).one_or_none()
+    if before is not None:  # whatever the catalog sells by now
+        _require_same(before, account, wish)
+        return before, False
     price = top_ups.quote(
         account.product, package=wish.package, amount_paise=wish.amount_paise, plan=wish.plan
     )
-    now, receipt = clock.now(), receipt_of(operation_key)
     created = session.scalar(
         insert(Order)
         .values(

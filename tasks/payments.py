@@ -31,7 +31,7 @@ ASK_SECONDS = 20
 _WAITING_AT_ONCE = 200
 
 
-@app.task(name="tasks.payments.ask")
+@app.task(name="tasks.payments.ask", **turns.LIMITS)
 def ask() -> None:
     """Ask the gateways about the orders that are due, and place money whose order is known now."""
     with turns.only_one("asking_about_orders") as is_mine:

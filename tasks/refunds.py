@@ -42,7 +42,7 @@ def request(self: Any, /, *args: Any, **kwargs: Any) -> None:
     nudges.soon(refund_calls.SOURCE)
 
 
-@app.task(name=nudges.REFUNDS_TASK)
+@app.task(name=nudges.REFUNDS_TASK, **turns.LIMITS)
 def ask() -> None:
     """Settle what can be, then ask about the refunds that are due."""
     nudges.taken(nudges.REFUNDS)

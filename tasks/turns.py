@@ -5,8 +5,10 @@ from collections.abc import Iterator
 
 from tasks import broker
 
-TURN_SECONDS = 60
-"""As long as a task may take; of one that was killed, the turn ends by itself."""
+TURN_SECONDS = 120
+"""As long as such a task may take; of one that was killed, the turn ends by itself."""
+LIMITS = {"soft_time_limit": TURN_SECONDS - 20, "time_limit": TURN_SECONDS - 5}
+"""Of a task that waits for gateways: its own time, and four calls of eleven seconds each."""
 
 _redis = broker.connect()
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import clock
-from billing import orders
+from billing import catalog, orders
 from billing.errors import IdempotencyConflict, InvalidOrder, OrderAtOdds, UnknownAccount
 from billing.payment_facts import Seen
 from db.errors import TransientError
@@ -76,6 +76,18 @@ def test_an_operation_that_asks_for_something_else_is_refused(other: dict[str, A
 
     with pytest.raises(IdempotencyConflict):
         request("op", **other)
+
+
+def test_a_repeat_is_the_order_that_was_whatever_the_catalog_sells_by_now(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = request("op", package="credits_5000")
+    known = catalog.get()
+    monkeypatch.setattr(catalog, "get", lambda: known.model_copy(update={"packages": {}}))
+
+    again = request("op", package="credits_5000")
+
+    assert (again.id, again.amount_paise) == (first.id, 500_000)
 
 
 def test_an_unknown_account_and_a_bad_wish_leave_no_order() -> None:
