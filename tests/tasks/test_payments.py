@@ -511,12 +511,12 @@ def test_two_ticks_at_once_capture_and_credit_once(sim: Sim, many_connections: N
 
 def test_a_tick_leaves_the_turn_to_one_that_is_under_way(sim: Sim, redis: Redis) -> None:
     sim.pay(str(buy().order_id))
-    redis.set("billing:asking_gateways", 1, ex=60)
+    redis.set("billing:turn:asking_about_orders", 1, ex=60)
 
     assert after(15 * MINUTE) == []
-    redis.delete("billing:asking_gateways")
+    redis.delete("billing:turn:asking_about_orders")
     assert len(after(SECOND)) == 1
-    assert redis.get("billing:asking_gateways") is None
+    assert redis.get("billing:turn:asking_about_orders") is None
 
 
 def test_a_gateway_that_falls_silent_is_an_error_in_the_log_and_a_notice_once(sim: Sim) -> None:
