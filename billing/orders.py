@@ -120,15 +120,16 @@ def request(
     return order, True
 
 
-def opened(session: Session, order_id: int, facts: OrderFacts) -> Order:
+def opened(session: Session, order_id: int, facts: OrderFacts, *, late: bool = False) -> Order:
     """Take note of the gateway's order and return ours; again, it changes nothing.
 
-    Raises `OrderAtOdds`.
+    Raises `OrderAtOdds` where it is of another amount; but not of an order that is found `late`, by
+    our receipt: a discount may have changed it there since, and what is paid is looked at anyway.
     """
     order = lock(session, order_id)
     if order.gateway_order_id is None:
-        # Only now: a discount that the customer is given later changes the amount at the gateway.
-        if (facts.amount_paise, facts.currency) != (order.amount_paise, order.currency):
+        same = (facts.amount_paise, facts.currency) == (order.amount_paise, order.currency)
+        if not same and not late:
             raise OrderAtOdds(order.receipt)
         order.gateway_order_id = facts.order_id
         order.checkout_url = facts.checkout_url
@@ -162,9 +163,9 @@ def asked(session: Session, order_id: int, facts: OrderFacts, *, in_doubt: bool 
     """Take note of the gateway's answer to a question about an order, its payments taken in.
 
     `in_doubt`: a payment of it may still be captured. Else a settled order is not asked about
-    again; and none is for ever. Raises `OrderAtOdds`.
+    again; and none is for ever.
     """
-    order = opened(session, order_id, facts)
+    order = opened(session, order_id, facts, late=True)
     if _is_given_up(order):
         _give_up(session, order)
     elif order.state in SETTLED and not in_doubt:

@@ -149,7 +149,7 @@ def _look_up(gateway: Gateway, due: _Due) -> str | None:
     facts = gateway.find_order(due.receipt, opened_at=due.created_at)
     with transaction() as session:
         if facts is not None:
-            order = orders.opened(session, due.id, facts)
+            order = orders.opened(session, due.id, facts, late=True)
             taken = payments.take_in(session, payment_rows.waiting_for(session, order), actor=ACTOR)
         elif due.forgotten:
             missing = GatewayNotFound(gateway.name, "no order has this receipt", status=None)

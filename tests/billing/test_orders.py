@@ -124,6 +124,16 @@ def test_an_answer_with_another_amount_is_not_taken(wrong: dict[str, Any]) -> No
     assert order_state(order) == "requested"
 
 
+def test_an_order_that_is_found_late_may_have_another_amount_by_now() -> None:
+    order = request()
+    with transaction() as session:
+        orders.unanswered(session, order.id, LOST)
+        orders.opened(session, order.id, order_facts(order, amount_paise=250_000), late=True)
+    assert order_state(order) == "open"
+
+    assert take_in(news(amount_paise=250_000)).states == ["quarantined"]
+
+
 def test_an_order_without_an_answer_is_unknown_until_the_gateway_tells() -> None:
     order = request()
     with transaction() as session:
