@@ -70,8 +70,10 @@ def ask(
             actor=actor, request_key=request_key,
         )  # fmt: skip
         outgoing = Outgoing.of(refund, session.get_one(Payment, refund.payment_id))
-    if is_new:
-        submit(registry.by_name(outgoing.gateway), outgoing)
+        # Before the commit: credit must not be reserved for a gateway that nobody can ask.
+        gateway = registry.by_name(outgoing.gateway) if is_new else None
+    if gateway is not None:
+        submit(gateway, outgoing)
     return standing(outgoing.refund_id)
 
 
