@@ -61,8 +61,7 @@ def ask(
     """Refund a payment (the gateway's id), in part or wholly, and return how it stands.
 
     Once for a request key. What the gateway did not answer is `unknown`, and found out by the
-    sweep. Raises `UnknownPayment`, `CannotRefund`, `InvalidReason`, `IdempotencyConflict`,
-    `GatewayNotConfigured`.
+    sweep. Raises what `refunds.request` does, and `GatewayNotConfigured`.
     """
     with transaction() as session:
         refund, is_new = refunds.request(
