@@ -34,8 +34,8 @@ SCOPES = {
     "disputes:read": "the disputes of an account",
     "disputes:write": "disputing a lead, and withdrawing a dispute",
 }
-"""Scope -> what it allows. Each resource of the API adds its own: next are refunds:write and
-holds:write. A key that was made before keeps the scopes it has."""
+"""Scope -> what it allows. Each resource of the API adds its own: next is holds:write. A
+key that was made before keeps the scopes it has."""
 
 PREFIX = "bk_"
 """Tells a person, and a search for leaked secrets, what it is looking at."""

@@ -239,6 +239,15 @@ class CannotRefund(PermanentError):
         self.refundable_paise = refundable_paise
 
 
+class InvalidRefund(PermanentError):
+    """A field of a refund cannot be kept."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field} {problem}")
+        self.field = field
+        self.problem = problem
+
+
 class UnknownRefund(PermanentError):
     """No refund has this id."""
 

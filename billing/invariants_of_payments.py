@@ -1,7 +1,47 @@
-"""What must hold between payments, the orders they paid and the credit they brought.
+"""What must hold between payments, their orders, the credit they brought and what took it back.
 
 Run by `billing/verify.py`, with the set checks of `billing/invariants.py`.
 """
+
+# Per claim and kind of credit: the row of its last take if it is taken. What a hand gave back of
+# that, or wrote off, leaves it taken; of an earlier take nothing may be left.
+_CLAIMS = """
+WITH claims AS (
+  SELECT 'refund:' || id AS subject, payment_id, position, takes, credits, bonus_credits
+    FROM billing_refunds
+   UNION ALL
+  SELECT 'chargeback:' || id, payment_id, position, takes, credits, bonus_credits
+    FROM billing_chargebacks),
+told AS (
+  SELECT c.subject, c.position, k.kind, k.credits, p.account_id, p.gateway_payment_id,
+         CASE c.position WHEN 'taken' THEN format('%s:%s:%s', c.subject, c.takes, k.kind) END AS key
+    FROM claims c JOIN billing_payments p ON p.id = c.payment_id
+   CROSS JOIN LATERAL (VALUES ('clawback', c.credits), ('bonus_clawback', c.bonus_credits))
+      AS k(kind, credits)),
+taken AS (
+  SELECT t.id, t.account_id, t.payment_id, t.kind, -t.amount AS credits, t.idempotency_key AS key,
+         (SELECT coalesce(sum(r.amount), 0) FROM credit_transactions r WHERE r.reverses_id = t.id)
+         - (SELECT coalesce(sum(m.amount), 0) FROM lot_movements m
+              JOIN credit_lots l ON l.id = m.lot_id
+              JOIN credit_transactions w ON w.id = l.transaction_id AND w.kind = 'write_off'
+             WHERE m.charge_id = t.id) AS back,
+         EXISTS (SELECT 1 FROM credit_transactions r
+                  WHERE r.idempotency_key = format('%s:return', t.idempotency_key)) AS is_returned,
+         EXISTS (SELECT 1 FROM claims c
+                  WHERE t.idempotency_key LIKE c.subject || ':%'
+                    AND split_part(t.idempotency_key, ':', 3)::numeric <= c.takes) AS is_known
+    FROM credit_transactions t
+   WHERE t.idempotency_key ~ '^(refund|chargeback):[0-9]+:[0-9]+:(bonus_)?clawback$')
+SELECT coalesce(a.ref, 'all') AS account, format('%s: %s, %s credits, ledger: %s, of which %s came'
+       ' back', coalesce(c.subject || ' ' || c.kind, t.key), coalesce(c.position, 'not taken'),
+       coalesce(c.credits, 0), coalesce(t.credits, 0), coalesce(t.back, 0)) AS detail
+  FROM told c FULL JOIN taken t ON t.key = c.key
+  LEFT JOIN accounts a ON a.id = coalesce(c.account_id, t.account_id)
+ WHERE CASE WHEN c.subject IS NULL THEN t.credits <> t.back OR NOT t.is_known
+            WHEN c.position <> 'taken' THEN c.position = 'none' AND c.credits <> 0
+            ELSE c.credits <> coalesce(t.credits, 0) OR coalesce(t.is_returned, false)
+              OR (t.id IS NOT NULL AND (t.account_id, t.payment_id, t.kind) IS DISTINCT FROM
+                                       (c.account_id, c.gateway_payment_id, c.kind)) END"""
 
 SET_CHECKS: list[tuple[str, str]] = [
     (
@@ -41,5 +81,6 @@ SELECT coalesce(a.ref, 'all') AS account, format('order %s: %s paise, payment %s
            IS DISTINCT FROM
            (o.account_id, o.amount_paise, o.currency, o.credits, o.bonus_credits))""",
     ),
+    ("a refund or chargeback and the credit that it took tell the same", _CLAIMS),
 ]
 """What must hold, and a query for (account, detail) of everything that breaks it."""

@@ -169,6 +169,20 @@ SELECT coalesce(a.ref, 'all') AS account, format('lead %s is %s: %s credits, pac
                  <> format('Lead %s, package of %s paise', l.lead_id, l.package_price_paise)
        END""",
     ),
+    (
+        "a dispute and the credit that it gave back tell the same",
+        """
+SELECT coalesce(a.ref, 'all') AS account, format('dispute %s is %s: %s credits, ledger: %s',
+       coalesce(d.id::text, t.idempotency_key), coalesce(d.state, 'not on record'),
+       coalesce(d.credits_refunded, 0), coalesce(t.amount, 0)) AS detail
+  FROM (SELECT *, format('dispute:%s:refund', id) AS key FROM lead_disputes) d
+  FULL JOIN (SELECT * FROM credit_transactions
+              WHERE idempotency_key ~ '^dispute:[0-9]+[:]refund$') t ON t.idempotency_key = d.key
+  LEFT JOIN accounts a ON a.id = coalesce(d.account_id, t.account_id)
+ WHERE d.id IS NULL OR d.credits_refunded <> coalesce(t.amount, 0)
+    OR (t.id IS NOT NULL AND (t.account_id, t.lead_id, t.kind)
+        IS DISTINCT FROM (d.account_id, d.lead_id, 'lead_refund'))""",
+    ),
 ]
 
 SET_CHECKS = [*_LOTS, *_REVERSALS, *_HOLDS, *_LEADS]

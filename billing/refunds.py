@@ -21,11 +21,12 @@ from billing.errors import (
     CannotRefund,
     IdempotencyConflict,
     InvalidReason,
+    InvalidRefund,
     UnknownPayment,
     UnknownRefund,
 )
 from billing.refund_rows import ASK_AFTER, OPEN, UNCONFIRMED
-from billing.text import DESCRIPTION_MAX_LENGTH, problem_with
+from billing.text import DESCRIPTION_MAX_LENGTH, ID_MAX_LENGTH, KEY_MAX_LENGTH, problem_with
 from db.models import Account, Chargeback, Payment, Refund
 
 REFUNDABLE = ("captured", "partially_refunded", "quarantined", "unmatched")
@@ -97,9 +98,13 @@ def request(
     """Record a refund of a payment (the gateway's id), reserve its credit, and tell if it is new.
 
     `amount_paise` None: all that is left. The same key with the same content returns the first.
-    Raises `UnknownPayment`, `CannotRefund`, `InvalidReason` or `IdempotencyConflict`. Posts, unless
-    `reserve` is False: `refund_news.settle` reserves then, and no gateway is asked before.
+    Raises `UnknownPayment`, `CannotRefund`, `InvalidReason`, `InvalidRefund` or
+    `IdempotencyConflict`. Posts, unless `reserve` is False: `refund_news.settle` reserves then, and
+    no gateway is asked before.
     """
+    for field, value in (("actor", actor), ("request_key", request_key)):
+        if wrong := problem_with(value, max_length=KEY_MAX_LENGTH):
+            raise InvalidRefund(field, wrong)
     problem = problem_with(reason, max_length=DESCRIPTION_MAX_LENGTH)
     if problem:
         raise InvalidReason(problem)
@@ -191,7 +196,8 @@ def newest(session: Session, *, state: str | None, limit: int) -> Sequence[Row[R
 
 
 def _find(session: Session, payment_id: str) -> Payment:
-    found = payment_reading.find(session, payment_id)
+    storable = problem_with(payment_id, max_length=ID_MAX_LENGTH) is None
+    found = payment_reading.find(session, payment_id) if storable else None
     if found is None:
         raise UnknownPayment(payment_id)
     return found
@@ -225,9 +231,9 @@ def _refuse_disputed(session: Session, payment: Payment) -> None:
 
 
 def _require_same(before: Refund, payment: Payment, amount_paise: int | None, reason: str) -> None:
-    asked: dict[str, tuple[object, object]] = {
-        "payment_id": (before.payment_id, payment.id), "reason": (before.reason, reason),
-    }  # fmt: skip
+    asked: dict[str, tuple[object, object]] = {"payment_id": (before.payment_id, payment.id)}
+    if before.reason != reason:  # it may be about a person: that they differ is told, and not how
+        asked["reason"] = ("one text", "another")
     if amount_paise is not None:
         asked["amount_paise"] = (before.amount_paise, amount_paise)
     differences = {name: pair for name, pair in asked.items() if pair[0] != pair[1]}

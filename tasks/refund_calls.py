@@ -8,11 +8,11 @@ reserved, and the gateway asked, in transactions of their own.
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy.orm import Session
 
 from billing import audit, refunds
-from billing.text import ID_MAX_LENGTH
+from billing.text import ID_MAX_LENGTH, problem_with
 from db.errors import PermanentError
 from db.inbox import Finished, LeasedEvent
 from tasks import calls, nudges
@@ -30,7 +30,16 @@ PARAMETERS = ("payment_id", "reason", "requested_by", "amount_paise", "request_i
 REQUESTED = "refund.requested"
 """The type of the rows."""
 
-_Id = Annotated[str, Field(min_length=1, max_length=ID_MAX_LENGTH)]
+
+def _recordable(value: str) -> str:
+    problem = problem_with(value, max_length=ID_MAX_LENGTH)
+    if problem:
+        raise ValueError(problem)
+    return value
+
+
+# PostgreSQL cannot look for every text: one that it refuses would be tried again and again.
+_Id = Annotated[str, Field(min_length=1, max_length=ID_MAX_LENGTH), AfterValidator(_recordable)]
 
 
 class _Request(BaseModel):

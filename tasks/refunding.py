@@ -61,8 +61,7 @@ def ask(
     """Refund a payment (the gateway's id), in part or wholly, and return how it stands.
 
     Once for a request key. What the gateway did not answer is `unknown`, and found out by the
-    sweep. Raises `UnknownPayment`, `CannotRefund`, `InvalidReason`, `IdempotencyConflict`,
-    `GatewayNotConfigured`.
+    sweep. Raises what `refunds.request` does, and `GatewayNotConfigured`.
     """
     with transaction() as session:
         refund, is_new = refunds.request(
@@ -70,8 +69,10 @@ def ask(
             actor=actor, request_key=request_key,
         )  # fmt: skip
         outgoing = Outgoing.of(refund, session.get_one(Payment, refund.payment_id))
-    if is_new:
-        submit(registry.by_name(outgoing.gateway), outgoing)
+        # Before the commit: credit must not be reserved for a gateway that nobody can ask.
+        gateway = registry.by_name(outgoing.gateway) if is_new else None
+    if gateway is not None:
+        submit(gateway, outgoing)
     return standing(outgoing.refund_id)
 
 

@@ -9,6 +9,7 @@ came is made good here.
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import structlog
@@ -60,15 +61,16 @@ def ask_gateway(name: GatewayName, *, stop_at: float) -> None:
 
     `stop_at` by the monotonic clock.
     """
-    gateway = registry.by_name(name)
     try:
+        gateway = registry.by_name(name)
         _list_all(gateway)
         _explain(gateway)
         while time.monotonic() < stop_at:
             outgoing = _next(name)
             if outgoing is None:
                 return
-            _find_out(gateway, outgoing)
+            with _going_on("refund not settled", refund=outgoing.refund_id):
+                find_out(gateway, outgoing)
     except TransientError as error:
         log.warning("gateway not asked", gateway=name, error=f"{type(error).__name__}: {error}")
 
@@ -79,12 +81,13 @@ def _next(gateway: GatewayName) -> Outgoing | None:
         return Outgoing.of(due[0], session.get_one(Payment, due[0].payment_id)) if due else None
 
 
-def _find_out(gateway: Gateway, outgoing: Outgoing) -> None:
+@contextmanager
+def _going_on(event: str, **about: object) -> Iterator[None]:
+    """Log what cannot succeed: the other refunds must not wait for it."""
     try:
-        find_out(gateway, outgoing)
+        yield
     except PermanentError as error:
-        log.error("refund not settled", refund=outgoing.refund_id,
-                  error=f"{type(error).__name__}: {error}")  # fmt: skip
+        log.error(event, error=f"{type(error).__name__}: {error}", **about)
 
 
 def _list_all(gateway: Gateway) -> None:
@@ -92,14 +95,14 @@ def _list_all(gateway: Gateway) -> None:
     with transaction() as session:
         if not chargebacks.is_time_to_ask(session, gateway.name):
             return
-    refunded = gateway.refunds(since=clock.now() - refund_rows.WINDOW)
-    disputed = gateway.disputes(since=clock.now() - chargebacks.WINDOW)
-    for facts in _batches(refunded):
-        with transaction() as session:
-            refund_news.take_in(session, _ours(session, facts), actor=settling.ACTOR)
-    for some in _batches(disputed):
-        with transaction() as session:
-            chargebacks.take_in(session, _ours(session, some))
+    with _going_on("refunds not listed", gateway=gateway.name):
+        for facts in _batches(gateway.refunds(since=clock.now() - refund_rows.WINDOW)):
+            with transaction() as session:
+                refund_news.take_in(session, _ours(session, facts), actor=settling.ACTOR)
+    with _going_on("disputes not listed", gateway=gateway.name):
+        for some in _batches(gateway.disputes(since=clock.now() - chargebacks.WINDOW)):
+            with transaction() as session:
+                chargebacks.take_in(session, _ours(session, some))
     settling.settle_all()
 
 
@@ -108,9 +111,11 @@ def _explain(gateway: Gateway) -> None:
     with transaction() as session:
         unexplained = refund_rows.unexplained(session, gateway=gateway.name, limit=_AT_ONCE)
     for payment_id, gateway_payment_id, refunded_paise in unexplained:
-        facts = gateway.refunds_of(gateway_payment_id)
-        with transaction() as session:
-            refund_news.take_in(session, facts, actor=settling.ACTOR)
+        with _going_on("refunds not listed", gateway=gateway.name, payment=gateway_payment_id):
+            facts = gateway.refunds_of(gateway_payment_id)
+            with transaction() as session:
+                refund_news.take_in(session, facts, actor=settling.ACTOR)
+        with transaction() as session:  # what is refused is not asked for at every tick
             refund_rows.explained(session, payment_id, refunded_paise)
         settling.settle_all()
 

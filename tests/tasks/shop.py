@@ -11,7 +11,7 @@ from devstack.simulator.world import unix_now
 from tasks import checkout
 from tasks.checkout import PlacedOrder
 from tests.gateways.conftest import Sim
-from tests.tasks.helpers import deliver
+from tests.tasks.helpers import deliver, work
 
 CLINIC = "clinic:42"
 
@@ -54,3 +54,58 @@ def stripe_event(sim: Sim, session_id: str, event: str = "checkout.session.compl
 def deliver_razorpay(*bodies: bytes) -> None:
     """Record deliveries of Razorpay's."""
     deliver(*bodies, source="razorpay")
+
+
+def paid(sim: Sim, gateway: GatewayName = "razorpay", key: str = "op-1") -> str:
+    """Buy the package of Rs 5,000 and be credited; the gateway's id of the payment."""
+    order_id = str(buy(gateway, key).order_id)
+    told = sim.pay(order_id)
+    if gateway == "razorpay":
+        payment_id = str(told["razorpay_payment_id"])
+        deliver_razorpay(razorpay_event(sim, "payment.captured", payment_id))
+    else:
+        payment_id = str(told["payment_intent"])
+        deliver(stripe_event(sim, order_id), source="stripe")
+    work(gateway)
+    return payment_id
+
+
+def refunds_at(sim: Sim, payment_id: str) -> list[Any]:
+    """The refunds that either gateway has of a payment."""
+    there = [*sim.world.razorpay.refunds.values(), *sim.world.stripe.refunds.values()]
+    return [one for one in there if payment_id in (one.get("payment_id"),
+                                                  one.get("payment_intent"))]  # fmt: skip
+
+
+def refund_event(refund: Any, event: str, sim: Sim) -> bytes:
+    """The body of a webhook about a refund of either gateway, as it writes it now."""
+    if refund["id"].startswith("rfnd_"):
+        entities = {"refund": refund, "payment": payment_at(sim, refund["payment_id"])}
+        return razorpay_events.write(event, entities, unix_now())
+    return _of_stripe(event, refund)
+
+
+def open_dispute(sim: Sim, payment_id: str, *, inquiry: bool = False) -> Any:
+    """Let the payer's bank ask for the money back; the gateway's dispute."""
+    if payment_id in sim.world.razorpay.payments:
+        phase = "retrieval" if inquiry else "chargeback"
+        told = sim.post("/simulator/disputes", {"payment_id": payment_id, "phase": phase})
+        return sim.world.razorpay.disputes[told["id"]]
+    charge = sim.world.stripe.intents[payment_id]["latest_charge"]
+    told = sim.post("/simulator/disputes", {"charge": charge, "inquiry": inquiry})
+    return sim.world.stripe.disputes[told["id"]]
+
+
+def dispute_event(dispute: Any, event: str, sim: Sim) -> bytes:
+    """The body of a webhook about a payer's dispute: `created`, `lost`, `won`, `closed`."""
+    if "payment_id" in dispute:
+        entities = {"dispute": dispute, "payment": payment_at(sim, dispute["payment_id"])}
+        return razorpay_events.write(f"payment.dispute.{event}", entities, unix_now())
+    name = "created" if event == "created" else "closed"
+    return _of_stripe(f"charge.dispute.{name}", dispute)
+
+
+def _of_stripe(event: str, subject: Any) -> bytes:
+    content = {"id": f"evt_{subject['id']}", "object": "event", "type": event,
+               "data": {"object": subject}}  # fmt: skip
+    return json.dumps(content, indent=2).encode()

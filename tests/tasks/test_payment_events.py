@@ -109,10 +109,8 @@ def test_credit_that_frees_parked_leads_tells_of_them_too(sim: Sim) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [
-        "settlement.processed", "payment.downtime.started", "subscription.pending",
-    ],
-)  # fmt: skip
+    ["settlement.processed", "payment.downtime.started", "subscription.pending"],
+)
 def test_what_tells_of_no_payment_is_ignored(name: str) -> None:
     deliver_razorpay(bodies.razorpay(name))
     work("razorpay")
