@@ -78,20 +78,23 @@ def share_of(payment: Payment, amount_paise: int, others: Claimed) -> Share:
     )
 
 
+# Those that are to be settled yet see to their share then: what they have may be too little.
 _OTHERS = text("""
 SELECT coalesce(sum(amount_paise), 0)::bigint, coalesce(sum(credits), 0)::bigint,
        coalesce(sum(bonus_credits), 0)::bigint
   FROM (SELECT id, 'billing_refunds' AS tab, amount_paise, credits, bonus_credits
-          FROM billing_refunds WHERE payment_id = :payment AND position <> 'none'
+          FROM billing_refunds
+         WHERE payment_id = :payment AND position <> 'none' AND settled_at IS NOT NULL
          UNION ALL
         SELECT id, 'billing_chargebacks', amount_paise, credits, bonus_credits
-          FROM billing_chargebacks WHERE payment_id = :payment AND position <> 'none') c
+          FROM billing_chargebacks
+         WHERE payment_id = :payment AND position <> 'none' AND settled_at IS NOT NULL) c
  WHERE NOT (c.id = :id AND c.tab = :tab)
 """)
 
 
 def others_than(session: Session, payment: Payment, claim: Claim | None) -> Claimed:
-    """Return what the other claims on a payment have reserved or taken; its row is locked."""
+    """Return what the other settled claims on a payment have; its row is locked."""
     row = session.execute(
         _OTHERS,
         {

@@ -77,6 +77,21 @@ def test_a_lost_chargeback_takes_what_a_refund_that_fails_gives_back() -> None:
     assert_ledger_is_clean()
 
 
+def test_two_that_find_nothing_left_have_their_own_part_afterwards() -> None:
+    ask_refund()
+    more = dispute_news(dispute_id="disp_2", amount=PRICE * 2 // 5)
+    hear_dispute(dispute_news(amount=PRICE * 3 // 5), more)
+
+    refused()
+    settle()
+    assert held() == 5_500
+    hear_dispute(dispute_news("won", dispute_id="disp_2", amount=PRICE * 2 // 5))
+    hear_dispute(dispute_news("lost", amount=PRICE * 3 // 5))
+
+    assert (balance(), held(), taken_back()) == (2_200, 0, {"pay_1": 3_300})
+    assert_ledger_is_clean()
+
+
 def test_one_that_took_twice_gives_both_back() -> None:
     hear(told_refund(amount=PRICE // 2))
     hear_dispute(dispute_news("lost"))
