@@ -135,7 +135,7 @@ def settle(session: Session, claim: Claim, *, actor: str) -> bool:
 
 
 def reopen(session: Session, payment_ids: Sequence[int]) -> None:
-    """Have the claims on payments settled anew: they are credited only now."""
+    """Have the claims on payments settled anew: there is credit now that they can take."""
     for kind in (Refund, Chargeback):
         session.execute(
             update(kind)
@@ -229,6 +229,16 @@ def _take(session: Session, claim: Claim, payment: Payment, actor: str) -> None:
     claim.position = "taken"
     claim.takes += 1
     session.flush()
+    postings = _postings(claim, payment, due, account=_ref(session, payment), actor=actor)
+    if postings:
+        postings[0] = replace(postings[0], releases=released)
+        results = [r.applied_or_raise() for r in post(session, postings)]
+        claim.debt += _debt_of(session, [result.transaction_id for result in results])
+
+
+def _postings(
+    claim: Claim, payment: Payment, due: Share, *, account: str, actor: str
+) -> list[Posting]:
     keys = _keys(claim, claim.takes)
     own = f"{payment.gateway}:{payment.gateway_payment_id}"
     lots = (f"{own}:top_up", f"{own}:bonus")
@@ -236,8 +246,7 @@ def _take(session: Session, claim: Claim, payment: Payment, actor: str) -> None:
         (Kind.CLAWBACK, due.credits, keys[0], lots),
         (Kind.BONUS_CLAWBACK, due.bonus_credits, keys[1], lots[::-1]),
     )
-    account = _ref(session, payment)
-    postings = [
+    return [
         Posting(
             account=account,
             amount=-amount,
@@ -251,10 +260,6 @@ def _take(session: Session, claim: Claim, payment: Payment, actor: str) -> None:
         for kind, amount, key, first in parts
         if amount
     ]
-    if postings:
-        postings[0] = replace(postings[0], releases=released)
-        results = [r.applied_or_raise() for r in post(session, postings)]
-        claim.debt += _debt_of(session, [result.transaction_id for result in results])
 
 
 def _due(session: Session, claim: Claim, payment: Payment) -> Share:
@@ -269,10 +274,18 @@ def _due(session: Session, claim: Claim, payment: Payment) -> Share:
     return _capped(session, share, payment) if _caps() else share
 
 
+# What has expired goes before anything is taken.
+_EXPIRED = text("""
+SELECT coalesce(sum(remaining), 0)::bigint FROM credit_lots
+ WHERE account_id = :account AND exhausted_at IS NULL AND expires_at <= :now
+""")
+
+
 def _capped(session: Session, share: Share, payment: Payment) -> Share:
     account = session.get_one(Account, payment.account_id, with_for_update={"key_share": True},
                               populate_existing=True)  # fmt: skip
-    unspent = max(0, account.balance - account.held)
+    expired = session.scalar(_EXPIRED, {"account": account.id, "now": clock.now()}) or 0
+    unspent = max(0, account.balance - account.held - expired)
     credits_ = min(share.credits, unspent)
     return Share(credits_, min(share.bonus_credits, unspent - credits_))
 

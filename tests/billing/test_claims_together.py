@@ -153,6 +153,21 @@ def test_what_one_part_let_go_the_next_part_does_not_take() -> None:
     assert (balance(), taken_back()) == (10_000 - 2_750, {"pay_1": 2_750})
 
 
+@pytest.mark.usefixtures("caps")
+def test_what_has_expired_counts_as_spent_under_the_cap() -> None:
+    with clock.frozen(clock.now()):
+        post_all(take(5_500, key="spent"))
+        ends = clock.now() + timedelta(days=1)
+        post_all(give(5_500, key="grant", kind=Kind.GRANT, expires_at=ends))
+        clock.advance(timedelta(days=2))
+
+        hear(told_refund())
+        post_all(give(1, key="later"))
+
+    assert balance() == 1
+    assert_ledger_is_clean()
+
+
 def test_what_was_on_its_way_back_before_the_payment_was_attached_is_reserved_then() -> None:
     take_in(news(payment_id="pay_2", order_id=None))
     id_ = ask_refund(PRICE // 2, payment_id="pay_2")
