@@ -1,4 +1,11 @@
-"""Accounts that a person should look at: flagged with a reason, refused nothing."""
+"""Accounts that a person should look at: flagged with a reason, refused nothing.
+
+One reason stands at a time. A chargeback outranks the rate of disputes, whose sweep flags the
+account again where that is still so when the chargeback is over. Called by
+`billing/chargebacks.py` and `billing/quality.py`.
+"""
+
+from collections.abc import Mapping
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -11,17 +18,20 @@ from db.outbox import NewNotice
 
 CHARGEBACK = "chargeback"
 DISPUTES_MOST_LEADS = "disputes_most_leads"
+_RANK = {None: 0, DISPUTES_MOST_LEADS: 1, CHARGEBACK: 2}
 
 
-def flag(session: Session, account_id: int, reason: str) -> bool:
-    """Flag an account and tell of it; False where it is flagged already. Locks it."""
-    account = _lock(session, account_id)
-    if account.review_reason is not None:
+def flag(
+    session: Session, account_id: int, reason: str, *, more: Mapping[str, object] | None = None
+) -> bool:
+    """Flag an account and tell of it, with `more`; False where such a reason stands. Locks it."""
+    account = lock(session, account_id)
+    if _RANK[account.review_reason] >= _RANK[reason]:
         return False
     _change(session, account, reason)
     notice = NewNotice(
         "account.review", f"account:{account.ref}", account.id,
-        {"account": account.ref, "reason": reason},
+        {"account": account.ref, "review_reason": reason, **(more or {})},
     )  # fmt: skip
     outbox.write(session, [notice], now=clock.now())
     return True
@@ -29,14 +39,15 @@ def flag(session: Session, account_id: int, reason: str) -> bool:
 
 def clear(session: Session, account_id: int, reason: str) -> bool:
     """Take the flag away that was set for `reason`; False where another stands, or none."""
-    account = _lock(session, account_id)
+    account = lock(session, account_id)
     if account.review_reason != reason:
         return False
     _change(session, account, None)
     return True
 
 
-def _lock(session: Session, account_id: int) -> Account:
+def lock(session: Session, account_id: int) -> Account:
+    """Return the account as it is now, locked to the end of the transaction."""
     return session.scalars(
         select(Account)
         .where(Account.id == account_id)
@@ -48,7 +59,7 @@ def _lock(session: Session, account_id: int) -> Account:
 def _change(session: Session, account: Account, reason: str | None) -> None:
     before, account.review_reason = account.review_reason, reason
     audit.record(
-        session, "account.review", f"account:{account.ref}",
+        session, "account.review" if reason else "account.review_ended", f"account:{account.ref}",
         before={"review_reason": before}, after={"review_reason": reason},
     )  # fmt: skip
     session.flush()

@@ -22,8 +22,9 @@ from db.models import Account, Chargeback, Payment
 from db.outbox import NewNotice
 
 OPEN = ("open", "under_review", "action_required")
-_RANK = {"open": 0, "action_required": 1, "under_review": 1, "closed": 2, "lost": 2, "won": 3}
-"""News of a lower rank is old news: events come in any order. A lost one may still be won."""
+_RANK = {"open": 0, "action_required": 1, "under_review": 1, "closed": 2, "lost": 3, "won": 4}
+"""News of a lower rank is old news: events come in any order. A closed one may have been lost, a
+lost one may still be won."""
 
 
 def take_in(session: Session, facts: Sequence[DisputeFacts]) -> list[str]:
@@ -73,9 +74,9 @@ def is_time_to_ask(session: Session, gateway: str) -> bool:
     return session.scalar(_ASKED, asked) is not None
 
 
-def unsettled(session: Session, *, limit: int) -> Sequence[int]:
-    """Return the ids of chargebacks whose credit can be brought in line with their state."""
-    return claims.unsettled(session, Chargeback, limit=limit)
+def unsettled(session: Session, *, limit: int, after: int = 0) -> Sequence[int]:
+    """Return the ids, above `after`, of chargebacks whose credit `settle` can bring in line."""
+    return claims.unsettled(session, Chargeback, limit=limit, after=after)
 
 
 def lock(session: Session, chargeback_id: int) -> Chargeback:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from billing import parking
+from billing import claims, parking
 from billing.kinds import Kind
 from billing.ledger import post
 from billing.parking import Released
@@ -35,6 +35,7 @@ def credit(
 
     Their `credits`, `bonus_credits` and `account_id` are set. Posts, once.
     """
+    claims.reopen(session, [payment.id for payment, _ in paid])
     postings = [
         (payment, posting)
         for payment, account in paid

@@ -195,6 +195,21 @@ def void(session: Session, *, hold_id: int, idempotency_key: str, actor: str) ->
     return hold
 
 
+def hand_over(session: Session, *, hold_id: int, idempotency_key: str, actor: str) -> int:
+    """End a hold for a posting of the caller's, and return the credits that this must release.
+
+    Unlike after `void`, what is held cannot expire before it is taken. Raises `UnknownHold`,
+    `InvalidHold` or `HoldFinished`.
+    """
+    hold, account = _lock(session, hold_id, idempotency_key, actor)
+    if _is_repeat(hold, "voided", idempotency_key):
+        return 0
+    now = _finish(hold, "voided", idempotency_key)
+    session.add(_event(hold, "voided", hold.amount, actor, now))
+    _audit(session, hold, account.ref, before="open")
+    return hold.amount
+
+
 _DUE = text("""
 SELECT id FROM accounts
  WHERE id IN (SELECT account_id FROM holds WHERE state = 'open' AND expires_at <= :now)

@@ -93,9 +93,14 @@ def lock_or_make(
     session: Session, gateway: GatewayName, payment_id: str, *, now: datetime
 ) -> Payment:
     """Return a payment, locked; one that nothing else is known of (yet) is made, of no amount."""
-    unknown = PaymentFacts(gateway, payment_id, Seen.CREATED, amount_paise=0, currency="INR")
+    unknown = nothing_known(gateway, payment_id)
     make_missing(session, [unknown], now=now)
     return lock_payments(session, [unknown])[0]
+
+
+def nothing_known(gateway: GatewayName, payment_id: str) -> PaymentFacts:
+    """Return the facts of a payment of which nothing but its id is known."""
+    return PaymentFacts(gateway, payment_id, Seen.CREATED, amount_paise=0, currency="INR")
 
 
 def known(session: Session, gateway: GatewayName, payment_ids: Iterable[str]) -> set[str]:

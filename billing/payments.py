@@ -25,7 +25,7 @@ import clock
 from billing import audit, catalog, crediting, orders, payment_rows
 from billing.crediting import Credited
 from billing.parking import Released
-from billing.payment_facts import PaymentFacts, Seen
+from billing.payment_facts import GatewayName, PaymentFacts, Seen
 from db import outbox
 from db.models import Account, Order, Payment
 from db.outbox import NewNotice
@@ -47,16 +47,25 @@ class Taken:
     """Parked leads that the credit paid for."""
 
 
-def take_in(session: Session, facts: Sequence[PaymentFacts], *, actor: str) -> Taken:
+def take_in(
+    session: Session,
+    facts: Sequence[PaymentFacts],
+    *,
+    actor: str,
+    also: Sequence[tuple[GatewayName, str]] = (),
+) -> Taken:
     """Bring the payments up to what the gateways say, and credit those that are captured.
+
+    `also` are payments (gateway, its id) that the caller goes on to lock in this transaction: they
+    are locked with the others, before an account is.
 
     Posts at most once. What is credited, is credited in this transaction with its bonus; debt is
     paid and parked leads are charged in it.
     """
-    if not facts:
+    if not facts and not also:
         return Taken([], [], [])
     batch = _Batch(session, actor, clock.now())
-    batch.lock(facts)
+    batch.lock(facts, also)
     for fact in facts:
         batch.learn(fact)
     credited, released = batch.credit()
@@ -99,11 +108,17 @@ class _Batch:
     """Account id -> reference."""
     paid: list[Payment] = field(default_factory=list)
 
-    def lock(self, facts: Sequence[PaymentFacts]) -> None:
-        """Lock the orders and the payments of the facts; a payment not known is made."""
+    def lock(
+        self, facts: Sequence[PaymentFacts], also: Sequence[tuple[GatewayName, str]] = ()
+    ) -> None:
+        """Lock the orders of the facts, then all payments; a payment not known is made."""
         self._lock_orders(facts)
-        new = payment_rows.make_missing(self.session, facts, now=self.now)
-        for payment in payment_rows.lock_payments(self.session, facts):
+        every = [*facts, *(payment_rows.nothing_known(*payment) for payment in also)]
+        new = payment_rows.make_missing(self.session, every, now=self.now)
+        mine = {(fact.gateway, fact.payment_id) for fact in facts}
+        for payment in payment_rows.lock_payments(self.session, every):
+            if (payment.gateway, payment.gateway_payment_id) not in mine:
+                continue
             self.payments[payment.gateway, payment.gateway_payment_id] = payment
             self.before[payment.id] = None if payment.id in new else _standing(payment)
 

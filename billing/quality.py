@@ -23,14 +23,11 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 import clock
-from billing import audit, catalog
-from db import outbox
+from billing import account_review, catalog
 from db.models import Account, QualityScore
-from db.outbox import NewNotice
 
 SubjectKind = Literal["account", "source"]
 
-REVIEW_REASON = "disputes_most_leads"
 SCORED_EVERY = timedelta(hours=1)
 
 
@@ -64,7 +61,7 @@ def rescore_all(session: Session) -> None:
 
 def to_be_flagged(session: Session) -> Sequence[int]:
     """Return the ids of the accounts whose flag and score disagree, in their order."""
-    return session.scalars(_DISAGREE, {"reason": REVIEW_REASON}).all()
+    return session.scalars(_DISAGREE, {"reason": account_review.DISPUTES_MOST_LEADS}).all()
 
 
 def flag(session: Session, account_id: int) -> bool:
@@ -72,29 +69,14 @@ def flag(session: Session, account_id: int) -> bool:
 
     Told once; another reason for a review stays as it is.
     """
-    account = session.get_one(
-        Account, account_id, with_for_update={"key_share": True}, populate_existing=True
-    )
+    account = account_review.lock(session, account_id)  # before the score is read
     score = find(session, account.ref, kind="account")
-    wanted = score is not None and score.needs_review
-    before = account.review_reason
-    if (wanted and before is not None) or (not wanted and before != REVIEW_REASON):
-        return False
-    account.review_reason = after = REVIEW_REASON if wanted else None
-    session.flush()
-    audit.record(
-        session,
-        "account.review" if wanted else "account.review_ended",
-        f"account:{account.ref}",
-        before={"review_reason": before},
-        after={"review_reason": after},
-    )
-    if wanted and score is not None:
-        told = {"account": account.ref, "review_reason": after, "leads": score.leads,
-                "disputes": score.disputes}  # fmt: skip
-        notice = NewNotice("account.review", f"account:{account.ref}", account.id, told)
-        outbox.write(session, [notice], now=clock.now())
-    return True
+    if score is None or not score.needs_review:
+        return account_review.clear(session, account_id, account_review.DISPUTES_MOST_LEADS)
+    return account_review.flag(
+        session, account_id, account_review.DISPUTES_MOST_LEADS,
+        more={"leads": score.leads, "disputes": score.disputes},
+    )  # fmt: skip
 
 
 def find(session: Session, subject: str, *, kind: SubjectKind) -> QualityScore | None:

@@ -57,6 +57,8 @@ def _take_in_one(session: Session, fact: RefundFacts, actor: str) -> str:
         refund = _add(session, payment, fact, actor)
     elif refund.gateway_refund_id is None:
         refund.gateway_refund_id = fact.refund_id
+        if refund.state == "failed":  # we were refused, and yet the gateway has it
+            refund_rows.move(session, refund, "submitted")
     before = refund.state
     _advance(session, refund, fact)
     if refund.state == "processed" or before == "processed":
@@ -68,7 +70,12 @@ def _take_in_one(session: Session, fact: RefundFacts, actor: str) -> str:
 def _match(session: Session, fact: RefundFacts) -> Refund | None:
     by_id = Refund.gateway_refund_id == fact.refund_id
     query = select(Refund).where(Refund.gateway == fact.gateway).with_for_update()
-    query = query.where(or_(by_id, Refund.receipt == fact.receipt) if fact.receipt else by_id)
+    if fact.receipt:
+        # Another refund under our receipt is another: the gateway forgot the key, and paid twice.
+        ours = (Refund.receipt == fact.receipt) & Refund.gateway_refund_id.is_(None)
+        query = query.where(or_(by_id, ours))
+    else:
+        query = query.where(by_id)
     return session.scalars(query.execution_options(populate_existing=True)).first()
 
 
@@ -138,3 +145,5 @@ def _count(session: Session, payment: Payment, *, failed: bool) -> None:
         payment.state, payment.reason = "refunded", None
     elif payment.credited_at is not None:
         payment.state = "partially_refunded" if told else "captured"
+    elif payment.state == "refunded":  # nobody's credit, and still our money: let it be seen
+        payment.state, payment.reason = "quarantined", "refund_failed"

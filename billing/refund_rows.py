@@ -80,9 +80,9 @@ def lease_due(session: Session, *, gateway: str, limit: int) -> Sequence[Refund]
     return due
 
 
-def unsettled(session: Session, *, limit: int) -> Sequence[int]:
-    """Return the ids of refunds whose credit can be brought in line with their state."""
-    return claims.unsettled(session, Refund, limit=limit)
+def unsettled(session: Session, *, limit: int, after: int = 0) -> Sequence[int]:
+    """Return the ids, above `after`, of refunds whose credit `settle` can bring in line."""
+    return claims.unsettled(session, Refund, limit=limit, after=after)
 
 
 _UNEXPLAINED = text("""

@@ -63,6 +63,7 @@ def preview(session: Session, payment_id: str, amount_paise: int | None) -> Prev
     Raises `UnknownPayment` or `CannotRefund`.
     """
     payment = _find(session, payment_id)
+    _refuse_disputed(session, payment)
     left = refundable(session, payment)
     amount = _checked(payment, amount_paise, left)
     share = claims.share_of(payment, amount, claims.others_than(session, payment, None))

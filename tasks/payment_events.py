@@ -40,10 +40,14 @@ def handle(session: Session, events: Sequence[LeasedEvent], *, gateway: GatewayN
         news.append((i, read))
     with audit.asked_by(actor, door="webhook"):
         paid = [(i, read.payment) for i, read in news if read.payment is not None]
-        taken = payments.take_in(session, [fact for _, fact in paid], actor=actor)
         returned = [(i, read.refund) for i, read in news if read.refund is not None]
-        refunded = refund_news.take_in(session, [fact for _, fact in returned], actor=actor)
         charged = [(i, read.dispute) for i, read in news if read.dispute is not None]
+        # Theirs are locked with the others: after an account, no payment may be.
+        also = [(fact.gateway, fact.payment_id) for _, fact in returned]
+        also += [(fact.gateway, fact.payment_id) for _, fact in charged]
+        facts = [fact for _, fact in paid]
+        taken = payments.take_in(session, facts, actor=actor, also=also)
+        refunded = refund_news.take_in(session, [fact for _, fact in returned], actor=actor)
         disputed = chargebacks.take_in(session, [fact for _, fact in charged])
         gateway_signs.heard(session, gateway)
     outcomes = {i: state for (i, _), state in zip(paid, taken.states, strict=True)}

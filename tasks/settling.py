@@ -1,11 +1,11 @@
 """Bringing credit in line with money that goes back: refunds and chargebacks, one by one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import structlog
 
 from billing import audit, chargebacks, refund_news, refund_rows
-from db.errors import PermanentError
+from db.errors import DatabaseBusy, TransientError
 from db.session import transaction
 
 log = structlog.get_logger()
@@ -21,22 +21,40 @@ def settle_all() -> int:
     """
     done = 0
     with audit.asked_by(ACTOR, door="beat"):
-        with transaction() as session:
-            refund_ids = refund_rows.unsettled(session, limit=AT_ONCE)
-            chargeback_ids = chargebacks.unsettled(session, limit=AT_ONCE)
-        for refund_id in refund_ids:
-            done += _settled(refund_news.settle, refund_id)
-        for chargeback_id in chargeback_ids:
-            done += _settled(chargebacks.settle, chargeback_id)
+        while settled := _round():  # a claim that ends may leave its share to another
+            done += settled
     return done
+
+
+def _round() -> int:
+    refunded = sum(_settled(refund_news.settle, id_) for id_ in _all(refund_rows.unsettled))
+    return refunded + sum(_settled(chargebacks.settle, id_) for id_ in _all(chargebacks.unsettled))
+
+
+def _all(unsettled: Callable[..., Sequence[int]]) -> Iterator[int]:
+    # Each once, page by page: those that cannot be settled must not fill the only page for ever.
+    ids = _page(unsettled, 0)
+    while ids:
+        yield from ids
+        ids = _page(unsettled, ids[-1])
+
+
+def _page(unsettled: Callable[..., Sequence[int]], after: int) -> Sequence[int]:
+    with transaction() as session:
+        return unsettled(session, limit=AT_ONCE, after=after)
 
 
 def _settled(settle: Callable[..., bool], claim_id: int) -> bool:
     try:
         with transaction() as session:
             return settle(session, claim_id, actor=ACTOR)
-    except PermanentError as error:
+    except DatabaseBusy as error:
+        log.warning("credit not settled yet", rule=settle.__module__, claim=claim_id,
+                    error=f"{type(error).__name__}: {error}")  # fmt: skip
+    except TransientError:
+        raise  # without a database, the others fare no better
+    except Exception as error:
         # It stays unsettled, and is tried again at the next tick; the others must not wait.
-        log.error("credit not settled", rule=settle.__module__, claim=claim_id,
-                  error=f"{type(error).__name__}: {error}")  # fmt: skip
-        return False
+        log.exception("credit not settled", rule=settle.__module__, claim=claim_id,
+                      error=f"{type(error).__name__}: {error}")  # fmt: skip
+    return False

@@ -3,6 +3,7 @@
 from typing import Any
 
 from billing import chargebacks, refund_news, refund_rows, refunds
+from billing.errors import CannotRefund
 from billing.refund_facts import DisputeFacts, DisputeSeen, RefundFacts, RefundSeen
 from db.models import Chargeback, Refund
 from db.session import transaction
@@ -60,17 +61,21 @@ def hear_dispute(*facts: DisputeFacts) -> list[str]:
 
 def settle() -> None:
     """Bring all credit in line, each claim in a transaction of its own."""
+    while pending := _pending():  # a claim that ends may leave its share to another
+        for is_refund, id_ in pending:
+            with transaction() as session:
+                if is_refund:
+                    refund_news.settle(session, id_, actor="system:refunds")
+                else:
+                    chargebacks.settle(session, id_, actor="system:refunds")
+
+
+def _pending() -> list[tuple[bool, int]]:
     with transaction() as session:
-        pending = [
+        return [
             *((True, id_) for id_ in refund_rows.unsettled(session, limit=1000)),
             *((False, id_) for id_ in chargebacks.unsettled(session, limit=1000)),
         ]
-    for is_refund, id_ in pending:
-        with transaction() as session:
-            if is_refund:
-                refund_news.settle(session, id_, actor="system:refunds")
-            else:
-                chargebacks.settle(session, id_, actor="system:refunds")
 
 
 def refund(id_: int) -> Refund:
@@ -100,3 +105,10 @@ def taken_back() -> dict[object, object]:
             " 'bonus_clawback_return') GROUP BY 1"
         )  # type: ignore[arg-type]
     )
+
+
+def refused(key: str = "r1") -> None:
+    """The gateway says no to what we asked for."""
+    ((id_,),) = rows("SELECT id FROM billing_refunds WHERE request_key = :key", key=key)
+    with transaction() as session:
+        refunds.refused(session, int(str(id_)), CannotRefund("pay_1", "the gateway will not"))

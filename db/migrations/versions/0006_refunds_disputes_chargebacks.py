@@ -41,7 +41,7 @@ BEGIN
         ('captured', 'partially_refunded'), ('captured', 'refunded'),
         ('partially_refunded', 'refunded'),
         ('partially_refunded', 'captured'), ('refunded', 'partially_refunded'),
-        ('refunded', 'captured')
+        ('refunded', 'captured'), ('refunded', 'quarantined')
     ) THEN
         RAISE EXCEPTION 'payment %: % cannot become %',
             OLD.gateway_payment_id, OLD.state, NEW.state USING ERRCODE = 'check_violation';
