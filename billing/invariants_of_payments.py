@@ -3,45 +3,51 @@
 Run by `billing/verify.py`, with the set checks of `billing/invariants.py`.
 """
 
-# Per claim and kind of credit: the row of its last take if it is taken. What a hand gave back of
-# that, or wrote off, leaves it taken; of an earlier take nothing may be left.
+# Per claim and kind of credit: all that it took, in one step or several, and did not return. What
+# a hand gave back of that, or wrote off, leaves it taken; of what it has returned nothing is left.
 _CLAIMS = """
-WITH claims AS (
-  SELECT 'refund:' || id AS subject, payment_id, position, takes, credits, bonus_credits
-    FROM billing_refunds
-   UNION ALL
-  SELECT 'chargeback:' || id, payment_id, position, takes, credits, bonus_credits
-    FROM billing_chargebacks),
-told AS (
-  SELECT c.subject, c.position, k.kind, k.credits, p.account_id, p.gateway_payment_id,
-         CASE c.position WHEN 'taken' THEN format('%s:%s:%s', c.subject, c.takes, k.kind) END AS key
-    FROM claims c JOIN billing_payments p ON p.id = c.payment_id
+WITH told AS (
+  SELECT c.subject, c.position, c.takes, k.kind, k.credits, p.account_id, p.gateway_payment_id
+    FROM (SELECT 'refund:' || id AS subject, payment_id, position, takes, credits, bonus_credits
+            FROM billing_refunds
+           UNION ALL
+          SELECT 'chargeback:' || id, payment_id, position, takes, credits, bonus_credits
+            FROM billing_chargebacks) c
+    JOIN billing_payments p ON p.id = c.payment_id
    CROSS JOIN LATERAL (VALUES ('clawback', c.credits), ('bonus_clawback', c.bonus_credits))
       AS k(kind, credits)),
-taken AS (
-  SELECT t.id, t.account_id, t.payment_id, t.kind, -t.amount AS credits, t.idempotency_key AS key,
+steps AS (
+  SELECT substring(t.idempotency_key FROM '^[a-z]+:[0-9]+') AS subject, t.kind, t.account_id,
+         t.payment_id, -t.amount AS credits,
+         split_part(t.idempotency_key, ':', 3)::numeric AS step,
          (SELECT coalesce(sum(r.amount), 0) FROM credit_transactions r WHERE r.reverses_id = t.id)
          - (SELECT coalesce(sum(m.amount), 0) FROM lot_movements m
               JOIN credit_lots l ON l.id = m.lot_id
               JOIN credit_transactions w ON w.id = l.transaction_id AND w.kind = 'write_off'
              WHERE m.charge_id = t.id) AS back,
          EXISTS (SELECT 1 FROM credit_transactions r
-                  WHERE r.idempotency_key = format('%s:return', t.idempotency_key)) AS is_returned,
-         EXISTS (SELECT 1 FROM claims c
-                  WHERE t.idempotency_key LIKE c.subject || ':%'
-                    AND split_part(t.idempotency_key, ':', 3)::numeric <= c.takes) AS is_known
+                  WHERE r.idempotency_key = format('%s:return', t.idempotency_key)) AS is_returned
     FROM credit_transactions t
-   WHERE t.idempotency_key ~ '^(refund|chargeback):[0-9]+:[0-9]+:(bonus_)?clawback$')
-SELECT coalesce(a.ref, 'all') AS account, format('%s: %s, %s credits, ledger: %s, of which %s came'
-       ' back', coalesce(c.subject || ' ' || c.kind, t.key), coalesce(c.position, 'not taken'),
-       coalesce(c.credits, 0), coalesce(t.credits, 0), coalesce(t.back, 0)) AS detail
-  FROM told c FULL JOIN taken t ON t.key = c.key
+   WHERE t.idempotency_key ~ '^(refund|chargeback):[0-9]+:[0-9]+:(bonus_)?clawback$'),
+taken AS (
+  SELECT subject, kind, min(account_id) AS account_id, min(payment_id) AS payment_id,
+         count(DISTINCT (account_id, payment_id)) AS owners, max(step) AS last_step,
+         coalesce(sum(credits) FILTER (WHERE NOT is_returned), 0) AS kept,
+         coalesce(sum(credits - back) FILTER (WHERE NOT is_returned), 0) AS left,
+         coalesce(sum(abs(credits - back)) FILTER (WHERE is_returned), 0) AS still
+    FROM steps GROUP BY 1, 2)
+SELECT coalesce(a.ref, 'all') AS account, format('%s, %s: %s %s credits, and the ledger took %s, of'
+       ' which %s are left', coalesce(c.subject, t.subject), coalesce(c.kind, t.kind),
+       coalesce(c.position, 'not on record,'), coalesce(c.credits, 0), coalesce(t.kept, 0),
+       coalesce(t.left, 0)) AS detail
+  FROM told c FULL JOIN taken t ON t.subject = c.subject AND t.kind = c.kind
   LEFT JOIN accounts a ON a.id = coalesce(c.account_id, t.account_id)
- WHERE CASE WHEN c.subject IS NULL THEN t.credits <> t.back OR NOT t.is_known
-            WHEN c.position <> 'taken' THEN c.position = 'none' AND c.credits <> 0
-            ELSE c.credits <> coalesce(t.credits, 0) OR coalesce(t.is_returned, false)
-              OR (t.id IS NOT NULL AND (t.account_id, t.payment_id, t.kind) IS DISTINCT FROM
-                                       (c.account_id, c.gateway_payment_id, c.kind)) END"""
+ WHERE c.subject IS NULL OR coalesce(t.still, 0) <> 0 OR t.last_step > c.takes
+    OR CASE c.position WHEN 'taken' THEN c.credits <> coalesce(t.kept, 0)
+                       WHEN 'none' THEN c.credits <> 0 OR coalesce(t.left, 0) <> 0
+                       ELSE coalesce(t.left, 0) <> 0 END
+    OR (t.subject IS NOT NULL AND (t.owners <> 1 OR (t.account_id, t.payment_id)
+                                   IS DISTINCT FROM (c.account_id, c.gateway_payment_id)))"""
 
 SET_CHECKS: list[tuple[str, str]] = [
     (

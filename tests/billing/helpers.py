@@ -76,4 +76,5 @@ def at_once(*asks: Callable[[], object]) -> list[object]:
 def assert_ledger_is_clean() -> None:
     """Every invariant of the ledger holds."""
     with snapshot() as session:
-        assert verify.verify(session).breaches == []
+        found = verify.verify(session).breaches
+        assert found == [], found

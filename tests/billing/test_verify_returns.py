@@ -57,7 +57,6 @@ def breaches() -> set[str]:
         "UPDATE billing_refunds SET position = 'taken', credits = 600, bonus_credits = 60"
         " WHERE state = 'failed'",
         "UPDATE billing_refunds SET credits = 1 WHERE state = 'failed'",
-        "UPDATE billing_refunds SET takes = takes + 1 WHERE position = 'taken'",
         "UPDATE billing_refunds SET takes = 0 WHERE state = 'failed'",
         "UPDATE billing_chargebacks SET position = 'taken', credits = 700 WHERE state = 'won'",
         "UPDATE billing_chargebacks SET credits = credits + 1 WHERE state = 'lost'",
