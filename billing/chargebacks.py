@@ -55,6 +55,7 @@ def settle(session: Session, chargeback_id: int, *, actor: str) -> bool:
 
 
 ASK_EVERY = timedelta(hours=1)
+ASK_AGAIN = timedelta(minutes=5)
 WINDOW = timedelta(days=180)
 """A dispute that was opened earlier has ended."""
 
@@ -72,6 +73,17 @@ def is_time_to_ask(session: Session, gateway: str) -> bool:
     now = clock.now()
     asked = {"gateway": gateway, "now": now, "limit": now - ASK_EVERY}
     return session.scalar(_ASKED, asked) is not None
+
+
+_AGAIN = text("""
+UPDATE gateway_signs SET disputes_asked_at = :asked_at WHERE gateway = :gateway
+""")
+
+
+def ask_again_soon(session: Session, gateway: str) -> None:
+    """Have a gateway that did not answer asked again in a few minutes."""
+    asked_at = clock.now() - ASK_EVERY + ASK_AGAIN
+    session.execute(_AGAIN, {"gateway": gateway, "asked_at": asked_at})
 
 
 def unsettled(session: Session, *, limit: int, after: int = 0) -> Sequence[int]:

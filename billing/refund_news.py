@@ -129,6 +129,14 @@ def _advance(session: Session, refund: Refund, fact: RefundFacts) -> None:
             refund.next_ask_at = None
 
 
+def recount(session: Session, payment_id: int) -> None:
+    """Let a credited payment tell what of it is back, once the gateway has listed its refunds.
+
+    Old news of a refund that has failed since may have said more.
+    """
+    _count(session, claims.lock_payment(session, payment_id), failed=True)
+
+
 def _count(session: Session, payment: Payment, *, failed: bool) -> None:
     """Let the payment tell what of it is back; what failed after all is not."""
     session.flush()

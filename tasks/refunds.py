@@ -95,6 +95,16 @@ def _list_all(gateway: Gateway) -> None:
     with transaction() as session:
         if not chargebacks.is_time_to_ask(session, gateway.name):
             return
+    try:
+        _take_in_all(gateway)
+    except TransientError:
+        with transaction() as session:
+            chargebacks.ask_again_soon(session, gateway.name)
+        raise
+    settling.settle_all()
+
+
+def _take_in_all(gateway: Gateway) -> None:
     with _going_on("refunds not listed", gateway=gateway.name):
         for facts in _batches(gateway.refunds(since=clock.now() - refund_rows.WINDOW)):
             with transaction() as session:
@@ -103,7 +113,6 @@ def _list_all(gateway: Gateway) -> None:
         for some in _batches(gateway.disputes(since=clock.now() - chargebacks.WINDOW)):
             with transaction() as session:
                 chargebacks.take_in(session, _ours(session, some))
-    settling.settle_all()
 
 
 def _explain(gateway: Gateway) -> None:
@@ -115,6 +124,7 @@ def _explain(gateway: Gateway) -> None:
             facts = gateway.refunds_of(gateway_payment_id)
             with transaction() as session:
                 refund_news.take_in(session, facts, actor=settling.ACTOR)
+                refund_news.recount(session, payment_id)
         with transaction() as session:  # what is refused is not asked for at every tick
             refund_rows.explained(session, payment_id, refunded_paise)
         settling.settle_all()

@@ -215,6 +215,40 @@ def test_refunds_and_disputes_that_no_webhook_told_are_listed_once_an_hour(
     assert_ledger_is_clean()
 
 
+def test_a_listing_that_found_nobody_comes_again_in_minutes(
+    sim: Sim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payment_id = paid(sim)
+    with monkeypatch.context() as away:
+        away.setenv("RAZORPAY_API_BASE", "http://127.0.0.1:1")
+        settings.get.cache_clear()
+        after(MINUTE)
+    settings.get.cache_clear()
+    sim.refund(payment_id, amount=250_000)
+
+    after(4 * MINUTE)
+    assert refund_rows() == []
+    after(2 * MINUTE)
+
+    assert refund_rows() == [DONE]
+
+
+def test_old_news_of_a_refund_that_failed_since_does_not_stay(sim: Sim) -> None:
+    # Given a payment whose old snapshot says that half of it is back
+    payment_id = paid(sim)
+    told = {**sim.world.razorpay.payments[payment_id]}
+    sim.world.razorpay.payments[payment_id]["amount_refunded"] = 250_000
+    deliver_razorpay(razorpay_event(sim, "payment.captured", payment_id))
+    sim.world.razorpay.payments[payment_id] = told
+    work("razorpay")
+    assert rows("SELECT state FROM billing_payments") == [("partially_refunded",)]
+
+    after(MINUTE)
+
+    assert rows("SELECT state, refunded_paise FROM billing_payments") == [("captured", 0)]
+    assert ask(payment_id).amount_paise == 500_000
+
+
 def test_a_payment_that_says_to_be_refunded_has_its_refunds_asked_for(sim: Sim) -> None:
     payment_id = paid(sim)
     after(MINUTE)
