@@ -69,7 +69,7 @@ RETURNING true
 
 
 def is_time_to_ask(session: Session, gateway: str) -> bool:
-    """Tell whether a gateway's disputes are to be listed now, and take note that they are."""
+    """Tell whether refunds and disputes are to be listed now, and take note that they are."""
     now = clock.now()
     asked = {"gateway": gateway, "now": now, "limit": now - ASK_EVERY}
     return session.scalar(_ASKED, asked) is not None

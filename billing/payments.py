@@ -22,7 +22,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 import clock
-from billing import audit, catalog, crediting, orders, payment_rows
+from billing import audit, catalog, crediting, orders, payment_reading, payment_rows
 from billing.crediting import Credited
 from billing.parking import Released
 from billing.payment_facts import GatewayName, PaymentFacts, Seen
@@ -88,7 +88,7 @@ def of_order(session: Session, order_id: int, payment_id: str | None) -> Payment
 
 def subject(payment: Payment) -> str:
     """Return what the audit log calls a payment."""
-    return f"payment:{payment.gateway}:{payment.gateway_payment_id}"
+    return payment_reading.subject(payment.gateway, payment.gateway_payment_id)
 
 
 @dataclass

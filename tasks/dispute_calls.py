@@ -71,7 +71,7 @@ def handle(session: Session, events: Sequence[LeasedEvent]) -> Handled:
         try:
             requests.append((i, _Call.model_validate_json(event.body).data))
         except ValidationError as error:
-            finished[i] = Finished("dead", error=_told(error), type=REQUESTED)
+            finished[i] = Finished("dead", error=calls.unreadable(error), type=REQUESTED)
     log_lines: dict[int, str] = {}
     # By lead, so that two batches wait for each other's leads in one order.
     for i, request in sorted(requests, key=lambda entry: (entry[1].lead_id, entry[0])):
@@ -105,12 +105,3 @@ def _open(session: Session, request: _Request, *, event_id: str) -> tuple[Finish
         return Finished("done", outcome="repeated", type=REQUESTED), None
     line = created_line(opened.dispute.lead_id, opened.dispute.type)
     return Finished("done", outcome="opened", type=REQUESTED), line
-
-
-def _told(error: ValidationError) -> str:
-    # Without what the sender wrote: it is personal data.
-    problems = error.errors(include_url=False, include_input=False, include_context=False)
-    told = "; ".join(
-        f"{'.'.join(map(str, problem['loc'])) or 'body'}: {problem['msg']}" for problem in problems
-    )
-    return f"UnreadableCall: {told}"

@@ -82,7 +82,7 @@ def handle(session: Session, events: Sequence[LeasedEvent]) -> Handled:
         try:
             requests.append((i, _Call.model_validate_json(event.body).data))
         except ValidationError as error:
-            finished[i] = Finished("dead", error=_told(error), type=REQUESTED)
+            finished[i] = Finished("dead", error=calls.unreadable(error), type=REQUESTED)
     # By payment, so that two batches wait for each other's payments in one order.
     for i, request in sorted(requests, key=lambda entry: (entry[1].payment_id, entry[0])):
         finished[i] = _request(session, request, event_id=events[i].event_id)
@@ -107,12 +107,3 @@ def _request(session: Session, request: _Request, *, event_id: str) -> Finished:
         reason = f"{type(error).__name__}: {error}"
         return Finished("dead", error=reason, type=REQUESTED)
     return Finished("done", outcome="requested" if is_new else "repeated", type=REQUESTED)
-
-
-def _told(error: ValidationError) -> str:
-    # Without what the sender wrote.
-    problems = error.errors(include_url=False, include_input=False, include_context=False)
-    told = "; ".join(
-        f"{'.'.join(map(str, problem['loc'])) or 'body'}: {problem['msg']}" for problem in problems
-    )
-    return f"UnreadableCall: {told}"
