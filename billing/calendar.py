@@ -1,16 +1,28 @@
-"""Local days: ends of days in an account's time zone, as instants in UTC."""
+"""Local days: where they begin and end in an account's time zone, as instants in UTC."""
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
+
+
+def start_of_local_day(day: date, timezone: str) -> datetime:
+    """Return the first instant of a local day, in UTC.
+
+    Where a zone skips its midnight, the day begins at the next instant there is; where it has two,
+    with the first.
+    """
+    # Through UTC and back: a local time that does not exist becomes the instant after the gap.
+    return datetime.combine(day, time.min, tzinfo=ZoneInfo(timezone)).astimezone(UTC)
+
+
+def local_day_of(moment: datetime, timezone: str) -> date:
+    """Return the day that a moment falls on."""
+    return moment.astimezone(ZoneInfo(timezone)).date()
 
 
 def end_of_local_day(moment: datetime, timezone: str, *, days_later: int = 0) -> datetime:
     """Return the end of the local day of `moment`, or of a day so many days later.
 
-    That is the first instant of the next local day, in UTC. Where a zone skips its midnight, the
-    day begins at the next instant there is.
+    That is the first instant of the next local day, in UTC.
     """
-    zone = ZoneInfo(timezone)
-    next_day = moment.astimezone(zone).date() + timedelta(days=days_later + 1)
-    # Through UTC and back: a local time that does not exist becomes the instant after the gap.
-    return datetime.combine(next_day, time.min, tzinfo=zone).astimezone(UTC)
+    day = local_day_of(moment, timezone) + timedelta(days=days_later + 1)
+    return start_of_local_day(day, timezone)

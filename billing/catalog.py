@@ -104,6 +104,55 @@ class Plan(_Section):
 
     product: str
     price_paise: Annotated[int, Field(ge=100)]
+    renews: str | None = None
+    """The plan that this is a further year of; None: it is a plan itself."""
+    monthly_credits: Annotated[int, Field(ge=0, le=MAX_AMOUNT)] | None = None
+    branches: Annotated[int, Field(ge=0, le=1_000_000)] = 1
+    features: list[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]] = []
+
+    @model_validator(mode="after")
+    def _plan_or_renewal(self) -> Self:
+        if (self.renews is None) == (self.monthly_credits is None):
+            raise ValueError("needs monthly_credits for a plan, or renews for a year more of one")
+        return self
+
+
+class Grants(_Section):
+    """The credit that a plan brings each month."""
+
+    catch_up_months: Annotated[int, Field(gt=0, le=120)] = 12
+
+
+class Renewal(_Section):
+    """How a plan's year ends; days are counted from the day it is due."""
+
+    due_soon_days: Annotated[int, Field(gt=0, le=300)] = 30
+    grace_days: Annotated[int, Field(ge=0, le=300)] = 15
+    reminder_days: list[Annotated[int, Field(ge=-300, le=300)]] = [-30, -7, -1, 0, 7, 15]
+
+
+class Banner(_Section):
+    """What a platform shows its customer while a plan is in some state."""
+
+    level: Literal["info", "warning", "critical"]
+    text: Annotated[str, Field(min_length=1, max_length=500)]
+
+    @field_validator("text")
+    @classmethod
+    def _known_places(cls, text: str) -> str:
+        try:
+            text.format(**dict.fromkeys(BANNER_PLACES, ""))
+        except (KeyError, IndexError, ValueError, AttributeError) as error:
+            places = ", ".join(f"{{{place}}}" for place in BANNER_PLACES)
+            raise ValueError(f"may hold {places} and nothing else in braces") from error
+        return text
+
+
+BANNER_PLACES = ("plan", "due_on", "days_left", "grace_ends_on", "renewal_price")
+"""What the text of a banner is filled in with."""
+
+PlanState = Literal["none", "active", "due_soon", "past_due", "degraded"]
+"""The state of an account's plan; `none`: it never bought one."""
 
 
 class Payments(_Section):
@@ -174,6 +223,11 @@ class Catalog(_Section):
     refunds: Refunds = Refunds()
     disputes: Disputes = Disputes()
     quality: Quality = Quality()
+    grants: Grants = Grants()
+    renewal: Renewal = Renewal()
+    entitlements: dict[str, list[PlanState]] = {}
+    """Entitlement -> the states that have it."""
+    banners: dict[PlanState, Banner] = {}
 
     @model_validator(mode="after")
     def _known_products(self) -> Self:
@@ -185,6 +239,12 @@ class Catalog(_Section):
         for place, product in sold.items():
             if product not in self.products:
                 raise ValueError(f"{place}: there is no product {product!r}")
+        for name, plan in self.plans.items():
+            renewed = self.plans.get(plan.renews) if plan.renews else None
+            if plan.renews is None:
+                continue
+            if renewed is None or renewed.renews or renewed.product != plan.product:
+                raise ValueError(f"plans.{name}: renews names no plan of {plan.product}")
         for name, package in self.packages.items():
             if package.credits is None and package.product not in self.top_ups:
                 raise ValueError(f"packages.{name}: needs credits, or top_ups.{package.product}")

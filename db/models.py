@@ -395,6 +395,8 @@ class OutboxEvent(Base):
     account_id: Mapped[int | None]
     payload: Mapped[dict[str, Any]] = mapped_column(JSONB)
     created_at: Mapped[datetime]
+    superseded_at: Mapped[datetime | None]
+    """Set where a newer one says it better: it is kept for the record and not sent."""
 
 
 class ApiKey(Base):
@@ -449,6 +451,13 @@ class Order(Base):
         Index(
             "ix_billing_orders_due", "next_ask_at", postgresql_where=text("next_ask_at IS NOT NULL")
         ),
+        Index(
+            "ix_billing_orders_plans",
+            "id",
+            postgresql_where=text(
+                "plan IS NOT NULL AND state = 'paid' AND plan_applied_at IS NULL"
+            ),
+        ),
     )
 
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
@@ -468,6 +477,8 @@ class Order(Base):
     state: Mapped[str]
     payment_id: Mapped[int | None]
     """The one payment that paid it: `billing_payments.id`."""
+    plan_applied_at: Mapped[datetime | None]
+    """When the year that it bought was added to the account's plan."""
     return_url: Mapped[str | None]
     checkout_url: Mapped[str | None]
     requested_by: Mapped[str]

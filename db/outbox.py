@@ -24,15 +24,24 @@ class NewNotice:
     account_id: int | None
     payload: Mapping[str, Any]
     """Plain JSON values."""
+    superseded: bool = False
+    """A newer one is written with it and says it better: kept for the record, never sent."""
 
 
-_COLUMNS = ("topic", "subject", "account_id", "payload", "created_at")
+_COLUMNS = ("topic", "subject", "account_id", "payload", "created_at", "superseded_at")
 
 
 def write(session: Session, notices: Iterable[NewNotice], *, now: datetime) -> None:
     """Add the notices, in their order, to the caller's transaction."""
     rows = [
-        (n.topic, n.subject, n.account_id, json.dumps(n.payload, separators=(",", ":")), now)
+        (
+            n.topic,
+            n.subject,
+            n.account_id,
+            json.dumps(n.payload, separators=(",", ":")),
+            now,
+            now if n.superseded else None,
+        )
         for n in notices
     ]
     if rows:

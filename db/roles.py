@@ -17,6 +17,7 @@ READ_ONLY = frozenset({"alembic_version", "transaction_kinds"})
 
 APPEND_ONLY = frozenset(
     {"credit_transactions", "lot_movements", "hold_events", "billing_audit_log", "lead_conflicts"}
+    | {"plan_terms"}
 )
 """What is added to and never changed. Named here, and not read from the triggers that guard it:
 were one dropped, the next migration would give the right to change the table away.
@@ -49,6 +50,7 @@ FIXED_COLUMNS = {
         "id", "lead_id", "account_id", "type", "description", "evidence", "request_key",
         "opened_by", "created_at",
     },
+    "account_plans": {"account_id", "plan_type", "created_at"},
     "api_requests": {"caller", "idempotency_key", "created_at"},
     "api_keys": {"id", "name", "key_sha256", "product", "account_id", "scopes", "created_at"},
 }  # fmt: skip

@@ -29,7 +29,7 @@ def test_an_upgrade_may_be_repeated_and_run_by_several_at_once(database: str) ->
     ends = [(process.communicate(timeout=60), process.returncode) for process in migrators]
     assert [code for _, code in ends] == [0, 0, 0], ends
     with transaction() as session:
-        assert session.scalars(text("SELECT version_num FROM alembic_version")).all() == ["0006"]
+        assert session.scalars(text("SELECT version_num FROM alembic_version")).all() == ["0007"]
 
 
 def test_everything_can_be_taken_down_again(database: str) -> None:

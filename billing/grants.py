@@ -1,0 +1,175 @@
+"""Monthly grants: the credit that a plan brings at the start of each month in its account's zone.
+
+What is due stands in the plan's row: the next month and when it begins. It moves forward one by
+one and only here, or back where a payment was found late, so that no month is granted twice and
+none is skipped, whatever the clock of a tick, the zone, or a downtime did. The ledger's key
+`grant:{ref}:{YYYY-MM}` stands behind it.
+
+Called by `tasks/grants.py` and `billing grants run`, chunk by chunk; each chunk is a transaction.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date, datetime
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+import clock
+from billing import audit, catalog, plan_rows
+from billing.errors import IdempotencyConflict
+from billing.kinds import Kind
+from billing.ledger import post
+from billing.plan_calendar import month_after, month_of, name_of, start_of
+from billing.plan_rows import Position
+from billing.postings import Outcome, Posting, PostingResult
+
+ACTOR = "system:grants"
+CHUNK = 1_000
+"""Accounts of one transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class DueMonth:
+    """A month that has begun and was not dealt with yet."""
+
+    month: date
+    begins: datetime
+    withheld: str | None
+    """Why it brings nothing: `degraded`, `too_long_ago`; None: it is granted."""
+
+
+@dataclass(slots=True)
+class Chunk:
+    """What one transaction did."""
+
+    accounts: int = 0
+    granted: Counter[str] = field(default_factory=Counter)
+    """Month -> how many accounts got it now."""
+    withheld: Counter[str] = field(default_factory=Counter)
+    known: int = 0
+    """Months that the ledger had already: the row was set back, or somebody posted the key."""
+    credits: int = 0
+    end: Position | None = None
+    """Where the next claim goes on; None: nothing was due there."""
+
+
+def grant_due(
+    session: Session,
+    *,
+    limit: int = CHUNK,
+    behind: Position | None = None,
+    through: date | None = None,
+) -> Chunk:
+    """Grant every month that has begun to up to `limit` accounts that nobody else works on.
+
+    `behind` is the `end` of the run's last chunk; `through` the last month to grant, by its first
+    day. All of it is applied by the caller's commit. Posts.
+    """
+    now = clock.now()
+    chunk = Chunk()
+    postings: list[Posting] = []
+    names: list[str] = []
+    withheld: list[audit.Change] = []
+    moved: list[tuple[int, date, datetime]] = []
+    for plan in plan_rows.claim_grants(
+        session, now=now, limit=limit, behind=behind, through=through
+    ):
+        chunk.end = Position(plan.next_grant_at, plan.account_id)
+        chunk.accounts += 1
+        next_month = plan.next_grant_month
+        for due in months_due(next_month, plan.timezone, plan.grace_ends_at, until=now):
+            if through is not None and due.month > through:
+                break
+            next_month = month_after(due.month)
+            if due.withheld is not None:
+                chunk.withheld[name_of(due.month)] += 1
+                withheld.append(withholding(plan.ref, due))
+            elif plan.monthly_credits:
+                postings.append(
+                    posting(
+                        plan.ref, due.month, plan.monthly_credits, plan.plan_type,
+                        event_at=due.begins,
+                    )
+                )  # fmt: skip
+                names.append(name_of(due.month))
+        moved.append((plan.account_id, next_month, start_of(next_month, plan.timezone)))
+    if not moved:
+        return chunk
+    plan_rows.move_on(session, moved, now=now)
+    for name, posted, result in zip(names, postings, post(session, postings), strict=True):
+        if granted_now(result):
+            chunk.granted[name] += 1
+            chunk.credits += posted.amount
+        else:
+            chunk.known += 1
+    audit.record_all(session, withheld)
+    return chunk
+
+
+def months_due(
+    first: date, timezone: str, grace_ends_at: datetime, *, until: datetime
+) -> Iterator[DueMonth]:
+    """Yield the months from `first` on that have begun by `until`, in their order.
+
+    Whether a month is granted is judged as of its beginning: the plan was then not degraded.
+    """
+    oldest = _months_before(month_of(until, timezone), catalog.get().grants.catch_up_months)
+    month = first
+    while (begins := start_of(month, timezone)) <= until:
+        withheld = None
+        if begins >= grace_ends_at:
+            withheld = "degraded"
+        elif month < oldest:
+            withheld = "too_long_ago"
+        yield DueMonth(month, begins, withheld)
+        month = month_after(month)
+
+
+def posting(
+    account: str, month: date, amount: int, plan_type: str, *, event_at: datetime
+) -> Posting:
+    """Return what grants a month to an account; the same for a month whenever it is made."""
+    return Posting(
+        account=account,
+        amount=amount,
+        kind=Kind.GRANT,
+        idempotency_key=f"grant:{account}:{name_of(month)}",
+        actor=ACTOR,
+        description=f"Monthly credit of {plan_type}, {name_of(month)}",
+        event_at=event_at,
+    )
+
+
+def withholding(account: str, due: DueMonth) -> audit.Change:
+    """Return what the audit log tells of a month that brought nothing."""
+    after = {"month": name_of(due.month), "reason": due.withheld}
+    return audit.Change(f"account:{account}", "grant.withheld", None, after)
+
+
+def granted_now(result: PostingResult) -> bool:
+    """Tell whether a month was granted now; not, where it has its grant already.
+
+    A key that stands for another amount is such a grant as well: it was sold otherwise then.
+    """
+    if isinstance(result.error, IdempotencyConflict):
+        return False
+    return result.applied_or_raise().outcome is Outcome.APPLIED
+
+
+_LEFT = text("""
+SELECT count(*) FROM account_plans
+ WHERE next_grant_at <= :now
+   AND (CAST(:through AS date) IS NULL OR next_grant_month <= :through)
+""")
+
+
+def count_due(session: Session, *, through: date | None = None) -> int:
+    """Return how many accounts have a month that has begun and was not dealt with."""
+    return session.scalar(_LEFT, {"now": clock.now(), "through": through}) or 0
+
+
+def _months_before(month: date, months: int) -> date:
+    number = month.year * 12 + month.month - 1 - months
+    return date(number // 12, number % 12 + 1, 1)

@@ -1,0 +1,49 @@
+"""The calendar of plans: years from an anchor, months, and when they begin in a zone. Pure.
+
+Days and months are those of the account's time zone. What is due is derived from the anchor and a
+counter, never from "is it the day today": a day of downtime then loses nothing.
+"""
+
+from calendar import monthrange
+from datetime import date, datetime
+from functools import lru_cache
+
+from billing.calendar import local_day_of, start_of_local_day
+
+
+def years_after(anchor: date, years: int) -> date:
+    """Return the same day `years` later; the 28th where the anchor is a 29 February that is none.
+
+    Always counted from the anchor itself: four years after 29 February it is the 29th again.
+    """
+    year = anchor.year + years
+    return anchor.replace(year=year, day=min(anchor.day, monthrange(year, anchor.month)[1]))
+
+
+def month_of(moment: datetime, timezone: str) -> date:
+    """Return the local month of a moment, as its first day."""
+    return local_day_of(moment, timezone).replace(day=1)
+
+
+def month_after(month: date) -> date:
+    """Return the first day of the next month."""
+    if month.month == 12:
+        return date(month.year + 1, 1, 1)
+    return date(month.year, month.month + 1, 1)
+
+
+def first_month_from(moment: datetime, timezone: str) -> date:
+    """Return the first local month that begins at `moment` or later."""
+    month = month_of(moment, timezone)
+    return month if start_of(month, timezone) >= moment else month_after(month)
+
+
+@lru_cache(maxsize=4096)  # a run asks for the same few days for each account of a zone
+def start_of(day: date, timezone: str) -> datetime:
+    """Return the first instant of a local day, in UTC."""
+    return start_of_local_day(day, timezone)
+
+
+def name_of(month: date) -> str:
+    """Return a month as keys and people write it: 2026-11."""
+    return f"{month.year:04d}-{month.month:02d}"

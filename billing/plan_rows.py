@@ -1,0 +1,153 @@
+"""The rows of plans: locked before payments and accounts, by account id.
+
+Called by the rules of plans, `billing/plans.py`, `billing/grants.py` and `billing/renewals.py`.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import NamedTuple
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from billing import plan_status
+from billing.plan_calendar import start_of, years_after
+from db.bulk import int_array
+from db.models import Account
+from db.plan_models import AccountPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The account of a plan, as far as its calendar needs it."""
+
+    id: int
+    ref: str
+    timezone: str
+
+
+def lock(session: Session, account_ids: Iterable[int]) -> dict[int, AccountPlan]:
+    """Lock the plans of these accounts and return them as they are now, by account id."""
+    wanted = sorted(set(account_ids))
+    if not wanted:
+        return {}
+    plans = session.scalars(
+        select(AccountPlan)
+        .where(AccountPlan.account_id.in_(wanted))
+        .order_by(AccountPlan.account_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    return {plan.account_id: plan for plan in plans}
+
+
+def owners(session: Session, account_ids: Iterable[int]) -> dict[int, Owner]:
+    """Return the accounts, by id; their zone does not change while their plan is locked."""
+    rows = session.execute(
+        select(Account.id, Account.ref, Account.timezone).where(Account.id.in_(account_ids))
+    )
+    return {row.id: Owner(row.id, row.ref, row.timezone) for row in rows}
+
+
+def lease_steps(session: Session, *, now: datetime, limit: int) -> Sequence[AccountPlan]:
+    """Lock plans with a step due, those that nobody else works on, and return them."""
+    return session.scalars(
+        select(AccountPlan)
+        .where(AccountPlan.next_step_at <= now)
+        .order_by(AccountPlan.next_step_at, AccountPlan.account_id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .execution_options(populate_existing=True)
+    ).all()
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a claim ended: the next one of the same run goes on behind it."""
+
+    next_grant_at: datetime
+    account_id: int
+
+
+class Claimed(NamedTuple):
+    """A plan whose next month has begun, locked, and what its grant needs."""
+
+    account_id: int
+    ref: str
+    timezone: str
+    plan_type: str
+    next_grant_month: date
+    next_grant_at: datetime
+    grace_ends_at: datetime
+    monthly_credits: int
+
+
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+# Behind the last claim of the run: the index still holds what it has done, and would be walked
+# through again and again. What somebody else has locked is left to them, or to the next tick.
+_CLAIM = text("""
+SELECT p.account_id, a.ref, a.timezone, p.plan_type, p.next_grant_month, p.next_grant_at,
+       p.grace_ends_at, p.monthly_credits
+  FROM account_plans p JOIN accounts a ON a.id = p.account_id
+ WHERE p.next_grant_at <= :now AND (p.next_grant_at, p.account_id) > (:at, :account_id)
+   AND (CAST(:through AS date) IS NULL OR p.next_grant_month <= :through)
+ ORDER BY p.next_grant_at, p.account_id LIMIT :limit
+   FOR NO KEY UPDATE OF p SKIP LOCKED
+""")
+
+
+def claim_grants(
+    session: Session, *, now: datetime, limit: int, behind: Position | None, through: date | None
+) -> list[Claimed]:
+    """Lock plans whose next month has begun, those that nobody else works on."""
+    rows = session.execute(
+        _CLAIM,
+        {
+            "now": now,
+            "at": behind.next_grant_at if behind else _LONG_AGO,
+            "account_id": behind.account_id if behind else 0,
+            "through": through,
+            "limit": limit,
+        },
+    )
+    return [Claimed(*row) for row in rows]
+
+
+_MOVE_ON = text("""
+UPDATE account_plans p SET next_grant_month = n.month, next_grant_at = n.at, updated_at = :now
+  FROM unnest(CAST(:ids AS bigint[]), CAST(:months AS date[]), CAST(:ats AS timestamptz[]))
+       AS n(id, month, at)
+ WHERE p.account_id = n.id
+""")
+
+
+def move_on(
+    session: Session, moved: Sequence[tuple[int, date, datetime]], *, now: datetime
+) -> None:
+    """Set the next month of claimed plans: (account id, month, its beginning)."""
+    session.execute(
+        _MOVE_ON,
+        {
+            "now": now,
+            "ids": int_array(account_id for account_id, _, _ in moved),
+            "months": "{" + ",".join(month.isoformat() for _, month, _ in moved) + "}",
+            "ats": "{" + ",".join(f'"{begins.isoformat()}"' for _, _, begins in moved) + "}",
+        },
+    )
+
+
+def due_on(plan: AccountPlan) -> date:
+    """Return the local day that a plan is paid up to."""
+    return years_after(plan.anchor_on, plan.years)
+
+
+def reckon(plan: AccountPlan, timezone: str) -> None:
+    """Set the instants that follow from a locked plan's days, in a zone."""
+    due = due_on(plan)
+    plan.service_renewal_next_due = start_of(due, timezone)
+    plan.grace_ends_at = plan_status.grace_ends(due, timezone)
+    next_step = next(plan_status.steps_after(plan.stepped_to, due, timezone), None)
+    plan.next_step_at = next_step.at if next_step else None
+    plan.next_grant_at = start_of(plan.next_grant_month, timezone)
