@@ -12,12 +12,14 @@ import settings
 broker_url = settings.get().redis_url
 imports = (
     "tasks.disputes",
+    "tasks.grants",
     "tasks.inbox",
     "tasks.leads",
     "tasks.ledger",
     "tasks.parking",
     "tasks.payments",
     "tasks.refunds",
+    "tasks.renewals",
 )
 
 # Messages: plain JSON, so that any Celery app can send and nothing can be unpickled.
@@ -47,6 +49,8 @@ task_routes = {
     "tasks.refunds.request": {"queue": "refunds"},
     "tasks.disputes.open": {"queue": "refunds"},
     "tasks.disputes.score": {"queue": "schedule"},
+    "tasks.grants.grant": {"queue": "schedule"},
+    "tasks.renewals.enforce": {"queue": "schedule"},
     "tasks.ledger.expire": {"queue": "schedule"},
     "tasks.ledger.check": {"queue": "schedule"},
     # Not behind the backlog of "leads", which may be long when it matters.
@@ -113,6 +117,7 @@ CHECK_TICK_SECONDS = 600
 RECOVERY_SECONDS = 15
 ASK_SECONDS = 10
 SCORE_TICK_SECONDS = 600
+CALENDAR_TICK_SECONDS = 30
 # Old ticks are of no use to anybody. But it is the worker's clock that judges them, and one that
 # is ahead by more than this would drop every tick: as wide as signatures allow.
 TICK_EXPIRES = 300
@@ -145,6 +150,16 @@ beat_schedule = {
     "let holds and credit expire": {
         "task": "tasks.ledger.expire",
         "schedule": EXPIRY_SECONDS,
+        "options": {"expires": TICK_EXPIRES},
+    },
+    "grant the months that have begun": {
+        "task": "tasks.grants.grant",
+        "schedule": CALENDAR_TICK_SECONDS,
+        "options": {"expires": TICK_EXPIRES},
+    },
+    "enforce renewals": {
+        "task": "tasks.renewals.enforce",
+        "schedule": CALENDAR_TICK_SECONDS,
         "options": {"expires": TICK_EXPIRES},
     },
     "verify the ledger once a day": {

@@ -135,6 +135,27 @@ def update(
     return account
 
 
+def set_timezone(session: Session, ref: str, timezone: str) -> Account:
+    """Give an account another zone and return it; `billing/plans.py::move_to_zone` calls it.
+
+    Raises `UnknownAccount` or `InvalidAccount`.
+    """
+    _check_timezone(timezone)
+    account = session.scalars(
+        select(Account).where(Account.ref == ref).with_for_update(key_share=True)
+    ).one_or_none()
+    if account is None:
+        raise UnknownAccount(ref)
+    before = account.timezone
+    if before != timezone:
+        account.timezone = timezone
+        audit.record(
+            session, "account.changed", f"account:{ref}",
+            before={"timezone": before}, after={"timezone": timezone},
+        )  # fmt: skip
+    return account
+
+
 def find(session: Session, ref: str) -> Account | None:
     """Return the account, or None."""
     return session.scalars(select(Account).where(Account.ref == ref)).one_or_none()
@@ -182,6 +203,10 @@ def _check(ref: str, name: str, product: str, timezone: str, overdraft_limit: in
     products = catalog.get().products
     if product not in products:
         raise InvalidAccount("product", f"must be one of {', '.join(products)}, not {product!r}")
+    _check_timezone(timezone)
+
+
+def _check_timezone(timezone: str) -> None:
     if timezone not in _timezones():
         raise InvalidAccount(
             "timezone", f"must be an IANA name such as Asia/Kolkata, not {timezone!r}"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from billing import claims, parking
+from billing.grants import granted_now
 from billing.kinds import Kind
 from billing.ledger import post
 from billing.parking import Released
@@ -29,11 +30,16 @@ class Credited:
 
 
 def credit(
-    session: Session, paid: Sequence[tuple[Payment, str]], *, actor: str
+    session: Session,
+    paid: Sequence[tuple[Payment, str]],
+    *,
+    actor: str,
+    grants: Sequence[Posting] = (),
 ) -> tuple[list[Credited], list[Released]]:
     """Post the credit of locked payments (each with its account's reference), and what it frees.
 
-    Their `credits`, `bonus_credits` and `account_id` are set. Posts, once.
+    Their `credits`, `bonus_credits` and `account_id` are set. `grants` are what the plans bring
+    that some of them paid for. Posts, once.
     """
     claims.reopen(session, [payment.id for payment, _ in paid])
     postings = [
@@ -42,14 +48,17 @@ def credit(
         for posting in _postings(payment, account, actor)
     ]
     released: list[Released] = []
-    if postings:  # a plan brings no credit by itself
+    if postings or grants:  # a plan's renewal may bring nothing
         waiting = parking.Waiting(session, _coming(paid))
-        results = post(session, [*(posting for _, posting in postings), *waiting.postings()])
+        bought = [posting for _, posting in postings]
+        results = post(session, [*bought, *grants, *waiting.postings()])
         for (payment, posting), result in zip(postings, results, strict=False):
             applied = result.applied_or_raise()
             if posting.kind is Kind.TOP_UP:
                 payment.transaction_id = applied.transaction_id
-        released = waiting.posted(results[len(postings) :])
+        for result in results[len(bought) : len(bought) + len(grants)]:
+            granted_now(result)
+        released = waiting.posted(results[len(bought) + len(grants) :])
     credited = [Credited(p.gateway_payment_id, account, _brought(p)) for p, account in paid]
     return credited, released
 

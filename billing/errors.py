@@ -262,3 +262,21 @@ class CannotAttach(PermanentError):
     def __init__(self, payment_id: str, problem: str) -> None:
         super().__init__(f"payment {payment_id} {problem}: nothing was changed")
         self.payment_id = payment_id
+
+
+class PlanRefused(PermanentError):
+    """A year of a plan that the account cannot have; nothing was changed."""
+
+    def __init__(self, account: str, reason: str) -> None:
+        super().__init__(f"{account}: {reason.replace('_', ' ')}")
+        self.account = account
+        self.reason = reason
+        """`plan_bought_already`, `no_plan_to_renew`, `renewal_of_another_plan`."""
+
+
+class UnknownPlan(PermanentError):
+    """The account has no plan."""
+
+    def __init__(self, account: str) -> None:
+        super().__init__(f"{account} has no plan")
+        self.account = account

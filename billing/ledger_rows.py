@@ -100,8 +100,8 @@ def lock_accounts(session: Session, refs: Iterable[str]) -> dict[str, AccountBoo
     }
 
 
-# Of keys that are new, as they mostly are, only the index is asked: a join here would be planned for
-# as many rows as keys, and read all accounts.
+# Of keys that are new, as they mostly are, only the index is asked: a join would be planned for as
+# many rows as there are keys, and read all accounts.
 _KNOWN = text("""
 SELECT id FROM credit_transactions WHERE idempotency_key = ANY(CAST(:keys AS text[]))
 """)

@@ -18,7 +18,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 import clock
-from billing import audit, catalog, top_ups
+from billing import audit, catalog, plans, top_ups
 from billing.errors import IdempotencyConflict, OrderAtOdds, UnknownAccount
 from billing.payment_facts import GatewayName, OrderFacts
 from db.models import Account, Order
@@ -77,6 +77,8 @@ def request(
     price = top_ups.quote(
         account.product, package=wish.package, amount_paise=wish.amount_paise, plan=wish.plan
     )
+    if wish.plan is not None:
+        plans.require_sold(session, account, wish.plan)
     created = session.scalar(
         insert(Order)
         .values(

@@ -11,7 +11,11 @@ was ordered (`amount_mismatch`, `currency_mismatch`), or comes for an order that
 (`order_paid_already`), is `quarantined`: visible, never credited by itself. A trigger of the
 database refuses every other transition.
 
-Locks, in this order: orders by id, payments by the gateway's id, accounts by id (the ledger's).
+A payment for a plan adds a year to it (`billing/plans.py`); one that finds nothing to add it to is
+quarantined as well.
+
+Locks, in this order: orders by id, plans by account, payments by the gateway's id, accounts by id
+(the ledger's).
 """
 
 from collections.abc import Sequence
@@ -22,13 +26,26 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 import clock
-from billing import audit, catalog, crediting, orders, payment_reading, payment_rows
+from billing import (
+    audit,
+    catalog,
+    crediting,
+    orders,
+    payment_reading,
+    payment_rows,
+    plan_rows,
+    plans,
+)
 from billing.crediting import Credited
+from billing.errors import PlanRefused
 from billing.parking import Released
 from billing.payment_facts import GatewayName, PaymentFacts, Seen
+from billing.plan_rows import Owner
+from billing.postings import Posting
 from db import outbox
-from db.models import Account, Order, Payment
+from db.models import Order, Payment
 from db.outbox import NewNotice
+from db.plan_models import AccountPlan
 
 _UNSETTLED = ("created", "authorized", "failed", "unmatched")
 """States from which the news that the money was captured leads on."""
@@ -104,9 +121,15 @@ class _Batch:
     orders: dict[int, Order] = field(default_factory=dict)
     by_name: dict[tuple[str, str], Order] = field(default_factory=dict)
     """(gateway, its id or our receipt) -> order."""
+    owners: dict[int, Owner] = field(default_factory=dict)
+    """The orders' accounts, by id."""
     refs: dict[int, str] = field(default_factory=dict)
     """Account id -> reference."""
     paid: list[Payment] = field(default_factory=list)
+    plans: dict[int, AccountPlan] = field(default_factory=dict)
+    """Account id -> its plan, where one of the orders is for a plan."""
+    grants: list[Posting] = field(default_factory=list)
+    """What the plans bring that were paid for."""
 
     def lock(
         self, facts: Sequence[PaymentFacts], also: Sequence[tuple[GatewayName, str]] = ()
@@ -128,8 +151,10 @@ class _Batch:
             self.by_name[order.gateway, order.receipt] = order
             self.by_name[order.gateway, order.gateway_order_id or order.receipt] = order
         accounts = {order.account_id for order in self.orders.values()}
-        rows = self.session.execute(select(Account.id, Account.ref).where(Account.id.in_(accounts)))
-        self.refs = {id_: ref for id_, ref in rows}  # noqa: C416 - rows are not pairs to dict()
+        self.owners = plan_rows.owners(self.session, accounts)
+        self.refs = {owner.id: owner.ref for owner in self.owners.values()}
+        with_plan = {o.account_id for o in self.orders.values() if o.plan is not None}
+        self.plans = plan_rows.lock(self.session, with_plan)
 
     def learn(self, fact: PaymentFacts) -> None:
         """Bring one payment up to one fact."""
@@ -180,6 +205,8 @@ class _Batch:
             _put_aside(payment, "quarantined", "amount_mismatch")
         elif order.state == "paid":
             _put_aside(payment, "quarantined", "order_paid_already")
+        elif refusal := self._pay_plan(payment, order):
+            _put_aside(payment, "quarantined", refusal)
         else:
             payment.state, payment.reason = "captured", None
             payment.credits, payment.bonus_credits = order.credits, order.bonus_credits
@@ -189,11 +216,24 @@ class _Batch:
             orders.move(self.session, order, "paid", next_ask_at=self.now + orders.LAST_LOOK)
             self.paid.append(payment)
 
+    def _pay_plan(self, payment: Payment, order: Order) -> str | None:
+        """Add the year that an order is for to its account's plan; return why it cannot be."""
+        if order.plan is None:
+            return None
+        owner = self.owners[order.account_id]
+        try:
+            self.grants += plans.pay_order(
+                self.session, owner, order, payment, plans=self.plans, actor=self.actor
+            )
+        except PlanRefused as refused:
+            return refused.reason
+        return None
+
     def credit(self) -> tuple[list[Credited], list[Released]]:
         """Post what the captured payments bring."""
         self.session.flush()
         paid = [(payment, self.refs[payment.account_id or 0]) for payment in self.paid]
-        return crediting.credit(self.session, paid, actor=self.actor)
+        return crediting.credit(self.session, paid, grants=self.grants, actor=self.actor)
 
     def tell(self) -> None:
         """Write down what changed: for auditors, and for whoever wants to hear of it."""

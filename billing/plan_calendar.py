@@ -4,6 +4,7 @@ Days and months are those of the account's time zone. What is due is derived fro
 counter, never from "is it the day today": a day of downtime then loses nothing.
 """
 
+import re
 from calendar import monthrange
 from datetime import date, datetime
 from functools import lru_cache
@@ -47,3 +48,13 @@ def start_of(day: date, timezone: str) -> datetime:
 def name_of(month: date) -> str:
     """Return a month as keys and people write it: 2026-11."""
     return f"{month.year:04d}-{month.month:02d}"
+
+
+def month_named(name: str) -> date:
+    """Return the first day of a month that is written as 2026-11; raises `ValueError`."""
+    if not re.fullmatch("[0-9]{4}-[0-9]{2}", name):
+        raise ValueError(f"must be a month such as 2026-11, not {name!r}")
+    try:
+        return date.fromisoformat(f"{name}-01")
+    except ValueError:
+        raise ValueError(f"must be a month such as 2026-11, not {name!r}") from None

@@ -200,8 +200,9 @@ class CreditLot(Base):
     )
 
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
-    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
-    transaction_id: Mapped[int] = mapped_column(ForeignKey("credit_transactions.id"))
+    # Without foreign keys, for the reason given at `LotMovement`.
+    account_id: Mapped[int]
+    transaction_id: Mapped[int]
     source: Mapped[str]
     amount: Mapped[int]
     remaining: Mapped[int]

@@ -128,7 +128,7 @@ def test_accounts_are_in_the_order_of_their_bytes_whatever_the_database_collates
 
 
 def test_an_empty_ledger_has_an_anchor_too() -> None:
-    tamper("TRUNCATE accounts CASCADE")
+    tamper("TRUNCATE accounts, credit_lots CASCADE")
     for form in FORMS:
         assert against(taken(form)) == []
 

@@ -1,0 +1,290 @@
+"""Plans: bought once, paid for year by year; what one year that was paid does to an account's plan.
+
+`pay_year` is the one way in, for a payment (`billing/payments.py`) and for an operator
+(`billing plans activate`, `billing plans renew`). A year is one row of `plan_terms`, under the key
+of what paid it, so that none is counted twice and two paid years are two years.
+
+The due date is counted from the anchor, the local day of the purchase, in whole years. A year that
+is paid before the grace has ended goes on from the due date; a later one begins on the day it is
+paid, which is the anchor from then on.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+import clock
+from billing import accounts, audit, catalog, grants, plan_rows, renewals
+from billing.calendar import local_day_of
+from billing.catalog import Plan
+from billing.errors import InvalidOrder, PlanRefused, UnknownAccount
+from billing.plan_calendar import first_month_from, month_after, month_of
+from billing.plan_rows import Owner
+from billing.plan_status import Status
+from billing.postings import Posting
+from db import outbox
+from db.models import Account, Order, Payment
+from db.outbox import NewNotice
+from db.plan_models import AccountPlan, PlanTerm
+
+BOUGHT_ALREADY = "plan_bought_already"
+NO_PLAN = "no_plan_to_renew"
+OTHER_PLAN = "renewal_of_another_plan"
+NOT_SOLD = "plan_not_in_catalog"
+
+
+@dataclass(frozen=True, slots=True)
+class Year:
+    """A year of a plan that was paid for."""
+
+    plan: str
+    """What was bought, by its name in the catalog: a plan, or its renewal."""
+    paid_at: datetime
+    request_key: str
+    """`razorpay:pay_X:plan`; each key is one year."""
+
+
+def pay_year(
+    session: Session, owner: Owner, year: Year, *, plans: dict[int, AccountPlan], actor: str
+) -> list[Posting]:
+    """Add a year to an account's plan, or begin it; return the grants that the caller must post.
+
+    `plans` are the locked plans (`plan_rows.lock`), to which a new one is added. The postings are
+    the month of the purchase, or the months that had begun before a renewal was paid. Raises
+    `PlanRefused` with its reason, `plan_bought_already` or `no_plan_to_renew`: nothing is changed.
+    """
+    sold = catalog.get().plans.get(year.plan)
+    if sold is None:
+        raise PlanRefused(owner.ref, NOT_SOLD)
+    plan = plans.get(owner.id)
+    if sold.renews is None:
+        if plan is not None:
+            raise PlanRefused(owner.ref, BOUGHT_ALREADY)
+        return _begin(session, owner, year, sold, plans, actor)
+    if plan is None:
+        raise PlanRefused(owner.ref, NO_PLAN)
+    if plan.plan_type != sold.renews:
+        raise PlanRefused(owner.ref, OTHER_PLAN)
+    return _renew(session, owner, year, plan, actor)
+
+
+def pay_order(
+    session: Session,
+    owner: Owner,
+    order: Order,
+    payment: Payment,
+    *,
+    plans: dict[int, AccountPlan],
+    actor: str,
+) -> list[Posting]:
+    """Add the year that a locked order is for, which its payment has paid; see `pay_year`.
+
+    It counts as paid when the payment was made, by the gateway's clock, however late its news.
+    """
+    assert order.plan is not None  # noqa: S101 - who asks has looked
+    now = clock.now()
+    paid_at = min(payment.happened_at or now, now)
+    key = f"{payment.gateway}:{payment.gateway_payment_id}:plan"
+    year = Year(order.plan, max(paid_at, order.created_at), key)
+    postings = pay_year(session, owner, year, plans=plans, actor=actor)
+    order.plan_applied_at = now
+    return postings
+
+
+def require_sold(session: Session, account: Account, name: str) -> None:
+    """Raise `InvalidOrder` where an account cannot buy this plan, or cannot renew it."""
+    sold = catalog.get().plans[name]
+    plan = session.get(AccountPlan, account.id)
+    if sold.renews is None and plan is not None:
+        renewal = renewal_of(plan.plan_type)
+        more = f": order {renewal} for a further year" if renewal else ""
+        raise InvalidOrder("plan", f"{account.ref} has the plan {plan.plan_type} already{more}")
+    if sold.renews is not None and (plan is None or plan.plan_type != sold.renews):
+        raise InvalidOrder("plan", f"{account.ref} has no plan to renew: order {sold.renews} first")
+
+
+def renewal_of(plan_type: str) -> str | None:
+    """Return what is ordered for a further year of a plan; None: it is not sold any more."""
+    offered = catalog.get().plans.items()
+    return next((name for name, sold in offered if sold.renews == plan_type), None)
+
+
+def of_account(session: Session, account_id: int) -> AccountPlan | None:
+    """Return the plan of an account; None: it never bought one."""
+    return session.get(AccountPlan, account_id)
+
+
+def terms(session: Session, account_id: int) -> Sequence[PlanTerm]:
+    """Return the years that were paid, the oldest first."""
+    query = select(PlanTerm).where(PlanTerm.account_id == account_id).order_by(PlanTerm.number)
+    return session.scalars(query).all()
+
+
+def move_to_zone(session: Session, ref: str, timezone: str) -> Account:
+    """Give an account another time zone, and its plan the instants of the same days there.
+
+    The next month stays the next month, so that none is granted twice and none skipped. Raises
+    `UnknownAccount` or `InvalidAccount`.
+    """
+    # Before the account: as everywhere, plans are locked first.
+    account = accounts.find(session, ref)
+    if account is None:
+        raise UnknownAccount(ref)
+    plan = plan_rows.lock(session, [account.id]).get(account.id)
+    account = accounts.set_timezone(session, ref, timezone)
+    if plan is not None:
+        plan_rows.reckon(plan, timezone)
+        plan.updated_at = clock.now()
+    session.flush()
+    return account
+
+
+def _begin(
+    session: Session,
+    owner: Owner,
+    year: Year,
+    sold: Plan,
+    plans: dict[int, AccountPlan],
+    actor: str,
+) -> list[Posting]:
+    now = clock.now()
+    anchor = local_day_of(year.paid_at, owner.timezone)
+    month = month_of(year.paid_at, owner.timezone)
+    plan = AccountPlan(
+        account_id=owner.id,
+        plan_type=year.plan,
+        purchased_at=year.paid_at,
+        anchor_on=anchor,
+        years=1,
+        service_renewal_status=Status.ACTIVE.value,
+        stepped_to=None,
+        next_grant_month=month_after(month),
+        created_at=now,
+        updated_at=now,
+        **_terms_of(sold),
+    )
+    plan_rows.reckon(plan, owner.timezone)
+    if not _insert(session, plan):
+        raise PlanRefused(owner.ref, BOUGHT_ALREADY)  # by another transaction, a moment ago
+    plan = plans[owner.id] = session.get_one(AccountPlan, owner.id)
+    _record(session, owner, year, plan, before=None, starts_on=anchor, actor=actor)
+    if not plan.monthly_credits:
+        return []
+    return [
+        grants.posting(
+            owner.ref, month, plan.monthly_credits, plan.plan_type, event_at=year.paid_at
+        )
+    ]
+
+
+def _renew(
+    session: Session, owner: Owner, year: Year, plan: AccountPlan, actor: str
+) -> list[Posting]:
+    paid_at, zone = year.paid_at, owner.timezone
+    before = _standing(plan)
+    # What had come to pass by then, though no tick has seen it: judged by the years paid before.
+    renewals.advance(session, plan, owner, until=paid_at, remind=False)
+    postings = _grants_until(session, owner, plan, paid_at)
+    in_time = paid_at < plan.grace_ends_at
+    unpaid_from = plan.grace_ends_at if in_time else paid_at
+    if in_time:
+        starts_on = plan_rows.due_on(plan)
+        plan.years += 1
+    else:
+        starts_on = plan.anchor_on = local_day_of(paid_at, zone)
+        plan.years = 1
+    # Months may have been withheld since, where the payment became known late.
+    plan.next_grant_month = min(plan.next_grant_month, first_month_from(unpaid_from, zone))
+    sold = catalog.get().plans.get(plan.plan_type)
+    for name, value in _terms_of(sold).items() if sold else ():
+        setattr(plan, name, value)
+    plan.stepped_to = None
+    plan.updated_at = clock.now()
+    plan_rows.reckon(plan, zone)
+    renewals.reactivate(session, plan, owner)
+    _record(session, owner, year, plan, before=before, starts_on=starts_on, actor=actor)
+    return postings
+
+
+def _grants_until(
+    session: Session, owner: Owner, plan: AccountPlan, moment: datetime
+) -> list[Posting]:
+    postings = []
+    withheld = []
+    due_months = grants.months_due(
+        plan.next_grant_month, owner.timezone, plan.grace_ends_at, until=moment
+    )
+    for due in due_months:
+        plan.next_grant_month = month_after(due.month)
+        if due.withheld is not None:
+            withheld.append(grants.withholding(owner.ref, due))
+        elif plan.monthly_credits:
+            postings.append(
+                grants.posting(
+                    owner.ref, due.month, plan.monthly_credits, plan.plan_type, event_at=due.begins
+                )
+            )
+    audit.record_all(session, withheld)
+    return postings
+
+
+def _terms_of(sold: Plan) -> dict[str, object]:
+    return {
+        "branches": sold.branches,
+        "features": sold.features,
+        "monthly_credits": sold.monthly_credits or 0,
+    }
+
+
+def _insert(session: Session, plan: AccountPlan) -> bool:
+    values = {column.key: getattr(plan, column.key) for column in AccountPlan.__table__.columns}
+    inserted = session.scalar(
+        insert(AccountPlan)
+        .values(values)
+        .on_conflict_do_nothing(index_elements=[AccountPlan.account_id])
+        .returning(AccountPlan.account_id)
+    )
+    return inserted is not None
+
+
+def _record(
+    session: Session,
+    owner: Owner,
+    year: Year,
+    plan: AccountPlan,
+    *,
+    before: Mapping[str, object] | None,
+    starts_on: date,
+    actor: str,
+) -> None:
+    """Write down the year: its row, for auditors, and for whoever wants to hear of it."""
+    number = 1 + (
+        session.scalar(select(func.max(PlanTerm.number)).where(PlanTerm.account_id == owner.id))
+        or 0
+    )
+    kind = "purchase" if before is None else "renewal"
+    term = PlanTerm(
+        account_id=owner.id, number=number, kind=kind, request_key=year.request_key,
+        paid_at=year.paid_at, starts_on=starts_on, ends_on=plan_rows.due_on(plan), actor=actor,
+        created_at=clock.now(),
+    )  # fmt: skip
+    session.add(term)
+    action = "plan.activated" if before is None else "plan.renewed"
+    after = _standing(plan) | {"paid_at": year.paid_at.isoformat(), "by": year.request_key}
+    audit.record_all(session, [audit.Change(f"account:{owner.ref}", action, before, after)])
+    notice = NewNotice(action, f"account:{owner.ref}", owner.id, {"account": owner.ref, **after})
+    outbox.write(session, [notice], now=clock.now())
+    session.flush()
+
+
+def _standing(plan: AccountPlan) -> dict[str, object]:
+    return {
+        "plan_type": plan.plan_type,
+        "service_renewal_status": plan.service_renewal_status,
+        "service_renewal_next_due": plan.service_renewal_next_due.isoformat(),
+        "due_on": plan_rows.due_on(plan).isoformat(),
+    }

@@ -1,0 +1,43 @@
+"""Renewal enforcement, on beat: what became due of plans that nobody has paid for again.
+
+A tick asks what is due and goes on until nothing is: lost, doubled and late ticks are harmless,
+and two may run at once.
+"""
+
+import time
+from collections.abc import Callable
+
+import structlog
+from sqlalchemy.orm import Session
+
+from billing import audit, plan_orders, renewals
+from db.session import transaction
+from worker.app import app
+
+log = structlog.get_logger()
+
+ACTOR = "system:renewals"
+TURN_SECONDS = 20
+"""A tick hands over to the next after this, and leaves the process to others for a moment."""
+
+
+@app.task(name="tasks.renewals.enforce")
+def enforce() -> None:
+    """Add the years of paid orders that have none, then do the steps that are due."""
+    stop_at = time.monotonic() + TURN_SECONDS
+    with audit.asked_by(ACTOR, door="beat"):
+        _go_on(lambda session: int(bool(plan_orders.apply_next(session, actor=ACTOR))), stop_at)
+        done = _go_on(renewals.enforce_due, stop_at)
+    if done:
+        log.info("renewals enforced", plans=done)
+
+
+def _go_on(do: Callable[[Session], int], stop_at: float) -> int:
+    total = 0
+    while time.monotonic() < stop_at:
+        with transaction() as session:
+            done = do(session)
+        if not done:
+            break
+        total += done
+    return total

@@ -1,0 +1,97 @@
+"""Short ways to say Given in the tests of plans: an account, what it pays, and a clock to move."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from billing import accounts, grants, renewals
+from billing.payment_facts import Seen
+from billing.payments import Taken
+from db.models import Account
+from db.plan_models import AccountPlan
+from db.session import transaction
+from tests.billing import buying
+from tests.billing.helpers import rows
+
+PHARMACY = "pharmacy:7"
+KOLKATA = "Asia/Kolkata"
+PLAN, RENEWAL = "pharmapulse_one", "plan_renewal"
+PRICES = {PLAN: 1_500_000, RENEWAL: 100_000}
+MONTHLY = 50_000
+
+
+def at(text: str) -> datetime:
+    """A moment, in UTC unless it names an offset."""
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def open_pharmacy(ref: str = PHARMACY, *, timezone: str = KOLKATA) -> str:
+    with transaction() as session:
+        accounts.create(
+            session, ref=ref, name="A Pharmacy", product="pharmapulse_one", timezone=timezone
+        )
+    return ref
+
+
+def order(name: str, number: int, ref: str = PHARMACY) -> str:
+    """An order for a plan or its renewal that can be paid; its id at the gateway."""
+    order_id = f"order_{ref}_{number}"
+    buying.open_order(order_id, f"op-{order_id}", account=ref, plan=name)
+    return order_id
+
+
+def pay(order_id: str, name: str, *, made_at: datetime | None = None) -> Taken:
+    """The payment of an order, made now or earlier."""
+    return buying.take_in(
+        buying.news(
+            Seen.CAPTURED, f"pay_{order_id}", order_id=order_id, amount_paise=PRICES[name],
+            happened_at=made_at,
+        )
+    )  # fmt: skip
+
+
+def buy(name: str, number: int = 1, ref: str = PHARMACY) -> Taken:
+    """Order and pay at once."""
+    return pay(order(name, number, ref), name)
+
+
+def tick(ref: str | None = None) -> None:
+    """What beat has done: renewals and grants that are due, in either order."""
+    del ref
+    for do in (renewals.enforce_due, lambda session: grants.grant_due(session).accounts):
+        while True:
+            with transaction() as session:
+                if not do(session):
+                    break
+
+
+def plan(ref: str = PHARMACY) -> AccountPlan:
+    with transaction() as session:
+        found = (
+            session.query(AccountPlan)
+            .join(Account, Account.id == AccountPlan.account_id)
+            .filter(Account.ref == ref)
+            .one()
+        )
+        session.expunge(found)
+        return found
+
+
+def months(ref: str = PHARMACY) -> Sequence[str]:
+    """The months that were granted, in the order of the ledger."""
+    found = rows(
+        "SELECT t.idempotency_key FROM credit_transactions t JOIN accounts a ON a.id = t.account_id"
+        " WHERE a.ref = :ref AND t.kind = 'grant' ORDER BY t.version",
+        ref=ref,
+    )
+    return [str(key).removeprefix(f"grant:{ref}:") for (key,) in found]
+
+
+def told(ref: str = PHARMACY, topic: str = "%") -> Sequence[tuple[object, ...]]:
+    """What the outbox has of an account: (topic, days or None, superseded)."""
+    return rows(
+        "SELECT topic, CAST(payload ->> 'days' AS int), superseded_at IS NOT NULL"
+        "  FROM outbox_events WHERE subject = :subject AND topic LIKE :topic ORDER BY id",
+        subject=f"account:{ref}",
+        topic=topic,
+    )
