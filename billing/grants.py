@@ -11,7 +11,9 @@ Called by `tasks/grants.py` and `billing grants run`, chunk by chunk; each chunk
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfoNotFoundError
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -21,13 +23,14 @@ from billing import audit, catalog, plan_rows
 from billing.errors import IdempotencyConflict
 from billing.kinds import Kind
 from billing.ledger import post
-from billing.plan_calendar import month_after, month_of, name_of, start_of
-from billing.plan_rows import Position
+from billing.plan_calendar import month_after, month_of, months_before, name_of, start_of
+from billing.plan_rows import Claimed, Position
 from billing.postings import Outcome, Posting, PostingResult
 
 ACTOR = "system:grants"
 CHUNK = 1_000
 """Accounts of one transaction."""
+PUT_OFF = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,8 @@ class Chunk:
     known: int = 0
     """Months that the ledger had already: the row was set back, or somebody posted the key."""
     credits: int = 0
+    put_off: dict[str, str] = field(default_factory=dict)
+    """Account -> what is wrong with it; it is tried again in an hour."""
     end: Position | None = None
     """Where the next claim goes on; None: nothing was due there."""
 
@@ -68,44 +73,71 @@ def grant_due(
     day. All of it is applied by the caller's commit. Posts.
     """
     now = clock.now()
-    chunk = Chunk()
-    postings: list[Posting] = []
-    names: list[str] = []
-    withheld: list[audit.Change] = []
-    moved: list[tuple[int, date, datetime]] = []
+    work = _Work(now, through)
     for plan in plan_rows.claim_grants(
         session, now=now, limit=limit, behind=behind, through=through
     ):
-        chunk.end = Position(plan.next_grant_at, plan.account_id)
-        chunk.accounts += 1
-        next_month = plan.next_grant_month
-        for due in months_due(next_month, plan.timezone, plan.grace_ends_at, until=now):
-            if through is not None and due.month > through:
-                break
-            next_month = month_after(due.month)
-            if due.withheld is not None:
-                chunk.withheld[name_of(due.month)] += 1
-                withheld.append(withholding(plan.ref, due))
-            elif plan.monthly_credits:
-                postings.append(
-                    posting(
-                        plan.ref, due.month, plan.monthly_credits, plan.plan_type,
-                        event_at=due.begins,
-                    )
-                )  # fmt: skip
-                names.append(name_of(due.month))
-        moved.append((plan.account_id, next_month, start_of(next_month, plan.timezone)))
-    if not moved:
-        return chunk
-    plan_rows.move_on(session, moved, now=now)
-    for name, posted, result in zip(names, postings, post(session, postings), strict=True):
+        work.take(plan)
+    if not work.moved:
+        return work.chunk
+    plan_rows.move_on(session, work.moved, now=now)
+    results = post(session, [posting for _, posting in work.postings])
+    for (month, posting), result in zip(work.postings, results, strict=True):
         if granted_now(result):
-            chunk.granted[name] += 1
-            chunk.credits += posted.amount
+            work.chunk.granted[month] += 1
+            work.chunk.credits += posting.amount
         else:
-            chunk.known += 1
-    audit.record_all(session, withheld)
-    return chunk
+            work.chunk.known += 1
+    audit.record_all(session, work.withheld)
+    return work.chunk
+
+
+@dataclass(slots=True)
+class _Work:
+    """The plans of one chunk, and what is due to them."""
+
+    now: datetime
+    through: date | None
+    chunk: Chunk = field(default_factory=Chunk)
+    postings: list[tuple[str, Posting]] = field(default_factory=list)
+    """With the name of the month."""
+    withheld: list[audit.Change] = field(default_factory=list)
+    moved: list[tuple[int, date, datetime]] = field(default_factory=list)
+    """Account id, next month, its beginning."""
+
+    def take(self, plan: Claimed) -> None:
+        """Deal with the months of one plan; one that nobody can reckon with is put off."""
+        self.chunk.end = Position(plan.next_grant_at, plan.account_id)
+        self.chunk.accounts += 1
+        try:
+            months = [
+                due
+                for due in months_due(
+                    plan.next_grant_month, plan.timezone, plan.grace_ends_at, until=self.now
+                )
+                if self.through is None or due.month <= self.through
+            ]
+            next_month = month_after(months[-1].month) if months else plan.next_grant_month
+            next_at = start_of(next_month, plan.timezone)
+        except (ZoneInfoNotFoundError, ValueError, OverflowError) as error:
+            # Such as a zone that the zone database no longer has: the others must not wait for it.
+            self.chunk.put_off[plan.ref] = f"{type(error).__name__}: {error}"
+            self.moved.append((plan.account_id, plan.next_grant_month, self.now + PUT_OFF))
+            return
+        for due in months:
+            self._deal_with(plan, due)
+        self.moved.append((plan.account_id, next_month, next_at))
+
+    def _deal_with(self, plan: Claimed, due: DueMonth) -> None:
+        month = name_of(due.month)
+        if due.withheld is not None:
+            self.chunk.withheld[month] += 1
+            self.withheld.append(withholding(plan.ref, due))
+        elif plan.monthly_credits:
+            grant = posting(
+                plan.ref, due.month, plan.monthly_credits, plan.plan_type, event_at=due.begins
+            )
+            self.postings.append((month, grant))
 
 
 def months_due(
@@ -115,7 +147,7 @@ def months_due(
 
     Whether a month is granted is judged as of its beginning: the plan was then not degraded.
     """
-    oldest = _months_before(month_of(until, timezone), catalog.get().grants.catch_up_months)
+    oldest = _oldest_granted(until, timezone, catalog.get().grants.catch_up_months)
     month = first
     while (begins := start_of(month, timezone)) <= until:
         withheld = None
@@ -165,11 +197,24 @@ SELECT count(*) FROM account_plans
 """)
 
 
+def preview(session: Session, *, through: date | None = None) -> Iterator[tuple[DueMonth, int]]:
+    """Yield the months that `grant_due` would deal with now, and the credits that each brings.
+
+    `session` is best a `db.session.snapshot()`; nothing is locked, and memory stays flat.
+    """
+    now = clock.now()
+    for plan in plan_rows.each_due(session, now=now, through=through):
+        for due in months_due(plan.next_grant_month, plan.timezone, plan.grace_ends_at, until=now):
+            if through is None or due.month <= through:
+                yield due, 0 if due.withheld else plan.monthly_credits
+
+
 def count_due(session: Session, *, through: date | None = None) -> int:
     """Return how many accounts have a month that has begun and was not dealt with."""
     return session.scalar(_LEFT, {"now": clock.now(), "through": through}) or 0
 
 
-def _months_before(month: date, months: int) -> date:
-    number = month.year * 12 + month.month - 1 - months
-    return date(number // 12, number % 12 + 1, 1)
+@lru_cache(maxsize=1024)  # the accounts of a chunk share a moment and a few zones
+def _oldest_granted(now: datetime, timezone: str, months: int) -> date:
+    """Return the first month that is still caught up with."""
+    return months_before(month_of(now, timezone), months)

@@ -33,6 +33,12 @@ def month_after(month: date) -> date:
     return date(month.year, month.month + 1, 1)
 
 
+def months_before(month: date, months: int) -> date:
+    """Return the first day of the month so many months before."""
+    number = month.year * 12 + month.month - 1 - months
+    return date(number // 12, number % 12 + 1, 1)
+
+
 def first_month_from(moment: datetime, timezone: str) -> date:
     """Return the first local month that begins at `moment` or later."""
     month = month_of(moment, timezone)
@@ -45,6 +51,7 @@ def start_of(day: date, timezone: str) -> datetime:
     return start_of_local_day(day, timezone)
 
 
+@lru_cache(maxsize=256)
 def name_of(month: date) -> str:
     """Return a month as keys and people write it: 2026-11."""
     return f"{month.year:04d}-{month.month:02d}"

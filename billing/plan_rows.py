@@ -3,7 +3,7 @@
 Called by the rules of plans, `billing/plans.py`, `billing/grants.py` and `billing/renewals.py`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import NamedTuple
@@ -87,15 +87,16 @@ _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 # Behind the last claim of the run: the index still holds what it has done, and would be walked
 # through again and again. What somebody else has locked is left to them, or to the next tick.
-_CLAIM = text("""
+_DUE = """
 SELECT p.account_id, a.ref, a.timezone, p.plan_type, p.next_grant_month, p.next_grant_at,
        p.grace_ends_at, p.monthly_credits
   FROM account_plans p JOIN accounts a ON a.id = p.account_id
  WHERE p.next_grant_at <= :now AND (p.next_grant_at, p.account_id) > (:at, :account_id)
    AND (CAST(:through AS date) IS NULL OR p.next_grant_month <= :through)
- ORDER BY p.next_grant_at, p.account_id LIMIT :limit
-   FOR NO KEY UPDATE OF p SKIP LOCKED
-""")
+ ORDER BY p.next_grant_at, p.account_id
+"""
+_EACH_DUE = text(_DUE)
+_CLAIM = text(f"{_DUE} LIMIT :limit FOR NO KEY UPDATE OF p SKIP LOCKED")
 
 
 def claim_grants(
@@ -113,6 +114,14 @@ def claim_grants(
         },
     )
     return [Claimed(*row) for row in rows]
+
+
+def each_due(session: Session, *, now: datetime, through: date | None) -> Iterator[Claimed]:
+    """Yield the plans whose next month has begun, without a lock, a few at a time."""
+    asked = {"now": now, "at": _LONG_AGO, "account_id": 0, "through": through}
+    rows = session.execute(_EACH_DUE, asked, execution_options={"yield_per": 1_000})
+    for row in rows:
+        yield Claimed(*row)
 
 
 _MOVE_ON = text("""

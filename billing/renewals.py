@@ -8,7 +8,10 @@ only the newest goes out, the older are written down as superseded.
 Called by `tasks/renewals.py` on beat, and by `billing/plans.py` when a year is paid.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfoNotFoundError
 
 from sqlalchemy.orm import Session
 
@@ -23,20 +26,37 @@ from db.plan_models import AccountPlan
 REMINDER = "renewal.reminder"
 """Topic of the outbox."""
 CHUNK = 500
+PUT_OFF = timedelta(hours=1)
 
 
-def enforce_due(session: Session, *, limit: int = CHUNK) -> int:
+@dataclass(frozen=True, slots=True)
+class Enforced:
+    """What one transaction did."""
+
+    plans: int
+    put_off: Mapping[str, str]
+    """Account -> what is wrong with it; it is tried again in an hour."""
+
+
+def enforce_due(session: Session, *, limit: int = CHUNK) -> Enforced:
     """Do the steps that are due of up to `limit` plans that nobody else works on.
 
-    Returns how many plans that were; called until there are none.
+    Called until there are none.
     """
     now = clock.now()
     plans = plan_rows.lease_steps(session, now=now, limit=limit)
     owners = plan_rows.owners(session, [plan.account_id for plan in plans])
+    put_off: dict[str, str] = {}
     for plan in plans:
-        advance(session, plan, owners[plan.account_id], until=now, remind=True)
+        owner = owners[plan.account_id]
+        try:
+            advance(session, plan, owner, until=now, remind=True)
+        except (ZoneInfoNotFoundError, ValueError, OverflowError) as error:
+            # Such as a zone that the zone database no longer has: the others must not wait for it.
+            put_off[owner.ref] = f"{type(error).__name__}: {error}"
+            plan.next_step_at = now + PUT_OFF
     session.flush()
-    return len(plans)
+    return Enforced(len(plans), put_off)
 
 
 def advance(

@@ -18,6 +18,7 @@ from cli import (
     corrections,
     disputes,
     forecast,
+    grants,
     holds,
     imports,
     inbox,
@@ -85,6 +86,7 @@ billing.add_command(corrections.credit)
 billing.add_command(corrections.adjust)
 billing.add_command(corrections.write_off)
 billing.add_command(corrections.reverse)
+billing.add_command(grants.grants)
 billing.add_command(holds.holds)
 billing.add_command(api_keys.api_keys)
 billing.add_command(log.audit_log)

@@ -39,6 +39,8 @@ def grant(through: str | None = None) -> None:
         ):
             granted += chunk.granted.total()
             withheld += chunk.withheld.total()
+            for account, error in chunk.put_off.items():
+                log.error("grant put off", account=account, error=error)
             if chunk.accounts == CHUNK and not called:
                 called = call_worker(through)
     if granted or withheld:

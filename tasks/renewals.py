@@ -26,10 +26,21 @@ def enforce() -> None:
     """Add the years of paid orders that have none, then do the steps that are due."""
     stop_at = time.monotonic() + TURN_SECONDS
     with audit.asked_by(ACTOR, door="beat"):
-        _go_on(lambda session: int(bool(plan_orders.apply_next(session, actor=ACTOR))), stop_at)
-        done = _go_on(renewals.enforce_due, stop_at)
+        _go_on(_apply_order, stop_at)
+        done = _go_on(_enforce, stop_at)
     if done:
         log.info("renewals enforced", plans=done)
+
+
+def _apply_order(session: Session) -> int:
+    return int(plan_orders.apply_next(session, actor=ACTOR) is not None)
+
+
+def _enforce(session: Session) -> int:
+    enforced = renewals.enforce_due(session)
+    for account, error in enforced.put_off.items():
+        log.error("plan put off", account=account, error=error)
+    return enforced.plans
 
 
 def _go_on(do: Callable[[Session], int], stop_at: float) -> int:

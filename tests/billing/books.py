@@ -89,7 +89,7 @@ class Books:
         with owner() as connection:
             for table in _APPEND_ONLY:
                 connection.execute(text(f"ALTER TABLE {table} DISABLE {trigger}"))
-            connection.execute(text("TRUNCATE accounts, outbox_events CASCADE"))
+            connection.execute(text("TRUNCATE accounts, credit_lots, outbox_events CASCADE"))
             for table in _APPEND_ONLY:
                 connection.execute(text(f"ALTER TABLE {table} ENABLE ALWAYS {trigger}"))
         self._heads.clear()

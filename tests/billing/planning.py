@@ -55,14 +55,21 @@ def buy(name: str, number: int = 1, ref: str = PHARMACY) -> Taken:
     return pay(order(name, number, ref), name)
 
 
-def tick(ref: str | None = None) -> None:
-    """What beat has done: renewals and grants that are due, in either order."""
-    del ref
-    for do in (renewals.enforce_due, lambda session: grants.grant_due(session).accounts):
-        while True:
-            with transaction() as session:
-                if not do(session):
-                    break
+def tick() -> None:
+    """What beat has done: renewals and grants that are due."""
+    for one in (_enforce, _grant):
+        while one():
+            pass
+
+
+def _enforce() -> int:
+    with transaction() as session:
+        return renewals.enforce_due(session).plans
+
+
+def _grant() -> int:
+    with transaction() as session:
+        return grants.grant_due(session).accounts
 
 
 def plan(ref: str = PHARMACY) -> AccountPlan:

@@ -1,0 +1,176 @@
+"""`billing grants`: the monthly credit that is due, and granting it now in place of by the tick."""
+
+import math
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from datetime import date
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from billing import grants as rules
+from billing.grants import Chunk
+from billing.plan_calendar import month_named, name_of
+from cli.output import Record, json_option, print_json, print_record, print_records
+from db.errors import DatabaseBusy
+from db.session import snapshot, transaction
+from tasks import grants as task
+
+PAUSE_SECONDS = 0.2
+PATIENCE_SECONDS = 30
+"""How long the run waits for what others have claimed, without one account of progress."""
+
+
+class _Month(click.ParamType[date]):
+    name = "YYYY-MM"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> date:
+        try:
+            return value if isinstance(value, date) else month_named(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+@click.group()
+def grants() -> None:
+    """The monthly credit of plans."""
+
+
+@grants.command()
+@click.option("--month", type=_Month(), help="Grant up to this month; by default all that is due.")
+@click.option("--dry-run", is_flag=True, help="Say what is due and change nothing.")
+@click.option("--alone", is_flag=True, help="Do not ask the workers to take part.")
+@json_option
+def run(*, month: date | None, dry_run: bool, alone: bool, as_json: bool) -> None:
+    """Grant every month that has begun and was not granted yet.
+
+    The workers do so by themselves, within a minute of a month's beginning in each account's zone.
+    They are asked to take part; without them it is all done here. To stop it (Ctrl-C) or kill it is
+    safe at any moment: what is committed stays, and the next run goes on with the rest. A month
+    that has not begun in an account's zone is not due to it, whatever --month says.
+    """
+    if dry_run:
+        _preview(month, as_json=as_json)
+        return
+    with _progress(as_json=as_json) as progress:
+        done = _run(month, progress, alone=alone)
+    _print(done, as_json=as_json)
+    if done.left:
+        raise click.ClickException(
+            f"{done.left:,} accounts are locked by others or were put off: run it again later"
+        )
+
+
+class _Done:
+    """What the run came to."""
+
+    def __init__(self) -> None:
+        self.granted: Counter[str] = Counter()
+        self.withheld: Counter[str] = Counter()
+        self.credits = self.accounts = self.elsewhere = self.left = 0
+        self.seconds = 0.0
+
+    def add(self, chunk: Chunk) -> None:
+        self.granted += chunk.granted
+        self.withheld += chunk.withheld
+        self.credits += chunk.credits
+        self.accounts += chunk.accounts
+
+
+def _run(month: date | None, progress: Progress, *, alone: bool) -> _Done:
+    started = time.monotonic()
+    done = _Done()
+    total = _count(month)
+    bar = progress.add_task("accounts", total=total)
+    if total and not alone:
+        task.call_worker(name_of(month) if month else None)
+    left, quiet_since = total, time.monotonic()
+    while left and time.monotonic() - quiet_since < PATIENCE_SECONDS:
+        worked = 0
+        for chunk in _chunks(month):
+            done.add(chunk)
+            worked += chunk.accounts
+            progress.update(bar, completed=max(done.accounts, total - left))
+        before, left = left, _count(month)
+        progress.update(bar, completed=total - left)
+        if worked or left < before:
+            quiet_since = time.monotonic()
+        elif left:
+            time.sleep(PAUSE_SECONDS)  # somebody else has claimed what is left
+    done.left = left
+    done.elsewhere = max(0, total - left - done.accounts)
+    done.seconds = time.monotonic() - started
+    return done
+
+
+def _chunks(month: date | None) -> Iterator[Chunk]:
+    try:
+        yield from task.chunks(through=month, stop_at=math.inf)
+    except DatabaseBusy:
+        return  # somebody was in the way: the caller looks what is left, and goes on
+
+
+def _count(month: date | None) -> int:
+    with transaction() as session:
+        return rules.count_due(session, through=month)
+
+
+def _preview(month: date | None, *, as_json: bool) -> None:
+    granted: Counter[str] = Counter()
+    withheld: Counter[str] = Counter()
+    credits_: Counter[str] = Counter()
+    with snapshot() as session, _progress(as_json=as_json) as progress:
+        bar = progress.add_task("accounts", total=rules.count_due(session, through=month))
+        for due, brings in rules.preview(session, through=month):
+            name = name_of(due.month)
+            (withheld if due.withheld else granted)[name] += 1
+            credits_[name] += brings
+            progress.advance(bar)
+    records: list[Record] = [
+        {
+            "month": name,
+            "would_grant": granted[name],
+            "would_withhold": withheld[name],
+            "credits": credits_[name],
+        }
+        for name in sorted({*granted, *withheld})
+    ]
+    print_records(records, as_json=as_json, empty="No month is due to any account.")
+
+
+def _print(done: _Done, *, as_json: bool) -> None:
+    months: list[Record] = [
+        {"month": name, "granted": done.granted[name], "withheld": done.withheld[name]}
+        for name in sorted({*done.granted, *done.withheld})
+    ]
+    total: Record = {
+        "granted": done.granted.total(),
+        "credits": done.credits,
+        "withheld": done.withheld.total(),
+        "accounts": done.accounts,
+        "accounts_by_workers": done.elsewhere,
+        "accounts_left": done.left,
+        "seconds": round(done.seconds, 1),
+    }
+    if as_json:
+        print_json({**total, "months": months})
+        return
+    print_records(months, as_json=False, empty="Nothing was left to be granted here.")
+    print_record(total, as_json=False)
+
+
+def _progress(*, as_json: bool) -> Progress:
+    return Progress(
+        TextColumn("granting"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=as_json or not sys.stderr.isatty(),
+    )
