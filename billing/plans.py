@@ -54,9 +54,12 @@ def pay_year(
     """Add a year to an account's plan, or begin it; return the grants that the caller must post.
 
     `plans` are the locked plans (`plan_rows.lock`), to which a new one is added. The postings are
-    the month of the purchase, or the months that had begun before a renewal was paid. Raises
-    `PlanRefused` with its reason, `plan_bought_already` or `no_plan_to_renew`: nothing is changed.
+    the month of the purchase, or the months that had begun before a renewal was paid; none where
+    the key's year was added before. Raises `PlanRefused` with its reason, `plan_bought_already` or
+    `no_plan_to_renew`: nothing is changed.
     """
+    if session.scalar(select(PlanTerm.id).where(PlanTerm.request_key == year.request_key)):
+        return []
     sold = catalog.get().plans.get(year.plan)
     if sold is None:
         raise PlanRefused(owner.ref, NOT_SOLD)
