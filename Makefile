@@ -6,10 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help run smoke test check format bench chaos search scenarios lock clean
+.PHONY: help run smoke test check format bench chaos search scenarios calendar lock clean
 
 help: ## List the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(INSTALLED) ## Start everything, bill a demo lead, pay a demo top-up, show what came of both (Ctrl-C stops)
 	@exec $(BIN)/python -m devstack run
@@ -41,6 +41,9 @@ search: $(INSTALLED) ## Search for a counter-example in the ledger: 200,000 step
 
 scenarios: $(INSTALLED) ## 500 payment scenarios with misbehaving gateways, by seed
 	@$(BIN)/python -m pytest tests/scenarios --payment-seeds=500 -s
+
+calendar: $(INSTALLED) ## Ten worlds of 200 plans in 40 zones, three years each, with outages and doubled ticks
+	@$(BIN)/python -m pytest tests/scenarios/test_calendar.py --calendar-seeds=10 -s
 
 lock: $(INSTALLED) ## Resolve requirements.lock anew, for every supported Python
 	@$(BIN)/python -m pip install --quiet uv

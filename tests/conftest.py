@@ -48,6 +48,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--payment-seeds", type=int, default=12, help="how many payment scenarios are played"
     )
+    parser.addoption(
+        "--calendar-seeds",
+        type=int,
+        default=1,
+        help="how many worlds of plans live three years",
+    )
+    parser.addoption(
+        "--grant-accounts", type=int, default=100_000, help="how many accounts a killed run grants"
+    )
+    parser.addoption("--calendar-seed", type=int, help="repeats one world of plans")
     parser.addoption("--payment-seed", type=int, help="repeats one payment scenario")
     parser.addoption(
         "--return-lives", type=int, default=10, help="how many lives of payments are played"

@@ -19,10 +19,11 @@ STOP_SECONDS = 30
 
 
 class WorkerProcess:
-    """One worker with one child; `app` may be another module with more tasks in it."""
+    """One worker, by default with one child; `app` may be a module with more tasks in it."""
 
-    def __init__(self, log_file: Path, *, app: str = "worker.app") -> None:
+    def __init__(self, log_file: Path, *, app: str = "worker.app", processes: int = 1) -> None:
         self.log_file = log_file
+        self._processes = processes
         self._app = app
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -31,7 +32,7 @@ class WorkerProcess:
         environment = {
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
-            "WORKER_PROCESSES": "1",
+            "WORKER_PROCESSES": str(self._processes),
             "LOG_FORMAT": "json",
         }
         with self.log_file.open("ab") as log:

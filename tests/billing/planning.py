@@ -1,9 +1,10 @@
 """Short ways to say Given in the tests of plans: an account, what it pays, and a clock to move."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from billing import accounts, grants, renewals
+from billing import accounts, grants, plan_calendar, plan_status, renewals
+from billing.calendar import local_day_of
 from billing.payment_facts import Seen
 from billing.payments import Taken
 from db.models import Account
@@ -11,6 +12,7 @@ from db.plan_models import AccountPlan
 from db.session import transaction
 from tests.billing import buying
 from tests.billing.helpers import rows
+from tests.conftest import owner
 
 PHARMACY = "pharmacy:7"
 KOLKATA = "Asia/Kolkata"
@@ -53,6 +55,46 @@ def pay(order_id: str, name: str, *, made_at: datetime | None = None) -> Taken:
 def buy(name: str, number: int = 1, ref: str = PHARMACY) -> Taken:
     """Order and pay at once."""
     return pay(order(name, number, ref), name)
+
+
+_MANY = """
+WITH opened AS (
+    INSERT INTO accounts (ref, product, name, timezone, head_hash, created_at)
+    SELECT ref, 'pharmapulse_one', 'A Pharmacy', 'Asia/Kolkata',
+           sha256(convert_to(ref, 'UTF8')), CAST(%(bought)s AS timestamptz)
+      FROM (SELECT 'pharmacy:many-' || number AS ref
+              FROM generate_series(1, %(number)s) AS number) AS refs
+    RETURNING id
+)
+INSERT INTO account_plans
+       (account_id, plan_type, purchased_at, anchor_on, years, service_renewal_next_due,
+        grace_ends_at, service_renewal_status, next_step_at, branches, features, monthly_credits,
+        next_grant_month, next_grant_at, created_at, updated_at)
+SELECT id, 'pharmapulse_one', %(bought)s, %(anchor)s, 1, %(due)s, %(grace)s, 'active', %(step)s,
+       1, '{}', 50000, %(month)s, %(begins)s, %(bought)s, %(bought)s
+  FROM opened
+"""
+
+
+def open_many(number: int, *, bought_at: datetime) -> None:
+    """Accounts by the thousands, with a plan whose next month is the one after the purchase."""
+    anchor = local_day_of(bought_at, KOLKATA)
+    month = plan_calendar.month_after(anchor.replace(day=1))
+    due_on = plan_calendar.years_after(anchor, 1)
+    values = {
+        "number": number,
+        "bought": bought_at,
+        "anchor": anchor,
+        "due": plan_calendar.start_of(due_on, KOLKATA),
+        "grace": plan_status.grace_ends(due_on, KOLKATA),
+        "step": plan_calendar.start_of(due_on - timedelta(days=30), KOLKATA),
+        "month": month,
+        "begins": plan_calendar.start_of(month, KOLKATA),
+    }
+    with owner() as connection:
+        connection.exec_driver_sql("SET statement_timeout = 0")
+        connection.exec_driver_sql(_MANY, values)
+        connection.exec_driver_sql("ANALYZE accounts, account_plans")
 
 
 def tick() -> None:
