@@ -168,7 +168,7 @@ def _print_totals(before: Reading, totals: happenings.Totals, *, as_json: bool) 
         print_json(record)
         return
     counted = [{"topic": topic, "times": times} for topic, times in totals.topics.items()]
-    print_records(counted, as_json=False, empty="The calendar brought nothing.")
+    print_records(counted, as_json=False, empty="Nothing came to the outbox.")
     print_record(
         {
             "from": before.time,
