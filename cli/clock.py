@@ -9,6 +9,7 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 import settings
 from billing import development_clock, happenings
@@ -85,7 +86,7 @@ def watch(days: int, seconds: int, ref: str | None, *, as_json: bool) -> None:
         for _ in progress.track(_steps(days, seconds), total=_number_of_steps(days, seconds)):
             if not as_json:
                 _tell(progress.console, watched)
-        _wait_for_workers(END_PATIENCE_SECONDS)
+        _wait_for_workers(END_PATIENCE_SECONDS, quiet_seconds=0.5)
         if not as_json:
             _tell(progress.console, watched)
     with transaction() as session:
@@ -103,7 +104,7 @@ def _steps(days: int, seconds: int) -> Iterator[Reading]:
         for step in range(1, number + 1):
             now = development_clock.advance(timedelta(days=days) / number)
             ticks.send_all()
-            _wait_for_workers(PATIENCE_SECONDS)
+            _wait_for_workers(PATIENCE_SECONDS, quiet_seconds=0.01)
             yield now
             time.sleep(max(0, started + seconds * step / number - time.monotonic()))
     except broker.UNREACHABLE as error:
@@ -117,10 +118,10 @@ def _number_of_steps(days: int, seconds: int) -> int:
     return development_clock.steps_of(timedelta(days=days), seconds=seconds)
 
 
-def _wait_for_workers(seconds: float) -> None:
+def _wait_for_workers(seconds: float, *, quiet_seconds: float) -> None:
     from tasks import ticks  # noqa: PLC0415
 
-    if not ticks.wait_until_done(seconds=seconds):
+    if not ticks.wait_until_done(seconds=seconds, quiet_seconds=quiet_seconds):
         raise click.ClickException(
             f"the workers are not done after {seconds} s: does the worker run, and is anything"
             " else going on? Time stays where it is now: `billing clock show`"
@@ -135,7 +136,8 @@ def _tell(console: Console, watched: happenings.Watch) -> None:
     for happening in found:
         details = "  ".join(f"{name}={value}" for name, value in happening.details.items())
         line = f"{_day(happening.at)}  {happening.what:<24} {happening.subject}  {details}"
-        console.print(plain(line), markup=False, highlight=False, soft_wrap=True)
+        # Text, not str: rich would read [tags] and :pictures: in it.
+        console.print(Text(plain(line)), soft_wrap=True)
     if len(found) >= LINES_A_STEP:
         console.print("... and perhaps more, which the table at the end counts", highlight=False)
 

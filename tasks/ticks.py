@@ -16,9 +16,7 @@ QUEUES = tuple(queue.name for queue in celeryconfig.task_queues)
 _SCHEDULE: dict[str, dict[str, Any]] = celeryconfig.beat_schedule
 _UNACKNOWLEDGED = "unacked"
 """Where kombu keeps the messages that workers have and have not finished."""
-_LOOKS = 3
-"""So often in a row nothing is found: between a queue and a worker a message is in neither."""
-_PAUSE_SECONDS = 0.02
+_PAUSE_SECONDS = 0.005
 
 _redis = broker.connect()
 
@@ -38,15 +36,19 @@ def send_all() -> None:
             )
 
 
-def wait_until_done(*, seconds: float) -> bool:
+def wait_until_done(*, seconds: float, quiet_seconds: float) -> bool:
     """Wait until the workers have nothing to do; return whether that was within `seconds`.
 
+    Nothing is found for `quiet_seconds` on end: on its way to a worker a message is in no list.
     Raises the errors of `broker.UNREACHABLE`.
     """
     deadline = time.monotonic() + seconds
-    idle = 0
-    while idle < _LOOKS:
-        idle = idle + 1 if _is_idle() else 0
+    quiet_since = None
+    while quiet_since is None or time.monotonic() - quiet_since < quiet_seconds:
+        if not _is_idle():
+            quiet_since = None
+        elif quiet_since is None:
+            quiet_since = time.monotonic()
         if time.monotonic() > deadline:
             return False
         time.sleep(_PAUSE_SECONDS)

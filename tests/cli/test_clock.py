@@ -217,6 +217,14 @@ def test_what_the_calendar_brings_is_watched(worker: WorkerProcess, file: Path) 
     assert_ledger_is_clean()
 
 
+def test_a_name_is_shown_as_it_is(worker: WorkerProcess) -> None:
+    # Given an account whose name holds what a terminal could take for a picture
+    open_account("one:1")
+    give_for(1, 100, "one:1")
+    ran = run("clock", "watch", "--days", "2", "--seconds", "1")
+    assert "account:one:1  amount=-100  balance=0" in ran.out
+
+
 def test_a_machine_reads_the_totals_of_all_accounts(worker: WorkerProcess) -> None:
     for ref in ("clinic:42", "clinic:43"):
         open_account(ref)
