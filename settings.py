@@ -5,7 +5,7 @@ wins. Where `DATABASE_URL` and `REDIS_URL` are not set, the addresses of the dev
 that `make run` has up in this checkout are used (`<BILLING_DATA_DIR>/stack.json`), so that the
 `billing` command and a plain `celery -A worker.app` find it by themselves. The stack's key and
 address of a gateway go together or not at all, and never to another database: what is paid at the
-simulator must not become credit there.
+simulator must not become credit there. Its development clock goes with its database alone.
 """
 
 import base64
@@ -23,11 +23,14 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PROJECT_DIR = Path(__file__).resolve().parent
 STACK_FILE_NAME = "stack.json"
+CLOCK_VARIABLE = "BILLING_DEVELOPMENT_CLOCK"
 
 API_KEY_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 """How a key of the API may be named; the name stands in the audit log as `api-key:<name>`."""
 API_KEY = re.compile("[A-Za-z0-9._~+/-]{16,500}")
 """What a key may be made of: what a bearer header carries as it is (RFC 6750, 2.1)."""
+LIVE_KEYS = ("rzp_live_", "sk_live_", "rk_live_")
+"""How keys of the gateways begin with which real money moves."""
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -51,6 +54,8 @@ class Settings(BaseSettings):
     """The broker: Redis 6.2 or newer."""
 
     billing_data_dir: Path = PROJECT_DIR / ".data"
+    billing_development_clock: Path | None = None
+    """The file that moves time (clock.py); set by the development stack, and by nobody else."""
     billing_timezone: str = "Asia/Kolkata"
     """Time zone of a new account for which none is given (IANA name)."""
     billing_catalog: Path = PROJECT_DIR / "catalog.toml"
@@ -79,6 +84,11 @@ class Settings(BaseSettings):
     """Empty: Stripe is not set up here."""
     stripe_webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = ()
     stripe_api_base: str = "https://api.stripe.com"
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone of `billing_timezone`."""
+        return ZoneInfo(self.billing_timezone)
 
     @field_validator("database_url", "database_owner_url")
     @classmethod
@@ -200,6 +210,16 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _time_is_real_where_money_is(self) -> Self:
+        keys = (self.razorpay_key_id, self.stripe_api_key.get_secret_value())
+        if self.billing_development_clock and any(key.startswith(LIVE_KEYS) for key in keys):
+            raise ValueError(
+                "BILLING_DEVELOPMENT_CLOCK: time is not moved where a gateway's key is live: unset"
+                " it, or use a key of test mode"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _owner_defaults_to_application(self) -> Self:
         if not self.database_owner_url:
             object.__setattr__(self, "database_owner_url", self.database_url)
@@ -240,6 +260,7 @@ class _Unset(BaseSettings):
     database_url: str | None = None
     database_owner_url: str | None = None
     redis_url: str | None = None
+    billing_development_clock: str | None = None
     lead_webhook_secrets: str | None = None
     api_keys: str | None = None
     razorpay_key_id: str | None = None
@@ -265,13 +286,20 @@ def _running_stack_addresses() -> dict[str, Any]:
         return {}
     if not isinstance(stack, dict):
         return {}
-    unset = {name for name, value in _Unset().model_dump().items() if value is None}
+    given = _Unset().model_dump()
+    unset = {name for name, value in given.items() if value is None}
     if "database_url" not in unset:
         unset.discard("database_owner_url")  # the stack's owner does not own another database
+        if _without_driver(given["database_url"]) != _without_driver(stack.get("database_url")):
+            unset.discard("billing_development_clock")
     for together, webhook_secrets in zip(_KEYS_AND_ADDRESSES, _WEBHOOK_SECRETS, strict=True):
         if "database_url" not in unset or not together <= unset:
             unset -= {*together, webhook_secrets}
     return {name: stack[name] for name in unset if stack.get(name)}
+
+
+def _without_driver(url: object) -> str:
+    return str(url).partition("://")[2]
 
 
 def _explain(error: ValidationError) -> str:

@@ -7,11 +7,11 @@ import os
 import sys
 
 import settings
-from billing import catalog
+from billing import catalog, development_clock
 
 if __name__ == "__main__":
     try:
-        settings.get()
+        development_clock.follow()
         catalog.get()
     except (settings.SettingsError, catalog.CatalogError) as error:
         sys.exit(f"cannot start: {error}")

@@ -26,7 +26,7 @@ from api import (
     refunds,
 )
 from api.requests import MAX_BODY_BYTES, Request
-from billing import catalog
+from billing import catalog, development_clock
 from db import session as database
 from db.session import transaction
 from worker import logs
@@ -47,7 +47,7 @@ CONNECTIONS = 8
 def create_app() -> OpenAPI:
     """Return the API. One call a process."""
     try:
-        settings.get()
+        development_clock.follow()
         catalog.get()
     except (settings.SettingsError, catalog.CatalogError) as error:
         sys.exit(f"cannot start: {error}")

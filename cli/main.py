@@ -8,13 +8,14 @@ from alembic.util.exc import CommandError
 from sqlalchemy.exc import DBAPIError
 
 import settings
-from billing import audit
+from billing import audit, development_clock
 from billing.catalog import CatalogError
 from cli import (
     accounts,
     alerts,
     api_keys,
     chargebacks,
+    clock,
     corrections,
     disputes,
     forecast,
@@ -46,6 +47,7 @@ class _Cli(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
+            _follow_the_development_clock()
             return super().invoke(ctx)
         except DatabaseUnavailable as error:
             raise click.ClickException(
@@ -57,6 +59,14 @@ class _Cli(click.Group):
         except DBAPIError as error:
             # Such as a role without the right: the server's first line says it best.
             raise click.ClickException(str(error.orig).strip().split("\n", 1)[0]) from error
+
+
+def _follow_the_development_clock() -> None:
+    try:
+        settings.get()
+    except settings.SettingsError:
+        return  # a command that needs them says so, and --help does not
+    development_clock.follow()
 
 
 @click.group(cls=_Cli, context_settings={"help_option_names": ["-h", "--help"]})
@@ -98,6 +108,7 @@ billing.add_command(disputes.disputes)
 billing.add_command(quality.quality)
 billing.add_command(ledger.ledger)
 billing.add_command(migrate.migrate)
+billing.add_command(clock.clock)
 billing.add_command(payments.payments)
 billing.add_command(refunds.refunds)
 billing.add_command(chargebacks.chargebacks)

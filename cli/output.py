@@ -80,6 +80,20 @@ def print_record(record: Record, *, as_json: bool) -> None:
     console().print(table)
 
 
+def plain(value: object) -> str:
+    """Return a value as a person reads it, with nothing in it that would steer a terminal."""
+    if value is None:
+        return "-"
+    if isinstance(value, datetime):
+        # Not strftime, which writes the year 1 as 1.
+        return f"{value.astimezone(UTC).replace(tzinfo=None).isoformat(' ', 'seconds')} UTC"
+    if _is_number(value):
+        return f"{value:,}"
+    # A sender's bytes must not steer the terminal, nor turn the order of what it shows: such
+    # characters are shown as their numbers, not sent.
+    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], str(value))
+
+
 def console() -> Console:
     """Return the terminal; piped output has no colours and is not cut to a terminal's width."""
     terminal = Console()
@@ -92,20 +106,7 @@ def _is_number(value: object) -> bool:
 
 def _cell(value: object) -> Text:
     # Text, not str: rich would read [tags] and :pictures: in what customers and senders wrote.
-    return Text(_plain(value))
-
-
-def _plain(value: object) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, datetime):
-        # Not strftime, which writes the year 1 as 1.
-        return f"{value.astimezone(UTC).replace(tzinfo=None).isoformat(' ', 'seconds')} UTC"
-    if _is_number(value):
-        return f"{value:,}"
-    # A sender's bytes must not steer the terminal, nor turn the order of what it shows: such
-    # characters are shown as their numbers, not sent.
-    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], str(value))
+    return Text(plain(value))
 
 
 _CONTROL = re.compile(f"[\x00-\x09\x0b-\x1f\x7f-\x9f{DISGUISES}]")

@@ -1,8 +1,11 @@
 """Times and days as people type them."""
 
-from datetime import date, datetime
+import re
+from datetime import UTC, date, datetime, timedelta
 
 import click
+
+import settings
 
 FIRST_YEAR, LAST_YEAR = 1970, 9000
 """What the ledger can hold; beyond it a change of zone could leave the calendar."""
@@ -29,6 +32,47 @@ class _Instant(click.ParamType[datetime]):
         return moment
 
 
+class _LocalInstant(click.ParamType[datetime]):
+    name = "moment"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        try:
+            moment = datetime.fromisoformat(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is not a time such as 2027-03-01T09:30+05:30", param, ctx)
+        if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+            self.fail(f"{value!r} is not {_RANGE}", param, ctx)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=settings.get().zone)
+        return moment.astimezone(UTC)
+
+
+class _Span(click.ParamType[timedelta]):
+    name = "span"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> timedelta:
+        if isinstance(value, timedelta):
+            return value
+        found = _SPAN_FORM.fullmatch(str(value))
+        if found is None or not any(found.groups()):
+            self.fail(f"{value!r} is not a span such as 30d, 12h, 90m, 1w or 1d12h", param, ctx)
+        return timedelta(**{unit: int(number or 0) for unit, number in found.groupdict().items()})
+
+
+_SPAN_FORM = re.compile(
+    "".join(
+        f"(?:(?P<{unit}>[0-9]{{1,7}}){unit[0]})?"
+        for unit in ("weeks", "days", "hours", "minutes", "seconds")
+    )
+)
+
+
 class _Day(click.ParamType[date]):
     name = "day"
 
@@ -48,5 +92,9 @@ class _Day(click.ParamType[date]):
 
 INSTANT = _Instant()
 """An aware time in ISO 8601."""
+LOCAL_INSTANT = _LocalInstant()
+"""A time or a day in ISO 8601, as an instant in UTC; without a zone in BILLING_TIMEZONE."""
+SPAN = _Span()
+"""So many weeks, days, hours, minutes and seconds: 1w2d3h4m5s, each of them where wanted."""
 DAY = _Day()
 """A calendar day in ISO 8601."""

@@ -3,7 +3,9 @@
 import json
 import os
 from collections.abc import Iterator
+from datetime import timedelta
 
+import clock
 from devstack import demo, demo_payment, payment_gateways, plan
 from devstack.stack import Stack
 
@@ -22,6 +24,7 @@ def show(stack: Stack, lead: demo.Lead | None, order: demo_payment.Order | None)
         ".venv/bin/billing payments list",
         ".venv/bin/billing inbox list",
         ".venv/bin/billing ledger verify",
+        *([".venv/bin/billing clock advance 30d"] if stack.plan.clock_file else []),
         *_requests(stack.plan, lead, order),
     ):
         say(f"    {command}")
@@ -45,6 +48,13 @@ def _addresses(the_plan: plan.Plan, order: demo_payment.Order | None) -> Iterato
     else:
         yield "payments", "by the gateway keys that are set: no simulator, no demo top-up"
     yield "logs", str(the_plan.logs_dir)
+    if the_plan.clock_file and (ahead := clock.read_ahead(the_plan.clock_file)):
+        day = clock.now().isoformat(" ", "minutes")
+        yield "time", f"{day} ({_rounded(ahead)} ahead: billing clock show)"
+
+
+def _rounded(span: timedelta) -> timedelta:
+    return timedelta(seconds=round(span.total_seconds()))
 
 
 def _requests(

@@ -7,6 +7,7 @@ Called by `plan.py`, with the simulator's address once it is known.
 
 import os
 
+import settings
 from devstack.errors import DevstackError
 from devstack.simulator.config import Config
 
@@ -41,6 +42,11 @@ def are_simulated() -> bool:
                 " the simulator"
             )
     return True
+
+
+def have_a_live_key() -> bool:
+    """Tell whether the environment has a key with which real money moves."""
+    return any(os.environ.get(key, "").strip().startswith(settings.LIVE_KEYS) for key in _KEYS)
 
 
 def simulator_environment(url: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import settings
+from billing import development_clock
 from devstack import lock, payment_gateways, ports, procfile, secret_files
 from devstack.errors import DevstackError
 
@@ -19,6 +20,7 @@ FLOWER_VARIABLE = "FLOWER_BASIC_AUTH"
 """Flower's own: `user:password`, comma-separated."""
 FLOWER_USER = "billing"
 API_KEY_NAME = "devstack"
+CLOCK_FILE_NAME = "clock.json"
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,13 @@ class Plan:
     """REDIS_URL is not set: Redis is ours to run."""
     throw_away: bool
     """The data folder is removed at the end."""
+
+    @property
+    def clock_file(self) -> Path | None:
+        """Where `billing clock` moves the time of our own database; None: it is not to be moved."""
+        if not self.own_database or payment_gateways.have_a_live_key():
+            return None
+        return Path(os.environ.get(settings.CLOCK_VARIABLE) or self.data_dir / CLOCK_FILE_NAME)
 
     @property
     def simulated(self) -> bool:
@@ -82,6 +91,7 @@ def make(*, procfile_path: Path, data_dir: Path | None = None) -> Plan:
         own_redis=not os.environ.get("REDIS_URL"),
         throw_away=data_dir is not None,
     )
+    _refuse_other_times(plan)
     _make_folders(plan)
     return plan
 
@@ -107,6 +117,7 @@ def apply(
         OWNER_VARIABLE: database_owner_url,
         "REDIS_URL": redis_url,
         "BILLING_DATA_DIR": str(plan.data_dir),
+        settings.CLOCK_VARIABLE: str(plan.clock_file) if plan.clock_file else None,
         **{f"{name.upper()}_PORT": str(port) for name, port in plan.ports.items()},
     }
     if plan.simulated:
@@ -116,6 +127,7 @@ def apply(
         if not os.environ.get(variable):
             os.environ[variable] = secret()
     settings.get.cache_clear()
+    development_clock.follow()
     return settings.get()
 
 
@@ -164,6 +176,20 @@ def _refuse_owner_alone() -> None:
         raise DevstackError(
             f"{OWNER_VARIABLE} is set and DATABASE_URL is not: set both for a database of yours,"
             " or neither for the embedded one"
+        )
+
+
+def _refuse_other_times(plan: Plan) -> None:
+    if os.environ.get(settings.CLOCK_VARIABLE) and not plan.own_database:
+        raise DevstackError(
+            f"{settings.CLOCK_VARIABLE} is set, and so is DATABASE_URL: time is moved for the"
+            " embedded database only; unset one of them"
+        )
+    moved = plan.data_dir / CLOCK_FILE_NAME
+    if plan.own_database and plan.clock_file is None and moved.exists():
+        raise DevstackError(
+            f"the time of this data was moved ({moved}), and a gateway's key is live: set"
+            " BILLING_DATA_DIR to another folder, or use a key of test mode"
         )
 
 

@@ -129,6 +129,7 @@ class Stack:
             "database_url": os.environ["DATABASE_URL"],
             "database_owner_url": os.environ.get(plan.OWNER_VARIABLE) or os.environ["DATABASE_URL"],
             "redis_url": os.environ["REDIS_URL"],
+            "billing_development_clock": os.environ.get(settings.CLOCK_VARIABLE, ""),
             "lead_webhook_secrets": os.environ["LEAD_WEBHOOK_SECRETS"],
             "api_keys": os.environ["API_KEYS"],
             "flower_basic_auth": os.environ[plan.FLOWER_VARIABLE],

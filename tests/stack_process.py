@@ -24,7 +24,7 @@ STOP_SECONDS = 40
 
 SET_BY_THE_STACK = (
     "DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "LEAD_WEBHOOK_SECRETS", "API_KEYS",
-    "FLOWER_BASIC_AUTH", *payment_gateways.VARIABLES,
+    "FLOWER_BASIC_AUTH", settings.CLOCK_VARIABLE, *payment_gateways.VARIABLES,
 )  # fmt: skip
 
 

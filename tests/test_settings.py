@@ -255,6 +255,56 @@ def test_each_variable_that_is_set_wins_over_the_stack(
     assert [s.get_secret_value() for s in found.lead_webhook_secrets] == [SECRET]
 
 
+CLOCK = "/stack/clock.json"
+
+
+@pytest.mark.parametrize("scheme", [None, "postgresql", "postgresql+psycopg2"])
+def test_the_stacks_time_goes_with_its_database(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, scheme: str | None
+) -> None:
+    # Given a stack whose database is used because nothing, or its very address, is set
+    if scheme is None:
+        monkeypatch.delenv("DATABASE_URL")
+    else:
+        monkeypatch.setenv("DATABASE_URL", f"{scheme}://app@stack/x")
+    write_stack_file(
+        tmp_path, database_url="postgresql://app@stack/x", billing_development_clock=CLOCK
+    )
+    # Then its time is, too
+    assert settings.load().billing_development_clock == Path(CLOCK)
+
+
+def test_a_database_of_ones_own_is_in_the_time_of_the_world(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    write_stack_file(
+        tmp_path, database_url="postgresql://app@stack/x", billing_development_clock=CLOCK
+    )
+    assert settings.load().billing_development_clock is None
+    # Unless somebody says so
+    monkeypatch.setenv("BILLING_DEVELOPMENT_CLOCK", "/mine")
+    assert settings.load().billing_development_clock == Path("/mine")
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        {"RAZORPAY_KEY_ID": "rzp_live_1", "RAZORPAY_KEY_SECRET": "s3cr3t-pass"},
+        {"STRIPE_API_KEY": "sk_live_s3cr3t-pass"},
+        {"STRIPE_API_KEY": " rk_live_s3cr3t-pass"},
+    ],
+)
+def test_time_is_real_where_money_is(monkeypatch: pytest.MonkeyPatch, key: dict[str, str]) -> None:
+    monkeypatch.setenv("BILLING_DEVELOPMENT_CLOCK", CLOCK)
+    for variable, value in key.items():
+        monkeypatch.setenv(variable, value)
+
+    message = refusal()
+
+    assert "BILLING_DEVELOPMENT_CLOCK: time is not moved where a gateway's key is live" in message
+    assert "s3cr3t-pass" not in message
+
+
 GATEWAYS = {
     "razorpay_key_id": "rzp_test_stack",
     "razorpay_key_secret": "stack",

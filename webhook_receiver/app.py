@@ -16,6 +16,7 @@ from sqlalchemy import text
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 import settings
+from billing import development_clock
 from db.errors import TransientError
 from db.session import transaction
 from webhook_receiver import gateway_doors, lead_door
@@ -31,6 +32,7 @@ def create_app() -> Flask:
     """Return the receiver, with its recorder running. One call a process."""
     try:
         configured = settings.get()
+        development_clock.follow()
     except settings.SettingsError as error:
         sys.exit(f"cannot start: {error}")
     logs.configure()

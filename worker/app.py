@@ -8,11 +8,11 @@ import sys
 from celery import Celery
 
 import settings
-from billing import catalog
+from billing import catalog, development_clock
 from worker import bootstrap, requests
 
 try:
-    settings.get()
+    development_clock.follow()
     catalog.get()
 except (settings.SettingsError, catalog.CatalogError) as error:
     sys.exit(f"cannot start: {error}")

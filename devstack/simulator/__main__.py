@@ -9,11 +9,14 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
 import click
 
+import clock
+import settings
 from devstack import ports
 from devstack.errors import DevstackError
 from devstack.simulator.config import Config
@@ -52,6 +55,10 @@ SECRETS = {
     "--stripe-webhook-url", multiple=True, envvar="SIMULATOR_STRIPE_WEBHOOK_URLS",
     help="Default: the receiver's /webhooks/stripe.",
 )  # fmt: skip
+@click.option(
+    "--development-clock", envvar=settings.CLOCK_VARIABLE, type=click.Path(path_type=Path),
+    help="The file that moves the time of the stack.",
+)  # fmt: skip
 def main(
     *,
     host: str,
@@ -61,11 +68,13 @@ def main(
     receiver_port: int,
     razorpay_webhook_url: tuple[str, ...],
     stripe_webhook_url: tuple[str, ...],
+    development_clock: Path | None,
 ) -> None:
     """SIMULATOR of Razorpay and Stripe, for development: no money moves here."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s")
     receiver = f"http://{ports.HOST}:{receiver_port}/webhooks"
     try:
+        clock.follow(development_clock)
         ports.require_free({"SIMULATOR_PORT": port})
         config = Config(
             host=host, port=port, seed=seed, switches=parse(switches),
@@ -75,7 +84,7 @@ def main(
         )  # fmt: skip
         signal.signal(signal.SIGTERM, _stop)
         serve(config)
-    except (DevstackError, SwitchError) as error:
+    except (DevstackError, SwitchError, clock.ClockError) as error:
         sys.exit(f"cannot start: {error}")
     except KeyboardInterrupt:
         sys.exit(0)

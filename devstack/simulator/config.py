@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+import settings
 from devstack.errors import DevstackError
 from devstack.simulator.post import is_web_address
 from devstack.simulator.switches import Switches
@@ -36,8 +37,8 @@ class Config:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant; raises `DevstackError`."""
-        live = ("rzp_live_", "sk_live_", "rk_live_")
-        if self.razorpay_key_id.startswith(live) or self.stripe_api_key.startswith(live):
+        keys = (self.razorpay_key_id, self.stripe_api_key)
+        if any(key.startswith(settings.LIVE_KEYS) for key in keys):
             raise DevstackError(
                 "a live key was given to the simulator: unset it, or use a key of test mode"
             )

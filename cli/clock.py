@@ -1,0 +1,195 @@
+"""`billing clock`: moves time, in development only."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+import settings
+from billing import development_clock, happenings
+from billing.development_clock import Reading
+from cli.output import json_option, plain, print_json, print_record, print_records
+from cli.times import LOCAL_INSTANT, SPAN
+from db.session import transaction
+
+PATIENCE_SECONDS = 30
+"""So long the workers may take to look what is due after a step."""
+END_PATIENCE_SECONDS = 60
+LINES_A_STEP = 50
+
+
+@click.group()
+def clock() -> None:
+    r"""Time, which can be moved forward in development.
+
+    Refused but on the stack of `make run` with its own PostgreSQL. Every process of the stack is
+    moved at once; the stack starts again where it was. Time never goes back.
+
+    \b
+    Examples:
+      billing clock advance 30d
+      billing clock to 2027-03-01
+      billing clock watch --days 365 --seconds 60 --account one:1
+    """
+
+
+@clock.command()
+@json_option
+def show(*, as_json: bool) -> None:
+    """Show the time here and in the world."""
+    _print(development_clock.read(), as_json=as_json)
+
+
+@clock.command()
+@click.argument("by", type=SPAN)
+@json_option
+def advance(by: timedelta, *, as_json: bool) -> None:
+    """Move time forward BY so much: 30d, 12h, 90m, 1w, or combined as in 1d12h."""
+    _print(development_clock.advance(by), as_json=as_json)
+
+
+@clock.command()
+@click.argument("moment", type=LOCAL_INSTANT)
+@json_option
+def to(moment: datetime, *, as_json: bool) -> None:
+    """Move time forward to MOMENT: 2027-03-01, 2027-03-01T09:30, 2027-03-01T09:30+05:30.
+
+    Without a zone it is a time in the zone of BILLING_TIMEZONE.
+    """
+    _print(development_clock.move_to(moment), as_json=as_json)
+
+
+@clock.command()
+@click.option("--days", type=click.IntRange(1, 3_660), default=365, show_default=True)
+@click.option(
+    "--seconds", type=click.IntRange(1, 3_600), default=60, show_default=True,
+    help="How long that is to take. Busy workers may need longer.",
+)  # fmt: skip
+@click.option("--account", "ref", help="Show what happens on this account alone.")
+@json_option
+def watch(days: int, seconds: int, ref: str | None, *, as_json: bool) -> None:
+    """Watch so many days pass, and what the calendar brings.
+
+    After each step, of a day at most, the workers look what is due. Shown are the rows of the
+    outbox, grants and what expires; at the end, how many there were of each.
+    """
+    before = development_clock.read()
+    with transaction() as session:
+        watched = happenings.begin(session, account=ref)
+    with _progress(as_json=as_json) as progress:
+        for _ in progress.track(_steps(days, seconds), total=_number_of_steps(days, seconds)):
+            if not as_json:
+                _tell(progress.console, watched)
+        _wait_for_workers(END_PATIENCE_SECONDS, quiet_seconds=0.5)
+        if not as_json:
+            _tell(progress.console, watched)
+    with transaction() as session:
+        _print_totals(before, happenings.totals(session, watched), as_json=as_json)
+
+
+def _steps(days: int, seconds: int) -> Iterator[Reading]:
+    """Move time step by step, have the workers look after each, and keep to the time it takes."""
+    # Imported for those who need it: Celery takes longer to load than a command to run.
+    from tasks import broker, ticks  # noqa: PLC0415
+
+    number = _number_of_steps(days, seconds)
+    started = time.monotonic()
+    try:
+        for step in range(1, number + 1):
+            now = development_clock.advance(timedelta(days=days) / number)
+            ticks.send_all()
+            _wait_for_workers(PATIENCE_SECONDS, quiet_seconds=0.01)
+            yield now
+            time.sleep(max(0, started + seconds * step / number - time.monotonic()))
+    except broker.UNREACHABLE as error:
+        raise click.ClickException(
+            f"Redis cannot be reached ({type(error).__name__}): is `make run` up? Time stays where"
+            " it is now: `billing clock show`"
+        ) from error
+
+
+def _number_of_steps(days: int, seconds: int) -> int:
+    return development_clock.steps_of(timedelta(days=days), seconds=seconds)
+
+
+def _wait_for_workers(seconds: float, *, quiet_seconds: float) -> None:
+    from tasks import ticks  # noqa: PLC0415
+
+    if not ticks.wait_until_done(seconds=seconds, quiet_seconds=quiet_seconds):
+        raise click.ClickException(
+            f"the workers are not done after {seconds} s: does the worker run, and is anything"
+            " else going on? Time stays where it is now: `billing clock show`"
+        )
+
+
+def _tell(console: Console, watched: happenings.Watch) -> None:
+    with transaction() as session:
+        found = happenings.news(session, watched, limit=LINES_A_STEP)
+        if len(found) >= LINES_A_STEP:
+            happenings.skip(session, watched)
+    for happening in found:
+        details = "  ".join(f"{name}={value}" for name, value in happening.details.items())
+        line = f"{_day(happening.at)}  {happening.what:<24} {happening.subject}  {details}"
+        # Text, not str: rich would read [tags] and :pictures: in it.
+        console.print(Text(plain(line)), soft_wrap=True)
+    if len(found) >= LINES_A_STEP:
+        console.print("... and perhaps more, which the table at the end counts", highlight=False)
+
+
+def _day(moment: datetime) -> str:
+    local = moment.astimezone(settings.get().zone)
+    return local.isoformat(" ", "minutes")[:16]
+
+
+@contextmanager
+def _progress(*, as_json: bool) -> Iterator[Progress]:
+    """Show how far it is, on a terminal; what is printed meanwhile goes above it."""
+    console = Console()
+    columns = (TextColumn("time passes"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    hidden = as_json or not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
+        yield progress
+
+
+def _print_totals(before: Reading, totals: happenings.Totals, *, as_json: bool) -> None:
+    now = development_clock.read()
+    if as_json:
+        record: dict[str, Any] = {
+            "from": before.time,
+            "to": now.time,
+            "topics": totals.topics,
+            "credits_granted": totals.credits_granted,
+            "credits_expired": totals.credits_expired,
+        }
+        print_json(record)
+        return
+    counted = [{"topic": topic, "times": times} for topic, times in totals.topics.items()]
+    print_records(counted, as_json=False, empty="Nothing came to the outbox.")
+    print_record(
+        {
+            "from": before.time,
+            "to": now.time,
+            "credits granted": totals.credits_granted,
+            "credits expired": totals.credits_expired,
+        },
+        as_json=False,
+    )
+
+
+def _print(reading: Reading, *, as_json: bool) -> None:
+    print_record(
+        {
+            "time": reading.time,
+            "real_time": reading.real_time,
+            "offset_seconds": round(reading.ahead.total_seconds(), 6),
+            "ahead": str(timedelta(seconds=round(reading.ahead.total_seconds()))),
+            "file": str(reading.file),
+        },
+        as_json=as_json,
+    )
