@@ -79,6 +79,14 @@ SELECT id, 'pharmapulse_one', :bought, CAST(:bought AS date), 1, :due, :due, 'ac
   FROM accounts
 """)
 
+_YEARS = text("""
+INSERT INTO plan_terms
+       (account_id, number, kind, request_key, paid_at, starts_on, ends_on, actor, created_at)
+SELECT account_id, 1, 'purchase', 'benchmark:' || account_id, purchased_at, anchor_on,
+       CAST(anchor_on + interval '1 year' AS date), 'benchmark', purchased_at
+  FROM account_plans
+""")
+
 
 def _open(accounts: int) -> str:
     """Open accounts with a plan, to which this month is due; return the month's name."""
@@ -91,6 +99,7 @@ def _open(accounts: int) -> str:
     }  # fmt: skip
     _alone(_ACCOUNTS.text, values)
     _alone(_PLANS.text, values)
+    _alone(_YEARS.text, {})
     lab.settle()
     return name_of(month)
 

@@ -1,8 +1,8 @@
 """The invariants of the ledger that SQL can check set-wise; run by `billing/verify.py`.
 
 Here stand those of the balances. What must hold of the rows beside the ledger is in
-`billing/invariants_of_records.py`, of payments in `billing/invariants_of_payments.py`, of the
-schema in `billing/invariants_of_schema.py`.
+`billing/invariants_of_records.py`, of payments in `billing/invariants_of_payments.py`, of plans in
+`billing/invariants_of_plans.py`, of the schema in `billing/invariants_of_schema.py`.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,12 @@ from collections.abc import Iterator
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from billing import invariants_of_payments, invariants_of_records, invariants_of_schema
+from billing import (
+    invariants_of_payments,
+    invariants_of_plans,
+    invariants_of_records,
+    invariants_of_schema,
+)
 from billing.findings import Breach
 
 _OF_BALANCES: list[tuple[str, str]] = [
@@ -127,6 +132,7 @@ SET_CHECKS = [
     *_OF_BALANCES,
     *invariants_of_records.SET_CHECKS,
     *invariants_of_payments.SET_CHECKS,
+    *invariants_of_plans.SET_CHECKS,
     *invariants_of_schema.SET_CHECKS,
 ]
 """What must hold, and a query for (account, detail) of everything that breaks it."""

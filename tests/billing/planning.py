@@ -74,6 +74,12 @@ SELECT id, 'pharmapulse_one', %(bought)s, %(anchor)s, 1, %(due)s, %(grace)s, 'ac
        1, '{}', 50000, %(month)s, %(begins)s, %(bought)s, %(bought)s
   FROM opened
 """
+_THEIR_YEARS = """
+INSERT INTO plan_terms
+       (account_id, number, kind, request_key, paid_at, starts_on, ends_on, actor, created_at)
+SELECT id, 1, 'purchase', 'test:' || ref, %(bought)s, %(anchor)s, %(due_on)s, 'test', %(bought)s
+  FROM accounts
+"""
 
 
 def open_many(number: int, *, bought_at: datetime) -> None:
@@ -85,6 +91,7 @@ def open_many(number: int, *, bought_at: datetime) -> None:
         "number": number,
         "bought": bought_at,
         "anchor": anchor,
+        "due_on": due_on,
         "due": plan_calendar.start_of(due_on, KOLKATA),
         "grace": plan_status.grace_ends(due_on, KOLKATA),
         "step": plan_calendar.start_of(due_on - timedelta(days=30), KOLKATA),
@@ -94,6 +101,7 @@ def open_many(number: int, *, bought_at: datetime) -> None:
     with owner() as connection:
         connection.exec_driver_sql("SET statement_timeout = 0")
         connection.exec_driver_sql(_MANY, values)
+        connection.exec_driver_sql(_THEIR_YEARS, values)
         connection.exec_driver_sql("ANALYZE accounts, account_plans")
 
 
