@@ -1,8 +1,8 @@
 """Accounts that a person should look at: flagged with a reason, refused nothing.
 
-One reason stands at a time. A chargeback outranks the rate of disputes, whose sweep flags the
-account again where that is still so when the chargeback is over. Called by
-`billing/chargebacks.py` and `billing/quality.py`.
+One reason stands at a time. A chargeback outranks the others, and a plan whose money is back the
+rate of disputes, whose sweep flags the account again where that is still so afterwards. Called by
+`billing/chargebacks.py`, `billing/plan_refunds.py` and `billing/quality.py`.
 """
 
 from collections.abc import Mapping
@@ -17,8 +17,9 @@ from db.models import Account
 from db.outbox import NewNotice
 
 CHARGEBACK = "chargeback"
+PLAN_REFUNDED = "plan_refunded"
 DISPUTES_MOST_LEADS = "disputes_most_leads"
-_RANK = {None: 0, DISPUTES_MOST_LEADS: 1, CHARGEBACK: 2}
+_RANK = {None: 0, DISPUTES_MOST_LEADS: 1, PLAN_REFUNDED: 2, CHARGEBACK: 3}
 
 
 def flag(
