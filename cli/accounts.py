@@ -4,6 +4,7 @@ import click
 from sqlalchemy.orm import Session
 
 from billing import accounts as book
+from billing import plans
 from billing.accounts import LowBalance
 from billing.alerts import low_balance_of
 from billing.errors import UnknownAccount
@@ -91,6 +92,9 @@ def list_(*, as_json: bool) -> None:
 @accounts.command(name="set")
 @click.argument("ref")
 @click.option("--name", help="What people call the customer.")
+@click.option(
+    "--timezone", help="IANA name; the days and months of its plan stay, in the new zone."
+)
 @click.option("--overdraft-limit", type=int, help="Credits below nought.")
 @click.option(
     "--low-balance", type=_low_balance, metavar="INTEGER|default",
@@ -100,15 +104,20 @@ def list_(*, as_json: bool) -> None:
 def set_(
     ref: str,
     name: str | None,
+    timezone: str | None,
     overdraft_limit: int | None,
     low_balance: int | LowBalance | None,
     *,
     as_json: bool,
 ) -> None:
     """Change account REF; the audit log keeps what was before."""
-    if name is None and overdraft_limit is None and low_balance is None:
-        raise click.UsageError("say what to change: --name, --overdraft-limit or --low-balance")
+    if {name, timezone, overdraft_limit, low_balance} == {None}:
+        raise click.UsageError(
+            "say what to change: --name, --timezone, --overdraft-limit or --low-balance"
+        )
     with transaction() as session:
+        if timezone is not None:
+            plans.move_to_zone(session, ref, timezone)
         record = _account(
             book.update(
                 session,

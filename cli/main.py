@@ -26,6 +26,7 @@ from cli import (
     log,
     migrate,
     payments,
+    plans,
     quality,
     reading,
     refunds,
@@ -97,6 +98,7 @@ billing.add_command(quality.quality)
 billing.add_command(ledger.ledger)
 billing.add_command(migrate.migrate)
 billing.add_command(payments.payments)
+billing.add_command(plans.plans)
 billing.add_command(refunds.refunds)
 billing.add_command(chargebacks.chargebacks)
 
