@@ -3,8 +3,8 @@
 import click
 from sqlalchemy.orm import Session
 
+from billing import account_review, plans
 from billing import accounts as book
-from billing import plans
 from billing.accounts import LowBalance
 from billing.alerts import low_balance_of
 from billing.errors import UnknownAccount
@@ -129,6 +129,18 @@ def set_(
         )
     print_record(record, as_json=as_json)
     release_parked()
+
+
+@accounts.command()
+@click.argument("ref")
+@click.option("--reason", required=True, help="What was found, as an auditor will read it.")
+@click.option("--actor", required=True, help="Who has looked, such as your name.")
+@json_option
+def reviewed(ref: str, reason: str, actor: str, *, as_json: bool) -> None:
+    """Say that a person has looked at account REF: it is not under review any more."""
+    with transaction() as session:
+        record = _account(account_review.reviewed(session, ref, found=reason, actor=actor))
+    print_record(record, as_json=as_json)
 
 
 def find_or_fail(session: Session, ref: str) -> Account:
