@@ -14,7 +14,7 @@ import clock
 from billing import catalog, plan_status, plans
 from billing.catalog import PlanState
 from billing.money import rupees
-from billing.plan_standing import Standing, standing_of
+from billing.plan_standing import Standing, later_than, standing_of
 from billing.plan_status import Status
 from db.models import Account
 
@@ -104,7 +104,7 @@ def _decide(states: frozenset[PlanState], standing: Standing | None) -> Entitlem
 
 
 def _until(states: frozenset[PlanState], standing: Standing) -> datetime | None:
-    lacking = (status for status in standing.later() if status.value not in states)
+    lacking = (status for status in later_than(standing.status) if status.value not in states)
     ends = (plan_status.begins(status, standing.due_on, standing.timezone) for status in lacking)
     return next((end for end in ends if end is not None), None)
 

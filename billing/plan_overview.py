@@ -6,17 +6,17 @@ Asked by `api/plans.py` and `cli/plans.py`. The state is that of the moment, not
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from itertools import islice
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, and_, or_, select, true
 from sqlalchemy.orm import Session
 
 import clock
-from billing import accounts, entitlements, plans
+from billing import accounts, entitlements, plan_status, plans
 from billing.entitlements import Banner
 from billing.plan_calendar import name_of
-from billing.plan_standing import Standing, standing_of
+from billing.plan_standing import Standing, later_than, standing_of
 from billing.plan_status import Status
 from db.models import Account
 from db.plan_models import AccountPlan
@@ -113,11 +113,33 @@ def listed(session: Session, *, state: Status | None, limit: int) -> Sequence[Li
         .order_by(AccountPlan.service_renewal_next_due, AccountPlan.account_id)
         .execution_options(yield_per=1_000)
     )
+    if state is not None:
+        query = query.where(_may_be(state, now))
     # The state is found here, not in SQL: it holds by the calendar, though no tick came.
     with closing(session.execute(query)) as rows:
         found = (_listed(plan, ref, timezone, now) for plan, ref, timezone in rows)
         wanted = (one for one in found if state in {None, one.service_renewal_status})
         return list(islice(wanted, limit))
+
+
+_SLACK = timedelta(days=2)
+"""More than any zone and its clock changes can move a day."""
+
+
+def _may_be(state: Status, now: datetime) -> ColumnElement[bool]:
+    """Return a condition that leaves out plans which are far from a state."""
+    told = AccountPlan.service_renewal_status == state.value
+    begins = {step.status: timedelta(step.days) for step in plan_status.steps() if step.status}
+    if state is not Status.ACTIVE and state not in begins:
+        return told
+    due = AccountPlan.service_renewal_next_due
+    near: list[ColumnElement[bool]] = [true()]
+    if state in begins:
+        near.append(due <= now - begins[state] + _SLACK)
+    ends = [begins[later] for later in later_than(state) if later in begins]
+    if ends:
+        near.append(due >= now - ends[0] - _SLACK)
+    return or_(told, and_(*near))
 
 
 def _bought(plan: AccountPlan) -> Plan:

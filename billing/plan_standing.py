@@ -3,6 +3,7 @@
 Asked by `billing/entitlements.py` and `billing/plan_overview.py`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -41,9 +42,10 @@ class Standing:
         """The first local day behind the grace."""
         return local_day_of(self.grace_ends_at, self.timezone)
 
-    def later(self) -> list[Status]:
-        """Return the states that come after its own where nobody pays."""
-        return _ORDER[_ORDER.index(self.status) + 1 :]
+
+def later_than(status: Status) -> Sequence[Status]:
+    """Return the states that come after one where nobody pays, in their order."""
+    return _ORDER[_ORDER.index(status) + 1 :]
 
 
 def standing_of(plan: AccountPlan, timezone: str, moment: datetime) -> Standing:

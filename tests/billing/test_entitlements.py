@@ -301,6 +301,31 @@ def test_plans_are_listed_by_due_date_in_the_state_they_are_in() -> None:
 
 
 @pytest.mark.usefixtures("bought")
+@pytest.mark.parametrize("zone", [KOLKATA, "Pacific/Kiritimati", "Pacific/Pago_Pago"])
+@pytest.mark.parametrize("ticked", [True, False])
+def test_a_plan_is_in_the_list_of_its_state_alone_at_every_border(
+    zone: str, *, ticked: bool
+) -> None:
+    with transaction() as session:
+        plans.move_to_zone(session, PHARMACY, zone)
+    ends = planning.plan()
+    soon = ends.service_renewal_next_due - timedelta(days=30)
+    for border in (soon, ends.service_renewal_next_due, ends.grace_ends_at):
+        for moment in (border - timedelta(days=3), border - TICK, border, border + TICK):
+            with clock.frozen(moment):
+                if ticked:
+                    planning.tick()
+                with transaction() as session:
+                    of_state = {
+                        state: len(plan_overview.listed(session, state=state, limit=10))
+                        for state in Status
+                    }
+                assert of_state == dict.fromkeys(Status, 0) | {
+                    Status(entitled().service_renewal_status): 1
+                }
+
+
+@pytest.mark.usefixtures("bought")
 def test_a_plan_without_monthly_credit_promises_none() -> None:
     with transaction() as session:
         session.execute(text("UPDATE account_plans SET monthly_credits = 0"))
