@@ -22,6 +22,7 @@ from api import (
     leads,
     orders,
     payments,
+    plans,
     problems,
     refunds,
 )
@@ -38,6 +39,7 @@ RESOURCES: tuple[APIBlueprint, ...] = (
     disputes.disputes,
     orders.orders,
     payments.payments,
+    plans.plans,
     refunds.refunds,
 )
 CONNECTIONS = 8

@@ -1,8 +1,9 @@
 """Accounts that a person should look at: flagged with a reason, refused nothing.
 
-One reason stands at a time. A chargeback outranks the rate of disputes, whose sweep flags the
-account again where that is still so when the chargeback is over. Called by
-`billing/chargebacks.py` and `billing/quality.py`.
+One reason stands at a time. A chargeback outranks the others, and a plan whose money is back the
+rate of disputes, whose sweep flags the account again where that is still so afterwards. Called by
+`billing/chargebacks.py`, `billing/plan_refunds.py` and `billing/quality.py`; by `billing accounts
+reviewed` once a person has looked.
 """
 
 from collections.abc import Mapping
@@ -12,13 +13,16 @@ from sqlalchemy.orm import Session
 
 import clock
 from billing import audit
+from billing.errors import InvalidReason, UnknownAccount
+from billing.text import DESCRIPTION_MAX_LENGTH, problem_with
 from db import outbox
 from db.models import Account
 from db.outbox import NewNotice
 
 CHARGEBACK = "chargeback"
+PLAN_REFUNDED = "plan_refunded"
 DISPUTES_MOST_LEADS = "disputes_most_leads"
-_RANK = {None: 0, DISPUTES_MOST_LEADS: 1, CHARGEBACK: 2}
+_RANK = {None: 0, DISPUTES_MOST_LEADS: 1, PLAN_REFUNDED: 2, CHARGEBACK: 3}
 
 
 def flag(
@@ -46,6 +50,24 @@ def clear(session: Session, account_id: int, reason: str) -> bool:
     return True
 
 
+def reviewed(session: Session, ref: str, *, found: str, actor: str) -> Account:
+    """Take an account's flag away, whatever it was set for, and return it; `found` is for auditors.
+
+    What flags it again is something new, or the next look at its disputes. Nothing happens where no
+    flag stands. Raises `UnknownAccount` or `InvalidReason`. Locks the account.
+    """
+    problem = problem_with(found, max_length=DESCRIPTION_MAX_LENGTH)
+    if problem:
+        raise InvalidReason(problem)
+    account_id = session.scalar(select(Account.id).where(Account.ref == ref))
+    if account_id is None:
+        raise UnknownAccount(ref)
+    account = lock(session, account_id)
+    if account.review_reason is not None:
+        _change(session, account, None, found=found, by=actor)
+    return account
+
+
 def lock(session: Session, account_id: int) -> Account:
     """Return the account as it is now, locked to the end of the transaction."""
     return session.scalars(
@@ -56,10 +78,10 @@ def lock(session: Session, account_id: int) -> Account:
     ).one()
 
 
-def _change(session: Session, account: Account, reason: str | None) -> None:
+def _change(session: Session, account: Account, reason: str | None, **more: str) -> None:
     before, account.review_reason = account.review_reason, reason
     audit.record(
         session, "account.review" if reason else "account.review_ended", f"account:{account.ref}",
-        before={"review_reason": before}, after={"review_reason": reason},
+        before={"review_reason": before}, after={"review_reason": reason, **more},
     )  # fmt: skip
     session.flush()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 
 import settings
 from billing.postings import MAX_AMOUNT
@@ -245,6 +246,9 @@ class Catalog(_Section):
                 continue
             if renewed is None or renewed.renews or renewed.product != plan.product:
                 raise ValueError(f"plans.{name}: renews names no plan of {plan.product}")
+        no_plan = self.banners.get("none")
+        if no_plan and no_plan.text.replace("{plan}", "").count("{"):
+            raise ValueError("banners.none: may hold {plan} and nothing else in braces")
         for name, package in self.packages.items():
             if package.credits is None and package.product not in self.top_ups:
                 raise ValueError(f"packages.{name}: needs credits, or top_ups.{package.product}")
@@ -266,9 +270,12 @@ def load(path: Path) -> Catalog:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise CatalogError(f"{path}: is not TOML: {error}") from error
     except ValidationError as error:
-        lines = [
-            f"{path}: {'.'.join(map(str, problem['loc']))}:"
-            f" {problem['msg'].removeprefix('Value error, ')}"
-            for problem in error.errors(include_url=False)
-        ]
+        lines = [_told(path, problem) for problem in error.errors(include_url=False)]
         raise CatalogError("\n".join(lines)) from error
+
+
+def _told(path: Path, problem: ErrorDetails) -> str:
+    place = ".".join(map(str, problem["loc"]))
+    reason = problem["msg"].removeprefix("Value error, ")
+    # What is found out about several sections together names its place itself.
+    return f"{path}: {place}: {reason}" if place else f"{path}: {reason}"

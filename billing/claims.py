@@ -19,7 +19,7 @@ from sqlalchemy import or_, select, text, update
 from sqlalchemy.orm import Session
 
 import clock
-from billing import audit, catalog, holds
+from billing import audit, catalog, holds, plan_refunds
 from billing.errors import HoldFinished
 from billing.kinds import Kind
 from billing.ledger import post, reversible
@@ -131,6 +131,7 @@ def settle(session: Session, claim: Claim, *, actor: str) -> bool:
             _give_back(session, claim, payment, actor)
     claim.settled_at = clock.now()
     _tell(session, claim, payment, before)
+    plan_refunds.watch(session, payment, claim, before)
     return True
 
 

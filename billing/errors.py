@@ -268,10 +268,27 @@ class PlanRefused(PermanentError):
     """A year of a plan that the account cannot have; nothing was changed."""
 
     def __init__(self, account: str, reason: str) -> None:
-        super().__init__(f"{account}: {reason.replace('_', ' ')}")
+        todo = _WHAT_TO_DO[reason].format(account=account)
+        super().__init__(f"{account}: {reason.replace('_', ' ')}: {todo}; nothing was changed")
         self.account = account
         self.reason = reason
-        """`plan_bought_already`, `no_plan_to_renew`, `renewal_of_another_plan`."""
+        """A key of `_WHAT_TO_DO`."""
+
+
+_WHAT_TO_DO = {
+    "plan_bought_already": "`billing plans renew {account}` adds a year",
+    "no_plan_to_renew": "`billing plans activate {account} --plan NAME` begins one",
+    "renewal_of_another_plan": "`billing plans show {account}` tells which it has",
+    "plan_not_in_catalog": "put the plan and its renewal into [plans] of the catalog",
+}
+
+
+class InvalidPlanYear(PermanentError):
+    """A field of a year that an operator adds to a plan does not make sense."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field} {problem}")
+        self.field = field
 
 
 class UnknownPlan(PermanentError):

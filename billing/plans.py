@@ -91,11 +91,15 @@ def pay_order(
     assert order.plan is not None  # noqa: S101 - who asks has looked
     now = clock.now()
     paid_at = min(payment.happened_at or now, now)
-    key = f"{payment.gateway}:{payment.gateway_payment_id}:plan"
-    year = Year(order.plan, max(paid_at, order.created_at), key)
+    year = Year(order.plan, max(paid_at, order.created_at), key_of(payment))
     postings = pay_year(session, owner, year, plans=plans, actor=actor)
     order.plan_applied_at = now
     return postings
+
+
+def key_of(payment: Payment) -> str:
+    """Return the key of the year that a payment brings."""
+    return f"{payment.gateway}:{payment.gateway_payment_id}:plan"
 
 
 def require_sold(session: Session, account: Account, name: str) -> None:

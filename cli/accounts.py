@@ -3,6 +3,7 @@
 import click
 from sqlalchemy.orm import Session
 
+from billing import account_review, plans
 from billing import accounts as book
 from billing.accounts import LowBalance
 from billing.alerts import low_balance_of
@@ -91,6 +92,9 @@ def list_(*, as_json: bool) -> None:
 @accounts.command(name="set")
 @click.argument("ref")
 @click.option("--name", help="What people call the customer.")
+@click.option(
+    "--timezone", help="IANA name; the days and months of its plan stay, in the new zone."
+)
 @click.option("--overdraft-limit", type=int, help="Credits below nought.")
 @click.option(
     "--low-balance", type=_low_balance, metavar="INTEGER|default",
@@ -100,15 +104,20 @@ def list_(*, as_json: bool) -> None:
 def set_(
     ref: str,
     name: str | None,
+    timezone: str | None,
     overdraft_limit: int | None,
     low_balance: int | LowBalance | None,
     *,
     as_json: bool,
 ) -> None:
     """Change account REF; the audit log keeps what was before."""
-    if name is None and overdraft_limit is None and low_balance is None:
-        raise click.UsageError("say what to change: --name, --overdraft-limit or --low-balance")
+    if {name, timezone, overdraft_limit, low_balance} == {None}:
+        raise click.UsageError(
+            "say what to change: --name, --timezone, --overdraft-limit or --low-balance"
+        )
     with transaction() as session:
+        if timezone is not None:
+            plans.move_to_zone(session, ref, timezone)
         record = _account(
             book.update(
                 session,
@@ -120,6 +129,18 @@ def set_(
         )
     print_record(record, as_json=as_json)
     release_parked()
+
+
+@accounts.command()
+@click.argument("ref")
+@click.option("--reason", required=True, help="What was found, as an auditor will read it.")
+@click.option("--actor", required=True, help="Who has looked, such as your name.")
+@json_option
+def reviewed(ref: str, reason: str, actor: str, *, as_json: bool) -> None:
+    """Say that a person has looked at account REF: it is not under review any more."""
+    with transaction() as session:
+        record = _account(account_review.reviewed(session, ref, found=reason, actor=actor))
+    print_record(record, as_json=as_json)
 
 
 def find_or_fail(session: Session, ref: str) -> Account:

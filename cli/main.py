@@ -28,6 +28,7 @@ from cli import (
     log,
     migrate,
     payments,
+    plans,
     quality,
     reading,
     refunds,
@@ -110,6 +111,7 @@ billing.add_command(ledger.ledger)
 billing.add_command(migrate.migrate)
 billing.add_command(clock.clock)
 billing.add_command(payments.payments)
+billing.add_command(plans.plans)
 billing.add_command(refunds.refunds)
 billing.add_command(chargebacks.chargebacks)
 

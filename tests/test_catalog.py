@@ -170,6 +170,105 @@ def test_disputes_and_grades_that_make_no_sense_are_refused_by_place(
     assert refusal(tmp_path, f"{TIERS}{PRODUCTS}{section}\n").startswith(told)
 
 
+PLANS = """
+[plans]
+basic = { product = "clinic_leads", price_paise = 1_500_000, monthly_credits = 50 }
+basic_renewal = { product = "clinic_leads", price_paise = 100_000, renews = "basic" }
+"""
+
+
+def test_the_delivered_plans_entitlements_and_banners_are_the_agreed_ones() -> None:
+    found = catalog.load(settings.PROJECT_DIR / "catalog.toml")
+
+    plan, renewal = found.plans["pharmapulse_one"], found.plans["plan_renewal"]
+    assert (plan.price_paise, plan.monthly_credits, plan.branches) == (15_000 * RUPEE, 50_000, 1)
+    assert (renewal.price_paise, renewal.renews) == (1_000 * RUPEE, "pharmapulse_one")
+    assert (found.renewal.due_soon_days, found.renewal.grace_days) == (30, 15)
+    assert {-30, -7, -1} <= set(found.renewal.reminder_days)
+    assert list(found.entitlements) == [
+        "core_features", "spend_credits", "monthly_grant", "updates", "priority_support",
+        "new_branches",
+    ]  # fmt: skip
+    assert list(found.banners) == ["due_soon", "past_due", "degraded"]
+
+
+def test_a_catalog_without_plans_knows_none(tmp_path: Path) -> None:
+    file = tmp_path / "catalog.toml"
+    file.write_text(TIERS + PRODUCTS)
+
+    found = catalog.load(file)
+
+    assert (found.plans, found.entitlements, found.banners) == ({}, {}, {})
+    assert (found.renewal.grace_days, found.grants.catch_up_months) == (15, 12)
+
+
+@pytest.mark.parametrize(
+    ("section", "told"),
+    [
+        (
+            "[plans]\nx = { product = 'clinic_leads', price_paise = 100 }",
+            "plans.x: needs monthly_credits for a plan, or renews for a year more of one",
+        ),
+        (
+            PLANS.replace("monthly_credits = 50 ", "monthly_credits = 50, renews = 'basic' "),
+            "plans.basic: needs monthly_credits for a plan, or renews",
+        ),
+        (
+            "[plans]\nx = { product = 'clinic_leads', price_paise = 100, renews = 'gold' }",
+            "plans.x: renews names no plan of clinic_leads",
+        ),
+        (
+            PLANS + "again = { product = 'clinic_leads', price_paise = 100,"
+            " renews = 'basic_renewal' }",
+            "plans.again: renews names no plan of clinic_leads",
+        ),
+        (
+            "[plans]\nx = { product = 'gold', price_paise = 100, monthly_credits = 1 }",
+            "plans.x: there is no product 'gold'",
+        ),
+        (
+            PLANS.replace("monthly_credits = 50 ", "monthly_credits = -1 "),
+            "plans.basic.monthly_credits: Input should be greater than or equal to 0",
+        ),
+        (
+            PLANS.replace("monthly_credits = 50 ", "monthly_credits = 5, features = ['A!'] "),
+            "plans.basic.features.0: String should match pattern",
+        ),
+        ("[renewal]\ndue_soon_days = 0", "renewal.due_soon_days: Input should be greater than 0"),
+        ("[renewal]\ngrace_days = -1", "renewal.grace_days: Input should be greater than"),
+        ("[renewal]\nreminder_days = [-400]", "renewal.reminder_days.0: Input should be greater"),
+        ("[grants]\ncatch_up_months = 0", "grants.catch_up_months: Input should be greater"),
+        ("[entitlements]\nupdates = ['paid']", "entitlements.updates.0: Input should be 'none', "),
+        ("[entitlements]\nupdates = 'active'", "entitlements.updates: Input should be a valid"),
+        (
+            "[banners]\npaid = { level = 'info', text = 'x' }",
+            "banners.paid.[key]: Input should be 'none', ",
+        ),
+        (
+            "[banners]\nactive = { level = 'loud', text = 'x' }",
+            "banners.active.level: Input should be 'info', ",
+        ),
+        ("[banners]\nactive = { level = 'info', text = '' }", "banners.active.text: String should"),
+        *[
+            (
+                f"[banners]\ndue_soon = {{ level = 'info', text = '{text}' }}",
+                "banners.due_soon.text: may hold {plan}, {due_on}, {days_left}, {grace_ends_on},"
+                " {renewal_price} and nothing else in braces",
+            )
+            for text in ("{price}", "{}", "{plan", "plan}", "{0}", "{plan.price}", "{days_left:d}")
+        ],
+        (
+            "[banners]\nnone = { level = 'info', text = 'Buy {plan} by {due_on}' }",
+            "banners.none: may hold {plan} and nothing else in braces",
+        ),
+    ],
+)
+def test_plans_and_what_they_bring_are_refused_by_place_where_they_make_no_sense(
+    tmp_path: Path, section: str, told: str
+) -> None:
+    assert refusal(tmp_path, f"{TIERS}{PRODUCTS}{section}\n").startswith(told)
+
+
 def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
     message = refusal(tmp_path, "[lead_pricing]\ntiers = [{from_paise = 0, credits = 0}]\n")
 

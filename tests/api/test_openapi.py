@@ -78,6 +78,16 @@ ROUTES = {
         "accounts:read", "200", {"transactions", "next"},
     ),
     ("get", "/v1/accounts/{ref}/payments"): ("payments:read", "200", {"payments", "next"}),
+    ("get", "/v1/accounts/{ref}/entitlements"): (
+        "accounts:read",
+        "200",
+        {"account", "service_renewal_status", "entitlements", "banner"},
+    ),
+    ("get", "/v1/accounts/{ref}/status"): (
+        "accounts:read",
+        "200",
+        {"account", "plan", "balance", "held", "available", "renewal", "next_grant", "banner"},
+    ),
 }  # fmt: skip
 
 

@@ -4,8 +4,11 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import pytest
+from sqlalchemy import text
 
 import clock
+from billing import account_review
+from db.session import transaction
 from tests.billing.helpers import assert_ledger_is_clean, post_all, rows, take
 from tests.cli.runner import give, open_clinic, run
 
@@ -346,3 +349,28 @@ def test_what_is_no_low_balance_is_refused() -> None:
     new = ("accounts", "create", "clinic:1", "--name", "A", "--product", "clinic_leads")
     assert "low_balance must be" in run(*new, "--low-balance", "-1").error
     assert open_clinic("clinic:2", low_balance="0").json["low_balance"] == 0
+
+
+def test_an_account_that_somebody_has_looked_at_is_not_under_review_any_more() -> None:
+    open_clinic()
+    with transaction() as session:
+        (account_id,) = session.execute(text("SELECT id FROM accounts")).one()
+        account_review.flag(session, account_id, account_review.PLAN_REFUNDED)
+    looked = ("accounts", "reviewed", "clinic:42", "--reason", "year kept", "--actor", "ops")
+
+    assert run(*looked, "--json").json["review_reason"] is None
+    assert run(*looked, "--json").json["review_reason"] is None  # nothing more to end
+
+    [ended, *_] = run("audit-log", "--subject", "account:clinic:42", "--json").json
+    assert (ended["action"], ended["before"]) == (
+        "account.review_ended", {"review_reason": "plan_refunded"},
+    )  # fmt: skip
+    assert ended["after"] == {"review_reason": None, "found": "year kept", "by": "ops"}
+
+
+def test_a_review_cannot_end_without_a_reason_or_an_account() -> None:
+    open_clinic()
+    by = ("--actor", "ops", "--reason")
+
+    assert "reason must not be empty" in run("accounts", "reviewed", "clinic:42", *by, " ").error
+    assert "unknown account" in run("accounts", "reviewed", "clinic:9", *by, "x").error

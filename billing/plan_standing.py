@@ -1,0 +1,61 @@
+"""Where a plan stands at a moment, whether or not a tick has come by. Changes nothing.
+
+Asked by `billing/entitlements.py` and `billing/plan_overview.py`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from billing import plan_rows, plan_status
+from billing.calendar import local_day_of
+from billing.plan_calendar import start_of
+from billing.plan_status import Status
+from db.plan_models import AccountPlan
+
+_ORDER = list(Status)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far a plan has come on the way to its due date, or behind it."""
+
+    status: Status
+    due_on: date
+    """The first local day that is not paid."""
+    timezone: str
+    days_left: int
+    """Local days to the due day; 0 on it and later."""
+
+    @property
+    def due_at(self) -> datetime:
+        """When the due day begins."""
+        return start_of(self.due_on, self.timezone)
+
+    @property
+    def grace_ends_at(self) -> datetime:
+        """From when on it is degraded, if nobody pays."""
+        return plan_status.grace_ends(self.due_on, self.timezone)
+
+    @property
+    def grace_ends_on(self) -> date:
+        """The first local day behind the grace."""
+        return local_day_of(self.grace_ends_at, self.timezone)
+
+
+def later_than(status: Status) -> Sequence[Status]:
+    """Return the states that come after one where nobody pays, in their order."""
+    return _ORDER[_ORDER.index(status) + 1 :]
+
+
+def standing_of(plan: AccountPlan, timezone: str, moment: datetime) -> Standing:
+    """Return where a plan stands at a moment: by the calendar, and never behind what was told.
+
+    A late tick so gives nobody more or less. What the row says may be further on by some hours,
+    where the account has moved to another zone; that is not taken back.
+    """
+    due_on = plan_rows.due_on(plan)
+    by_calendar = plan_status.status_at(due_on, timezone, moment)
+    told = Status(plan.service_renewal_status)
+    days_left = (due_on - local_day_of(moment, timezone)).days
+    return Standing(max(by_calendar, told, key=_ORDER.index), due_on, timezone, max(0, days_left))
