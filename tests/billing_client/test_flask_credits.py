@@ -1,0 +1,502 @@
+"""`require_credits` on a Flask view: paid for once, by whom it worked, and by nobody else."""
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from flask import Flask, Response, abort, jsonify, request
+from flask.views import MethodView
+from werkzeug.exceptions import NotFound
+
+from billing_client import InvalidRequest, credits_used, require_credits
+from devstack import ports
+from tests.billing_client.bank import API_KEY, OPENING, Bank, client_of, problem, selling, serving
+
+PRICE = 30
+
+
+def priced(bank: Bank, view: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+    """A view for PRICE credits of the test's account."""
+    chosen = {"client": bank.client, "account": bank.account, **options}
+    return require_credits(chosen.pop("amount", PRICE), **chosen)(view)
+
+
+class Work:
+    """A view that counts how often it ran, and first does what the test says."""
+
+    def __init__(self, *steps: Callable[[], Any]) -> None:
+        self.runs = 0
+        self._steps = list(steps)
+        self._lock = threading.Lock()
+
+    def __call__(self) -> Any:
+        with self._lock:
+            self.runs += 1
+            step = self._steps.pop(0) if self._steps else None
+        answer = step() if step else None
+        return {"done": True} if answer is None else answer
+
+
+def view_of(work: Work) -> Callable[[], Any]:
+    def view() -> Any:
+        return work()
+
+    return view
+
+
+def test_a_view_that_succeeds_is_charged_before_its_answer_is_there(bank: Bank) -> None:
+    held_inside: list[object] = []
+    work = Work(lambda: held_inside.extend(bank.holds()))
+    with selling(priced(bank, view_of(work))) as platform:
+        answer = platform.post()
+
+        assert (answer.status, answer.json) == (200, {"done": True})
+        assert held_inside == [("open", PRICE, 0)]
+        assert bank.holds() == [("captured", PRICE, PRICE)]
+        assert bank.balance() == OPENING - PRICE
+
+
+@pytest.mark.parametrize(
+    ("used", "hold"), [(12, ("captured", PRICE, 12)), (0, ("voided", PRICE, 0)), (PRICE, None)]
+)
+def test_what_was_really_used_is_charged(
+    bank: Bank, used: int, hold: tuple[object, ...] | None
+) -> None:
+    with selling(priced(bank, view_of(Work(lambda: credits_used(used))))) as platform:
+        assert platform.post().status == 200
+    assert bank.holds() == [hold or ("captured", PRICE, PRICE)]
+    assert bank.balance() == OPENING - used
+
+
+@pytest.mark.parametrize(
+    ("used", "told"),
+    [
+        (PRICE + 1, f"{PRICE + 1} is more than the {PRICE} that are held"),
+        (-1, "a whole number"),
+        (1.5, "a whole number"),
+    ],
+)
+def test_a_use_that_cannot_be_is_an_error_and_nothing_is_charged(
+    bank: Bank, used: Any, told: str
+) -> None:
+    caught: list[Exception] = []
+    app = Flask("platform")
+    app.register_error_handler(
+        InvalidRequest, lambda error: (caught.append(error) or {"oops": 1}, 500)
+    )
+    app.post("/work")(priced(bank, view_of(Work(lambda: credits_used(used)))))
+    with serving(app) as platform:
+        assert platform.post().status == 500
+    assert told in str(caught[0])
+    assert bank.holds() == [("voided", PRICE, 0)]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        ({"error": "no"}, 404), Response("no", 500), ("no", 400, {"x-own": "1"}),
+        (jsonify, 503),
+    ],
+    ids=["404", "500", "400", "503"],
+)  # fmt: skip
+def test_an_answer_that_says_it_failed_is_not_charged(bank: Bank, answer: Any) -> None:
+    def work() -> Any:
+        return (jsonify(error="no"), 503) if answer[0] is jsonify else answer
+
+    wanted = answer.status_code if isinstance(answer, Response) else answer[1]
+    if isinstance(answer, Response):
+        wanted = 500
+    with selling(priced(bank, view_of(Work(work)))) as platform:
+        assert platform.post().status == wanted
+    assert bank.holds() == [("voided", PRICE, 0)]
+    assert bank.balance() == OPENING
+
+
+def test_a_redirect_is_a_success(bank: Bank) -> None:
+    redirect = ("", 303, {"location": "/there"})
+    with selling(priced(bank, view_of(Work(lambda: redirect)))) as platform:
+        assert platform.post().status == 303
+    assert bank.balance() == OPENING - PRICE
+
+
+def test_an_exception_goes_on_unchanged_and_nothing_is_charged(bank: Bank) -> None:
+    class Broken(Exception):
+        pass
+
+    broken = Broken("x")
+
+    def fail() -> None:
+        raise broken
+
+    caught: list[Exception] = []
+    app = Flask("platform")
+    app.register_error_handler(Broken, lambda error: (caught.append(error) or {"sorry": 1}, 418))
+    app.post("/work")(priced(bank, view_of(Work(fail, lambda: abort(404)))))
+    with serving(app) as platform:
+        assert platform.post().status == 418
+        assert caught == [broken]
+        assert bank.holds() == [("voided", PRICE, 0)]
+        # And one of werkzeug's, which is an answer too
+        missing = platform.post()
+        assert missing.status == 404
+        assert NotFound.description.encode()[:20] in missing.body  # type: ignore[union-attr]
+    assert bank.holds() == [("voided", PRICE, 0)] * 2
+
+
+def test_too_little_credit_is_402_and_the_view_does_not_run(bank: Bank) -> None:
+    work = Work()
+    with selling(priced(bank, view_of(work), amount=OPENING + 1)) as platform:
+        answer = platform.post()
+
+    told = problem(answer)
+    assert answer.status == 402
+    assert told["type"] == "urn:problem-type:billing:not-enough-credit"
+    assert (told["needed"], told["balance"], told["available"]) == (OPENING + 1, OPENING, OPENING)
+    assert (work.runs, bank.holds()) == (0, [])
+
+
+def test_a_billing_that_cannot_be_reached_is_503_and_the_view_does_not_run(bank: Bank) -> None:
+    work = Work()
+    with (
+        client_of(f"http://{ports.HOST}:{ports.find_free()}") as client,
+        selling(priced(bank, view_of(work), client=client)) as platform,
+    ):
+        answer = platform.post()
+    assert answer.status == 503
+    assert int(answer.headers["retry-after"]) > 0
+    assert problem(answer)["type"].endswith(":credit-unavailable")
+    assert work.runs == 0
+
+
+def test_a_customer_whose_answer_was_lost_asks_again_and_pays_once(bank: Bank) -> None:
+    work = Work()
+    with selling(priced(bank, view_of(work))) as platform:
+        answers = [platform.post(once="order-7") for _ in range(3)]
+
+    assert [answer.status for answer in answers] == [200] * 3
+    assert work.runs == 3
+    assert bank.holds() == [("captured", PRICE, PRICE)]
+    assert bank.balance() == OPENING - PRICE
+
+
+@pytest.mark.parametrize("steps", [["place"], ["capture"], ["place", "capture"]], ids=str)
+def test_a_lost_answer_of_the_api_is_asked_for_again(bank: Bank, steps: list[str]) -> None:
+    for step in steps:
+        bank.proxy.lose(step)
+    with selling(priced(bank, view_of(Work()))) as platform:
+        assert platform.post().status == 200
+    assert bank.holds() == [("captured", PRICE, PRICE)]
+    for step in steps:
+        assert bank.proxy.count(step) == 2
+
+
+def test_a_void_whose_answer_was_lost_is_done(bank: Bank) -> None:
+    bank.proxy.lose("void")
+    with selling(priced(bank, view_of(Work(lambda: ("no", 500))))) as platform:
+        assert platform.post().status == 500
+    assert bank.holds() == [("voided", PRICE, 0)]
+
+
+@pytest.mark.parametrize("lost", ["answer", "request"])
+def test_work_whose_charge_is_not_known_is_not_handed_over_until_it_is(
+    bank: Bank, lost: str
+) -> None:
+    # Given a capture that nobody answers, done or not
+    def lose() -> None:
+        bank.proxy.is_down = lost == "request"
+        bank.proxy.lose("capture", times=2)
+
+    work = Work(lose)
+    with selling(priced(bank, view_of(work))) as platform:
+        first = platform.post(once="order-7")
+        assert first.status == 503
+        assert problem(first)["idempotency_key"] == "order-7"
+        bank.proxy.is_down = False
+        bank.proxy.lose("capture", times=0)
+        # When the customer asks again
+        again = platform.post(once="order-7")
+    # Then the work is handed over, paid once
+    assert again.status == 200
+    assert bank.holds() == [("captured", PRICE, PRICE)]
+    assert bank.balance() == OPENING - PRICE
+
+
+def test_who_sent_no_key_is_told_one_to_ask_again_with(bank: Bank) -> None:
+    work = Work(lambda: bank.proxy.lose("capture", times=2))
+    with selling(priced(bank, view_of(work))) as platform:
+        first = platform.post()
+        assert first.status == 503
+        assert platform.post(once=problem(first)["idempotency_key"]).status == 200
+    assert bank.holds() == [("captured", PRICE, PRICE)]
+
+
+def test_without_a_key_each_request_is_work_of_its_own(bank: Bank) -> None:
+    with selling(priced(bank, view_of(Work()))) as platform:
+        assert [platform.post().status for _ in range(2)] == [200, 200]
+    assert bank.balance() == OPENING - 2 * PRICE
+
+
+def test_a_key_that_failed_is_tried_under_a_new_hold(bank: Bank) -> None:
+    work = Work(lambda: ("no", 500), lambda: ("no", 500))
+    with selling(priced(bank, view_of(work))) as platform:
+        assert [platform.post(once="k").status for _ in range(4)] == [500, 500, 200, 200]
+    assert bank.holds() == [
+        ("voided", PRICE, 0), ("voided", PRICE, 0), ("captured", PRICE, PRICE),
+    ]  # fmt: skip
+
+
+def test_a_key_that_fails_for_ever_comes_to_an_end(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("billing_client.holding.MOST_HOLDS", 3)
+    work = Work(*[lambda: ("no", 500)] * 9)
+    with selling(priced(bank, view_of(work))) as platform:
+        answers = [platform.post(once="k") for _ in range(4)]
+    assert [answer.status for answer in answers] == [500, 500, 500, 409]
+    assert problem(answers[3])["type"].endswith(":too-many-attempts")
+    assert work.runs == 3
+
+
+def test_a_hold_whose_time_was_up_before_the_retry_frees_itself(bank: Bank) -> None:
+    def lose() -> None:
+        bank.proxy.is_down = True
+
+    with selling(priced(bank, view_of(Work(lose)))) as platform:
+        assert platform.post(once="k").status == 503
+        bank.proxy.is_down = False
+        bank.let_holds_expire()
+        assert platform.post(once="k").status == 200
+    assert [hold[0] for hold in bank.holds()] == ["expired", "captured"]
+    assert bank.balance() == OPENING - PRICE
+
+
+def test_a_hold_whose_time_is_up_while_the_view_runs_is_charged_all_the_same(bank: Bank) -> None:
+    with selling(priced(bank, view_of(Work(bank.let_holds_expire)))) as platform:
+        assert platform.post(once="k").status == 200
+        assert platform.post(once="k").status == 200
+    assert [hold[0] for hold in bank.holds()] == ["expired", "captured"]
+    assert bank.balance() == OPENING - PRICE
+
+
+def test_work_that_cannot_be_paid_any_more_is_not_handed_over(bank: Bank) -> None:
+    def spend_all() -> None:
+        bank.let_holds_expire()
+        bank.client.charge_credits(bank.account, OPENING)
+
+    with selling(priced(bank, view_of(Work(spend_all)))) as platform:
+        assert platform.post().status == 402
+    assert bank.balance() == 0
+
+
+def test_copies_at_the_same_moment_are_charged_once(bank: Bank) -> None:
+    together = threading.Barrier(4)
+    work = Work(*[lambda: together.wait(20) and None] * 4)
+    with (
+        selling(priced(bank, view_of(work))) as platform,
+        ThreadPoolExecutor(4) as threads,
+    ):
+        answers = list(threads.map(lambda _: platform.post(once="k"), range(4)))
+    assert [answer.status for answer in answers] == [200] * 4
+    assert bank.holds() == [("captured", PRICE, PRICE)]
+    assert bank.balance() == OPENING - PRICE
+
+
+def test_a_copy_that_fails_does_not_make_the_other_one_free(bank: Bank) -> None:
+    failed = threading.Event()
+
+    def wait() -> None:
+        assert failed.wait(20)
+
+    work = Work(wait, lambda: ("no", 500))
+    with selling(priced(bank, view_of(work))) as platform, ThreadPoolExecutor(1) as threads:
+        slow = threads.submit(platform.post, once="k")
+        while not work.runs:
+            pass
+        assert platform.post(once="k").status == 500
+        failed.set()
+        assert slow.result().status == 200
+        assert platform.post(once="k").status == 200
+    assert bank.holds() == [("voided", PRICE, 0), ("captured", PRICE, PRICE)]
+
+
+def test_a_key_stands_for_one_request_of_one_account(bank: Bank) -> None:
+    other = bank.another_account()
+    app = Flask("platform")
+    for path in ("/work", "/other"):
+        view = priced(bank, view_of(Work()), account=lambda: request.headers["x-account"])
+        app.add_url_rule(path, path, view, methods=["POST"])
+    mine, theirs = {"x-account": bank.account}, {"x-account": other}
+    with serving(app) as platform:
+        for headers, path, body in (
+            (mine, "/work", b"{}"), (theirs, "/work", b"{}"), (mine, "/other", b"{}"),
+            (mine, "/work?page=2", b"{}"), (mine, "/work", b'{"more": 1}'), (mine, "/work", b"{}"),
+        ):  # fmt: skip
+            assert platform.post(path, once="k", headers=headers, body=body).status == 200
+    assert bank.balance(other) == OPENING - PRICE
+    assert bank.balance() == OPENING - 4 * PRICE
+
+
+def test_a_key_whose_price_has_changed_is_refused(bank: Bank) -> None:
+    prices = [PRICE, PRICE + 1]
+    work = Work()
+    with selling(priced(bank, view_of(work), amount=lambda: prices.pop(0))) as platform:
+        assert platform.post(once="k").status == 200
+        refused = platform.post(once="k")
+    assert refused.status == 409
+    assert problem(refused)["type"].endswith(":idempotency-conflict")
+    assert work.runs == 1
+
+
+def test_a_key_of_any_length_and_letters_will_do(bank: Bank) -> None:
+    with selling(priced(bank, view_of(Work()))) as platform:
+        for key in ("x" * 5_000, "Asha Rao +91 98765 43210", "a#2"):
+            assert [platform.post(once=key).status for _ in range(2)] == [200, 200]
+    assert bank.balance() == OPENING - 3 * PRICE
+    # And the back office learns nothing of it
+    assert "Asha" not in f"{[asked.headers for asked in bank.proxy.asked]}"
+
+
+def test_a_key_of_the_platforms_own_stands_for_the_work_of_an_account(bank: Bank) -> None:
+    view = priced(bank, view_of(Work()), key=lambda: request.headers["x-job"])
+    with selling(view) as platform:
+        for job in ("job-1", "job-1", "job-2", "x" * 300, "x" * 300):
+            # Whatever else is in the request
+            assert platform.post(headers={"x-job": job}, body=job.encode()).status == 200
+    assert bank.balance() == OPENING - 3 * PRICE
+    keys = {asked.headers.get("idempotency-key") for asked in bank.proxy.asked}
+    assert f"own:job-1:{bank.account}" in keys
+
+
+def test_the_callables_get_what_the_view_gets(bank: Bank) -> None:
+    def work(clinic: str, pages: int) -> dict[str, object]:
+        return {"clinic": clinic, "pages": pages}
+
+    view = require_credits(
+        lambda clinic, pages: 2 * pages,
+        client=lambda: bank.client,
+        account=lambda clinic, pages: f"clinic:{clinic}",
+        description="pages",
+    )(work)
+    path = "/<clinic>/<int:pages>"
+    with selling(view, path=path) as platform:
+        answer = platform.post(f"/{bank.account.partition(':')[2]}/7")
+    assert answer.json["pages"] == 7
+    assert bank.holds() == [("captured", 14, 14)]
+
+
+def test_work_that_costs_nothing_asks_nobody(bank: Bank) -> None:
+    with selling(priced(bank, view_of(Work()), amount=lambda: 0)) as platform:
+        assert platform.post().status == 200
+    assert (bank.proxy.asked, bank.holds()) == ([], [])
+
+
+@pytest.mark.parametrize("amount", [-1, 1.5, True, "7", None, 10**13])
+def test_an_amount_that_cannot_be_is_an_error(bank: Bank, amount: Any) -> None:
+    work = Work()
+    app = Flask("platform")
+    app.register_error_handler(InvalidRequest, lambda error: ({"told": str(error)}, 500))
+    app.post("/work")(priced(bank, view_of(work), amount=lambda: amount))
+    with serving(app) as platform:
+        assert "amount: must be" in platform.post().json["told"]
+    assert work.runs == 0
+
+
+def test_the_view_still_finds_its_body(bank: Bank) -> None:
+    def read() -> Any:
+        return {"read": request.stream.read().decode()}
+
+    def parse() -> Any:
+        return {"read": request.form["a"], "file": request.files["f"].read().decode()}
+
+    boundary = "--B\r\nContent-Disposition: form-data; name="
+    form = f'{boundary}"a"\r\n\r\n1\r\n{boundary}"f"; filename="x"\r\n\r\nhello\r\n--B--\r\n'
+    multipart = {"content-type": "multipart/form-data; boundary=B"}
+    app = Flask("platform")
+    app.add_url_rule("/read", "read", priced(bank, read), methods=["POST"])
+    app.add_url_rule("/parse", "parse", priced(bank, parse), methods=["POST"])
+    with serving(app) as platform:
+        assert platform.post("/read", body=b"abc").json == {"read": "abc"}
+        answer = platform.post("/parse", body=form.encode(), headers=multipart)
+        assert answer.json == {"read": "1", "file": "hello"}
+
+
+def test_a_form_that_another_decorator_has_read_is_told_apart(bank: Bank) -> None:
+    inner = priced(bank, lambda: {"file": request.files["f"].read().decode()})
+
+    def outer() -> Any:
+        assert request.form["a"]
+        return inner()
+
+    def form(content: str) -> bytes:
+        line = "--B\r\nContent-Disposition: form-data; name="
+        text = f'{line}"a"\r\n\r\n1\r\n{line}"f"; filename="x"\r\n\r\n{content}\r\n--B--\r\n'
+        return text.encode()
+
+    headers = {"content-type": "multipart/form-data; boundary=B"}
+    with selling(outer) as platform:
+        for content in ("one", "one", "two"):
+            answer = platform.post(once="k", body=form(content), headers=headers)
+            assert answer.json == {"file": content}
+    assert bank.balance() == OPENING - 2 * PRICE
+
+
+def test_it_works_under_and_over_other_decorators_and_on_methods(bank: Bank) -> None:
+    def tagged(view: Callable[..., Any]) -> Callable[..., Any]:
+        def tag(*args: Any, **kwargs: Any) -> Any:
+            return {"tagged": view(*args, **kwargs).get_json()}
+
+        return tag
+
+    class View(MethodView):
+        decorators = [require_credits(1, client=bank.client, account=bank.account)]  # noqa: RUF012
+
+        @require_credits(2, client=bank.client, account=lambda view, name: bank.account)
+        def post(self, name: str) -> Any:
+            return {"name": name}
+
+    def plain() -> Any:
+        return {"plain": 1}
+
+    app = Flask("platform")
+    app.add_url_rule("/under", "under", tagged(priced(bank, plain)), methods=["POST"])
+    app.add_url_rule("/method/<name>", view_func=View.as_view("method"))
+    with serving(app) as platform:
+        assert platform.post("/under").json == {"tagged": {"plain": 1}}
+        assert platform.post("/method/x").json == {"name": "x"}
+    assert bank.balance() == OPENING - PRICE - 3
+
+
+def test_two_calls_in_one_request_are_not_one_price(bank: Bank) -> None:
+    priced_step = priced(bank, lambda: {"step": 1})
+
+    def view() -> Any:
+        priced_step()
+        with pytest.raises(InvalidRequest, match="called twice in one request"):
+            priced_step()
+        return {}
+
+    with selling(view) as platform:
+        assert platform.post(once="k").status == 200
+    assert bank.holds() == [("captured", PRICE, PRICE)]
+
+
+def test_a_hold_that_cannot_be_voided_is_logged_by_its_number_alone(
+    bank: Bank, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> Any:
+        bank.proxy.is_down = True
+        return "no", 500
+
+    with (
+        caplog.at_level(logging.DEBUG),
+        selling(priced(bank, view_of(Work(fail)))) as platform,
+    ):
+        assert platform.post(once="Asha Rao", body=b'{"patient": "Ravi"}').status == 500
+    [line] = [record for record in caplog.records if record.name == "billing_client"]
+    assert "could not be voided (Unreachable): it frees itself" in line.getMessage()
+    for secret in ("Asha", "Ravi", API_KEY):
+        assert secret not in caplog.text
+    assert bank.holds() == [("open", PRICE, 0)]
