@@ -264,6 +264,26 @@ def find(session: Session, hold_id: int) -> Hold:
     return hold
 
 
+def find_in_reach(
+    session: Session, hold_id: int, *, kind: Kind, product: str | None, account_id: int | None
+) -> tuple[Hold, str] | None:
+    """Return a hold of `kind` with its account's reference; None where it is out of reach."""
+    if not 0 < hold_id < 2**63:
+        return None
+    row = session.execute(
+        select(Hold, Account.ref)
+        .join(Account, Account.id == Hold.account_id)
+        .where(Hold.id == hold_id, Hold.kind == kind.value, accounts.reach(product, account_id))
+    ).one_or_none()
+    return (row[0], row[1]) if row else None
+
+
+def state_now(hold: Hold) -> str:
+    """Return a hold's state: past its time it is expired, if the sweep has not come by yet."""
+    ended = hold.expires_at is not None and hold.expires_at <= clock.now()
+    return "expired" if hold.state == "open" and ended else hold.state
+
+
 def _check(
     account: str,
     amount: int,
