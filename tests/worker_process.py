@@ -21,9 +21,10 @@ STOP_SECONDS = 30
 class WorkerProcess:
     """One worker with one child; `app` may be another module with more tasks in it."""
 
-    def __init__(self, log_file: Path, *, app: str = "worker.app") -> None:
+    def __init__(self, log_file: Path, *, app: str = "worker.app", **environment: str) -> None:
         self.log_file = log_file
         self._app = app
+        self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -33,6 +34,7 @@ class WorkerProcess:
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
             "WORKER_PROCESSES": "1",
             "LOG_FORMAT": "json",
+            **self._environment,
         }
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(

@@ -11,12 +11,16 @@ from typing import Any
 from flask import Flask
 from werkzeug.serving import make_server
 
+import clock
+from billing import audit, holds
 from billing_client import BillingClient
+from db.session import transaction
 from devstack import ports
 from tests.api.api_process import ApiProcess
 from tests.billing.helpers import assert_ledger_is_clean, balance, open_account, rows
 from tests.billing_client.lossy_proxy import LossyProxy
 from tests.server_process import Answer
+from tests.stack_process import eventually
 
 API_KEY = "the-platforms-key-of-the-tests"
 OPENING = 1_000
@@ -42,19 +46,18 @@ class Bank:
     def holds(self, account: str | None = None) -> Sequence[tuple[object, ...]]:
         """(state, amount, captured) of an account's holds, oldest first."""
         return rows(
-            "SELECT h.state, h.amount, h.captured FROM holds h JOIN accounts a"
+            "SELECT CASE WHEN h.state = 'open' AND h.expires_at <= :now THEN 'expired'"
+            " ELSE h.state END, h.amount, h.captured FROM holds h JOIN accounts a"
             " ON a.id = h.account_id WHERE a.ref = :ref ORDER BY h.id",
             ref=account or self.account,
+            now=clock.now(),
         )
 
-    def let_holds_expire(self) -> None:
-        """The time of every open hold of the account is up."""
-        rows(
-            "UPDATE holds SET expires_at = created_at + interval '1 microsecond'"
-            " FROM accounts a WHERE a.id = account_id AND a.ref = :ref AND state = 'open'"
-            " RETURNING holds.id",
-            ref=self.account,
-        )
+    def wait_for_expiry(self) -> None:
+        """Wait until the time of every hold is up, and sweep, as the back office does."""
+        eventually("no hold is open", lambda: "open" not in {state for state, *_ in self.holds()})
+        with audit.asked_by("test", door="beat"), transaction() as session:
+            holds.expire_due(session)
 
     def check(self) -> None:
         """The books are right, and the API kept its secrets and its calm."""
@@ -127,5 +130,3 @@ def problem(answer: Answer) -> dict[str, Any]:
     assert told["status"] == answer.status
     assert {"type", "title", "detail"} <= told.keys()
     return told
-
-

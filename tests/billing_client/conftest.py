@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from itertools import count
-from pathlib import Path
 
 import pytest
 
@@ -33,9 +32,19 @@ def bank_api(bank_database: str, tmp_path_factory: pytest.TempPathFactory) -> It
         yield api
 
 
+@pytest.fixture(scope="package")
+def bank_proxy(bank_api: ApiProcess) -> Iterator[LossyProxy]:
+    """The network to it."""
+    with LossyProxy(bank_api.port) as proxy:
+        yield proxy
+
+
 @pytest.fixture
 def bank(
-    bank_api: ApiProcess, bank_database: str, monkeypatch: pytest.MonkeyPatch
+    bank_api: ApiProcess,
+    bank_proxy: LossyProxy,
+    bank_database: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Bank]:
     """The API behind a network, this process on its database, and an account of 1,000 credits."""
     monkeypatch.setattr(http, "BACKOFF_SECONDS", 0.01)
@@ -44,8 +53,9 @@ def bank(
     settings.get.cache_clear()
     session.engine.cache_clear()
     account = open_account(f"clinic:spender-{next(_numbers)}", credits_=OPENING)
-    with LossyProxy(bank_api.port) as proxy, client_of(proxy.url) as client:
-        found = Bank(bank_api, proxy, client, account)
+    bank_proxy.reset()
+    with client_of(bank_proxy.url) as client:
+        found = Bank(bank_api, bank_proxy, client, account)
         yield found
     found.check()
     session.engine().dispose()

@@ -51,6 +51,12 @@ class LossyProxy:
         self._server.daemon_threads = True
         self.url = f"http://{ports.HOST}:{self._server.server_address[1]}"
 
+    def reset(self) -> None:
+        """Be as at the start."""
+        self.asked.clear()
+        self._losses.clear()
+        self.is_down = False
+
     def lose(self, step: str, *, times: int = 1) -> None:
         """Lose the answers of the next requests for `step`: place, status, capture or void."""
         self._losses[step] = times
