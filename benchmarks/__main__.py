@@ -27,6 +27,7 @@ from benchmarks import (
     payments,
     razorpay,
     receiver,
+    require_credits,
     verify,
 )
 from benchmarks.report import Report, WrongOutcome, show
@@ -52,6 +53,7 @@ MEASUREMENTS: dict[str, _Measurement] = {
     "razorpay": razorpay,
     "latency": latency,
     "payments": payments,
+    "require_credits": require_credits,
     "memory": memory,
 }
 

@@ -57,10 +57,11 @@ def main() -> None:
     order = Order(**json.load(sys.stdin))
     requests = signed_requests(order)
     connections = [Connection(order.port) for _ in range(order.connections)]
-    json.dump(asdict(_drive(connections, requests)), sys.stdout)
+    json.dump(asdict(drive(connections, requests)), sys.stdout)
 
 
-def _drive(connections: list[Connection], requests: list[bytes]) -> Figures:
+def drive(connections: list[Connection], requests: list[bytes]) -> Figures:
+    """Send every request, one after the other on each connection; return the figures."""
     latencies: list[float] = []
     statuses: Counter[str] = Counter()
     waiting = iter(requests)
