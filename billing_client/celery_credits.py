@@ -14,6 +14,7 @@ retries outside of it. Celery tells how each run of a task in a worker ended wit
 | FAILURE | final: no retry left, or none asked for | voided |
 | none | the process is being ended | stays, for a redelivery |
 
+A result that cannot be stored makes a FAILURE of work that was done: it is captured by then.
 No signal comes for a process that is killed, by its hard time limit too: then the hold is there
 for a redelivery, or frees itself when its time is up.
 """

@@ -191,6 +191,13 @@ def test_a_failure_that_the_task_catches_is_not_charged(bank: Bank) -> None:
 
 
 @pytest.mark.usefixtures("worker")
+def test_work_whose_result_cannot_be_stored_was_done_and_is_charged(bank: Bank) -> None:
+    with pytest.raises(Exception, match="not JSON serializable"):
+        result_of(tasks.work.delay(bank.account, ["unreadable"]))
+    assert bank.holds() == PAID
+
+
+@pytest.mark.usefixtures("worker")
 def test_a_task_that_takes_too_long_is_not_charged(bank: Bank) -> None:
     with pytest.raises(Exception, match="SoftTimeLimitExceeded"):
         result_of(tasks.slow.delay(bank.account, ["hang"]))

@@ -174,6 +174,16 @@ def test_a_billing_that_cannot_be_reached_is_503_and_the_view_does_not_run(bank:
     assert work.runs == 0
 
 
+def test_a_hold_of_which_nobody_heard_is_found_by_the_repeat(bank: Bank) -> None:
+    bank.proxy.lose("place", times=2)
+    work = Work()
+    with selling(priced(bank, view_of(work))) as platform:
+        assert platform.post(once="k").status == 503
+        assert (work.runs, bank.holds()) == (0, [("open", PRICE, 0)])
+        assert platform.post(once="k").status == 200
+    assert bank.holds() == [("captured", PRICE, PRICE)]
+
+
 def test_a_customer_whose_answer_was_lost_asks_again_and_pays_once(bank: Bank) -> None:
     work = Work()
     with selling(priced(bank, view_of(work))) as platform:
