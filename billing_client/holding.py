@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from billing_client.client import BillingClient
@@ -137,7 +137,19 @@ class Holding:
             idempotency_key=self.key if self._number == 1 else f"{self.key}#{self._number}",
         )
         # What was answered before may be old news.
-        return client.hold_status(hold.hold_id) if hold.replayed else hold
+        return self._as_it_is(hold.hold_id) if hold.replayed else hold
+
+    def _as_it_is(self, hold_id: str) -> Hold:
+        client = self._terms.client
+        hold = client.hold_status(hold_id)
+        if hold.state != "expired":
+            return hold
+        # That was told by the clock: a capture of the last moment may not be seen yet, and a second
+        # hold would then be charged as well. Who would end it waits for that capture.
+        try:
+            return client.void_hold(hold_id)
+        except HoldFinished as finished:
+            return replace(hold, state=finished.state)
 
 
 def credits_used(amount: int) -> None:

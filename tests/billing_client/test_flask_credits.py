@@ -13,6 +13,7 @@ from flask.views import MethodView
 from billing_client import InvalidRequest, credits_used, require_credits
 from devstack import ports
 from tests.billing_client.bank import API_KEY, OPENING, Bank, client_of, problem, selling, serving
+from tests.billing_client.scripted_server import Reply, ScriptedServer
 
 PRICE = 30
 
@@ -294,6 +295,26 @@ def test_a_hold_whose_time_is_up_while_the_view_runs_is_charged_all_the_same(ban
         assert platform.post(once="k").status == 200
     assert [hold[0] for hold in bank.holds()] == ["expired", "captured"]
     assert bank.balance() == OPENING - PRICE
+
+
+def test_a_capture_of_the_last_moment_is_not_followed_by_another() -> None:
+    # Given a hold that was captured so late that the clock has it expired already
+    hold = {
+        "hold_id": "7", "account": "clinic:42", "state": "open", "amount": PRICE, "captured": 0,
+    }  # fmt: skip
+    finished = {"type": "urn:problem-type:billing:hold-finished", "state": "captured"}
+    replies = (
+        Reply(201, hold, {"Idempotent-Replayed": "true"}), Reply(200, {**hold, "state": "expired"}),
+        Reply(409, finished), Reply(500),
+    )  # fmt: skip
+    with ScriptedServer(*replies) as server, client_of(server.url) as client:
+        view = require_credits(PRICE, client=client, account="clinic:42")(lambda: {"done": True})
+        with selling(view) as platform:
+            assert platform.post(once="k").status == 200
+    # Then nothing more was asked for
+    assert [asked.path for asked in server.asked] == [
+        "/v1/holds", "/v1/holds/7", "/v1/holds/7/void",
+    ]  # fmt: skip
 
 
 def test_work_that_cannot_be_paid_any_more_is_not_handed_over(bank: Bank) -> None:
