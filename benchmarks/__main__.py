@@ -15,6 +15,7 @@ from rich.console import Console
 
 import settings
 from benchmarks import (
+    api_holds,
     backlog,
     calls,
     cost,
@@ -45,6 +46,7 @@ MEASUREMENTS: dict[str, _Measurement] = {
     "ledger": ledger,
     "cost": cost,
     "holds": holds,
+    "api_holds": api_holds,
     "verify": verify,
     "drain": drain,
     "calls": calls,
