@@ -18,7 +18,9 @@ from api import (
     account_lists,
     accounts,
     auth,
+    charges,
     disputes,
+    holds,
     leads,
     orders,
     payments,
@@ -41,6 +43,8 @@ RESOURCES: tuple[APIBlueprint, ...] = (
     payments.payments,
     plans.plans,
     refunds.refunds,
+    holds.holds,
+    charges.charges,
 )
 CONNECTIONS = 8
 """As many as threads in the Procfile: a request that waits for a lock must hold up no other."""

@@ -6,16 +6,17 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
-from billing.text import ID_MAX_LENGTH, REF_MAX_LENGTH, problem_with
+from billing.postings import MAX_AMOUNT
+from billing.text import DESCRIPTION_MAX_LENGTH, ID_MAX_LENGTH, REF_MAX_LENGTH, problem_with
 
 FIRST_YEAR, LAST_YEAR = 1970, 9000
 """What the ledger can hold."""
 _LARGEST = 2**63 - 1
 
 
-def _recordable(max_length: int) -> Callable[[str], str]:
+def _recordable(max_length: int, *, may_be_empty: bool = False) -> Callable[[str], str]:
     def check(value: str) -> str:
-        problem = problem_with(value, max_length=max_length)
+        problem = problem_with(value, max_length=max_length, may_be_empty=may_be_empty)
         if problem:
             raise ValueError(problem)
         return value
@@ -48,6 +49,10 @@ Ref = Annotated[str, AfterValidator(_recordable(REF_MAX_LENGTH))]
 """The reference of an account."""
 Id = Annotated[str, AfterValidator(_recordable(ID_MAX_LENGTH))]
 """An id that a platform or a gateway gave."""
+Description = Annotated[str, AfterValidator(_recordable(DESCRIPTION_MAX_LENGTH, may_be_empty=True))]
+"""What stands beside an amount in the ledger."""
+Amount = Annotated[int, Field(ge=1, le=MAX_AMOUNT)]
+"""Credits; for strict models."""
 Instant = Annotated[AwareDatetime, BeforeValidator(_instant)]
 """An aware time in a query."""
 After = Annotated[int, BeforeValidator(_position, json_schema_input_type=str)]

@@ -56,10 +56,12 @@ class Refusal(Exception):
         kind: str | None = None,
         headers: Mapping[str, str] | None = None,
         fields: Mapping[str, str] | None = None,
+        more: Mapping[str, str | int] | None = None,
     ) -> None:
         """`kind` is the last part of a type of ours, such as `unknown-lead`.
 
-        `fields` says what is wrong with which; see `bad_field`.
+        `fields` says what is wrong with which; see `bad_field`. `more` are members of the problem
+        beside the usual ones, for programs (RFC 9457, 3.2).
         """
         super().__init__(detail)
         self.status = status
@@ -67,6 +69,7 @@ class Refusal(Exception):
         self.type = OWN_TYPES + kind if kind else PLAIN
         self.headers = dict(headers or {})
         self.fields = dict(fields or {})
+        self.more = dict(more or {})
 
 
 def bad_field(field: str, problem: str) -> Refusal:
@@ -121,7 +124,7 @@ def answer(status: int, detail: str, *, kind: str = PLAIN, **more: Any) -> Respo
 def _refused(refusal: Refusal) -> Response:
     fields = [{"field": field, "detail": problem} for field, problem in refusal.fields.items()]
     more = {"errors": fields} if fields else {}
-    response = answer(refusal.status, refusal.detail, kind=refusal.type, **more)
+    response = answer(refusal.status, refusal.detail, kind=refusal.type, **more, **refusal.more)
     response.headers.update(refusal.headers)
     return response
 

@@ -3,9 +3,12 @@
 from typing import Any
 
 from flask import Request as FlaskRequest
+from flask import current_app
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
 MAX_BODY_BYTES = 64 * 1024
+WITHOUT_BODY = "without_body"
+"""The attribute of a view function that says whether its body may be left out."""
 
 
 class Request(FlaskRequest):
@@ -18,6 +21,9 @@ class Request(FlaskRequest):
 
     def get_json(self, *_args: Any, **_options: Any) -> str:
         """Return the body, not parsed; raises 413, 415, or 400 where it is not UTF-8."""
+        view = current_app.view_functions.get(self.endpoint or "")
+        if getattr(view, WITHOUT_BODY, False) and not self.body():
+            return "{}"
         if self.mimetype != "application/json":
             raise UnsupportedMediaType
         try:

@@ -17,6 +17,7 @@ from flask_openapi import APIBlueprint
 from pydantic import BaseModel
 
 from api import auth, idempotency, problems
+from api.requests import WITHOUT_BODY
 from billing import audit
 
 View = Callable[..., BaseModel]
@@ -35,11 +36,13 @@ def route(
     answers: type[BaseModel],
     status: int = 200,
     refusals: tuple[int, ...] = (),
+    without_body: bool = False,
 ) -> Callable[[View], View]:
     """Put a view at `method rule` for callers with `scope`.
 
     It answers `status` with a model of the type `answers`; `refusals` are the statuses of its own
-    beside those of every route. What it changes is recorded as asked by its caller.
+    beside those of every route. A body that is not there is `{}` where it may be left out
+    (`without_body`). What it changes is recorded as asked by its caller.
     """
     once = method is HTTPMethod.POST
     refused = {*_ALWAYS, *refusals}
@@ -65,6 +68,7 @@ def route(
             # Flask-OpenAPI validates and documents what stands here.
             answer.__annotations__ = {**get_annotations(view), "header": idempotency.Headers}
         setattr(answer, auth.SCOPE, scope)
+        setattr(answer, WITHOUT_BODY, without_body)
         summary, _, description = (getdoc(view) or view.__name__).partition("\n\n")
         add(
             rule,

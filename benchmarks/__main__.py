@@ -15,6 +15,7 @@ from rich.console import Console
 
 import settings
 from benchmarks import (
+    api_holds,
     backlog,
     calls,
     cost,
@@ -28,6 +29,7 @@ from benchmarks import (
     payments,
     razorpay,
     receiver,
+    require_credits,
     verify,
 )
 from benchmarks.report import Report, WrongOutcome, show
@@ -45,6 +47,7 @@ MEASUREMENTS: dict[str, _Measurement] = {
     "ledger": ledger,
     "cost": cost,
     "holds": holds,
+    "api_holds": api_holds,
     "grants": grants,
     "verify": verify,
     "drain": drain,
@@ -54,6 +57,7 @@ MEASUREMENTS: dict[str, _Measurement] = {
     "razorpay": razorpay,
     "latency": latency,
     "payments": payments,
+    "require_credits": require_credits,
     "memory": memory,
 }
 

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from benchmarks import crew, lab, leads, ledger
 from benchmarks.report import Report, WrongOutcome
-from billing import account_book, ledger_rows
+from billing import account_book, ledger_rows, ledger_writes
 from billing.account_book import AccountBook, Entry, Lot, Writes
 from db.bulk import copy_rows
 from db.session import snapshot
@@ -143,7 +143,7 @@ def _without(variant: _Variant) -> Iterator[None]:
         if not variant.lots:
             stack.enter_context(patch.object(AccountBook, "_take", _take_from_no_lot))
             stack.enter_context(patch.object(ledger_rows, "load_lots_and_debts", _load_no_lots))
-            stack.enter_context(patch.object(ledger_rows, "copy_rows", _copy_no_lots))
+            stack.enter_context(patch.object(ledger_writes, "copy_rows", _copy_no_lots))
         yield
 
 

@@ -84,6 +84,11 @@ def database_of_its_own(here: Lab) -> Iterator[Lab]:
         _maintain(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
+def with_environment(here: Lab, **variables: str) -> Lab:
+    """Return the lab with more in the environment of the processes that are measured."""
+    return replace(here, environment=here.environment | variables)
+
+
 def settle() -> None:
     """Bring the server to rest before the clock starts: statistics fresh, nothing left to flush."""
     with session.engine().connect() as plain:

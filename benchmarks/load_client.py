@@ -23,7 +23,7 @@ ANSWER_SECONDS = 60
 class Connection:
     """One kept-alive connection and the answer that is coming in on it."""
 
-    __slots__ = ("number", "received", "sent_at", "socket")
+    __slots__ = ("body", "number", "received", "sent_at", "socket")
 
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection((HOST, port), timeout=ANSWER_SECONDS)
@@ -33,6 +33,8 @@ class Connection:
         self.sent_at = 0.0
         self.number = 0
         """Which request it is at, for a caller that asks."""
+        self.body = b""
+        """Of the last answer."""
 
     def send(self, request: bytes) -> None:
         self.sent_at = time.perf_counter()
@@ -49,7 +51,7 @@ class Connection:
         head, end, body = self.received.partition(b"\r\n\r\n")
         if not end or len(body) < _content_length(head):
             return None
-        self.received = b""
+        self.received, self.body = b"", body
         return head[9:12].decode()
 
 
@@ -57,10 +59,11 @@ def main() -> None:
     order = Order(**json.load(sys.stdin))
     requests = signed_requests(order)
     connections = [Connection(order.port) for _ in range(order.connections)]
-    json.dump(asdict(_drive(connections, requests)), sys.stdout)
+    json.dump(asdict(drive(connections, requests)), sys.stdout)
 
 
-def _drive(connections: list[Connection], requests: list[bytes]) -> Figures:
+def drive(connections: list[Connection], requests: list[bytes]) -> Figures:
+    """Send every request, one after the other on each connection; return the figures."""
     latencies: list[float] = []
     statuses: Counter[str] = Counter()
     waiting = iter(requests)

@@ -60,14 +60,19 @@ def http_server(
     *,
     port_variable: str = "RECEIVER_PORT",
     health_path: str = "/healthz",
+    **variables: str,
 ) -> Iterator[tuple[int, psutil.Process]]:
-    """Run an HTTP server on a free port; yield the port and the process when it answers."""
+    """Run an HTTP server on a free port; yield the port and the process when it answers.
+
+    `variables` are of its environment, beside those of all processes.
+    """
     port = ports.find_free()
     with running(
         lab,
         name,
         command_line,
         is_up=lambda: probes.http_status(port, health_path) == 200,
+        **variables,
         **{port_variable: str(port)},
     ) as process:
         yield port, process

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 from zoneinfo import available_timezones
 
-from sqlalchemy import ColumnElement, and_, select, true
+from sqlalchemy import ColumnElement, and_, select, text, true
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -190,6 +191,25 @@ def list_all(session: Session) -> Sequence[Account]:
 def available(account: Account) -> int:
     """Return the credits that can be spent now."""
     return account.balance - account.held + account.overdraft_limit
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What an account has at one moment, in credits."""
+
+    balance: int
+    held: int
+    available: int
+
+
+_FIGURES = text("""
+SELECT balance, held, balance - held + overdraft_limit FROM accounts WHERE id = :id
+""")
+
+
+def figures(session: Session, account_id: int) -> Figures:
+    """Return what an account has, as the transaction has left it by now."""
+    return Figures(*session.execute(_FIGURES, {"id": account_id}).one())
 
 
 def _check(ref: str, name: str, product: str, timezone: str, overdraft_limit: int) -> None:

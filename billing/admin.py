@@ -15,7 +15,7 @@ from billing.text import DESCRIPTION_MAX_LENGTH, KEY_MAX_LENGTH, problem_with
 
 RESERVED_KEY_PREFIXES = (
     "lead:", "lot:", "hold:", "opening:", "dispute:", "grant:", "razorpay:", "stripe:",
-    "refund:", "chargeback:",
+    "refund:", "chargeback:", "api:",
 )  # fmt: skip
 """What the keys of rules begin with."""
 

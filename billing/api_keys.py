@@ -33,9 +33,11 @@ SCOPES = {
     "payments:read": "the payments of an account",
     "disputes:read": "the disputes of an account",
     "disputes:write": "disputing a lead, and withdrawing a dispute",
+    "credits:read": "what became of a hold",
+    "credits:spend": "charging credit, and holding it",
 }
-"""Scope -> what it allows. Each resource of the API adds its own: next is holds:write. A
-key that was made before keeps the scopes it has."""
+"""Scope -> what it allows. Each resource of the API adds its own. A key that was made before
+keeps the scopes it has."""
 
 PREFIX = "bk_"
 """Tells a person, and a search for leaked secrets, what it is looking at."""

@@ -121,6 +121,7 @@ class InvalidHold(PermanentError):
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(f"{field} {problem}")
         self.field = field
+        self.problem = problem
 
 
 class UnknownHold(PermanentError):

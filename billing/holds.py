@@ -7,12 +7,12 @@ the hold, as everywhere; the charge of a capture goes through `billing/ledger.py
 
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import select, text
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 import clock
-from billing import accounts, audit, ledger
+from billing import accounts, audit, hold_rows, ledger
+from billing.account_book import AccountBook
 from billing.errors import (
     HoldFinished,
     IdempotencyConflict,
@@ -24,8 +24,7 @@ from billing.errors import (
 from billing.kinds import KIND_RULES, Kind
 from billing.postings import MAX_AMOUNT, Outcome, Posting
 from billing.text import DESCRIPTION_MAX_LENGTH, ID_MAX_LENGTH, REF_MAX_LENGTH, problem_with
-from db.bulk import int_array
-from db.models import Account, Hold, HoldEvent
+from db.models import Account, Hold
 
 KEY_MAX_LENGTH = 200
 """Shorter than a ledger key, which is made of it: `hold:{key}:capture`."""
@@ -51,42 +50,31 @@ def place(
     `IdempotencyConflict`. Counts as the transaction's one post: what has expired goes first.
     """
     _check(account, amount, idempotency_key, actor, expires_in, kind, description)
-    ledger.expire(session, {account})
-    # As it is under the lock, whatever the caller saw of it before.
-    found = session.scalars(
-        select(Account).where(Account.ref == account).execution_options(populate_existing=True)
-    ).one_or_none()
-    if found is None:
+    book = ledger.expire(session, {account}).get(account)
+    if book is None:
         raise UnknownAccount(account)
     now = clock.now()
-    with session.begin_nested():
-        hold = session.scalars(
-            insert(Hold)
-            .values(
-                account_id=found.id,
-                amount=amount,
-                state="open",
-                idempotency_key=idempotency_key,
-                kind=kind.value,
-                actor=actor,
-                description=description,
-                created_at=now,
-                expires_at=now + expires_in if expires_in is not None else None,
-            )
-            .on_conflict_do_nothing(index_elements=[Hold.idempotency_key])
-            .returning(Hold)
-        ).one_or_none()
-        if hold is None:
-            return _placed_before(
-                session, found, amount, idempotency_key, expires_in, kind, description
-            )
-        available = accounts.available(found)
-        if amount > available:
-            raise InsufficientCredit(account, needed=amount, available=available)
-        found.held += amount
-        session.add(_event(hold, "placed", amount, actor, now))
-        _audit(session, hold, account, before=None)
-    return hold
+    placed = None
+    if amount <= book.available:
+        placed = hold_rows.place(
+            session,
+            account_id=book.id,
+            amount=amount,
+            idempotency_key=idempotency_key,
+            kind=kind,
+            actor=actor,
+            description=description,
+            now=now,
+            expires_at=now + expires_in if expires_in is not None else None,
+        )
+    if placed is None:
+        before = hold_rows.of_key(session, idempotency_key)
+        if before is None:
+            raise InsufficientCredit(account, needed=amount, available=book.available)
+        _require_same(session, before, account, amount, expires_in, kind, description)
+        return before
+    _audit(session, placed, account, before=None)
+    return placed
 
 
 def reserve(
@@ -106,27 +94,27 @@ def reserve(
     `IdempotencyConflict` for a key that was used before. Counts as the transaction's one post.
     """
     _check(account, at_most, idempotency_key, actor, None, kind, description)
-    ledger.expire(session, {account})
-    found = session.scalars(
-        select(Account).where(Account.ref == account).execution_options(populate_existing=True)
-    ).one_or_none()
-    if found is None:
+    book = ledger.expire(session, {account}).get(account)
+    if book is None:
         raise UnknownAccount(account)
-    amount = min(at_most, found.balance - found.held)
+    amount = min(at_most, book.balance - book.held)
     if amount <= 0:
         return None
-    hold = Hold(
-        account_id=found.id, amount=amount, state="open", idempotency_key=idempotency_key,
-        kind=kind.value, actor=actor, description=description, created_at=clock.now(),
-    )  # fmt: skip
-    if session.scalar(select(Hold.id).where(Hold.idempotency_key == idempotency_key)):
+    placed = hold_rows.place(
+        session,
+        account_id=book.id,
+        amount=amount,
+        idempotency_key=idempotency_key,
+        kind=kind,
+        actor=actor,
+        description=description,
+        now=clock.now(),
+        expires_at=None,
+    )
+    if placed is None:
         raise IdempotencyConflict(idempotency_key, {"hold": ("one", "another")})
-    session.add(hold)
-    session.flush()
-    found.held += amount
-    session.add(_event(hold, "placed", amount, actor, hold.created_at))
-    _audit(session, hold, account, before=None)
-    return hold
+    _audit(session, placed, account, before=None)
+    return placed
 
 
 def capture(
@@ -144,7 +132,7 @@ def capture(
     request was faster or time is up, `InsufficientCredit` where a correction has taken what was
     held, or `IdempotencyConflict`. Posts.
     """
-    hold, account = _lock(session, hold_id, idempotency_key, actor)
+    hold, book = _lock(session, hold_id, idempotency_key, actor)
     asked = hold.amount if amount is None else amount
     if type(asked) is not int or not 1 <= asked <= hold.amount:
         raise InvalidHold("amount", f"must be a whole number from 1 to {hold.amount}")
@@ -156,7 +144,7 @@ def capture(
         session,
         [
             Posting(
-                account=account.ref,
+                account=book.ref,
                 amount=-asked,
                 kind=Kind(hold.kind),
                 idempotency_key=f"hold:{hold.idempotency_key}:capture",
@@ -165,18 +153,20 @@ def capture(
                 releases=hold.amount,
             )
         ],
+        locked=book,
     )[0].applied_or_raise()
     if posted.outcome is not Outcome.APPLIED:
         # An open hold was never captured: whoever posted under its key, it was not this hold.
         raise IdempotencyConflict(f"hold:{hold.idempotency_key}:capture", {"hold": ("none", "it")})
-    now = _finish(hold, "captured", idempotency_key)
-    hold.captured = asked
-    hold.transaction_id = posted.transaction_id
-    session.add(_event(hold, "captured", asked, actor, now))
-    if asked < hold.amount:
-        session.add(_event(hold, "released", hold.amount - asked, actor, now))
-    session.flush()
-    return hold
+    return hold_rows.end_captured(
+        session,
+        hold_id,
+        captured=asked,
+        transaction_id=posted.transaction_id,
+        finish_key=idempotency_key,
+        actor=actor,
+        now=clock.now(),
+    )
 
 
 def void(session: Session, *, hold_id: int, idempotency_key: str, actor: str) -> Hold:
@@ -184,15 +174,10 @@ def void(session: Session, *, hold_id: int, idempotency_key: str, actor: str) ->
 
     Raises `UnknownHold`, `InvalidHold` or `HoldFinished`.
     """
-    hold, account = _lock(session, hold_id, idempotency_key, actor)
+    hold, book = _lock(session, hold_id, idempotency_key, actor)
     if _is_repeat(hold, "voided", idempotency_key):
         return hold
-    account.held -= hold.amount
-    now = _finish(hold, "voided", idempotency_key)
-    session.add(_event(hold, "voided", hold.amount, actor, now))
-    _audit(session, hold, account.ref, before="open")
-    session.flush()
-    return hold
+    return _end_voided(session, hold, book.ref, idempotency_key, actor, frees=True)
 
 
 def hand_over(session: Session, *, hold_id: int, idempotency_key: str, actor: str) -> int:
@@ -201,36 +186,10 @@ def hand_over(session: Session, *, hold_id: int, idempotency_key: str, actor: st
     Unlike after `void`, what is held cannot expire before it is taken. Raises `UnknownHold`,
     `InvalidHold` or `HoldFinished`.
     """
-    hold, account = _lock(session, hold_id, idempotency_key, actor)
+    hold, book = _lock(session, hold_id, idempotency_key, actor)
     if _is_repeat(hold, "voided", idempotency_key):
         return 0
-    now = _finish(hold, "voided", idempotency_key)
-    session.add(_event(hold, "voided", hold.amount, actor, now))
-    _audit(session, hold, account.ref, before="open")
-    return hold.amount
-
-
-_DUE = text("""
-SELECT id FROM accounts
- WHERE id IN (SELECT account_id FROM holds WHERE state = 'open' AND expires_at <= :now)
- ORDER BY id LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
-""")
-_EXPIRE = text("""
-WITH ended AS (
-    UPDATE holds SET state = 'expired', finished_at = :now
-     WHERE state = 'open' AND expires_at <= :now
-       AND account_id = ANY(CAST(:accounts AS bigint[]))
-    RETURNING id, account_id, amount, expires_at
-), told AS (
-    INSERT INTO hold_events (hold_id, event, amount, actor, created_at)
-    SELECT id, 'expired', amount, :actor, :now FROM ended
-), freed AS (
-    UPDATE accounts a SET held = a.held - e.total
-      FROM (SELECT account_id, sum(amount) AS total FROM ended GROUP BY 1) e
-     WHERE a.id = e.account_id
-)
-SELECT e.id, a.ref, e.amount, e.expires_at FROM ended e JOIN accounts a ON a.id = e.account_id
-""")
+    return _end_voided(session, hold, book.ref, idempotency_key, actor, frees=False).amount
 
 
 def expire_due(session: Session, *, limit: int = 1_000) -> int:
@@ -239,10 +198,7 @@ def expire_due(session: Session, *, limit: int = 1_000) -> int:
     Called by the sweep until none is left. An account that somebody else has locked is left for
     the next turn: it must not keep the others waiting.
     """
-    now = clock.now()
-    due = int_array(session.scalars(_DUE, {"now": now, "limit": limit}))
-    parameters = {"now": now, "accounts": due, "actor": EXPIRY_ACTOR}
-    ended = session.execute(_EXPIRE, parameters).all()
+    ended = hold_rows.end_due(session, actor=EXPIRY_ACTOR, now=clock.now(), limit=limit)
     audit.record_all(
         session,
         [
@@ -257,11 +213,30 @@ def expire_due(session: Session, *, limit: int = 1_000) -> int:
 
 def find(session: Session, hold_id: int) -> Hold:
     """Return a hold as it is; raises `UnknownHold`."""
-    may_be = type(hold_id) is int and 0 < hold_id < 2**63
-    hold = session.get(Hold, hold_id) if may_be else None
+    hold = session.get(Hold, hold_id) if _may_be(hold_id) else None
     if hold is None:
         raise UnknownHold(hold_id)
     return hold
+
+
+def find_in_reach(
+    session: Session, hold_id: int, *, kind: Kind, product: str | None, account_id: int | None
+) -> tuple[Hold, str] | None:
+    """Return a hold of `kind` with its account's reference; None where it is out of reach."""
+    if not _may_be(hold_id):
+        return None
+    row = session.execute(
+        select(Hold, Account.ref)
+        .join(Account, Account.id == Hold.account_id)
+        .where(Hold.id == hold_id, Hold.kind == kind.value, accounts.reach(product, account_id))
+    ).one_or_none()
+    return (row[0], row[1]) if row else None
+
+
+def state_now(hold: Hold) -> str:
+    """Return a hold's state: past its time it is expired, if the sweep has not come by yet."""
+    ended = hold.expires_at is not None and hold.expires_at <= clock.now()
+    return "expired" if hold.state == "open" and ended else hold.state
 
 
 def _check(
@@ -298,25 +273,25 @@ def _refuse_any(problems: dict[str, str | None]) -> None:
             raise InvalidHold(field, problem)
 
 
-def _placed_before(
+def _require_same(
     session: Session,
-    account: Account,
+    hold: Hold,
+    account: str,
     amount: int,
-    key: str,
     expires_in: timedelta | None,
     kind: Kind,
     description: str,
-) -> Hold:
-    hold = session.scalars(select(Hold).where(Hold.idempotency_key == key)).one()
+) -> None:
+    """Raise `IdempotencyConflict` where the hold of the same key was asked for otherwise."""
     asked = {
-        "account": account.id,
+        "account": account,
         "amount": amount,
         "expires_in": expires_in,
         "kind": kind.value,
         "description": description,
     }
     before = {
-        "account": hold.account_id,
+        "account": session.get_one(Account, hold.account_id).ref,
         "amount": hold.amount,
         "expires_in": hold.expires_at - hold.created_at if hold.expires_at else None,
         "kind": hold.kind,
@@ -325,15 +300,11 @@ def _placed_before(
     differences = {
         field: (before[field], asked[field]) for field in asked if before[field] != asked[field]
     }
-    if "account" in differences:
-        other = session.get_one(Account, hold.account_id)
-        differences["account"] = (other.ref, account.ref)
     if differences:
-        raise IdempotencyConflict(key, differences)
-    return hold
+        raise IdempotencyConflict(hold.idempotency_key, differences)
 
 
-def _lock(session: Session, hold_id: int, key: str, actor: str) -> tuple[Hold, Account]:
+def _lock(session: Session, hold_id: int, key: str, actor: str) -> tuple[Hold, AccountBook]:
     """Lock the hold's account, then the hold, and return both as they are now."""
     _refuse_any(
         {
@@ -341,37 +312,39 @@ def _lock(session: Session, hold_id: int, key: str, actor: str) -> tuple[Hold, A
             "actor": problem_with(actor, max_length=ID_MAX_LENGTH),
         }
     )
-    account_id = find(session, hold_id).account_id
-    account = session.get_one(
-        Account, account_id, with_for_update={"key_share": True}, populate_existing=True
-    )
-    hold = session.get_one(Hold, hold_id, with_for_update=True, populate_existing=True)
-    return hold, account
+    book = ledger.lock_account_of_hold(session, hold_id) if _may_be(hold_id) else None
+    if book is None:
+        raise UnknownHold(hold_id)
+    return hold_rows.lock(session, hold_id), book
+
+
+def _may_be(hold_id: int) -> bool:
+    return type(hold_id) is int and 0 < hold_id < 2**63
 
 
 def _is_repeat(hold: Hold, state: str, key: str) -> bool:
     """Tell whether this very request was done before; raise where the hold ended otherwise."""
     if hold.state == "open":
-        if hold.expires_at is not None and hold.expires_at <= clock.now():
-            raise HoldFinished(hold.id, "expired")  # the sweep has not come by yet
+        now = state_now(hold)
+        if now != "open":
+            raise HoldFinished(hold.id, now)
         return False
     if hold.state == state and hold.finish_key == key:
         return True
     raise HoldFinished(hold.id, hold.state)
 
 
-def _finish(hold: Hold, state: str, key: str) -> datetime:
-    now = clock.now()
-    hold.state, hold.finish_key, hold.finished_at = state, key, now
-    return now
-
-
-def _event(hold: Hold, event: str, amount: int, actor: str, now: datetime) -> HoldEvent:
-    return HoldEvent(hold_id=hold.id, event=event, amount=amount, actor=actor, created_at=now)
+def _end_voided(
+    session: Session, hold: Hold, account: str, key: str, actor: str, *, frees: bool
+) -> Hold:
+    ended = hold_rows.end_voided(
+        session, hold, frees=frees, finish_key=key, actor=actor, now=clock.now()
+    )
+    _audit(session, ended, account, before="open")
+    return ended
 
 
 def _audit(session: Session, hold: Hold, account: str, *, before: str | None) -> None:
-    session.flush()
     action = "hold.placed" if before is None else f"hold.{hold.state}"
     after = _told(account, hold.amount, hold.expires_at, hold.state)
     audit.record(

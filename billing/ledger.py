@@ -10,11 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-import psycopg2
 from sqlalchemy.orm import Session
 
 import clock
-from billing import catalog, ledger_rows
+from billing import catalog, ledger_rows, ledger_writes
 from billing.account_book import AccountBook, Charge, Entry, Lot, Writes
 from billing.calendar import end_of_local_day
 from billing.errors import (
@@ -40,7 +39,9 @@ _ATTEMPTS = 5
 _POSTED = "billing.ledger.posted"
 
 
-def post(session: Session, postings: Sequence[Posting]) -> list[PostingResult]:
+def post(
+    session: Session, postings: Sequence[Posting], *, locked: AccountBook | None = None
+) -> list[PostingResult]:
     """Apply `postings` in their order and return one result for each, in the same order.
 
     A posting whose key was applied before returns the first result (`repeated`). Refusals are
@@ -50,6 +51,8 @@ def post(session: Session, postings: Sequence[Posting]) -> list[PostingResult]:
     already (repeated later it is a repeat); `result.applied_or_raise()` raises them. A charge can
     be given back from the next transaction on.
 
+    `locked` is what `lock_account_of_hold` returned, for postings to that account alone.
+
     Raises `InvalidPosting` for a posting that no ledger could take and `SecondPost` where the
     transaction has posted before: nothing is then applied. Lock waits and deadlocks surface as
     `TransientError` from `db.session.transaction`.
@@ -57,15 +60,30 @@ def post(session: Session, postings: Sequence[Posting]) -> list[PostingResult]:
     for posting in postings:
         check(posting)
     hashes = [posting.request_hash() for posting in postings]
-    return _run(session, postings, hashes, {posting.account for posting in postings})
+    _begin(session)
+    if locked is not None:
+        books = {locked.ref: locked}
+    else:
+        books = ledger_rows.lock_accounts(session, {posting.account for posting in postings})
+    return _run(session, postings, hashes, books)[0]
 
 
-def expire(session: Session, accounts: set[str]) -> None:
+def expire(session: Session, accounts: set[str]) -> dict[str, AccountBook]:
     """Post the expiry of every lot of `accounts` that is past its time, as `post` does first.
 
-    Never touches what open holds need. Counts as the transaction's one post.
+    Never touches what open holds need. Counts as the transaction's one post. Returns the locked
+    accounts by reference: their balance, what is held and what is available are as of now.
     """
-    _run(session, [], [], accounts)
+    _begin(session)
+    books = ledger_rows.lock_accounts(session, accounts)
+    if not ledger_rows.has_lots_past(session, clock.now(), books.values()):
+        return books
+    return _run(session, [], [], books)[1]
+
+
+def lock_account_of_hold(session: Session, hold_id: int) -> AccountBook | None:
+    """Lock the account of a hold, as `post` would; None: there is no such hold."""
+    return ledger_rows.lock_account_of_hold(session, hold_id)
 
 
 def reversible(session: Session, charge_key: str) -> int:
@@ -77,24 +95,26 @@ def reversible(session: Session, charge_key: str) -> int:
     return charge.left if charge else 0
 
 
-def _run(
-    session: Session, postings: Sequence[Posting], hashes: Sequence[bytes], accounts: set[str]
-) -> list[PostingResult]:
+def _begin(session: Session) -> None:
     if session.info.get(_POSTED) is session.get_transaction():
         raise SecondPost
     session.info[_POSTED] = session.get_transaction()
-    if not accounts:
-        return []
-    books = ledger_rows.lock_accounts(session, accounts)
+    # What the caller changed by objects goes before what is written past them.
+    session.flush()
+
+
+def _run(
+    session: Session,
+    postings: Sequence[Posting],
+    hashes: Sequence[bytes],
+    books: dict[str, AccountBook],
+) -> tuple[list[PostingResult], dict[str, AccountBook]]:
     # Taken after the lock: an account's rows are written in the order of their times.
     now = clock.now()
     for _ in range(_ATTEMPTS):
         try:
-            with session.begin_nested():
-                return _Attempt(session, books, now).run(postings, hashes)
-        except psycopg2.errors.UniqueViolation as error:
-            if error.diag.constraint_name != ledger_rows.KEY_CONSTRAINT:
-                raise
+            return _Attempt(session, books, now).run(postings, hashes), books
+        except ledger_writes.KeyTaken:
             # Another transaction applied one of the keys to an account that is not ours, so
             # that no lock kept us apart: look again, now that it has committed.
             books = ledger_rows.lock_accounts(session, set(books))
@@ -111,9 +131,8 @@ class _Attempt:
     writes: Writes = field(default_factory=Writes)
 
     def run(self, postings: Sequence[Posting], hashes: Sequence[bytes]) -> list[PostingResult]:
-        applied = ledger_rows.find_applied(
-            self.session, {posting.idempotency_key for posting in postings}
-        )
+        keys = {posting.idempotency_key for posting in postings}
+        applied = ledger_rows.find_applied(self.session, keys) if keys else {}
         fresh = [
             p for p in postings if p.idempotency_key not in applied and p.account in self.books
         ]
@@ -153,7 +172,7 @@ class _Attempt:
                     posting, request_hash, result.transaction_id, book.version, book.balance
                 )
             results.append(result)
-        ledger_rows.write(self.session, self.writes, self.books.values(), now=self.now)
+        ledger_writes.write(self.session, self.writes, self.books.values(), now=self.now)
         return results
 
     def _apply(self, book: AccountBook, entry: Entry, charges: dict[str, Charge]) -> PostingResult:

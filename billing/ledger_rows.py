@@ -1,6 +1,6 @@
-"""The ledger's SQL: lock, look up, write. Called by `billing/ledger.py` and by nothing else."""
+"""The ledger's SQL to lock and to look up. Called by `billing/ledger.py` and by nothing else."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -8,14 +8,11 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from billing.account_book import AccountBook, Charge, Debt, Lot, Writes
+from billing.account_book import AccountBook, Charge, Debt, Lot
 from billing.alerts import Level, low_balance_of
 from billing.kinds import Kind
 from billing.postings import Posting
-from db import outbox
-from db.bulk import bytes_array, copy_rows, int_array, text_array
-
-KEY_CONSTRAINT = "uq_credit_transactions_idempotency_key"
+from db.bulk import int_array, text_array
 
 # The fields of a posting that its key stands for, in the columns of an applied row.
 _CONTENT_FIELDS = (
@@ -72,32 +69,46 @@ def _content(posting: Posting) -> tuple[Any, ...]:
     )
 
 
-# NO KEY UPDATE: the foreign keys of the rows we insert may still look at the account.
-_LOCK = text("""
+_BOOK = """
 SELECT id, ref, balance, held, overdraft_limit, version, head_hash, timezone, alert_level,
        low_balance
-  FROM accounts WHERE ref = ANY(CAST(:refs AS text[])) ORDER BY id FOR NO KEY UPDATE
-""")
+  FROM accounts WHERE """
+# NO KEY UPDATE: the foreign keys of the rows we insert may still look at the account.
+_LOCK = text(f"{_BOOK} ref = ANY(CAST(:refs AS text[])) ORDER BY id FOR NO KEY UPDATE")
+_LOCK_OF_HOLD = text(
+    f"{_BOOK} id = (SELECT account_id FROM holds WHERE id = :hold) FOR NO KEY UPDATE"  # noqa: S608 - ours
+)
 
 
 def lock_accounts(session: Session, refs: Iterable[str]) -> dict[str, AccountBook]:
     """Lock the accounts in id order and return a book for each that exists, by reference."""
-    rows = session.execute(_LOCK, {"refs": text_array(refs)}).all()
-    return {
-        ref: AccountBook(
-            id_,
-            ref,
-            balance,
-            held,
-            limit,
-            version,
-            bytes(head_hash),
-            zone,
-            Level(level),
-            low_balance_of(low_balance),
-        )
-        for id_, ref, balance, held, limit, version, head_hash, zone, level, low_balance in rows
-    }
+    wanted = text_array(refs)
+    if wanted == "{}":
+        return {}
+    books = map(_book, session.execute(_LOCK, {"refs": wanted}))
+    return {book.ref: book for book in books}
+
+
+def lock_account_of_hold(session: Session, hold_id: int) -> AccountBook | None:
+    """Lock a hold's account and return its book; None where there is no such hold."""
+    row = session.execute(_LOCK_OF_HOLD, {"hold": hold_id}).one_or_none()
+    return _book(row) if row is not None else None
+
+
+def _book(row: Sequence[Any]) -> AccountBook:
+    id_, ref, balance, held, limit, version, head_hash, zone, level, low_balance = row
+    return AccountBook(
+        id_,
+        ref,
+        balance,
+        held,
+        limit,
+        version,
+        bytes(head_hash),
+        zone,
+        Level(level),
+        low_balance_of(low_balance),
+    )
 
 
 # Of keys that are new, as they mostly are, only the index is asked: a join would be planned for as
@@ -157,6 +168,18 @@ def load_lots_and_debts(session: Session, books: list[AccountBook]) -> dict[int,
         for account_id, *debt in session.execute(_DEBTS, {"ids": int_array(indebted)}):
             by_id[account_id].debts.append(Debt(*debt))
     return lots
+
+
+_PAST = text("""
+SELECT EXISTS (SELECT FROM credit_lots WHERE account_id = ANY(CAST(:ids AS bigint[]))
+                  AND exhausted_at IS NULL AND expires_at <= :now)
+""")
+
+
+def has_lots_past(session: Session, now: datetime, books: Iterable[AccountBook]) -> bool:
+    """Tell whether one of these locked accounts has credit whose time is up."""
+    ids = int_array(book.id for book in books)
+    return bool(session.scalar(_PAST, {"ids": ids, "now": now}))
 
 
 _LOT_KEYS = text("""
@@ -247,103 +270,3 @@ def next_transaction_ids(session: Session, count: int) -> list[int]:
 def next_lot_ids(session: Session, count: int) -> list[int]:
     """Reserve ids for lots."""
     return list(session.scalars(_LOT_IDS, {"count": count})) if count else []
-
-
-_TRANSACTION_COLUMNS = (
-    "idempotency_key", "id", "account_id", "version", "amount", "balance_after", "kind",
-    "request_hash", "lead_id", "payment_id", "dispute_id", "actor", "description", "event_at",
-    "created_at", "row_hash", "reverses_id",
-)  # fmt: skip
-_UPDATE_ACCOUNTS = text("""
-UPDATE accounts a
-   SET balance = n.balance, held = n.held, version = n.version, head_hash = n.head_hash,
-       alert_level = n.alert_level
-  FROM unnest(CAST(:ids AS bigint[]), CAST(:balances AS bigint[]), CAST(:held AS bigint[]),
-              CAST(:versions AS bigint[]), CAST(:hashes AS bytea[]), CAST(:levels AS text[]))
-       AS n(id, balance, held, version, head_hash, alert_level)
- WHERE a.id = n.id
-""")
-_UPDATE_LOTS = text("""
-UPDATE credit_lots l
-   SET remaining = n.remaining,
-       exhausted_at = CASE WHEN n.remaining = 0 THEN CAST(:now AS timestamptz) END
-  FROM unnest(CAST(:ids AS bigint[]), CAST(:remaining AS bigint[])) AS n(id, remaining)
- WHERE l.id = n.id
-""")
-_UPDATE_DEBTS = text("""
-UPDATE credit_debts d
-   SET remaining = n.remaining,
-       settled_at = CASE WHEN n.remaining = 0 THEN CAST(:now AS timestamptz) END
-  FROM unnest(CAST(:ids AS bigint[]), CAST(:remaining AS bigint[])) AS n(id, remaining)
- WHERE d.charge_id = n.id
-""")
-
-
-def write(session: Session, writes: Writes, books: Iterable[AccountBook], *, now: datetime) -> None:
-    """Write what a post came to. Raises psycopg2's `UniqueViolation` for a key just taken.
-
-    New lots and debts go in with what is left of them after the whole batch; the rows are in
-    the order of their idempotency keys, so that two writers of the same keys cannot deadlock.
-    """
-    if not writes.transactions:
-        return
-    writes.transactions.sort(key=lambda row: str(row[0]))
-    copy_rows(session, "credit_transactions", _TRANSACTION_COLUMNS, writes.transactions)
-    _write_lots(session, writes, now)
-    _write_debts(session, writes, now)
-    copy_rows(
-        session, "lot_movements", ("charge_id", "lot_id", "transaction_id", "amount"),
-        writes.movements,
-    )  # fmt: skip
-    changed = [book for book in books if book.changed]
-    session.execute(
-        _UPDATE_ACCOUNTS,
-        {
-            "ids": int_array(book.id for book in changed),
-            "balances": int_array(book.balance for book in changed),
-            "held": int_array(book.held for book in changed),
-            "versions": int_array(book.version for book in changed),
-            "hashes": bytes_array(book.head_hash for book in changed),
-            "levels": text_array(book.alert_level for book in changed),
-        },
-    )
-    outbox.write(session, writes.notices, now=now)
-    # Objects that the caller loaded before know nothing of what was written past them.
-    session.expire_all()
-
-
-def _write_lots(session: Session, writes: Writes, now: datetime) -> None:
-    if writes.lots:
-        rows = []
-        for lot in writes.lots:
-            remaining = writes.changed_lots.pop(lot[0])  # type: ignore[call-overload]  # rows are tuples of object
-            rows.append((*lot, remaining, None if remaining else now))
-        copy_rows(
-            session,
-            "credit_lots",
-            ("id", "account_id", "transaction_id", "source", "amount", "expires_at",
-             "created_at", "remaining", "exhausted_at"),
-            rows,
-        )  # fmt: skip
-    if writes.changed_lots:
-        session.execute(_UPDATE_LOTS, _changes(writes.changed_lots, now))
-
-
-def _write_debts(session: Session, writes: Writes, now: datetime) -> None:
-    if writes.debts:
-        rows = []
-        for debt in writes.debts:
-            remaining = writes.changed_debts.pop(debt[0])  # type: ignore[call-overload]  # rows are tuples of object
-            rows.append((*debt, remaining, None if remaining else now))
-        copy_rows(
-            session,
-            "credit_debts",
-            ("charge_id", "account_id", "amount", "created_at", "remaining", "settled_at"),
-            rows,
-        )
-    if writes.changed_debts:
-        session.execute(_UPDATE_DEBTS, _changes(writes.changed_debts, now))
-
-
-def _changes(remaining: dict[int, int], now: datetime) -> dict[str, object]:
-    return {"ids": int_array(remaining), "remaining": int_array(remaining.values()), "now": now}

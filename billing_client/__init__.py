@@ -1,36 +1,55 @@
 """What a platform installs to have its leads billed. Imports nothing of the server.
 
 `BillingClient` speaks HTTP; `CeleryBillingClient` (extra `celery`) sends through the platform's
-own Celery broker. Both have the same `charge_lead` and `charge_leads`.
+own Celery broker. Both have the same `charge_lead` and `charge_leads`. `require_credits` makes a
+Flask view or a Celery task that is paid for with credit.
 """
 
 from typing import TYPE_CHECKING
 
 from billing_client.client import BillingClient
+from billing_client.credit_decorator import require_credits
 from billing_client.errors import (
+    AccountUnknown,
     BillingError,
+    HoldFinished,
+    HoldUnknown,
+    IdempotencyConflict,
     InvalidRequest,
     LeadUnknown,
+    NotEnoughCredit,
     Refused,
+    TooManyHolds,
     Unauthorized,
     Unreachable,
 )
-from billing_client.results import Accepted, LeadStatus
+from billing_client.holding import credits_used
+from billing_client.results import Accepted, Charge, Hold, LeadStatus
 
 if TYPE_CHECKING:
     from billing_client.celery_client import CeleryBillingClient
 
 __all__ = [
     "Accepted",
+    "AccountUnknown",
     "BillingClient",
     "BillingError",
     "CeleryBillingClient",
+    "Charge",
+    "Hold",
+    "HoldFinished",
+    "HoldUnknown",
+    "IdempotencyConflict",
     "InvalidRequest",
     "LeadStatus",
     "LeadUnknown",
+    "NotEnoughCredit",
     "Refused",
+    "TooManyHolds",
     "Unauthorized",
     "Unreachable",
+    "credits_used",
+    "require_credits",
 ]
 
 

@@ -1,15 +1,19 @@
-"""`BillingClient`: charges leads at the receiver and asks the API what became of them."""
+"""`BillingClient`: charges leads at the receiver and asks the API what became of them.
+
+What it asks the API of credit (holds and charges) is in `credit_calls.py`.
+"""
 
 import json
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
 from billing_client import leads
+from billing_client.credit_calls import CreditCalls
 from billing_client.errors import (
     BillingError,
     InvalidRequest,
@@ -18,19 +22,18 @@ from billing_client.errors import (
     Unreachable,
 )
 from billing_client.http import CONNECTIONS, Http, service_url
-from billing_client.options import checked_api_key
 from billing_client.results import Accepted, LeadStatus
 from billing_client.signing import Signer, signed_headers
 
 
-class BillingClient:
+class BillingClient(CreditCalls):
     """Speaks HTTP to the billing back office. One serves all threads of a process.
 
-    `receiver_url` and `webhook_secret` are needed to charge, `api_url` and `api_key` to ask.
-    A request that gets no answer, or one that asks to come again, is repeated up to `retries`
-    times with growing pauses, under one idempotency key, for less than five minutes in all.
-    `timeout_seconds` is how long the server may be silent: to connect, and before each piece of
-    its answer.
+    `receiver_url` and `webhook_secret` are needed to charge leads, `api_url` and `api_key` for all
+    else. A request that gets no answer, or one that asks to come again, is repeated up to `retries`
+    times with growing pauses, under one idempotency key; with a `webhook_secret` for less than
+    five minutes in all, as long as a signature is good for. `timeout_seconds` is how long the
+    server may be silent: to connect, and before each piece of its answer.
     """
 
     def __init__(
@@ -44,11 +47,11 @@ class BillingClient:
         retries: int = 5,
     ) -> None:
         """Raises `InvalidRequest` where something that was given makes no sense."""
-        self._http = Http(timeout_seconds=timeout_seconds, retries=retries)
+        signs = webhook_secret is not None
+        http = Http(timeout_seconds=timeout_seconds, retries=retries, signs=signs)
+        super().__init__(http, api_url=api_url, api_key=api_key)
         self._receiver_url = receiver_url and service_url("receiver_url", receiver_url)
         self._signer = Signer(webhook_secret) if webhook_secret is not None else None
-        self._api_url = api_url and service_url("api_url", api_url)
-        self._api_key = checked_api_key(api_key) if api_key is not None else None
 
     def charge_lead(
         self,
@@ -87,15 +90,12 @@ class BillingClient:
 
         Raises `LeadUnknown`, `Unauthorized`, `Refused`, `Unreachable`, `InvalidRequest`.
         """
-        if not self._api_url or not self._api_key:
-            raise InvalidRequest("api_url and api_key are needed to ask for a lead")
-        url = f"{self._api_url}/v1/leads/{quote(leads.checked_id('lead_id', lead_id), safe='')}"
+        lead = quote(leads.checked_id("lead_id", lead_id), safe="")
         if lead_id in (".", ".."):
             # Whatever stands between would take them for steps in the path.
             raise InvalidRequest("lead_id: . and .. cannot be asked for by address")
-        headers = {"authorization": f"Bearer {self._api_key}", "accept": "application/json"}
         try:
-            status, found = self._http.send("GET", url, headers=headers)
+            found = self._get(f"/v1/leads/{lead}")
         except Refused as refused:
             if refused.status == 404:
                 raise LeadUnknown(lead_id, refused.detail) from None
@@ -106,17 +106,7 @@ class BillingClient:
                 int(found["credits"]),
             )  # fmt: skip
         except (KeyError, TypeError, ValueError):
-            raise Refused(status, "the answer is not a lead: is api_url right?") from None
-
-    def close(self) -> None:
-        """Close the connections; also at the end of a `with` block."""
-        self._http.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+            raise Refused(200, "the answer is not a lead: is api_url right?") from None
 
     def _charged_or_error(self, lead: Mapping[str, Any]) -> Accepted | BillingError:
         try:
@@ -135,7 +125,7 @@ class BillingClient:
         moment = fields.get("occurred_at") or datetime.fromtimestamp(time.time(), UTC).isoformat()
         body = json.dumps({"type": "lead.created", "timestamp": moment, "data": fields}).encode()
         try:
-            status, _ = self._http.send(
+            answered = self._http.send(
                 "POST",
                 f"{self._receiver_url}/webhooks/leads",
                 headers=signed_headers(self._signer, key, body),
@@ -143,4 +133,4 @@ class BillingClient:
             )
         except Unreachable as error:
             raise Unreachable(str(error), idempotency_key=key) from None
-        return Accepted(fields["lead_id"], key, seen_before=status == 200)
+        return Accepted(fields["lead_id"], key, seen_before=answered.status == 200)

@@ -1,7 +1,9 @@
 """Requests with timeouts, retries and typed errors; one pool of connections for all threads."""
 
 import json
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,21 +21,38 @@ LONGEST_PAUSE_SECONDS = 20
 LONGEST_CALL_SECONDS = TOLERANCE_SECONDS - 20
 """All tries of a call go out with one signature; the rest is for clocks that disagree."""
 CONNECTIONS = 8
+IN_PROGRESS = "request-in-progress"
+"""The type of problem of a request whose key somebody else works on: the answer is to come."""
 
 _DETAIL_MAX_LENGTH = 500
+_IN_PROGRESS_PAUSE_SECONDS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What came back with 2xx."""
+
+    status: int
+    content: Any
+    """What the JSON says; None where it is none."""
+    replayed: bool
+    """The first answer to this idempotency key, which may be old news by now."""
 
 
 class Http:
     """Sends requests and tells apart what the caller can do about the answer."""
 
-    def __init__(self, *, timeout_seconds: float, retries: int) -> None:
+    def __init__(self, *, timeout_seconds: float, retries: int, signs: bool) -> None:
+        """`signs`: requests carry a signature, which all tries of one have to arrive with."""
         checked_timeout(timeout_seconds)
         checked_retries(retries)
-        if (retries + 1) * timeout_seconds + retries * LONGEST_PAUSE_SECONDS > LONGEST_CALL_SECONDS:
+        longest = (retries + 1) * timeout_seconds + retries * LONGEST_PAUSE_SECONDS
+        if signs and longest > LONGEST_CALL_SECONDS:
             raise InvalidRequest(
                 "retries and timeout_seconds: a call could outlast its signature; at most"
                 f" {LONGEST_CALL_SECONDS} seconds, with {LONGEST_PAUSE_SECONDS} for each pause"
             )
+        self._retries = retries
         self._pool = urllib3.PoolManager(
             maxsize=CONNECTIONS,
             timeout=urllib3.Timeout(total=timeout_seconds),
@@ -53,17 +72,22 @@ class Http:
 
     def send(
         self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None = None
-    ) -> tuple[int, Any]:
-        """Return status (2xx) and JSON of the answer. Raises `Unreachable`, `Refused` and kin."""
+    ) -> Answered:
+        """Return what was answered with 2xx. Raises `Unreachable`, `Refused` and kin."""
         host = urlsplit(url).netloc.rpartition("@")[2]
-        try:
-            answer = self._pool.request(method, url, body=body, headers=headers, redirect=False)
-        except HTTPError as error:
-            raise Unreachable(f"{host} cannot be reached: {_reason(error)}") from None
-        content = _json(answer.data)
-        if 200 <= answer.status < 300:
-            return answer.status, content
-        raise _error(answer.status, _detail(content), host)
+        for tries_left in reversed(range(self._retries + 1)):
+            try:
+                answer = self._pool.request(method, url, body=body, headers=headers, redirect=False)
+            except HTTPError as error:
+                raise Unreachable(f"{host} cannot be reached: {_reason(error)}") from None
+            content = _json(answer.data)
+            if 200 <= answer.status < 300:
+                replayed = answer.headers.get("Idempotent-Replayed") == "true"
+                return Answered(answer.status, content, replayed)
+            if not tries_left or not _is_in_progress(content):
+                break
+            time.sleep(_asked_pause(answer.headers.get("Retry-After")))
+        raise _error(answer.status, content, host)
 
     def close(self) -> None:
         """Close the connections."""
@@ -79,12 +103,24 @@ def service_url(name: str, url: str | None) -> str:
     return url.rstrip("/")
 
 
-def _error(status: int, detail: str, host: str) -> BillingError:
-    if status in TRY_AGAIN:
+def _error(status: int, content: Any, host: str) -> BillingError:
+    detail = _detail(content)
+    if status in TRY_AGAIN or _is_in_progress(content):
         return Unreachable(f"{host} answers {status} after all retries: {detail}")
-    if status in (401, 403):
-        return Unauthorized(status, detail)
-    return Refused(status, detail)
+    refused = Unauthorized(status, detail) if status in (401, 403) else Refused(status, detail)
+    if isinstance(content, dict):
+        refused.problem = content
+    return refused
+
+
+def _is_in_progress(content: Any) -> bool:
+    return isinstance(content, dict) and str(content.get("type")).endswith(f":{IN_PROGRESS}")
+
+
+def _asked_pause(retry_after: str | None) -> float:
+    if retry_after is None or not retry_after.isdecimal():
+        return _IN_PROGRESS_PAUSE_SECONDS
+    return min(int(retry_after), LONGEST_PAUSE_SECONDS)
 
 
 def _reason(error: HTTPError) -> str:

@@ -60,6 +60,11 @@ def checked_key(value: object) -> str:
     return value
 
 
+def checked_account(value: object) -> str:
+    """Return the name of an account. Raises `InvalidRequest`."""
+    return _account(value)
+
+
 def _text(name: str, value: object, max_length: int) -> str:
     if not isinstance(value, str):
         raise InvalidRequest(f"{name}: must be text, not {_kind(value)}")

@@ -21,10 +21,18 @@ STOP_SECONDS = 30
 class WorkerProcess:
     """One worker, by default with one child; `app` may be a module with more tasks in it."""
 
-    def __init__(self, log_file: Path, *, app: str = "worker.app", processes: int = 1) -> None:
+    def __init__(
+        self,
+        log_file: Path,
+        *,
+        app: str = "worker.app",
+        processes: int = 1,
+        **environment: str,
+    ) -> None:
         self.log_file = log_file
         self._processes = processes
         self._app = app
+        self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -34,6 +42,7 @@ class WorkerProcess:
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
             "WORKER_PROCESSES": str(self._processes),
             "LOG_FORMAT": "json",
+            **self._environment,
         }
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(

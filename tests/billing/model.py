@@ -363,7 +363,8 @@ class Model:
     def capture(self, hold: Hold, amount: int | None, key: str, now: datetime) -> Hold:
         amount = hold.amount if amount is None else amount
         if not 1 <= amount <= hold.amount:
-            raise Refused("InvalidHold", field="amount")
+            problem = f"must be a whole number from 1 to {hold.amount}"
+            raise Refused("InvalidHold", field="amount", problem=problem)
         if self._finished(hold, "captured", key, now):
             if amount != hold.captured:
                 raise Refused("IdempotencyConflict", key=key, differences={"amount"})

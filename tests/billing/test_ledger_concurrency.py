@@ -7,6 +7,7 @@ from threading import Barrier
 import pytest
 
 from billing.errors import IdempotencyConflict
+from billing.kinds import Kind
 from billing.postings import Outcome, Posting, PostingResult
 from tests.billing.helpers import (
     assert_ledger_is_clean,
@@ -99,6 +100,26 @@ def test_one_key_on_sixteen_accounts_at_once_has_one_winner() -> None:
         assert sum(r.outcome is Outcome.APPLIED for r in of_key) == 1
         assert sum(isinstance(r.error, IdempotencyConflict) for r in of_key) == 15
     assert rows("SELECT sum(balance) FROM accounts") == [(1_600 - 70 - 160,)]
+    assert_ledger_is_clean()
+
+
+@pytest.mark.parametrize("amount", [-7, -150, 7], ids=["charge", "charge into debt", "credit"])
+def test_one_key_alone_on_sixteen_accounts_at_once_has_one_winner(amount: int) -> None:
+    # Given postings that are one a transaction: each writer's key is wanted by all the others
+    for n in range(WRITERS):
+        open_account(f"clinic:{n}", credits_=100, overdraft_limit=1_000)
+    kind = Kind.GOODWILL if amount > 0 else Kind.USAGE
+
+    results = at_once(
+        lambda n: [[Posting(f"clinic:{n}", amount, kind, f"key {i}", "test")] for i in range(5)]
+    )
+
+    # Then each key is applied once, and its losers have written nothing
+    for i in range(5):
+        of_key = [own[i] for own in results]
+        assert sum(r.outcome is Outcome.APPLIED for r in of_key) == 1
+        assert sum(isinstance(r.error, IdempotencyConflict) for r in of_key) == 15
+    assert rows("SELECT sum(balance) FROM accounts") == [(1_600 + 5 * amount,)]
     assert_ledger_is_clean()
 
 

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from db.bulk import bytes_array, copy_rows, int_array, text_array, time_array
+from db.bulk import FEW, bytes_array, copy_rows, int_array, text_array, time_array
 from db.session import transaction
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -23,7 +23,7 @@ rows = st.lists(
         times,
     ),
     min_size=1,
-    max_size=5,
+    max_size=2 * FEW + 1,
 )
 one_database = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

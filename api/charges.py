@@ -1,0 +1,65 @@
+"""`/v1/charges`: spending credit in one step. The rule is in `billing/spending.py`."""
+
+from http import HTTPMethod
+
+from flask_openapi import APIBlueprint, Tag
+from pydantic import BaseModel, ConfigDict, Field
+
+from api import auth, credit_refusals, idempotency
+from api.fields import Amount, Description, Ref
+from api.routes import route
+from billing import accounts, spending
+from db.session import transaction
+
+charges = APIBlueprint("charges", __name__, url_prefix="/v1", abp_tags=[Tag(name="credit")])
+
+
+class NewCharge(BaseModel):
+    """Credit to be spent now."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    account: Ref
+    amount: Amount = Field(description="credits")
+    description: Description = Field(default="", description="what stands in the ledger beside it")
+
+
+class Charge(BaseModel):
+    """Credit that was spent, and what is left; amounts in credits."""
+
+    transaction_id: int = Field(description="the ledger's row")
+    account: str
+    amount: int
+    balance: int
+    held: int = Field(description="what open holds keep")
+    available: int = Field(description="what can be spent now")
+
+
+@route(charges, HTTPMethod.POST, "/charges", scope="credits:spend", answers=Charge, status=201,
+       refusals=(402, 404))  # fmt: skip
+def create(body: NewCharge) -> Charge:
+    """Spend credit, all of the amount or nothing.
+
+    More than is available is a 402 `not-enough-credit`, which tells `needed`, `balance`, `held`
+    and `available`.
+    """
+    with transaction() as session:
+        account = auth.account_in_reach(session, body.account)
+        with credit_refusals.told(session, account.id):
+            charged = spending.charge(
+                session,
+                **body.model_dump(),
+                idempotency_key=f"{idempotency.operation_key()}:charge",
+                actor=auth.caller().actor,
+            )
+        left = accounts.figures(session, account.id)
+        told = Charge(
+            transaction_id=charged.transaction_id,
+            account=body.account,
+            amount=body.amount,
+            balance=left.balance,
+            held=left.held,
+            available=left.available,
+        )
+        idempotency.keep(session, told)
+    return told

@@ -1,0 +1,124 @@
+"""Runs a Flask view under `require_credits`. The credit is settled before the answer is sent."""
+
+import json
+from collections.abc import Callable
+from hashlib import file_digest, sha256
+from http import HTTPStatus
+from io import BytesIO
+from typing import Any, cast
+from uuid import uuid4
+
+from flask import Response, current_app, request
+
+from billing_client.credit_decorator import Wanted, name_of
+from billing_client.errors import (
+    IdempotencyConflict,
+    NotEnoughCredit,
+    TooManyHolds,
+    Unreachable,
+)
+from billing_client.holding import Holding, begin_once, hashed_key, plain_key
+
+RETRY_AFTER_SECONDS = 5
+_HOLDINGS = "billing_client.holdings"
+_OWN_TYPES = "urn:problem-type:billing:"
+
+
+def run(
+    view: Callable[..., Any], wanted: Wanted, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Response:
+    """Return the view's answer, paid for, or the problem (RFC 9457) that is in its way.
+
+    What the view raises goes on unchanged.
+    """
+    terms = wanted.terms(args, kwargs)
+    name = request.headers.get("Idempotency-Key") or str(uuid4())
+    own_key = wanted.own_key(args, kwargs)
+    if own_key is not None:
+        key = plain_key("own", own_key, terms.account)
+    else:
+        key = _key_of_request(name, view, terms.account)
+    holding = Holding(terms, key)
+    try:
+        begin_once(holding, request.environ.setdefault(_HOLDINGS, []))
+    except (NotEnoughCredit, Unreachable, IdempotencyConflict, TooManyHolds) as error:
+        return _problem(error, name)
+    try:
+        with holding.current():
+            # All that Flask lets a view return, and a view that is a coroutine.
+            answer = current_app.make_response(current_app.ensure_sync(view)(*args, **kwargs))
+    except BaseException:
+        holding.release()
+        raise
+    if answer.status_code >= HTTPStatus.BAD_REQUEST:
+        holding.release()
+        return answer
+    try:
+        holding.settle()
+    except (NotEnoughCredit, Unreachable, IdempotencyConflict, TooManyHolds) as error:
+        answer.close()
+        return _problem(error, name)
+    return answer
+
+
+def _key_of_request(name: str, view: Callable[..., Any], account: str) -> str:
+    """Return a key that stands for this very request.
+
+    The caller chooses the name, so all that the work depends on is in the key too: another body
+    under the same name is other work, and is paid for. Hashed: it may hold anything.
+    """
+    return hashed_key(
+        "request", request.method, request.full_path, _digest_of_body(), name, name_of(view),
+        account,
+    )  # fmt: skip
+
+
+def _digest_of_body() -> str:
+    digest = sha256()
+    if "form" in request.__dict__:  # somebody has parsed it, which used up the stream
+        digest.update(json.dumps(list(request.form.items(multi=True))).encode())
+        for field, file in request.files.items(multi=True):
+            digest.update(json.dumps((field, file.filename)).encode())
+            digest.update(file_digest(cast(Any, file.stream), "sha256").digest())
+            file.stream.seek(0)
+    body = request.get_data()
+    # A view that reads the stream itself finds it as it was.
+    request.stream = BytesIO(body)
+    digest.update(body)
+    return digest.hexdigest()
+
+
+def _problem(
+    error: NotEnoughCredit | Unreachable | IdempotencyConflict | TooManyHolds, name: str
+) -> Response:
+    if isinstance(error, NotEnoughCredit):
+        figures = {
+            "needed": error.needed, "balance": error.balance, "available": error.available,
+        }  # fmt: skip
+        return _answer(402, "not-enough-credit", error.detail, **figures)
+    if isinstance(error, Unreachable):
+        answer = _answer(
+            503,
+            "credit-unavailable",
+            "the credit of this request cannot be settled now: repeat it with its Idempotency-Key,"
+            " and it is charged once",
+            idempotency_key=name,
+        )
+        answer.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+        return answer
+    if isinstance(error, IdempotencyConflict):
+        return _answer(
+            409,
+            "idempotency-conflict",
+            "this Idempotency-Key was used before, when the request cost another amount:"
+            " send a new one",
+        )
+    return _answer(409, "too-many-attempts", "this Idempotency-Key has failed too often: use a new")
+
+
+def _answer(status: int, kind: str, detail: str, **more: Any) -> Response:
+    content = {
+        "type": _OWN_TYPES + kind, "title": HTTPStatus(status).phrase, "status": status,
+        "detail": detail, **more,
+    }  # fmt: skip
+    return Response(json.dumps(content), status, content_type="application/problem+json")

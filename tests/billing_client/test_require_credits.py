@@ -1,0 +1,40 @@
+"""What `require_credits` is, wherever it runs."""
+
+import inspect
+import re
+
+import pytest
+
+from billing_client import BillingClient, InvalidRequest, credits_used, require_credits
+
+CLIENT = BillingClient(api_url="http://127.0.0.1:9", api_key="k")
+
+
+@require_credits(5, client=CLIENT, account="clinic:42")
+def report(pages: int, *, colour: bool = False) -> str:
+    """Print a report."""
+    return f"{pages} {colour}"
+
+
+def test_a_function_keeps_its_name_its_words_and_its_signature() -> None:
+    assert report.__name__ == "report"
+    assert report.__doc__ == "Print a report."
+    assert list(inspect.signature(report).parameters) == ["pages", "colour"]
+    # Celery looks with this one, which does not look at what is wrapped by itself
+    assert inspect.getfullargspec(report).kwonlyargs == ["colour"]
+
+
+def test_where_nobody_can_tell_whether_it_succeeded_it_is_an_error() -> None:
+    with pytest.raises(InvalidRequest, match="neither in a request of Flask nor in a task"):
+        report(7)
+
+
+def test_credits_used_belongs_inside() -> None:
+    with pytest.raises(InvalidRequest, match="only while a function with require_credits runs"):
+        credits_used(1)
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 1.5, True, "60"])
+def test_a_hold_of_no_time_is_refused_where_it_is_written(seconds: int) -> None:
+    with pytest.raises(InvalidRequest, match=re.escape("expires_in_seconds: must be")):
+        require_credits(5, client=CLIENT, account="clinic:42", expires_in_seconds=seconds)
