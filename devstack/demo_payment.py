@@ -66,9 +66,11 @@ def wish() -> dict[str, str]:
     return {"account": demo.CLINIC, "gateway": "razorpay", "package": PACKAGE}
 
 
-def open_order(*, api_port: int, idempotency_key: str) -> Order:
-    """Order the demo's package over the API; with the same key the same order is answered."""
-    status, answer = _call_api(api_port, "/v1/orders", wish(), idempotency_key)
+def open_order(
+    *, api_port: int, idempotency_key: str, wanted: Mapping[str, str] | None = None
+) -> Order:
+    """Order over the API, by default the demo's package; the same key is the same order again."""
+    status, answer = call_api(api_port, "/v1/orders", wanted or wish(), idempotency_key)
     if status != 201:
         raise DevstackError(f"the API answered {status} to an order, not 201: {answer}")
     return Order(**{name: answer[name] for name in Order.__dataclass_fields__})
@@ -116,7 +118,7 @@ def verify(payment: Payment, *, api_port: int) -> Any:
         "payment_id": payment.payment_id,
         "signature": payment.signature,
     }
-    _, answer = _call_api(api_port, "/v1/payments/verify", body, new_key())
+    _, answer = call_api(api_port, "/v1/payments/verify", body, new_key())
     return answer
 
 
@@ -131,14 +133,15 @@ def deliveries(*, simulator_port: int) -> list[str]:
         time.sleep(0.1)
 
 
-def _call_api(port: int, path: str, body: Mapping[str, str], key: str) -> tuple[int, Any]:
+def call_api(port: int, path: str, body: Mapping[str, object], key: str) -> tuple[int, Any]:
+    """POST to the API with the demo's key; return the status and the answer."""
     return _post(
         port, path, body, {"Authorization": f"Bearer {demo.api_key()}", "Idempotency-Key": key}
     )
 
 
 def _post(
-    port: int, path: str, body: Mapping[str, str], headers: Mapping[str, str] | None = None
+    port: int, path: str, body: Mapping[str, object], headers: Mapping[str, str] | None = None
 ) -> tuple[int, Any]:
     connection = http.client.HTTPConnection(ports.HOST, port, timeout=TIMEOUT_SECONDS)
     try:

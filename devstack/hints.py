@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import clock
-from devstack import demo, demo_payment, payment_gateways, plan
+from devstack import demo, demo_payment, demo_plan, payment_gateways, plan
 from devstack.stack import Stack
+
+_WATCH = f".venv/bin/billing clock watch --days 400 --seconds 60 --account {demo_plan.PHARMACY}"
 
 
 def show(stack: Stack, lead: demo.Lead | None, order: demo_payment.Order | None) -> None:
@@ -22,9 +24,10 @@ def show(stack: Stack, lead: demo.Lead | None, order: demo_payment.Order | None)
         f".venv/bin/billing balance {demo.CLINIC}",
         f".venv/bin/billing history {demo.CLINIC}",
         ".venv/bin/billing payments list",
+        f".venv/bin/billing plans show {demo_plan.PHARMACY}",
         ".venv/bin/billing inbox list",
         ".venv/bin/billing ledger verify",
-        *([".venv/bin/billing clock advance 30d"] if stack.plan.clock_file else []),
+        *([_WATCH] if stack.plan.clock_file else []),
         *_requests(stack.plan, lead, order),
     ):
         say(f"    {command}")

@@ -1,10 +1,10 @@
-"""`make run`: the stack, a demo lead and a demo top-up to see it work, then until Ctrl-C."""
+"""`make run`: the stack, a demo lead, top-up and plan to see it work, then until Ctrl-C."""
 
 import asyncio
 
 from rich.table import Table
 
-from devstack import demo, demo_payment, hints
+from devstack import demo, demo_payment, demo_plan, hints
 from devstack.background import in_thread
 from devstack.errors import DevstackError
 from devstack.host import Story
@@ -22,6 +22,8 @@ def story(*, with_demo: bool) -> Story:
         # With keys of a person's own the money would be real.
         with_payment = with_demo and stack.plan.ports.keys() >= NEEDED_TO_PAY
         order = await _show_payment(stack) if with_payment else None
+        if with_demo:
+            await _show_plan(stack, paid_for=with_payment)
         hints.show(stack, lead, order)
         await asyncio.Event().wait()
         return 0
@@ -83,6 +85,33 @@ async def _show_payment(stack: Stack) -> demo_payment.Order:
         },
     )
     return open_order
+
+
+async def _show_plan(stack: Stack, *, paid_for: bool) -> None:
+    ports = stack.plan.ports
+    where = demo_plan.Buying(ports["api"], ports["simulator"]) if paid_for else None
+    stack.terminal.say()
+    try:
+        with stack.terminal.step("Demo plan"):
+            found = await in_thread(demo_plan.have_one, where)
+    except DevstackError as error:
+        tails = (stack.log_tail(name) for name in ("api", "simulator", "worker"))
+        raise DevstackError("\n".join([str(error), *tails])) from error
+    assert found.plan is not None  # noqa: S101 - have_one raises else
+    assert found.renewal is not None  # noqa: S101
+    next_grant = found.next_grant
+    _show_table(
+        stack,
+        "A plan brings credit each month, and is renewed each year",
+        {
+            "account": found.account,
+            "plan": found.plan.plan_type,
+            "state": found.renewal.service_renewal_status,
+            "balance": f"{found.balance:,}",
+            "next credits": f"{next_grant.credits:,} for {next_grant.month}" if next_grant else "-",
+            "renewal due": f"{found.renewal.due_on}",
+        },
+    )
 
 
 def _order(stack: Stack) -> demo_payment.Order:

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
-from devstack import demo, demo_payment, probes
+from devstack import demo, demo_payment, demo_plan, probes
 from devstack.background import in_thread
 from devstack.stack import Stack
 
@@ -36,6 +36,7 @@ def _checks(stack: Stack) -> Iterator[Check]:
     yield from _lead(stack)
     if stack.plan.simulated:  # else the money would be real
         yield from _payment(stack)
+        yield from _plan(stack)
     verified = _billing("ledger", "verify")
     found = "exit code 0" if verified.returncode == 0 else verified.stdout + verified.stderr
     yield "the ledger verifies", found.strip(), verified.returncode == 0
@@ -110,6 +111,38 @@ def _payment(stack: Stack) -> Iterator[Check]:
     history = _billing("history", order.account, "--json")
     rows = history.stdout.count(f"razorpay:{payment.payment_id}:")
     yield "two rows in the history", str(rows), rows == 2
+
+
+def _plan(stack: Stack) -> Iterator[Check]:
+    api = stack.plan.ports["api"]
+    found = demo_plan.have_one(demo_plan.Buying(api, stack.plan.ports["simulator"]))
+    state = found.renewal.service_renewal_status if found.renewal else "none"
+    yield (
+        "a plan is bought",
+        f"{state}, due {found.renewal and found.renewal.due_on}",
+        (state == "active" and demo_plan.years_paid() == 1),
+    )
+    yield (
+        "its first month is granted",
+        f"{found.balance:,}",
+        (found.balance == demo_plan.MONTHLY_CREDITS),
+    )
+    told = demo_plan.entitlements(api_port=api)
+    allowed = [name for name, one in told["entitlements"].items() if one["allowed"]]
+    right = len(allowed) == len(told["entitlements"])
+    yield "everything is allowed", ", ".join(allowed), right and bool(allowed)
+    key = demo_payment.new_key()
+    for _ in range(2):  # the second is a repeat
+        status, spent = demo_plan.spend(150, api_port=api, key=key)
+    left = demo_plan.overview().balance
+    wanted = demo_plan.MONTHLY_CREDITS - 150
+    yield (
+        "credits are spent once",
+        f"{status}, {left:,}",
+        ((status, spent.get("balance"), left) == (201, wanted, wanted)),
+    )
+    status, refused = demo_plan.spend(wanted + 1, api_port=api, key=demo_payment.new_key())
+    yield "and not more than there are", f"{status} {refused.get('title', '')}", status == 402
 
 
 def _billing(*arguments: str) -> "subprocess.CompletedProcess[str]":

@@ -26,11 +26,9 @@ class WorkerProcess:
         log_file: Path,
         *,
         app: str = "worker.app",
-        processes: int = 1,
         **environment: str,
     ) -> None:
         self.log_file = log_file
-        self._processes = processes
         self._app = app
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
@@ -40,7 +38,7 @@ class WorkerProcess:
         environment = {
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
-            "WORKER_PROCESSES": str(self._processes),
+            "WORKER_PROCESSES": "1",
             "LOG_FORMAT": "json",
             **self._environment,
         }

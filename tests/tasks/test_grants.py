@@ -84,7 +84,7 @@ def test_a_run_of_workers_that_are_killed_grants_each_account_once(
     for part in (0.1, 0.3, 0.6):
         # Given workers in the middle of the run
         redis.flushdb()  # no message is left of the last ones, not even one in hand
-        with WorkerProcess(tmp_path / "worker.log", processes=2) as worker:
+        with WorkerProcess(tmp_path / "worker.log", WORKER_PROCESSES="2") as worker:
             app.send_task(task.NAME)
             eventually(
                 f"{part:.0%} are granted",
@@ -97,7 +97,7 @@ def test_a_run_of_workers_that_are_killed_grants_each_account_once(
             kills += 1
             worker.process.wait()
     # Then the next ones go on with what is left, and each account has its month, once
-    with WorkerProcess(tmp_path / "worker.log", processes=2):
+    with WorkerProcess(tmp_path / "worker.log", WORKER_PROCESSES="2"):
         app.send_task(task.NAME)
         eventually("all are granted", partial(has_granted, number), seconds=200)
     assert kills == 3
