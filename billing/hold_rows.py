@@ -150,8 +150,32 @@ def end_due(
 
     Returns (id, account's reference, amount, when its time was up) of each.
     """
-    due = int_array(session.scalars(_DUE, {"now": now, "limit": limit}))
-    return session.execute(_EXPIRE, {"now": now, "accounts": due, "actor": actor}).all()
+    due = session.scalars(_DUE, {"now": now, "limit": limit}).all()
+    return _end_of(session, due, actor=actor, now=now)
+
+
+# Nothing is locked, and little is looked at, where none is due.
+_DUE_OF = text("""
+SELECT id FROM accounts a
+ WHERE ref = :account AND EXISTS (SELECT 1 FROM holds h WHERE h.account_id = a.id
+                                     AND h.state = 'open' AND h.expires_at <= :now)
+   FOR NO KEY UPDATE
+""")
+
+
+def end_due_of(
+    session: Session, account: str, *, actor: str, now: datetime
+) -> Sequence[Row[int, str, int, datetime]]:
+    """End the open holds of one account whose time is up, as `end_due` does; locks the account."""
+    due = session.scalars(_DUE_OF, {"account": account, "now": now}).all()
+    return _end_of(session, due, actor=actor, now=now) if due else []
+
+
+def _end_of(
+    session: Session, account_ids: Sequence[int], *, actor: str, now: datetime
+) -> Sequence[Row[int, str, int, datetime]]:
+    values = {"now": now, "accounts": int_array(account_ids), "actor": actor}
+    return session.execute(_EXPIRE, values).all()
 
 
 def _the_one(session: Session, statement: TextClause, values: dict[str, Any]) -> Hold:

@@ -5,9 +5,10 @@ available at once. Every step leaves an immutable `hold_events` row. The account
 the hold, as everywhere; the charge of a capture goes through `billing/ledger.py` like any other.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import Row, select
 from sqlalchemy.orm import Session
 
 import clock
@@ -50,6 +51,7 @@ def place(
     `IdempotencyConflict`. Counts as the transaction's one post: what has expired goes first.
     """
     _check(account, amount, idempotency_key, actor, expires_in, kind, description)
+    end_due_of(session, account)
     book = ledger.expire(session, {account}).get(account)
     if book is None:
         raise UnknownAccount(account)
@@ -198,7 +200,24 @@ def expire_due(session: Session, *, limit: int = 1_000) -> int:
     Called by the sweep until none is left. An account that somebody else has locked is left for
     the next turn: it must not keep the others waiting.
     """
-    ended = hold_rows.end_due(session, actor=EXPIRY_ACTOR, now=clock.now(), limit=limit)
+    return _ended(
+        session, hold_rows.end_due(session, actor=EXPIRY_ACTOR, now=clock.now(), limit=limit)
+    )
+
+
+def end_due_of(session: Session, account: str) -> int:
+    """End the open holds of one account whose time is up; return how many ended.
+
+    For who is about to spend: what is free again must not wait for the sweep. Before the
+    transaction's post, which lets the credit expire that they had kept alive.
+    """
+    return _ended(
+        session,
+        hold_rows.end_due_of(session, account, actor=EXPIRY_ACTOR, now=clock.now()),
+    )
+
+
+def _ended(session: Session, ended: Sequence[Row[int, str, int, datetime]]) -> int:
     audit.record_all(
         session,
         [

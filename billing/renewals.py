@@ -69,6 +69,8 @@ def advance(
     due_on = plan_rows.due_on(plan)
     steps = list(steps_after(plan.stepped_to, due_on, owner.timezone))
     due = [step for step in steps if step.at <= until]
+    # Also where none is due: the catalog may have moved the steps since this was reckoned.
+    plan.next_step_at = steps[len(due)].at if len(due) < len(steps) else None
     if not due:
         return
     newest = next((step for step in reversed(due) if step.step.reminds), None) if remind else None
@@ -78,7 +80,6 @@ def advance(
         if step.step.reminds:
             _remind(session, plan, owner, step, superseded=step is not newest)
     plan.stepped_to = due[-1].step.days
-    plan.next_step_at = steps[len(due)].at if len(due) < len(steps) else None
     plan.updated_at = clock.now()
 
 

@@ -6,9 +6,10 @@ credit aside first.
 
 from sqlalchemy.orm import Session
 
+from billing import holds
 from billing.kinds import Kind
 from billing.ledger import post
-from billing.postings import Posting, PostingResult
+from billing.postings import Posting, PostingResult, check
 
 
 def charge(
@@ -35,4 +36,6 @@ def charge(
         actor=actor,
         description=description,
     )
+    check(posting)
+    holds.end_due_of(session, account)
     return post(session, [posting])[0].applied_or_raise()

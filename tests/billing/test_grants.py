@@ -101,6 +101,29 @@ def test_a_month_that_began_degraded_is_withheld_and_not_granted_later() -> None
     ) == [("2028-01",)]
 
 
+def test_a_month_that_begins_as_the_grace_ends_is_withheld() -> None:
+    with clock.frozen(at("2026-11-16T10:00")):  # the grace ends on 1 December 2027
+        planning.open_pharmacy()
+        planning.buy(PLAN)
+    for moment in ("2027-10-31T18:30", "2027-11-30T18:30"):
+        with clock.frozen(at(moment)):
+            planning.tick()
+
+    assert planning.months()[-1] == "2027-11"
+
+
+def test_a_renewal_paid_as_a_month_begins_brings_that_month() -> None:
+    subscribe()
+    for moment in ("2027-11-30T18:30", "2027-12-31T18:30"):
+        with clock.frozen(at(moment)):
+            planning.tick()
+    with clock.frozen(at("2027-12-31T18:30")):  # January begins, and was withheld
+        planning.buy("plan_renewal", 2)
+        planning.tick()
+
+    assert planning.months()[-2:] == ["2027-12", "2028-01"]
+
+
 @pytest.mark.parametrize(
     ("first", "then"),
     [

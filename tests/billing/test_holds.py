@@ -223,6 +223,28 @@ def test_after_its_time_a_hold_is_finished_even_before_the_sweep(
     assert figures() == (100, 0, 100)
 
 
+def test_what_an_expired_hold_kept_can_be_held_again_before_the_sweep() -> None:
+    open_account(credits_=100)
+    with clock.frozen(NOW):
+        gone = place(100, expires_in=HOUR)
+        clock.advance(HOUR)
+
+        place(100, key="again")
+
+    assert (figures(), story(gone.id)[-1]) == ((100, 100, 0), ("expired", 100))
+    assert_ledger_is_clean()
+
+
+def test_credit_that_only_an_expired_hold_kept_alive_is_not_held_again() -> None:
+    open_account()
+    with clock.frozen(NOW):
+        post_all(give(100, key="g", expires_at=NOW + HOUR))
+        place(100, expires_in=2 * HOUR)
+        clock.advance(2 * HOUR)
+        with pytest.raises(InsufficientCredit):
+            place(100, key="again")
+
+
 def test_a_sweep_of_many_holds_takes_several_turns() -> None:
     open_account(credits_=1_000)
     open_account("clinic:43", credits_=1_000)

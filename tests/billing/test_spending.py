@@ -1,10 +1,12 @@
 """Spending in one step: once for a key, never more than is available."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from billing import spending
+import clock
+from billing import holds, spending
 from billing.errors import (
     IdempotencyConflict,
     InsufficientCredit,
@@ -31,6 +33,20 @@ def test_a_charge_is_for_usage_and_is_told_beside() -> None:
     assert rows(
         "SELECT amount, kind, description, actor FROM credit_transactions WHERE amount < 0"
     ) == [(-30, "usage", "3 pages", "test")]
+    assert_ledger_is_clean()
+
+
+def test_what_an_expired_hold_kept_can_be_spent_before_the_sweep() -> None:
+    open_account(credits_=100)
+    with transaction() as session:
+        holds.place(
+            session, account="clinic:42", amount=100, idempotency_key="h", actor="test",
+            expires_in=timedelta(minutes=1),
+        )  # fmt: skip
+
+    with clock.frozen(clock.now() + timedelta(minutes=2)):
+        assert charge(100).balance_after == 0
+    assert rows("SELECT state FROM holds") == [("expired",)]
     assert_ledger_is_clean()
 
 
