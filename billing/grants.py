@@ -19,10 +19,10 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 import clock
-from billing import audit, catalog, plan_rows
+from billing import audit, catalog, ledger, plan_rows
+from billing.account_book import AccountBook
 from billing.errors import IdempotencyConflict
 from billing.kinds import Kind
-from billing.ledger import post
 from billing.plan_calendar import month_after, month_of, months_before, name_of, start_of
 from billing.plan_rows import Claimed, Position
 from billing.postings import Outcome, Posting, PostingResult
@@ -73,21 +73,17 @@ def grant_due(
     day. All of it is applied by the caller's commit. Posts.
     """
     now = clock.now()
+    plans = plan_rows.claim_grants(session, now=now, limit=limit, behind=behind, through=through)
+    if not plans:
+        return Chunk()
+    books = ledger.lock(session, [plan.account_id for plan in plans])
+    accounts = {book.id: book for book in books.values()}
     work = _Work(now, through)
-    for plan in plan_rows.claim_grants(
-        session, now=now, limit=limit, behind=behind, through=through
-    ):
-        work.take(plan)
-    if not work.moved:
-        return work.chunk
+    for plan in plans:
+        work.take(plan, accounts[plan.account_id])
     plan_rows.move_on(session, work.moved, now=now)
-    results = post(session, [posting for _, posting in work.postings])
-    for (month, posting), result in zip(work.postings, results, strict=True):
-        if granted_now(result):
-            work.chunk.granted[month] += 1
-            work.chunk.credits += posting.amount
-        else:
-            work.chunk.known += 1
+    if work.postings:
+        work.post(session, books)
     audit.record_all(session, work.withheld)
     return work.chunk
 
@@ -105,7 +101,7 @@ class _Work:
     moved: list[tuple[int, date, datetime]] = field(default_factory=list)
     """Account id, next month, its beginning."""
 
-    def take(self, plan: Claimed) -> None:
+    def take(self, plan: Claimed, account: AccountBook) -> None:
         """Deal with the months of one plan; one that nobody can reckon with is put off."""
         self.chunk.end = Position(plan.next_grant_at, plan.account_id)
         self.chunk.accounts += 1
@@ -113,29 +109,40 @@ class _Work:
             months = [
                 due
                 for due in months_due(
-                    plan.next_grant_month, plan.timezone, plan.grace_ends_at, until=self.now
+                    plan.next_grant_month, account.timezone, plan.grace_ends_at, until=self.now
                 )
                 if self.through is None or due.month <= self.through
             ]
             next_month = month_after(months[-1].month) if months else plan.next_grant_month
-            next_at = start_of(next_month, plan.timezone)
+            next_at = start_of(next_month, account.timezone)
         except (ZoneInfoNotFoundError, ValueError, OverflowError) as error:
             # Such as a zone that the zone database no longer has: the others must not wait for it.
-            self.chunk.put_off[plan.ref] = f"{type(error).__name__}: {error}"
+            self.chunk.put_off[account.ref] = f"{type(error).__name__}: {error}"
             self.moved.append((plan.account_id, plan.next_grant_month, self.now + PUT_OFF))
             return
         for due in months:
-            self._deal_with(plan, due)
+            self._deal_with(plan, account.ref, due)
         self.moved.append((plan.account_id, next_month, next_at))
 
-    def _deal_with(self, plan: Claimed, due: DueMonth) -> None:
+    def post(self, session: Session, books: dict[str, AccountBook]) -> None:
+        """Post the grants, and count those that are new."""
+        postings = [posting for _, posting in self.postings]
+        results = ledger.post(session, postings, locked=books, credits_are_new=True)
+        for (month, posting), result in zip(self.postings, results, strict=True):
+            if granted_now(result):
+                self.chunk.granted[month] += 1
+                self.chunk.credits += posting.amount
+            else:
+                self.chunk.known += 1
+
+    def _deal_with(self, plan: Claimed, ref: str, due: DueMonth) -> None:
         month = name_of(due.month)
         if due.withheld is not None:
             self.chunk.withheld[month] += 1
-            self.withheld.append(withholding(plan.ref, due))
+            self.withheld.append(withholding(ref, due))
         elif plan.monthly_credits:
             grant = posting(
-                plan.ref, due.month, plan.monthly_credits, plan.plan_type, event_at=due.begins
+                ref, due.month, plan.monthly_credits, plan.plan_type, event_at=due.begins
             )
             self.postings.append((month, grant))
 
@@ -203,8 +210,8 @@ def preview(session: Session, *, through: date | None = None) -> Iterator[tuple[
     `session` is best a `db.session.snapshot()`; nothing is locked, and memory stays flat.
     """
     now = clock.now()
-    for plan in plan_rows.each_due(session, now=now, through=through):
-        for due in months_due(plan.next_grant_month, plan.timezone, plan.grace_ends_at, until=now):
+    for plan, timezone in plan_rows.each_due(session, now=now, through=through):
+        for due in months_due(plan.next_grant_month, timezone, plan.grace_ends_at, until=now):
             if through is None or due.month <= through:
                 yield due, 0 if due.withheld else plan.monthly_credits
 

@@ -155,7 +155,7 @@ def capture(
                 releases=hold.amount,
             )
         ],
-        locked=book,
+        locked={book.ref: book},
     )[0].applied_or_raise()
     if posted.outcome is not Outcome.APPLIED:
         # An open hold was never captured: whoever posted under its key, it was not this hold.

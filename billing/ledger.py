@@ -6,7 +6,7 @@ write everything in bulk with the keys in sorted order. The transaction that the
 makes it all happen, or none of it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -40,7 +40,11 @@ _POSTED = "billing.ledger.posted"
 
 
 def post(
-    session: Session, postings: Sequence[Posting], *, locked: AccountBook | None = None
+    session: Session,
+    postings: Sequence[Posting],
+    *,
+    locked: dict[str, AccountBook] | None = None,
+    credits_are_new: bool = False,
 ) -> list[PostingResult]:
     """Apply `postings` in their order and return one result for each, in the same order.
 
@@ -51,7 +55,10 @@ def post(
     already (repeated later it is a repeat); `result.applied_or_raise()` raises them. A charge can
     be given back from the next transaction on.
 
-    `locked` is what `lock_account_of_hold` returned, for postings to that account alone.
+    `locked` are books that `lock` or `lock_account_of_hold` returned, by reference, for postings to
+    these accounts alone. `credits_are_new`: the caller knows of no key that it was applied, and all
+    of them bring credit; so none is looked up, and one that was applied after all is found as the
+    rows go in, for the price of computing again.
 
     Raises `InvalidPosting` for a posting that no ledger could take and `SecondPost` where the
     transaction has posted before: nothing is then applied. Lock waits and deadlocks surface as
@@ -61,11 +68,11 @@ def post(
         check(posting)
     hashes = [posting.request_hash() for posting in postings]
     _begin(session)
-    if locked is not None:
-        books = {locked.ref: locked}
-    else:
+    books = locked
+    if books is None:
         books = ledger_rows.lock_accounts(session, {posting.account for posting in postings})
-    return _run(session, postings, hashes, books)[0]
+    new = credits_are_new and all(p.amount > 0 and p.reverses is None for p in postings)
+    return _run(session, postings, hashes, books, look_up=not new)[0]
 
 
 def expire(session: Session, accounts: set[str]) -> dict[str, AccountBook]:
@@ -79,6 +86,11 @@ def expire(session: Session, accounts: set[str]) -> dict[str, AccountBook]:
     if not ledger_rows.has_lots_past(session, clock.now(), books.values()):
         return books
     return _run(session, [], [], books)[1]
+
+
+def lock(session: Session, account_ids: Iterable[int]) -> dict[str, AccountBook]:
+    """Lock accounts by their ids, as `post` would, and return a book for each, by reference."""
+    return ledger_rows.lock_accounts_of_ids(session, account_ids)
 
 
 def lock_account_of_hold(session: Session, hold_id: int) -> AccountBook | None:
@@ -108,16 +120,18 @@ def _run(
     postings: Sequence[Posting],
     hashes: Sequence[bytes],
     books: dict[str, AccountBook],
+    *,
+    look_up: bool = True,
 ) -> tuple[list[PostingResult], dict[str, AccountBook]]:
     # Taken after the lock: an account's rows are written in the order of their times.
     now = clock.now()
     for _ in range(_ATTEMPTS):
         try:
-            return _Attempt(session, books, now).run(postings, hashes), books
+            return _Attempt(session, books, now, look_up).run(postings, hashes), books
         except ledger_writes.KeyTaken:
             # Another transaction applied one of the keys to an account that is not ours, so
             # that no lock kept us apart: look again, now that it has committed.
-            books = ledger_rows.lock_accounts(session, set(books))
+            books, look_up = ledger_rows.lock_accounts(session, set(books)), True
     raise DatabaseBusy("other transactions kept writing the same idempotency keys; try again")
 
 
@@ -128,10 +142,12 @@ class _Attempt:
     session: Session
     books: dict[str, AccountBook]
     now: datetime
+    look_up: bool
+    """Ask which keys are applied before anything is computed."""
     writes: Writes = field(default_factory=Writes)
 
     def run(self, postings: Sequence[Posting], hashes: Sequence[bytes]) -> list[PostingResult]:
-        keys = {posting.idempotency_key for posting in postings}
+        keys = {posting.idempotency_key for posting in postings} if self.look_up else set()
         applied = ledger_rows.find_applied(self.session, keys) if keys else {}
         fresh = [
             p for p in postings if p.idempotency_key not in applied and p.account in self.books

@@ -75,6 +75,7 @@ SELECT id, ref, balance, held, overdraft_limit, version, head_hash, timezone, al
   FROM accounts WHERE """
 # NO KEY UPDATE: the foreign keys of the rows we insert may still look at the account.
 _LOCK = text(f"{_BOOK} ref = ANY(CAST(:refs AS text[])) ORDER BY id FOR NO KEY UPDATE")
+_LOCK_OF_IDS = text(f"{_BOOK} id = ANY(CAST(:ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE")
 _LOCK_OF_HOLD = text(
     f"{_BOOK} id = (SELECT account_id FROM holds WHERE id = :hold) FOR NO KEY UPDATE"  # noqa: S608 - ours
 )
@@ -86,6 +87,12 @@ def lock_accounts(session: Session, refs: Iterable[str]) -> dict[str, AccountBoo
     if wanted == "{}":
         return {}
     books = map(_book, session.execute(_LOCK, {"refs": wanted}))
+    return {book.ref: book for book in books}
+
+
+def lock_accounts_of_ids(session: Session, ids: Iterable[int]) -> dict[str, AccountBook]:
+    """Lock the accounts in id order and return a book for each that exists, by reference."""
+    books = map(_book, session.execute(_LOCK_OF_IDS, {"ids": int_array(ids)}))
     return {book.ref: book for book in books}
 
 

@@ -74,8 +74,6 @@ class Claimed(NamedTuple):
     """A plan whose next month has begun, locked, and what its grant needs."""
 
     account_id: int
-    ref: str
-    timezone: str
     plan_type: str
     next_grant_month: date
     next_grant_at: datetime
@@ -88,15 +86,16 @@ _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 # Behind the last claim of the run: the index still holds what it has done, and would be walked
 # through again and again. What somebody else has locked is left to them, or to the next tick.
 _DUE = """
-SELECT p.account_id, a.ref, a.timezone, p.plan_type, p.next_grant_month, p.next_grant_at,
-       p.grace_ends_at, p.monthly_credits
-  FROM account_plans p JOIN accounts a ON a.id = p.account_id
- WHERE p.next_grant_at <= :now AND (p.next_grant_at, p.account_id) > (:at, :account_id)
-   AND (CAST(:through AS date) IS NULL OR p.next_grant_month <= :through)
- ORDER BY p.next_grant_at, p.account_id
+SELECT account_id, plan_type, next_grant_month, next_grant_at, grace_ends_at, monthly_credits
+  FROM account_plans
+ WHERE next_grant_at <= :now AND (next_grant_at, account_id) > (:at, :account_id)
+   AND (CAST(:through AS date) IS NULL OR next_grant_month <= :through)
+ ORDER BY next_grant_at, account_id
 """
-_EACH_DUE = text(_DUE)
-_CLAIM = text(f"{_DUE} LIMIT :limit FOR NO KEY UPDATE OF p SKIP LOCKED")
+_EACH_DUE = text(
+    f"SELECT p.*, a.timezone FROM ({_DUE}) p JOIN accounts a ON a.id = p.account_id"  # noqa: S608 - ours
+)
+_CLAIM = text(f"{_DUE} LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED")
 
 
 def claim_grants(
@@ -116,12 +115,14 @@ def claim_grants(
     return [Claimed(*row) for row in rows]
 
 
-def each_due(session: Session, *, now: datetime, through: date | None) -> Iterator[Claimed]:
-    """Yield the plans whose next month has begun, without a lock, a few at a time."""
+def each_due(
+    session: Session, *, now: datetime, through: date | None
+) -> Iterator[tuple[Claimed, str]]:
+    """Yield the plans whose next month has begun, with their zones, unlocked, a few at a time."""
     asked = {"now": now, "at": _LONG_AGO, "account_id": 0, "through": through}
     rows = session.execute(_EACH_DUE, asked, execution_options={"yield_per": 1_000})
-    for row in rows:
-        yield Claimed(*row)
+    for *plan, timezone in rows:
+        yield Claimed(*plan), timezone
 
 
 _MOVE_ON = text("""
