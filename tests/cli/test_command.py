@@ -23,6 +23,8 @@ COMMANDS: list[tuple[str, ...]] = [
     ("balance",),
     ("credit",),
     ("history",),
+    ("grants",),
+    ("grants", "run"),
     ("inbox",),
     ("inbox", "list"),
     ("inbox", "show"),
@@ -35,6 +37,8 @@ COMMANDS: list[tuple[str, ...]] = [
     ("payments",),
     ("payments", "list"),
     ("payments", "show"),
+    ("plans",),
+    ("plans", "show"),
 ]
 
 
