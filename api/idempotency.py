@@ -16,8 +16,9 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 from urllib.parse import quote
 
 from flask import Response, g, request
@@ -57,6 +58,14 @@ class Headers(BaseModel):
         description="visible ASCII of your choice, one for each thing that you want done: a repeat"
         " with the same key does nothing and gets the first answer again",
     )
+
+    @classmethod
+    @lru_cache  # Flask-OpenAPI asks for it with each request
+    def model_json_schema(  # type: ignore[override]  # the options are pydantic's
+        cls, *args: Any, **options: Any
+    ) -> dict[str, Any]:
+        """Return what pydantic makes of the class, made once."""
+        return super().model_json_schema(*args, **options)
 
 
 @dataclass(slots=True)
