@@ -153,6 +153,16 @@ def test_one_statement_that_fails_costs_nobody_the_connection(database: str) -> 
         assert cursor.fetchone() == (1,)
 
 
+def test_connections_that_the_server_closed_meanwhile_are_replaced_unnoticed(database: str) -> None:
+    with transaction() as one, transaction() as other:
+        backends = [s.scalar(text("SELECT pg_backend_pid()")) for s in (one, other)]
+    with owner() as connection:
+        for backend in backends:
+            connection.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": backend})
+
+    assert rows("SELECT 1") == [(1,)]
+
+
 def test_a_process_whose_connections_are_all_in_use_is_busy(database: str) -> None:
     narrow = db_session.make_engine(make_url(settings.get().database_url), pool_size=1)
     with pytest.MonkeyPatch.context() as patch:
