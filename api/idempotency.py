@@ -32,7 +32,7 @@ from billing import api_requests
 from billing.api_requests import Answer, Claim, ClaimLost
 from billing.errors import IdempotencyConflict
 from db.errors import TransientError
-from db.session import transaction
+from db.session import pooled_statement, transaction
 
 KEY_MAX_LENGTH = 255
 OPERATION_KEY_MAX_LENGTH = 200
@@ -141,6 +141,12 @@ def _operation() -> _Operation:
 
 def _claim(key: str) -> Claim | Answer:
     asked = _asked(key)
+    with pooled_statement() as cursor:
+        new = api_requests.claim_new(cursor, asked)
+    return new or _claim_known(asked)
+
+
+def _claim_known(asked: api_requests.Request) -> Claim | Answer:
     deadline = time.monotonic() + WAIT_SECONDS
     while True:
         try:

@@ -123,6 +123,28 @@ def one_statement() -> Iterator[Any]:
 
 
 @contextmanager
+def pooled_statement() -> Iterator[Any]:
+    """Yield a cursor for one statement, as `one_statement` does, on a connection of the pool.
+
+    For a process whose threads have a connection each: none waits behind another's commit, and a
+    connection that was lost meanwhile is replaced before it is used. Raises the same errors.
+    """
+    with translated():
+        pooled = engine().raw_connection()
+        try:
+            connection: Any = pooled.driver_connection
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                yield cursor
+            connection.autocommit = False
+        except BaseException:
+            pooled.invalidate()
+            raise
+        finally:
+            pooled.close()
+
+
+@contextmanager
 def snapshot() -> Iterator[Session]:
     """Run the block on one consistent, read-only picture of the database (REPEATABLE READ).
 
