@@ -16,7 +16,7 @@ from api.requests import MAX_BODY_BYTES
 from billing import accounts, api_keys
 from billing.api_keys import Caller
 from db.models import Account
-from db.session import transaction
+from db.session import pooled_statement
 
 SCHEME = "api_key"
 """Its name in the OpenAPI document."""
@@ -80,8 +80,8 @@ def _find(header: str | None) -> Caller:
 def _by_key(key: str) -> Caller | None:
     found = api_keys.configured(key)
     if found is None and api_keys.could_be_made_here(key):
-        with transaction() as session:
-            found = api_keys.made_here(session, key)
+        with pooled_statement() as cursor:
+            found = api_keys.made_here(cursor, key)
     return found
 
 

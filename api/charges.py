@@ -44,15 +44,15 @@ def create(body: NewCharge) -> Charge:
     and `available`.
     """
     with transaction() as session:
-        account = auth.account_in_reach(session, body.account)
-        with credit_refusals.told(session, account.id):
+        account_id = auth.account_in_reach(session, body.account).id
+        with credit_refusals.told(session, account_id):
             charged = spending.charge(
                 session,
                 **body.model_dump(),
                 idempotency_key=f"{idempotency.operation_key()}:charge",
                 actor=auth.caller().actor,
             )
-        left = accounts.figures(session, account.id)
+        left = accounts.figures(session, account_id)
         told = Charge(
             transaction_id=charged.transaction_id,
             account=body.account,

@@ -16,8 +16,9 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 from urllib.parse import quote
 
 from flask import Response, g, request
@@ -31,7 +32,7 @@ from billing import api_requests
 from billing.api_requests import Answer, Claim, ClaimLost
 from billing.errors import IdempotencyConflict
 from db.errors import TransientError
-from db.session import transaction
+from db.session import pooled_statement, transaction
 
 KEY_MAX_LENGTH = 255
 OPERATION_KEY_MAX_LENGTH = 200
@@ -57,6 +58,14 @@ class Headers(BaseModel):
         description="visible ASCII of your choice, one for each thing that you want done: a repeat"
         " with the same key does nothing and gets the first answer again",
     )
+
+    @classmethod
+    @lru_cache  # Flask-OpenAPI asks for it with each request
+    def model_json_schema(  # type: ignore[override]  # the options are pydantic's
+        cls, *args: Any, **options: Any
+    ) -> dict[str, Any]:
+        """Return what pydantic makes of the class, made once."""
+        return super().model_json_schema(*args, **options)
 
 
 @dataclass(slots=True)
@@ -132,6 +141,12 @@ def _operation() -> _Operation:
 
 def _claim(key: str) -> Claim | Answer:
     asked = _asked(key)
+    with pooled_statement() as cursor:
+        new = api_requests.claim_new(cursor, asked)
+    return new or _claim_known(asked)
+
+
+def _claim_known(asked: api_requests.Request) -> Claim | Answer:
     deadline = time.monotonic() + WAIT_SECONDS
     while True:
         try:

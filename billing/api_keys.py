@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Any
 
 from sqlalchemy import Row, select
 from sqlalchemy.dialects.postgresql import insert
@@ -76,14 +77,23 @@ def could_be_made_here(key: str) -> bool:
     return key.startswith(PREFIX) and len(key) == _LENGTH
 
 
-def made_here(session: Session, key: str) -> Caller | None:
-    """Return the caller of a key that was made here and is not revoked, or None."""
-    row = session.execute(
-        select(ApiKey.name, ApiKey.product, ApiKey.account_id, ApiKey.scopes).where(
-            ApiKey.key_sha256 == _digest(key), ApiKey.revoked_at.is_(None)
-        )
-    ).one_or_none()
-    return row and Caller(row.name, row.product, row.account_id, frozenset(row.scopes))
+_MADE_HERE = """
+SELECT name, product, account_id, scopes FROM api_keys
+ WHERE key_sha256 = %s AND revoked_at IS NULL
+"""
+
+
+def made_here(cursor: Any, key: str) -> Caller | None:
+    """Return the caller of a key that was made here and is not revoked, or None.
+
+    One statement, by `db.session.pooled_statement`: each request of the API begins with it.
+    """
+    cursor.execute(_MADE_HERE, (_digest(key),))
+    row = cursor.fetchone()
+    if row is None:
+        return None
+    name, product, account_id, scopes = row
+    return Caller(name, product, account_id, frozenset(scopes))
 
 
 def create(

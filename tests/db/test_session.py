@@ -14,6 +14,7 @@ from db.session import (
     LOCK_TIMEOUT_MS,
     STATEMENT_TIMEOUT_MS,
     one_statement,
+    pooled_statement,
     snapshot,
     transaction,
 )
@@ -151,6 +152,44 @@ def test_one_statement_that_fails_costs_nobody_the_connection(database: str) -> 
     with one_statement() as cursor:
         cursor.execute("SELECT 1")
         assert cursor.fetchone() == (1,)
+
+
+def test_a_pooled_statement_is_committed_by_itself_and_leaves_transactions_as_they_are(
+    database: str,
+) -> None:
+    account = (
+        "INSERT INTO accounts (ref, product, name, timezone, head_hash, created_at)"
+        " VALUES ('clinic:{}', 'clinic_leads', 'n', 'UTC', '', '2026-11-21Z')"
+        " RETURNING pg_backend_pid()"
+    )
+    with pooled_statement() as cursor:
+        cursor.execute(account.format(1))
+        [backend] = cursor.fetchone()
+    with pytest.raises(ZeroDivisionError), transaction() as session:
+        assert session.scalar(text(account.format(2))) == backend
+        raise ZeroDivisionError
+    assert rows("SELECT ref FROM accounts") == [("clinic:1",)]
+
+
+def test_a_pooled_statement_that_fails_leaves_the_next_as_it_is(database: str) -> None:
+    with pytest.raises(psycopg2.Error), pooled_statement() as cursor:
+        cursor.execute("SELECT 1/0")
+    with pooled_statement() as cursor:
+        cursor.execute("SELECT 1")
+        assert cursor.fetchone() == (1,)
+
+
+def test_connections_that_the_server_closed_meanwhile_are_replaced_unnoticed(database: str) -> None:
+    with transaction() as one, transaction() as other:
+        backends = [s.scalar(text("SELECT pg_backend_pid()")) for s in (one, other)]
+    with owner() as connection:
+        for backend in backends:
+            connection.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": backend})
+
+    assert rows("SELECT 1") == [(1,)]
+    with pooled_statement() as cursor:
+        cursor.execute("SELECT 2")
+        assert cursor.fetchone() == (2,)
 
 
 def test_a_process_whose_connections_are_all_in_use_is_busy(database: str) -> None:
