@@ -4,7 +4,6 @@ Opened by tasks, routes and the CLI, never by a rule. A process has one engine, 
 use; a forked worker child throws its parent's away (`forget_connections`).
 """
 
-import select
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,8 +12,8 @@ from typing import Any
 
 import psycopg2
 from psycopg2 import errorcodes
-from sqlalchemy import URL, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import DBAPIError, InvalidatePoolError
+from sqlalchemy import URL, Engine, create_engine, make_url, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
@@ -61,10 +60,11 @@ def engine() -> Engine:
 
 def make_engine(url: URL, *, pool_size: int = 2) -> Engine:
     """Return an engine with the house's limits: small pool, time limits, UTC."""
-    made = create_engine(
+    return create_engine(
         url,
         pool_size=pool_size,
         max_overflow=0,
+        pool_pre_ping=True,
         pool_timeout=10,
         # Errors end up in logs and on inbox rows: without the values of the statement.
         hide_parameters=True,
@@ -83,19 +83,6 @@ def make_engine(url: URL, *, pool_size: int = 2) -> Engine:
             ),
         },
     )
-    event.listen(made, "checkout", _replace_if_lost)
-    return made
-
-
-def _replace_if_lost(connection: Any, _record: object, _borrowed: object) -> None:
-    # What an idle connection has to read is the server's farewell, or the end that keepalives
-    # came to: a look that costs no round trip, before each transaction.
-    if connection.closed:
-        raise InvalidatePoolError
-    socket = select.poll()
-    socket.register(connection, select.POLLIN)
-    if socket.poll(0):
-        raise InvalidatePoolError
 
 
 @contextmanager
@@ -113,7 +100,7 @@ def one_statement() -> Iterator[Any]:
     """Yield a cursor for one statement, which is a transaction of its own: nothing else may be.
 
     For what is done for every single message: one round trip, on a connection that the process
-    keeps, in place of the three of `transaction()` (begin, the statement, commit).
+    keeps, in place of the four of `transaction()` (is it alive, begin, the statement, commit).
     Raises the same errors; after `DatabaseUnavailable` the next call connects anew.
     """
     with translated():
