@@ -143,7 +143,10 @@ def set_timezone(session: Session, ref: str, timezone: str) -> Account:
     """
     _check_timezone(timezone)
     account = session.scalars(
-        select(Account).where(Account.ref == ref).with_for_update(key_share=True)
+        select(Account)
+        .where(Account.ref == ref)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)  # another may have moved it meanwhile
     ).one_or_none()
     if account is None:
         raise UnknownAccount(ref)
