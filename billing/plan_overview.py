@@ -16,8 +16,8 @@ import clock
 from billing import accounts, entitlements, plan_status, plans
 from billing.entitlements import Banner
 from billing.plan_calendar import name_of
-from billing.plan_standing import Standing, later_than, standing_of
-from billing.plan_status import Status
+from billing.plan_standing import Standing, standing_of
+from billing.plan_status import Status, later_than
 from db.models import Account
 from db.plan_models import AccountPlan
 

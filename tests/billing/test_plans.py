@@ -256,3 +256,32 @@ def test_what_failed_in_the_grace_and_was_paid_behind_it_was_paid_late() -> None
         planning.pay(renewal, RENEWAL, made_at=clock.now())
 
     assert planning.plan().anchor_on == date(2027, 12, 20)
+
+
+@pytest.mark.parametrize("heard", ["in the order they were paid", "the later one first"])
+@pytest.mark.parametrize("first", ["2027-11-30T10:00", "2027-12-20T10:00"])  # in the grace; behind
+def test_two_renewals_come_to_the_same_whichever_is_heard_of_first(first: str, heard: str) -> None:
+    with clock.frozen(at("2026-11-21T10:00")):
+        planning.open_pharmacy()
+        planning.buy(PLAN)
+        renewals = [planning.order(RENEWAL, number) for number in (2, 3)]
+    paid = [at(first), at("2028-03-05T10:00")]
+    if heard == "the later one first":
+        renewals.reverse()
+        paid.reverse()
+
+    for order_id, made_at in zip(renewals, paid, strict=True):
+        with clock.frozen(max(at("2028-03-05T10:00"), made_at)):
+            planning.tick()
+            planning.pay(order_id, RENEWAL, made_at=made_at)
+    with clock.frozen(at("2028-03-10T10:00")):
+        planning.tick()
+
+    found = planning.plan()
+    in_time = first == "2027-11-30T10:00"
+    assert found.anchor_on == (date(2026, 11, 21) if in_time else date(2027, 12, 20))
+    assert (found.years, found.service_renewal_status) == (3 if in_time else 2, "active")
+    assert {"2028-01", "2028-02", "2028-03"} <= set(planning.months())
+    assert len(set(planning.months())) == len(planning.months())
+    assert "2027-12" in planning.months()  # it began in the grace of the first year
+    assert_ledger_is_clean()

@@ -3,7 +3,7 @@
 import pytest
 
 import clock
-from billing import verify
+from billing import catalog, verify
 from db.session import snapshot
 from tests.billing import planning
 from tests.billing.helpers import assert_ledger_is_clean
@@ -50,3 +50,20 @@ def test_plans_at_odds_with_the_books_are_found(statement: str, invariants: set[
         found = {breach.invariant for breach in verify.verify(session).breaches}
 
     assert found == invariants
+
+
+def test_a_plan_that_is_sold_without_monthly_credit_from_a_renewal_on_is_no_breach(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = catalog.get()
+    bare = {PLAN: known.plans[PLAN].model_copy(update={"monthly_credits": 0})}
+    plans = known.model_copy(update={"plans": {**known.plans, **bare}})
+    monkeypatch.setattr(catalog, "get", lambda: plans)
+    with clock.frozen(at("2029-06-06T10:00")):
+        planning.buy(RENEWAL, 3)
+
+    with clock.frozen(at("2029-09-05T10:00")):
+        planning.tick()
+
+    assert "2029-07" not in planning.months()
+    assert_ledger_is_clean()
