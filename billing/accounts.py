@@ -160,6 +160,11 @@ def set_timezone(session: Session, ref: str, timezone: str) -> Account:
     return account
 
 
+def keep_from_new_rows(session: Session, account_id: int) -> None:
+    """Lock an account against rows of other tables that would name it, such as its first plan."""
+    session.scalar(select(Account.id).where(Account.id == account_id).with_for_update())
+
+
 def find(session: Session, ref: str) -> Account | None:
     """Return the account, or None."""
     return session.scalars(select(Account).where(Account.ref == ref)).one_or_none()

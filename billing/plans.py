@@ -28,6 +28,7 @@ from billing.plan_rows import Owner
 from billing.plan_status import Status
 from billing.postings import Posting
 from db import outbox
+from db.errors import DatabaseBusy
 from db.models import Account, Order, Payment
 from db.outbox import NewNotice
 from db.plan_models import AccountPlan, PlanTerm
@@ -136,13 +137,17 @@ def move_to_zone(session: Session, ref: str, timezone: str) -> Account:
     """Give an account another time zone, and its plan the instants of the same days there.
 
     The next month stays the next month, so that none is granted twice and none skipped. Raises
-    `UnknownAccount` or `InvalidAccount`.
+    `UnknownAccount` or `InvalidAccount`, and `DatabaseBusy` where a plan begins at this moment.
     """
     # Before the account: as everywhere, plans are locked first.
     account = accounts.find(session, ref)
     if account is None:
         raise UnknownAccount(ref)
     plan = plan_rows.lock(session, [account.id]).get(account.id)
+    if plan is None:
+        accounts.keep_from_new_rows(session, account.id)
+        if plan_rows.lock(session, [account.id]):
+            raise DatabaseBusy(f"{ref} got a plan a moment ago; try again")
     account = accounts.set_timezone(session, ref, timezone)
     if plan is not None:
         plan_rows.reckon(plan, timezone)
@@ -178,6 +183,9 @@ def _begin(
     plan_rows.reckon(plan, owner.timezone)
     if not _insert(session, plan):
         raise PlanRefused(owner.ref, BOUGHT_ALREADY)  # by another transaction, a moment ago
+    # A plan that was not there could not be locked: the account may have got another zone.
+    if plan_rows.owners(session, [owner.id])[owner.id].timezone != owner.timezone:
+        raise DatabaseBusy(f"{owner.ref} got another time zone a moment ago; try again")
     plan = plans[owner.id] = session.get_one(AccountPlan, owner.id)
     _record(session, owner, year, plan, before=None, starts_on=anchor, actor=actor)
     if not plan.monthly_credits:

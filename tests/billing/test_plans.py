@@ -1,14 +1,16 @@
 """Plans: bought once, renewed year by year from the anchor, whatever order the news comes in."""
 
+from contextlib import suppress
 from datetime import date
 
 import pytest
 
 import clock
-from billing import plans
+from billing import payments, plans
 from billing.errors import InvalidOrder
 from billing.payment_facts import Seen
 from billing.plan_calendar import start_of, years_after
+from db.errors import DatabaseBusy
 from db.session import transaction
 from tests.billing import buying, planning
 from tests.billing.disputing import meanwhile
@@ -285,3 +287,43 @@ def test_two_renewals_come_to_the_same_whichever_is_heard_of_first(first: str, h
     assert len(set(planning.months())) == len(planning.months())
     assert "2027-12" in planning.months()  # it began in the grace of the first year
     assert_ledger_is_clean()
+
+
+@pytest.mark.usefixtures("many_connections")
+def test_a_zone_that_changes_while_a_plan_is_bought_is_the_plans_zone() -> None:
+    planning.open_pharmacy()
+    order_id = planning.order(PLAN, 1)
+
+    def buy() -> None:
+        with suppress(DatabaseBusy):  # its caller tries again
+            planning.pay(order_id, PLAN)
+        planning.pay(order_id, PLAN)
+
+    meanwhile(lambda session: plans.move_to_zone(session, PHARMACY, "Pacific/Kiritimati"), buy)
+
+    found = planning.plan()
+    assert found.next_grant_at == start_of(found.next_grant_month, "Pacific/Kiritimati")
+    assert balance(PHARMACY) == MONTHLY
+
+
+@pytest.mark.usefixtures("many_connections")
+def test_who_moves_an_account_whose_plan_is_being_bought_tries_again() -> None:
+    planning.open_pharmacy()
+    order_id = planning.order(PLAN, 1)
+
+    def move() -> None:
+        with transaction() as session:
+            plans.move_to_zone(session, PHARMACY, "Pacific/Kiritimati")
+
+    def move_again() -> None:
+        with pytest.raises(DatabaseBusy):
+            move()
+        move()
+
+    bought = buying.news(
+        Seen.CAPTURED, "pay_1", order_id=order_id, amount_paise=planning.PRICES[PLAN]
+    )
+    meanwhile(lambda session: payments.take_in(session, [bought], actor="test"), move_again)
+
+    found = planning.plan()
+    assert found.next_grant_at == start_of(found.next_grant_month, "Pacific/Kiritimati")
