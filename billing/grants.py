@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import lru_cache
-from zoneinfo import ZoneInfoNotFoundError
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -23,7 +22,14 @@ from billing import audit, catalog, ledger, plan_rows
 from billing.account_book import AccountBook
 from billing.errors import IdempotencyConflict
 from billing.kinds import Kind
-from billing.plan_calendar import month_after, month_of, months_before, name_of, start_of
+from billing.plan_calendar import (
+    UNRECKONABLE,
+    month_after,
+    month_of,
+    months_before,
+    name_of,
+    start_of,
+)
 from billing.plan_rows import Claimed, Position
 from billing.postings import Outcome, Posting, PostingResult
 from db.plan_models import AccountPlan
@@ -114,8 +120,8 @@ class _Work:
             ]
             next_month = month_after(months[-1].month) if months else plan.next_grant_month
             next_at = start_of(next_month, account.timezone)
-        except (ZoneInfoNotFoundError, ValueError, OverflowError) as error:
-            # Such as a zone that the zone database no longer has: the others must not wait for it.
+        except UNRECKONABLE as error:
+            # The others must not wait for it.
             self.chunk.put_off[account.ref] = f"{type(error).__name__}: {error}"
             self.moved.append((plan.account_id, plan.next_grant_month, self.now + PUT_OFF))
             return
@@ -225,7 +231,11 @@ def preview(session: Session, *, through: date | None = None) -> Iterator[tuple[
     """
     now = clock.now()
     for plan, timezone in plan_rows.each_due(session, now=now, through=through):
-        for due in months_due(plan, timezone, until=now):
+        try:
+            months = list(months_due(plan, timezone, until=now))
+        except UNRECKONABLE:
+            months = [DueMonth(plan.next_grant_month, plan.next_grant_at, "put_off")]
+        for due in months:
             if through is None or due.month <= through:
                 yield due, 0 if due.withheld else plan.monthly_credits
 

@@ -5,7 +5,6 @@ here was counted by a process of a version that knew no plans.
 """
 
 from dataclasses import dataclass
-from zoneinfo import ZoneInfoNotFoundError
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -14,6 +13,7 @@ import clock
 from billing import audit, grants, orders, plan_refunds, plan_rows, plans
 from billing.errors import PlanRefused
 from billing.ledger import post
+from billing.plan_calendar import UNRECKONABLE
 from billing.plan_rows import Owner
 from db import outbox
 from db.models import Order, Payment
@@ -64,8 +64,8 @@ def apply_next(session: Session, *, actor: str, behind: int = 0) -> Found | None
     except PlanRefused as refused:
         _leave(session, order, owner, payment, refused.reason)
         return Found(order.id, receipt)
-    except (ZoneInfoNotFoundError, ValueError, OverflowError) as error:
-        # Such as a zone that the zone database no longer has: the others must not wait for it.
+    except UNRECKONABLE as error:
+        # The others must not wait for it.
         return Found(order.id, receipt, f"{type(error).__name__}: {error}")
     found = Found(order.id, receipt)
     for result in post(session, postings):

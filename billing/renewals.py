@@ -11,12 +11,12 @@ Called by `tasks/renewals.py` on beat, and by `billing/plan_renewal.py` when a y
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfoNotFoundError
 
 from sqlalchemy.orm import Session
 
 import clock
 from billing import audit, catalog, plan_rows
+from billing.plan_calendar import UNRECKONABLE
 from billing.plan_rows import Owner
 from billing.plan_status import DueStep, Status, grace_ends, steps_after
 from db import outbox
@@ -65,8 +65,8 @@ def enforce_due(session: Session, *, limit: int = CHUNK) -> Enforced:
         owner = owners[plan.account_id]
         try:
             advance(plan, owner, record, until=now, remind=True)
-        except (ZoneInfoNotFoundError, ValueError, OverflowError) as error:
-            # Such as a zone that the zone database no longer has: the others must not wait for it.
+        except UNRECKONABLE as error:
+            # The others must not wait for it.
             put_off[owner.ref] = f"{type(error).__name__}: {error}"
             plan.next_step_at = now + PUT_OFF
     plan_rows.step_on(session, plans)
