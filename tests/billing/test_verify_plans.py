@@ -13,6 +13,8 @@ from tests.tampering import tamper
 YEARS = "a plan is paid up to the end of its last year, and each year is one row"
 MONTHS = "each month of a plan up to its next was granted or withheld, and none from there on"
 
+INSTANTS = "a plan that is not degraded has a next step, and its next month is near its beginning"
+
 
 @pytest.fixture(autouse=True)
 def books(database: str) -> None:
@@ -38,9 +40,12 @@ def books(database: str) -> None:
         ("DELETE FROM plan_terms WHERE number = 2", {YEARS}),
         ("DELETE FROM account_plans", {YEARS}),
         ("UPDATE plan_terms SET kind = 'renewal'", {YEARS}),
-        ("UPDATE account_plans SET next_grant_month = '2029-06-01'", {MONTHS}),
-        ("UPDATE account_plans SET next_grant_month = '2029-08-01'", {MONTHS}),
+        ("UPDATE account_plans SET next_grant_month = '2029-06-01'", {MONTHS, INSTANTS}),
+        ("UPDATE account_plans SET next_grant_month = '2029-08-01'", {MONTHS, INSTANTS}),
         ("DELETE FROM billing_audit_log WHERE action = 'grant.withheld'", {MONTHS}),
+        ("UPDATE account_plans SET next_step_at = NULL", {INSTANTS}),
+        ("UPDATE account_plans SET next_grant_at = '2030-01-01Z'", {INSTANTS}),
+        ("UPDATE account_plans SET next_grant_at = '2029-06-01Z'", {INSTANTS}),
     ],
 )
 def test_plans_at_odds_with_the_books_are_found(statement: str, invariants: set[str]) -> None:
