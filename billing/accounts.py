@@ -143,7 +143,10 @@ def set_timezone(session: Session, ref: str, timezone: str) -> Account:
     """
     _check_timezone(timezone)
     account = session.scalars(
-        select(Account).where(Account.ref == ref).with_for_update(key_share=True)
+        select(Account)
+        .where(Account.ref == ref)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)  # another may have moved it meanwhile
     ).one_or_none()
     if account is None:
         raise UnknownAccount(ref)
@@ -155,6 +158,11 @@ def set_timezone(session: Session, ref: str, timezone: str) -> Account:
             before={"timezone": before}, after={"timezone": timezone},
         )  # fmt: skip
     return account
+
+
+def keep_from_new_rows(session: Session, account_id: int) -> None:
+    """Lock an account against rows of other tables that would name it, such as its first plan."""
+    session.scalar(select(Account.id).where(Account.id == account_id).with_for_update())
 
 
 def find(session: Session, ref: str) -> Account | None:

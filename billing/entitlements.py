@@ -14,8 +14,8 @@ import clock
 from billing import catalog, plan_status, plans
 from billing.catalog import PlanState
 from billing.money import rupees
-from billing.plan_standing import Standing, later_than, standing_of
-from billing.plan_status import Status
+from billing.plan_standing import Standing, standing_of
+from billing.plan_status import Status, later_than
 from db.models import Account
 
 NO_PLAN: PlanState = "none"

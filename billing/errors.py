@@ -204,14 +204,6 @@ class InvalidOrder(PermanentError):
         self.problem = problem
 
 
-class UnknownOrder(PermanentError):
-    """No order has this id."""
-
-    def __init__(self, order_id: str) -> None:
-        super().__init__(f"unknown order {order_id!r}")
-        self.order_id = order_id
-
-
 class OrderAtOdds(PermanentError):
     """A gateway has another amount or currency under our receipt than was ordered."""
 
@@ -290,11 +282,3 @@ class InvalidPlanYear(PermanentError):
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(f"{field} {problem}")
         self.field = field
-
-
-class UnknownPlan(PermanentError):
-    """The account has no plan."""
-
-    def __init__(self, account: str) -> None:
-        super().__init__(f"{account} has no plan")
-        self.account = account

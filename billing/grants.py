@@ -9,11 +9,10 @@ Called by `tasks/grants.py` and `billing grants run`, chunk by chunk; each chunk
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import lru_cache
-from zoneinfo import ZoneInfoNotFoundError
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -23,9 +22,17 @@ from billing import audit, catalog, ledger, plan_rows
 from billing.account_book import AccountBook
 from billing.errors import IdempotencyConflict
 from billing.kinds import Kind
-from billing.plan_calendar import month_after, month_of, months_before, name_of, start_of
+from billing.plan_calendar import (
+    UNRECKONABLE,
+    month_after,
+    month_of,
+    months_before,
+    name_of,
+    start_of,
+)
 from billing.plan_rows import Claimed, Position
 from billing.postings import Outcome, Posting, PostingResult
+from db.plan_models import AccountPlan
 
 ACTOR = "system:grants"
 CHUNK = 1_000
@@ -40,7 +47,7 @@ class DueMonth:
     month: date
     begins: datetime
     withheld: str | None
-    """Why it brings nothing: `degraded`, `too_long_ago`; None: it is granted."""
+    """Why it brings nothing: `degraded`, `too_long_ago`, `no_credits`; None: it is granted."""
 
 
 @dataclass(slots=True)
@@ -108,15 +115,13 @@ class _Work:
         try:
             months = [
                 due
-                for due in months_due(
-                    plan.next_grant_month, account.timezone, plan.grace_ends_at, until=self.now
-                )
+                for due in months_due(plan, account.timezone, until=self.now)
                 if self.through is None or due.month <= self.through
             ]
             next_month = month_after(months[-1].month) if months else plan.next_grant_month
             next_at = start_of(next_month, account.timezone)
-        except (ZoneInfoNotFoundError, ValueError, OverflowError) as error:
-            # Such as a zone that the zone database no longer has: the others must not wait for it.
+        except UNRECKONABLE as error:
+            # The others must not wait for it.
             self.chunk.put_off[account.ref] = f"{type(error).__name__}: {error}"
             self.moved.append((plan.account_id, plan.next_grant_month, self.now + PUT_OFF))
             return
@@ -140,7 +145,7 @@ class _Work:
         if due.withheld is not None:
             self.chunk.withheld[month] += 1
             self.withheld.append(withholding(ref, due))
-        elif plan.monthly_credits:
+        else:
             grant = posting(
                 ref, due.month, plan.monthly_credits, plan.plan_type, event_at=due.begins
             )
@@ -148,20 +153,23 @@ class _Work:
 
 
 def months_due(
-    first: date, timezone: str, grace_ends_at: datetime, *, until: datetime
+    plan: Claimed | AccountPlan, timezone: str, *, until: datetime
 ) -> Iterator[DueMonth]:
-    """Yield the months from `first` on that have begun by `until`, in their order.
+    """Yield the months from a plan's next on that have begun by `until`, in their order.
 
-    Whether a month is granted is judged as of its beginning: the plan was then not degraded.
+    Whether a month is granted is judged as of its beginning: the plan was then not degraded. One
+    of a plan that was sold without monthly credit is withheld as well, so that each is on record.
     """
     oldest = _oldest_granted(until, timezone, catalog.get().grants.catch_up_months)
-    month = first
+    month = plan.next_grant_month
     while (begins := start_of(month, timezone)) <= until:
         withheld = None
-        if begins >= grace_ends_at:
+        if begins >= plan.grace_ends_at:
             withheld = "degraded"
         elif month < oldest:
             withheld = "too_long_ago"
+        elif not plan.monthly_credits:
+            withheld = "no_credits"
         yield DueMonth(month, begins, withheld)
         month = month_after(month)
 
@@ -179,6 +187,18 @@ def posting(
         description=f"Monthly credit of {plan_type}, {name_of(month)}",
         event_at=event_at,
     )
+
+
+def still_granted(
+    account: str, plan: AccountPlan, months: Iterable[tuple[date, datetime]], timezone: str
+) -> list[Posting]:
+    """Return the grants of months that were passed over, but for those too long ago."""
+    oldest = _oldest_granted(clock.now(), timezone, catalog.get().grants.catch_up_months)
+    return [
+        posting(account, month, plan.monthly_credits, plan.plan_type, event_at=begins)
+        for month, begins in months
+        if month >= oldest and plan.monthly_credits
+    ]
 
 
 def withholding(account: str, due: DueMonth) -> audit.Change:
@@ -211,7 +231,11 @@ def preview(session: Session, *, through: date | None = None) -> Iterator[tuple[
     """
     now = clock.now()
     for plan, timezone in plan_rows.each_due(session, now=now, through=through):
-        for due in months_due(plan.next_grant_month, timezone, plan.grace_ends_at, until=now):
+        try:
+            months = list(months_due(plan, timezone, until=now))
+        except UNRECKONABLE:
+            months = [DueMonth(plan.next_grant_month, plan.next_grant_at, "put_off")]
+        for due in months:
             if through is None or due.month <= through:
                 yield due, 0 if due.withheld else plan.monthly_credits
 

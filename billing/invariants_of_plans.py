@@ -55,5 +55,18 @@ SELECT a.ref, format('%s years on record and no plan', count(*))
         "each month of a plan up to its next was granted or withheld, and none from there on",
         _MONTHS,
     ),
+    (
+        "a plan that is not degraded has a next step, and its next month is near its beginning",
+        """
+SELECT a.ref AS account, format('%s; next step at %s; month of %s at %s', p.service_renewal_status,
+       p.next_step_at, p.next_grant_month, p.next_grant_at) AS detail
+  FROM account_plans p JOIN accounts a ON a.id = p.account_id
+ WHERE (p.next_step_at IS NULL AND p.service_renewal_status <> 'degraded')
+    -- No zone is further from UTC; a plan that was put off is looked at within the hour.
+    OR p.next_grant_at < CAST(p.next_grant_month AS timestamp) AT TIME ZONE 'UTC'
+                         - interval '2 days'
+    OR p.next_grant_at > greatest(p.updated_at + interval '1 hour', interval '2 days'
+                                  + CAST(p.next_grant_month AS timestamp) AT TIME ZONE 'UTC')""",
+    ),
 ]
 """What must hold, and a query for (account, detail) of everything that breaks it."""

@@ -151,10 +151,11 @@ class _Batch:
             self.by_name[order.gateway, order.receipt] = order
             self.by_name[order.gateway, order.gateway_order_id or order.receipt] = order
         accounts = {order.account_id for order in self.orders.values()}
-        self.owners = plan_rows.owners(self.session, accounts)
-        self.refs = {owner.id: owner.ref for owner in self.owners.values()}
         with_plan = {o.account_id for o in self.orders.values() if o.plan is not None}
         self.plans = plan_rows.lock(self.session, with_plan)
+        # After the plans are locked: until then an account may be given another zone.
+        self.owners = plan_rows.owners(self.session, accounts)
+        self.refs = {owner.id: owner.ref for owner in self.owners.values()}
 
     def learn(self, fact: PaymentFacts) -> None:
         """Bring one payment up to one fact."""
@@ -319,6 +320,8 @@ def _note(payment: Payment, fact: PaymentFacts) -> None:
             setattr(payment, name, told)
     if payment.credited_at is None and fact.seen is Seen.CAPTURED:
         payment.amount_paise, payment.currency = fact.amount_paise, fact.currency
+        # What failed first may be paid at last by another card, days later.
+        payment.happened_at = fact.happened_at or payment.happened_at
 
 
 def _note_refunds(payment: Payment, fact: PaymentFacts) -> None:

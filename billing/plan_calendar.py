@@ -8,8 +8,13 @@ import re
 from calendar import monthrange
 from datetime import date, datetime
 from functools import lru_cache
+from zoneinfo import ZoneInfoNotFoundError
 
 from billing.calendar import local_day_of, start_of_local_day
+
+UNRECKONABLE = (ZoneInfoNotFoundError, ValueError, OverflowError)
+"""What is raised of a plan that nobody can reckon with, such as of a zone that the zone database no
+longer has. Who works on many plans leaves it aside, so that the others do not wait for it."""
 
 
 def years_after(anchor: date, years: int) -> date:

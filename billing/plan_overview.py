@@ -13,11 +13,11 @@ from sqlalchemy import ColumnElement, and_, or_, select, true
 from sqlalchemy.orm import Session
 
 import clock
-from billing import accounts, entitlements, plan_status, plans
+from billing import accounts, entitlements, plan_rows, plan_status, plans
 from billing.entitlements import Banner
-from billing.plan_calendar import name_of
-from billing.plan_standing import Standing, later_than, standing_of
-from billing.plan_status import Status
+from billing.plan_calendar import UNRECKONABLE, name_of
+from billing.plan_standing import Standing, standing_of
+from billing.plan_status import Status, later_than
 from db.models import Account
 from db.plan_models import AccountPlan
 
@@ -164,7 +164,13 @@ def _next_grant(plan: AccountPlan, standing: Standing) -> NextGrant | None:
 
 
 def _listed(plan: AccountPlan, ref: str, timezone: str, now: datetime) -> Listed:
-    standing = standing_of(plan, timezone, now)
+    try:
+        standing = standing_of(plan, timezone, now)
+    except UNRECKONABLE:  # as it was told last
+        return Listed(
+            ref, plan.plan_type, Status(plan.service_renewal_status), plan_rows.due_on(plan),
+            plan.service_renewal_next_due, plan.grace_ends_at, plan.purchased_at,
+        )  # fmt: skip
     return Listed(
         ref, plan.plan_type, standing.status, standing.due_on, standing.due_at,
         standing.grace_ends_at, plan.purchased_at,

@@ -37,6 +37,11 @@ def watch(session: Session, payment: Payment, claim: Refund | Chargeback, before
         account_review.clear(session, payment.account_id, account_review.PLAN_REFUNDED)
 
 
+def is_back(session: Session, payment: Payment) -> bool:
+    """Tell whether refunds and chargebacks have taken all of a payment."""
+    return _back(session, payment) >= payment.amount_paise
+
+
 def _year(session: Session, payment: Payment) -> PlanTerm | None:
     """Return the year of a plan that a payment has paid; None: it paid credit, or nothing."""
     query = select(PlanTerm).where(PlanTerm.request_key == plans.key_of(payment))

@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session
 
 from billing import plan_status
 from billing.plan_calendar import start_of, years_after
-from db.bulk import int_array
+from billing.plan_status import Status
+from db.bulk import int_array, text_array, time_array
 from db.models import Account
 from db.plan_models import AccountPlan
 
@@ -51,8 +52,11 @@ def owners(session: Session, account_ids: Iterable[int]) -> dict[int, Owner]:
 
 
 def lease_steps(session: Session, *, now: datetime, limit: int) -> Sequence[AccountPlan]:
-    """Lock plans with a step due, those that nobody else works on, and return them."""
-    return session.scalars(
+    """Lock plans with a step due, those that nobody else works on, and return them.
+
+    They are not the session's: what is changed in them, `step_on` writes.
+    """
+    plans = session.scalars(
         select(AccountPlan)
         .where(AccountPlan.next_step_at <= now)
         .order_by(AccountPlan.next_step_at, AccountPlan.account_id)
@@ -60,6 +64,36 @@ def lease_steps(session: Session, *, now: datetime, limit: int) -> Sequence[Acco
         .with_for_update(skip_locked=True)
         .execution_options(populate_existing=True)
     ).all()
+    for plan in plans:  # a thousand objects would be written back one by one
+        session.expunge(plan)
+    return plans
+
+
+_STEP_ON = text("""
+UPDATE account_plans p
+   SET service_renewal_status = n.status, stepped_to = n.stepped_to, next_step_at = n.step_at,
+       grace_ends_at = n.grace, updated_at = n.at
+  FROM unnest(CAST(:ids AS bigint[]), CAST(:statuses AS text[]), CAST(:stepped_to AS bigint[]),
+              CAST(:step_ats AS timestamptz[]), CAST(:graces AS timestamptz[]),
+              CAST(:ats AS timestamptz[])) AS n(id, status, stepped_to, step_at, grace, at)
+ WHERE p.account_id = n.id
+""")
+
+
+def step_on(session: Session, plans: Sequence[AccountPlan]) -> None:
+    """Write what the steps of leased plans have changed, in one statement."""
+    stepped_to = ("NULL" if p.stepped_to is None else str(p.stepped_to) for p in plans)
+    session.execute(
+        _STEP_ON,
+        {
+            "ids": int_array(p.account_id for p in plans),
+            "statuses": text_array(p.service_renewal_status for p in plans),
+            "stepped_to": "{" + ",".join(stepped_to) + "}",
+            "step_ats": time_array(p.next_step_at for p in plans),
+            "graces": time_array(p.grace_ends_at for p in plans),
+            "ats": time_array(p.updated_at for p in plans),
+        },
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +192,7 @@ def reckon(plan: AccountPlan, timezone: str) -> None:
     due = due_on(plan)
     plan.service_renewal_next_due = start_of(due, timezone)
     plan.grace_ends_at = plan_status.grace_ends(due, timezone)
-    next_step = next(plan_status.steps_after(plan.stepped_to, due, timezone), None)
+    status = Status(plan.service_renewal_status)
+    next_step = next(plan_status.steps_after(plan.stepped_to, status, due, timezone), None)
     plan.next_step_at = next_step.at if next_step else None
     plan.next_grant_at = start_of(plan.next_grant_month, timezone)

@@ -3,7 +3,6 @@
 Asked by `billing/entitlements.py` and `billing/plan_overview.py`.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -41,11 +40,6 @@ class Standing:
     def grace_ends_on(self) -> date:
         """The first local day behind the grace."""
         return local_day_of(self.grace_ends_at, self.timezone)
-
-
-def later_than(status: Status) -> Sequence[Status]:
-    """Return the states that come after one where nobody pays, in their order."""
-    return _ORDER[_ORDER.index(status) + 1 :]
 
 
 def standing_of(plan: AccountPlan, timezone: str, moment: datetime) -> Standing:

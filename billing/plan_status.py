@@ -7,7 +7,7 @@ moment follows from the due date and the zone alone.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 
@@ -22,6 +22,9 @@ class Status(StrEnum):
     DUE_SOON = "due_soon"
     PAST_DUE = "past_due"
     DEGRADED = "degraded"
+
+
+_ORDER = list(Status)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +68,21 @@ def begins(status: Status, due_on: date, timezone: str) -> datetime | None:
     return None
 
 
-def steps_after(days: int | None, due_on: date, timezone: str) -> Iterator[DueStep]:
-    """Yield the steps behind the last that was done, in their order, with their instants."""
+def steps_after(days: int | None, status: Status, due_on: date, timezone: str) -> Iterator[DueStep]:
+    """Yield the steps behind the last that was done, in their order, with their instants.
+
+    Also what leads on from `status` where the catalog has moved it before the last that was done.
+    """
     for step in steps():
         if days is None or step.days > days:
             yield DueStep(step, at(step, due_on, timezone))
+        elif step.status is not None and step.status in later_than(status):
+            yield DueStep(replace(step, reminds=False), at(step, due_on, timezone))
+
+
+def later_than(status: Status) -> Sequence[Status]:
+    """Return the states that come after one where nobody pays, in their order."""
+    return _ORDER[_ORDER.index(status) + 1 :]
 
 
 def at(step: Step, due_on: date, timezone: str) -> datetime:

@@ -6,7 +6,8 @@ of what paid it, so that none is counted twice and two paid years are two years.
 
 The due date is counted from the anchor, the local day of the purchase, in whole years. A year that
 is paid before the grace has ended goes on from the due date; a later one begins on the day it is
-paid, which is the anchor from then on.
+paid, which is the anchor from then on. One that was paid before another that is on record is put
+in its place (`billing/plan_late.py`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,15 +19,16 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 import clock
-from billing import accounts, audit, catalog, grants, plan_rows, renewals
+from billing import accounts, audit, catalog, grants, plan_renewal, plan_rows
 from billing.calendar import local_day_of
 from billing.catalog import Plan
 from billing.errors import InvalidOrder, PlanRefused, UnknownAccount
-from billing.plan_calendar import first_month_from, month_after, month_of
+from billing.plan_calendar import month_after, month_of
 from billing.plan_rows import Owner
 from billing.plan_status import Status
 from billing.postings import Posting
 from db import outbox
+from db.errors import DatabaseBusy
 from db.models import Account, Order, Payment
 from db.outbox import NewNotice
 from db.plan_models import AccountPlan, PlanTerm
@@ -135,13 +137,17 @@ def move_to_zone(session: Session, ref: str, timezone: str) -> Account:
     """Give an account another time zone, and its plan the instants of the same days there.
 
     The next month stays the next month, so that none is granted twice and none skipped. Raises
-    `UnknownAccount` or `InvalidAccount`.
+    `UnknownAccount` or `InvalidAccount`, and `DatabaseBusy` where a plan begins at this moment.
     """
     # Before the account: as everywhere, plans are locked first.
     account = accounts.find(session, ref)
     if account is None:
         raise UnknownAccount(ref)
     plan = plan_rows.lock(session, [account.id]).get(account.id)
+    if plan is None:
+        accounts.keep_from_new_rows(session, account.id)
+        if plan_rows.lock(session, [account.id]):
+            raise DatabaseBusy(f"{ref} got a plan a moment ago; try again")
     account = accounts.set_timezone(session, ref, timezone)
     if plan is not None:
         plan_rows.reckon(plan, timezone)
@@ -172,11 +178,14 @@ def _begin(
         next_grant_month=month_after(month),
         created_at=now,
         updated_at=now,
-        **_terms_of(sold),
+        **plan_renewal.terms_of(sold),
     )
     plan_rows.reckon(plan, owner.timezone)
     if not _insert(session, plan):
         raise PlanRefused(owner.ref, BOUGHT_ALREADY)  # by another transaction, a moment ago
+    # A plan that was not there could not be locked: the account may have got another zone.
+    if plan_rows.owners(session, [owner.id])[owner.id].timezone != owner.timezone:
+        raise DatabaseBusy(f"{owner.ref} got another time zone a moment ago; try again")
     plan = plans[owner.id] = session.get_one(AccountPlan, owner.id)
     _record(session, owner, year, plan, before=None, starts_on=anchor, actor=actor)
     if not plan.monthly_credits:
@@ -191,60 +200,12 @@ def _begin(
 def _renew(
     session: Session, owner: Owner, year: Year, plan: AccountPlan, actor: str
 ) -> list[Posting]:
-    paid_at, zone = year.paid_at, owner.timezone
     before = _standing(plan)
-    # What had come to pass by then, though no tick has seen it: judged by the years paid before.
-    renewals.advance(session, plan, owner, until=paid_at, remind=False)
-    postings = _grants_until(session, owner, plan, paid_at)
-    in_time = paid_at < plan.grace_ends_at
-    unpaid_from = plan.grace_ends_at if in_time else paid_at
-    if in_time:
-        starts_on = plan_rows.due_on(plan)
-        plan.years += 1
-    else:
-        starts_on = plan.anchor_on = local_day_of(paid_at, zone)
-        plan.years = 1
-    # Months may have been withheld since, where the payment became known late.
-    plan.next_grant_month = min(plan.next_grant_month, first_month_from(unpaid_from, zone))
-    sold = catalog.get().plans.get(plan.plan_type)
-    for name, value in _terms_of(sold).items() if sold else ():
-        setattr(plan, name, value)
-    plan.stepped_to = None
-    plan.updated_at = clock.now()
-    plan_rows.reckon(plan, zone)
-    renewals.reactivate(session, plan, owner)
+    starts_on, postings = plan_renewal.renew(
+        session, owner, plan, paid_at=year.paid_at, paid=terms(session, owner.id)
+    )
     _record(session, owner, year, plan, before=before, starts_on=starts_on, actor=actor)
     return postings
-
-
-def _grants_until(
-    session: Session, owner: Owner, plan: AccountPlan, moment: datetime
-) -> list[Posting]:
-    postings = []
-    withheld = []
-    due_months = grants.months_due(
-        plan.next_grant_month, owner.timezone, plan.grace_ends_at, until=moment
-    )
-    for due in due_months:
-        plan.next_grant_month = month_after(due.month)
-        if due.withheld is not None:
-            withheld.append(grants.withholding(owner.ref, due))
-        elif plan.monthly_credits:
-            postings.append(
-                grants.posting(
-                    owner.ref, due.month, plan.monthly_credits, plan.plan_type, event_at=due.begins
-                )
-            )
-    audit.record_all(session, withheld)
-    return postings
-
-
-def _terms_of(sold: Plan) -> dict[str, object]:
-    return {
-        "branches": sold.branches,
-        "features": sold.features,
-        "monthly_credits": sold.monthly_credits or 0,
-    }
 
 
 def _insert(session: Session, plan: AccountPlan) -> bool:

@@ -62,9 +62,15 @@ def run(*, month: date | None, dry_run: bool, alone: bool, as_json: bool) -> Non
     with _progress(as_json=as_json) as progress:
         done = _run(month, progress, alone=alone)
     _print(done, as_json=as_json)
+    if done.put_off:
+        account, problem = next(iter(done.put_off.items()))
+        raise click.ClickException(
+            f"{len(done.put_off):,} accounts cannot be reckoned with and were put off, such as"
+            f" {account}: {problem}"
+        )
     if done.left:
         raise click.ClickException(
-            f"{done.left:,} accounts are locked by others or were put off: run it again later"
+            f"{done.left:,} accounts are locked by others: run it again later"
         )
 
 
@@ -74,12 +80,14 @@ class _Done:
     def __init__(self) -> None:
         self.granted: Counter[str] = Counter()
         self.withheld: Counter[str] = Counter()
+        self.put_off: dict[str, str] = {}
         self.credits = self.accounts = self.elsewhere = self.left = 0
         self.seconds = 0.0
 
     def add(self, chunk: Chunk) -> None:
         self.granted += chunk.granted
         self.withheld += chunk.withheld
+        self.put_off |= chunk.put_off
         self.credits += chunk.credits
         self.accounts += chunk.accounts
 
@@ -166,6 +174,7 @@ def _print(done: _Done, *, as_json: bool) -> None:
         "accounts": done.accounts,
         "accounts_by_workers": done.elsewhere,
         "accounts_left": done.left,
+        "accounts_put_off": len(done.put_off),
         "seconds": round(done.seconds, 1),
     }
     if as_json:

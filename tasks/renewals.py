@@ -26,14 +26,22 @@ def enforce() -> None:
     """Add the years of paid orders that have none, then do the steps that are due."""
     stop_at = time.monotonic() + TURN_SECONDS
     with audit.asked_by(ACTOR, door="beat"):
-        _go_on(_apply_order, stop_at)
+        _apply_orders(stop_at)
         done = _go_on(_enforce, stop_at)
     if done:
         log.info("renewals enforced", plans=done)
 
 
-def _apply_order(session: Session) -> int:
-    return int(plan_orders.apply_next(session, actor=ACTOR) is not None)
+def _apply_orders(stop_at: float) -> None:
+    behind = 0
+    while time.monotonic() < stop_at:
+        with transaction() as session:
+            found = plan_orders.apply_next(session, actor=ACTOR, behind=behind)
+        if found is None:
+            return
+        behind = found.order_id
+        if found.problem is not None:
+            log.error("plan order put off", receipt=found.receipt, error=found.problem)
 
 
 def _enforce(session: Session) -> int:

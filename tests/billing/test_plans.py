@@ -1,14 +1,21 @@
 """Plans: bought once, renewed year by year from the anchor, whatever order the news comes in."""
 
+from contextlib import suppress
+from datetime import date
+
 import pytest
 
 import clock
-from billing import plans
+from billing import payments, plans
 from billing.errors import InvalidOrder
+from billing.payment_facts import Seen
+from billing.plan_calendar import start_of, years_after
+from db.errors import DatabaseBusy
 from db.session import transaction
 from tests.billing import buying, planning
+from tests.billing.disputing import meanwhile
 from tests.billing.helpers import assert_ledger_is_clean, at_once, balance, rows
-from tests.billing.planning import MONTHLY, PHARMACY, PLAN, RENEWAL, at
+from tests.billing.planning import KOLKATA, MONTHLY, PHARMACY, PLAN, RENEWAL, at
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -199,3 +206,124 @@ def test_another_zone_moves_the_instants_and_neither_days_nor_months() -> None:
     assert found.service_renewal_next_due == at("2027-11-21T05:00")
     assert found.next_grant_at == at("2026-12-01T05:00")
     assert rows("SELECT timezone FROM accounts") == [("America/New_York",)]
+
+
+@pytest.mark.usefixtures("many_connections")
+def test_a_zone_that_changes_while_a_renewal_waits_for_the_plan_is_the_new_one() -> None:
+    planning.open_pharmacy()
+    planning.buy(PLAN)
+    renewal = planning.order(RENEWAL, 2)
+
+    meanwhile(
+        lambda session: plans.move_to_zone(session, PHARMACY, "Pacific/Kiritimati"),
+        lambda: planning.pay(renewal, RENEWAL),
+    )
+
+    found = planning.plan()
+    due_on = years_after(found.anchor_on, 2)
+    assert found.service_renewal_next_due == start_of(due_on, "Pacific/Kiritimati")
+
+
+@pytest.mark.usefixtures("many_connections")
+def test_two_who_move_an_account_at_once_leave_its_plan_in_its_zone() -> None:
+    planning.open_pharmacy()
+    planning.buy(PLAN)
+
+    def move_back() -> None:
+        with transaction() as session:
+            plans.move_to_zone(session, PHARMACY, KOLKATA)
+
+    meanwhile(
+        lambda session: plans.move_to_zone(session, PHARMACY, "Pacific/Kiritimati"), move_back
+    )
+
+    found = planning.plan()
+    assert rows("SELECT timezone FROM accounts") == [(KOLKATA,)]
+    assert found.next_grant_at == start_of(found.next_grant_month, KOLKATA)
+
+
+def test_what_failed_in_the_grace_and_was_paid_behind_it_was_paid_late() -> None:
+    with clock.frozen(at("2026-11-21T10:00")):
+        planning.open_pharmacy()
+        planning.buy(PLAN)
+    with clock.frozen(at("2027-11-25T10:00")):
+        renewal = planning.order(RENEWAL, 2)
+        failed = buying.news(
+            Seen.FAILED, f"pay_{renewal}", order_id=renewal, amount_paise=100_000,
+            happened_at=clock.now(),
+        )  # fmt: skip
+        buying.take_in(failed)
+
+    with clock.frozen(at("2027-12-20T10:00")):
+        planning.pay(renewal, RENEWAL, made_at=clock.now())
+
+    assert planning.plan().anchor_on == date(2027, 12, 20)
+
+
+@pytest.mark.parametrize("heard", ["in the order they were paid", "the later one first"])
+@pytest.mark.parametrize("first", ["2027-11-30T10:00", "2027-12-20T10:00"])  # in the grace; behind
+def test_two_renewals_come_to_the_same_whichever_is_heard_of_first(first: str, heard: str) -> None:
+    with clock.frozen(at("2026-11-21T10:00")):
+        planning.open_pharmacy()
+        planning.buy(PLAN)
+        renewals = [planning.order(RENEWAL, number) for number in (2, 3)]
+    paid = [at(first), at("2028-03-05T10:00")]
+    if heard == "the later one first":
+        renewals.reverse()
+        paid.reverse()
+
+    for order_id, made_at in zip(renewals, paid, strict=True):
+        with clock.frozen(max(at("2028-03-05T10:00"), made_at)):
+            planning.tick()
+            planning.pay(order_id, RENEWAL, made_at=made_at)
+    with clock.frozen(at("2028-03-10T10:00")):
+        planning.tick()
+
+    found = planning.plan()
+    in_time = first == "2027-11-30T10:00"
+    assert found.anchor_on == (date(2026, 11, 21) if in_time else date(2027, 12, 20))
+    assert (found.years, found.service_renewal_status) == (3 if in_time else 2, "active")
+    assert {"2028-01", "2028-02", "2028-03"} <= set(planning.months())
+    assert len(set(planning.months())) == len(planning.months())
+    assert "2027-12" in planning.months()  # it began in the grace of the first year
+    assert_ledger_is_clean()
+
+
+@pytest.mark.usefixtures("many_connections")
+def test_a_zone_that_changes_while_a_plan_is_bought_is_the_plans_zone() -> None:
+    planning.open_pharmacy()
+    order_id = planning.order(PLAN, 1)
+
+    def buy() -> None:
+        with suppress(DatabaseBusy):  # its caller tries again
+            planning.pay(order_id, PLAN)
+        planning.pay(order_id, PLAN)
+
+    meanwhile(lambda session: plans.move_to_zone(session, PHARMACY, "Pacific/Kiritimati"), buy)
+
+    found = planning.plan()
+    assert found.next_grant_at == start_of(found.next_grant_month, "Pacific/Kiritimati")
+    assert balance(PHARMACY) == MONTHLY
+
+
+@pytest.mark.usefixtures("many_connections")
+def test_who_moves_an_account_whose_plan_is_being_bought_tries_again() -> None:
+    planning.open_pharmacy()
+    order_id = planning.order(PLAN, 1)
+
+    def move() -> None:
+        with transaction() as session:
+            plans.move_to_zone(session, PHARMACY, "Pacific/Kiritimati")
+
+    def move_again() -> None:
+        with pytest.raises(DatabaseBusy):
+            move()
+        move()
+
+    bought = buying.news(
+        Seen.CAPTURED, "pay_1", order_id=order_id, amount_paise=planning.PRICES[PLAN]
+    )
+    meanwhile(lambda session: payments.take_in(session, [bought], actor="test"), move_again)
+
+    found = planning.plan()
+    assert found.next_grant_at == start_of(found.next_grant_month, "Pacific/Kiritimati")

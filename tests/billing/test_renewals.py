@@ -3,11 +3,12 @@
 import pytest
 
 import clock
-from billing import plan_orders
+from billing import catalog, payments, plan_orders
 from db.session import transaction
 from tests.billing import planning
-from tests.billing.helpers import at_once, rows
+from tests.billing.helpers import assert_ledger_is_clean, at_once, rows
 from tests.billing.planning import PHARMACY, PLAN, RENEWAL, at
+from tests.billing.returning import hear, told_refund
 from tests.conftest import owner
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -156,3 +157,76 @@ def test_a_paid_order_of_a_version_that_knew_no_plans_is_applied_by_the_sweep() 
         assert plan_orders.apply_next(session, actor="test") is None
 
     assert planning.plan().years == 2
+
+
+def pay_in_an_older_version(order_id: str) -> None:
+    """Pay an order in a process that knows no plans."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(payments._Batch, "_pay_plan", lambda *_: None)
+        planning.pay(order_id, PLAN, made_at=clock.now())
+
+
+def apply_next(behind: int = 0) -> plan_orders.Found | None:
+    with transaction() as session:
+        return plan_orders.apply_next(session, actor="test", behind=behind)
+
+
+def test_an_older_versions_order_whose_money_went_back_brings_no_plan() -> None:
+    planning.open_pharmacy("pharmacy:8")
+    order_id = planning.order(PLAN, 1, "pharmacy:8")
+    pay_in_an_older_version(order_id)
+    hear(told_refund(amount=planning.PRICES[PLAN], payment_id=f"pay_{order_id}"))
+
+    assert apply_next() is not None
+
+    assert rows("SELECT count(*) FROM account_plans") == [(1,)]
+    reasons = rows(
+        "SELECT payload ->> 'reason' FROM outbox_events WHERE topic = 'plan.not_applied'"
+    )
+    assert reasons == [("payment_refunded",)]
+    assert apply_next() is None
+
+
+def test_an_order_that_cannot_be_reckoned_with_keeps_no_other_waiting() -> None:
+    for ref in ("pharmacy:8", "pharmacy:9"):
+        planning.open_pharmacy(ref)
+        pay_in_an_older_version(planning.order(PLAN, 1, ref))
+    with owner() as connection:
+        connection.exec_driver_sql(
+            "UPDATE accounts SET timezone = 'Mars/Olympus' WHERE ref = 'pharmacy:8'"
+        )
+
+    first = apply_next()
+    assert first is not None
+    assert first.problem is not None
+    second = apply_next(behind=first.order_id)
+
+    assert second is not None
+    assert second.problem is None
+    assert planning.plan("pharmacy:9").years == 1
+    assert apply_next(behind=second.order_id) is None
+
+
+def test_a_grace_that_is_cut_short_degrades_those_who_are_past_its_new_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with clock.frozen(at("2027-11-28T12:00")):
+        planning.tick()
+        assert planning.plan().stepped_to == 7
+    shorten_grace(monkeypatch, days=5)
+
+    with clock.frozen(at("2027-12-06T12:00")):
+        planning.tick()
+
+    found = planning.plan()
+    assert (found.service_renewal_status, found.next_step_at) == ("degraded", None)
+    assert reminders()[-1] == (15, False)
+    assert [topic for topic, _, _ in planning.told(topic="plan.%")].count("plan.degraded") == 1
+    assert planning.months()[-1] == "2027-11"  # December began behind the end of this grace
+    assert_ledger_is_clean()
+
+
+def shorten_grace(monkeypatch: pytest.MonkeyPatch, *, days: int) -> None:
+    known = catalog.get()
+    renewal = known.renewal.model_copy(update={"grace_days": days})
+    monkeypatch.setattr(catalog, "get", lambda: known.model_copy(update={"renewal": renewal}))

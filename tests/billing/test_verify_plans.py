@@ -3,7 +3,7 @@
 import pytest
 
 import clock
-from billing import verify
+from billing import catalog, verify
 from db.session import snapshot
 from tests.billing import planning
 from tests.billing.helpers import assert_ledger_is_clean
@@ -12,6 +12,8 @@ from tests.tampering import tamper
 
 YEARS = "a plan is paid up to the end of its last year, and each year is one row"
 MONTHS = "each month of a plan up to its next was granted or withheld, and none from there on"
+
+INSTANTS = "a plan that is not degraded has a next step, and its next month is near its beginning"
 
 
 @pytest.fixture(autouse=True)
@@ -38,9 +40,12 @@ def books(database: str) -> None:
         ("DELETE FROM plan_terms WHERE number = 2", {YEARS}),
         ("DELETE FROM account_plans", {YEARS}),
         ("UPDATE plan_terms SET kind = 'renewal'", {YEARS}),
-        ("UPDATE account_plans SET next_grant_month = '2029-06-01'", {MONTHS}),
-        ("UPDATE account_plans SET next_grant_month = '2029-08-01'", {MONTHS}),
+        ("UPDATE account_plans SET next_grant_month = '2029-06-01'", {MONTHS, INSTANTS}),
+        ("UPDATE account_plans SET next_grant_month = '2029-08-01'", {MONTHS, INSTANTS}),
         ("DELETE FROM billing_audit_log WHERE action = 'grant.withheld'", {MONTHS}),
+        ("UPDATE account_plans SET next_step_at = NULL", {INSTANTS}),
+        ("UPDATE account_plans SET next_grant_at = '2030-01-01Z'", {INSTANTS}),
+        ("UPDATE account_plans SET next_grant_at = '2029-06-01Z'", {INSTANTS}),
     ],
 )
 def test_plans_at_odds_with_the_books_are_found(statement: str, invariants: set[str]) -> None:
@@ -50,3 +55,20 @@ def test_plans_at_odds_with_the_books_are_found(statement: str, invariants: set[
         found = {breach.invariant for breach in verify.verify(session).breaches}
 
     assert found == invariants
+
+
+def test_a_plan_that_is_sold_without_monthly_credit_from_a_renewal_on_is_no_breach(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = catalog.get()
+    bare = {PLAN: known.plans[PLAN].model_copy(update={"monthly_credits": 0})}
+    plans = known.model_copy(update={"plans": {**known.plans, **bare}})
+    monkeypatch.setattr(catalog, "get", lambda: plans)
+    with clock.frozen(at("2029-06-06T10:00")):
+        planning.buy(RENEWAL, 3)
+
+    with clock.frozen(at("2029-09-05T10:00")):
+        planning.tick()
+
+    assert "2029-07" not in planning.months()
+    assert_ledger_is_clean()

@@ -10,6 +10,7 @@ from tests.billing import planning
 from tests.billing.helpers import assert_ledger_is_clean, rows
 from tests.billing.planning import KOLKATA, MONTHLY
 from tests.cli.runner import run
+from tests.conftest import owner
 
 pytestmark = pytest.mark.usefixtures("database", "redis")
 
@@ -82,3 +83,23 @@ def test_what_is_no_month_is_wrong_usage(name: str) -> None:
     assert ran.exit_code == 2
     assert "must be a month such as 2026-11" in ran.err
     assert granted() == 0
+
+
+def test_an_account_that_cannot_be_reckoned_with_is_named() -> None:
+    with owner() as connection:
+        connection.exec_driver_sql(
+            "UPDATE accounts SET timezone = 'Mars/Olympus' WHERE ref = 'pharmacy:many-2'"
+        )
+
+    due = run("grants", "run", "--dry-run", "--json").json
+    listed = run("plans", "list", "--json").json
+    found = run("grants", "run", "--alone")
+
+    assert [one["would_grant"] for one in due] == [NUMBER - 1] * 2
+    assert [one["would_withhold"] for one in due] == [1, 0]
+    assert len(listed) == NUMBER
+    assert found.exit_code == 1
+    assert "1 accounts cannot be reckoned with" in found.err
+    assert "pharmacy:many-2" in found.err
+    assert "Mars/Olympus" in found.err
+    assert granted() == 2 * (NUMBER - 1)

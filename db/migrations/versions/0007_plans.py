@@ -101,7 +101,7 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("plan IS NOT NULL AND state = 'paid' AND plan_applied_at IS NULL"),
     )
-    # A third of what a grant costs; `ledger verify` looks for what they would refuse.
+    # A fifth of what a grant costs; `ledger verify` looks for what they would refuse.
     for column in LOT_KEYS:
         op.drop_constraint(f"fk_credit_lots_{column}", "credit_lots", type_="foreignkey")
     op.add_column(
