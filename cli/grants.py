@@ -17,7 +17,6 @@ from billing.plan_calendar import month_named, name_of
 from cli.output import Record, json_option, print_json, print_record, print_records
 from db.errors import DatabaseBusy
 from db.session import snapshot, transaction
-from tasks import grants as task
 
 PAUSE_SECONDS = 0.2
 PATIENCE_SECONDS = 30
@@ -83,6 +82,9 @@ class _Done:
 
 
 def _run(month: date | None, progress: Progress, *, alone: bool) -> _Done:
+    # Imported for who runs it: it starts Celery, which needs settings, and time for every command.
+    from tasks import grants as task  # noqa: PLC0415
+
     started = time.monotonic()
     done = _Done()
     total = _count(month)
@@ -109,6 +111,8 @@ def _run(month: date | None, progress: Progress, *, alone: bool) -> _Done:
 
 
 def _chunks(month: date | None) -> Iterator[Chunk]:
+    from tasks import grants as task  # noqa: PLC0415
+
     try:
         yield from task.chunks(through=month, stop_at=math.inf)
     except DatabaseBusy:
