@@ -147,8 +147,9 @@ class _Attempt:
     writes: Writes = field(default_factory=Writes)
 
     def run(self, postings: Sequence[Posting], hashes: Sequence[bytes]) -> list[PostingResult]:
-        keys = {posting.idempotency_key for posting in postings} if self.look_up else set()
-        applied = ledger_rows.find_applied(self.session, keys) if keys else {}
+        keys = {posting.idempotency_key for posting in postings}
+        comes_again = len(keys) < len(postings)
+        applied = ledger_rows.find_applied(self.session, keys) if keys and self.look_up else {}
         fresh = [
             p for p in postings if p.idempotency_key not in applied and p.account in self.books
         ]
@@ -183,7 +184,7 @@ class _Attempt:
             entry = Entry(posting, request_hash, next(ids), lot_id, self.now)
             entry.takes_first = tuple(named[key] for key in posting.takes_first if key in named)
             result = self._apply(book, entry, charges)
-            if result.outcome is Outcome.APPLIED:
+            if comes_again and result.outcome is Outcome.APPLIED:
                 applied[posting.idempotency_key] = AppliedRow.of(
                     posting, request_hash, result.transaction_id, book.version, book.balance
                 )

@@ -263,17 +263,18 @@ def load_charges(
     return {charge.idempotency_key: charge for charge in charges.values()}
 
 
+# One value, which the driver reads, in place of a row each.
 _TRANSACTION_IDS = text(
-    "SELECT nextval('credit_transactions_id_seq') FROM generate_series(1, :count)"
+    "SELECT array_agg(nextval('credit_transactions_id_seq')) FROM generate_series(1, :count)"
 )
-_LOT_IDS = text("SELECT nextval('credit_lots_id_seq') FROM generate_series(1, :count)")
+_LOT_IDS = text("SELECT array_agg(nextval('credit_lots_id_seq')) FROM generate_series(1, :count)")
 
 
 def next_transaction_ids(session: Session, count: int) -> list[int]:
     """Reserve ids, so that movements can name their transaction before it is written."""
-    return list(session.scalars(_TRANSACTION_IDS, {"count": count})) if count else []
+    return session.scalar(_TRANSACTION_IDS, {"count": count}) or [] if count else []
 
 
 def next_lot_ids(session: Session, count: int) -> list[int]:
     """Reserve ids for lots."""
-    return list(session.scalars(_LOT_IDS, {"count": count})) if count else []
+    return session.scalar(_LOT_IDS, {"count": count}) or [] if count else []

@@ -1,5 +1,6 @@
 """`billing grants`: the monthly credit that is due, and granting it now in place of by the tick."""
 
+import logging
 import math
 import sys
 import time
@@ -8,6 +9,7 @@ from collections.abc import Iterator
 from datetime import date
 
 import click
+import structlog
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -17,6 +19,7 @@ from billing.plan_calendar import month_named, name_of
 from cli.output import Record, json_option, print_json, print_record, print_records
 from db.errors import DatabaseBusy
 from db.session import snapshot, transaction
+from tasks import grant_chunks
 
 PAUSE_SECONDS = 0.2
 PATIENCE_SECONDS = 30
@@ -82,15 +85,12 @@ class _Done:
 
 
 def _run(month: date | None, progress: Progress, *, alone: bool) -> _Done:
-    # Imported for who runs it: it starts Celery, which needs settings, and time for every command.
-    from tasks import grants as task  # noqa: PLC0415
-
     started = time.monotonic()
     done = _Done()
     total = _count(month)
     bar = progress.add_task("accounts", total=total)
     if total and not alone:
-        task.call_worker(name_of(month) if month else None)
+        _call_workers(month)
     left, quiet_since = total, time.monotonic()
     while left and time.monotonic() - quiet_since < PATIENCE_SECONDS:
         worked = 0
@@ -110,11 +110,18 @@ def _run(month: date | None, progress: Progress, *, alone: bool) -> _Done:
     return done
 
 
-def _chunks(month: date | None) -> Iterator[Chunk]:
+def _call_workers(month: date | None) -> None:
+    # Imported for those who need it: Celery takes longer to load than a command to run.
     from tasks import grants as task  # noqa: PLC0415
 
+    # Without a broker nobody comes, which is not told: it is all done here.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    task.call_worker(name_of(month) if month else None)
+
+
+def _chunks(month: date | None) -> Iterator[Chunk]:
     try:
-        yield from task.chunks(through=month, stop_at=math.inf)
+        yield from grant_chunks.chunks(through=month, stop_at=math.inf)
     except DatabaseBusy:
         return  # somebody was in the way: the caller looks what is left, and goes on
 

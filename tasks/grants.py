@@ -7,16 +7,13 @@ may work at once and any may be killed.
 """
 
 import time
-from collections.abc import Iterator
-from datetime import date
 
 import structlog
 
 from billing import audit, grants
-from billing.grants import CHUNK, Chunk
+from billing.grants import CHUNK
 from billing.plan_calendar import month_named
-from db.session import transaction
-from tasks import broker
+from tasks import broker, grant_chunks
 from worker.app import app
 
 log = structlog.get_logger()
@@ -33,7 +30,7 @@ def grant(through: str | None = None) -> None:
     granted = withheld = 0
     called = False
     with audit.asked_by(grants.ACTOR, door="beat"):
-        for chunk in chunks(
+        for chunk in grant_chunks.chunks(
             through=month_named(through) if through else None,
             stop_at=time.monotonic() + TURN_SECONDS,
         ):
@@ -45,21 +42,6 @@ def grant(through: str | None = None) -> None:
                 called = call_worker(through)
     if granted or withheld:
         log.info("monthly credit granted", months=granted, withheld=withheld)
-
-
-def chunks(*, through: date | None, stop_at: float) -> Iterator[Chunk]:
-    """Grant chunk after chunk, each in a transaction, until none is left or time is up.
-
-    `stop_at` by the monotonic clock.
-    """
-    behind = None
-    while time.monotonic() < stop_at:
-        with transaction() as session:
-            chunk = grants.grant_due(session, behind=behind, through=through)
-        if chunk.end is None:
-            return
-        behind = chunk.end
-        yield chunk
 
 
 def call_worker(through: str | None) -> bool:

@@ -55,7 +55,9 @@ SELECT a.ref, t.version, t.amount, t.balance_after, t.kind, t.idempotency_key, t
         for n, (_, query) in enumerate(SET_CHECKS)
     ),
 }
-_APPEND_ONLY = ("credit_transactions", "lot_movements", "hold_events", "lead_conflicts")
+_APPEND_ONLY = (
+    "credit_transactions", "lot_movements", "hold_events", "lead_conflicts", "plan_terms",
+)  # fmt: skip
 
 State = dict[str, object]
 

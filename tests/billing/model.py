@@ -8,7 +8,7 @@ is known by its account and version; nothing here knows of ids, hashes or SQL.
 
 import copy
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -346,10 +346,11 @@ class Model:
             if differing:
                 differing = {"expires_in" if name == "life" else name for name in differing}
                 raise Refused("IdempotencyConflict", key=asked.key, differences=differing)
-            account.expire(now)
-            return before
         with_it = copy.deepcopy(account)
+        self._end(account.holds.values(), now)
         account.expire(now)
+        if before is not None:
+            return before
         if asked.amount > account.available:
             self.accounts[account.ref] = with_it
             raise Refused(
@@ -397,7 +398,10 @@ class Model:
     # --- sweeps -----------------------------------------------------------------------------
 
     def end_holds(self, now: datetime) -> int:
-        due = [hold for hold in self.holds() if hold.state == "open" and hold.expires_at <= now]
+        return self._end(self.holds(), now)
+
+    def _end(self, holds: Iterable[Hold], now: datetime) -> int:
+        due = [hold for hold in holds if hold.state == "open" and hold.expires_at <= now]
         for hold in due:
             hold.state = "expired"
             hold.story.append(("expired", hold.amount))
