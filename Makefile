@@ -11,7 +11,7 @@ INSTALLED := $(VENV)/.installed
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: $(INSTALLED) ## Start everything, bill a demo lead, pay a demo top-up, show what came of both (Ctrl-C stops)
+run: $(INSTALLED) ## Start everything, bill a demo lead, pay a top-up and a plan, show what came of them (Ctrl-C stops)
 	@exec $(BIN)/python -m devstack run
 
 smoke: $(INSTALLED) ## The same on free ports and throw-away data; checks the outcome, exits 0 or 1

@@ -215,7 +215,8 @@ class Settings(BaseSettings):
         if self.billing_development_clock and any(key.startswith(LIVE_KEYS) for key in keys):
             raise ValueError(
                 "BILLING_DEVELOPMENT_CLOCK: time is not moved where a gateway's key is live: unset"
-                " it, or use a key of test mode"
+                " it, or use a key of test mode (where it is not set, it is that of the stack which"
+                " `make run` has up: unset the key, or set DATABASE_URL)"
             )
         return self
 

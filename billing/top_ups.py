@@ -83,7 +83,8 @@ def _plan(product: str, name: str) -> Quote:
     plan = offered.get(name)
     if plan is None or plan.product != product:
         known = ", ".join(n for n, offer in offered.items() if offer.product == product)
-        raise InvalidOrder("plan", f"must be one of {known or 'none'} for {product}")
+        problem = f"must be one of {known} for {product}" if known else f"{product} has no plans"
+        raise InvalidOrder("plan", problem)
     return Quote(plan.price_paise, 0, 0, name.replace("_", " "))
 
 

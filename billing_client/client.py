@@ -105,7 +105,7 @@ class BillingClient(CreditCalls):
                 str(found["lead_id"]), str(found["account"]), str(found["state"]),
                 int(found["credits"]),
             )  # fmt: skip
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, OverflowError, TypeError, ValueError):
             raise Refused(200, "the answer is not a lead: is api_url right?") from None
 
     def _charged_or_error(self, lead: Mapping[str, Any]) -> Accepted | BillingError:

@@ -222,5 +222,5 @@ def _charge(found: Any, *, replayed: bool) -> Charge:
 def _read(answered: Answered, read: Callable[..., _Found]) -> _Found:
     try:
         return read(answered.content, replayed=answered.replayed)
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         raise Refused(answered.status, "the answer cannot be read: is api_url right?") from None

@@ -47,6 +47,13 @@ def require_credits(
     as for arguments that make no sense.
     """
     checked_amount("expires_in_seconds", expires_in_seconds)
+    # What is no callable is wrong at every call: whoever starts the platform is to see it.
+    if not callable(amount):
+        _checked_price(amount)
+    if not callable(account):
+        checked_account(account)
+    if key is not None and not callable(key):
+        _checked_own_key(key)
     wanted = Wanted(amount, client, account, key, expires_in_seconds, description)
 
     def decorate(function: Callable[_P, _R]) -> Callable[_P, _R]:
@@ -90,13 +97,11 @@ class Wanted:
     def terms(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Terms:
         """Return what is held for a call. Raises `InvalidRequest`."""
         amount = self.amount(*args, **kwargs) if callable(self.amount) else self.amount
-        if type(amount) is not int or amount:
-            checked_amount("amount", amount)
         account = self.account(*args, **kwargs) if callable(self.account) else self.account
         return Terms(
             client=self.client() if callable(self.client) else self.client,
             account=checked_account(account),
-            amount=amount,
+            amount=_checked_price(amount),
             expires_in_seconds=self.expires_in_seconds,
             description=self.description,
         )
@@ -105,15 +110,22 @@ class Wanted:
         """Return the platform's own key for a call, or None. Raises `InvalidRequest`."""
         if self.key is None:
             return None
-        key = self.key(*args, **kwargs) if callable(self.key) else self.key
-        if not isinstance(key, str) or not key:
-            raise InvalidRequest("key: must be a text that is not empty")
-        return key
+        return _checked_own_key(self.key(*args, **kwargs) if callable(self.key) else self.key)
 
 
 def name_of(function: Callable[..., Any]) -> str:
     """Return what tells a decorated function from others that run in the same request or task."""
     return f"{function.__module__}.{function.__qualname__}"
+
+
+def _checked_price(amount: object) -> int:
+    return 0 if type(amount) is int and amount == 0 else checked_amount("amount", amount)
+
+
+def _checked_own_key(key: object) -> str:
+    if not isinstance(key, str) or not key:
+        raise InvalidRequest("key: must be a text that is not empty")
+    return key
 
 
 def _refuse_task(function: object) -> None:

@@ -58,6 +58,9 @@ def run(
     except (NotEnoughCredit, Unreachable, IdempotencyConflict, TooManyHolds) as error:
         answer.close()
         return _problem(error, name)
+    except BaseException:
+        answer.close()  # a file that nobody will be sent
+        raise
     return answer
 
 

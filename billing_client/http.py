@@ -21,6 +21,9 @@ LONGEST_PAUSE_SECONDS = 20
 LONGEST_CALL_SECONDS = TOLERANCE_SECONDS - 20
 """All tries of a call go out with one signature; the rest is for clocks that disagree."""
 CONNECTIONS = 8
+"""At most so many of its own requests a client makes at once."""
+KEPT_CONNECTIONS = 64
+"""To one host, for the next requests: one for each thread of a platform that asks at once."""
 IN_PROGRESS = "request-in-progress"
 """The type of problem of a request whose key somebody else works on: the answer is to come."""
 
@@ -54,7 +57,7 @@ class Http:
             )
         self._retries = retries
         self._pool = urllib3.PoolManager(
-            maxsize=CONNECTIONS,
+            maxsize=KEPT_CONNECTIONS,
             timeout=urllib3.Timeout(total=timeout_seconds),
             retries=urllib3.Retry(
                 total=retries,

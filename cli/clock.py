@@ -26,7 +26,7 @@ LINES_A_STEP = 50
 
 @click.group()
 def clock() -> None:
-    r"""Time, which can be moved forward in development.
+    """Time, which can be moved forward in development.
 
     Refused but on the stack of `make run` with its own PostgreSQL. Every process of the stack is
     moved at once; the stack starts again where it was. Time never goes back.
@@ -35,8 +35,8 @@ def clock() -> None:
     Examples:
       billing clock advance 30d
       billing clock to 2027-03-01
-      billing clock watch --days 365 --seconds 60 --account one:1
-    """
+      billing clock watch --days 365 --seconds 60 --account pharmacy:demo-1
+    """  # noqa: D301 - click looks for the character
 
 
 @clock.command()
@@ -66,7 +66,10 @@ def to(moment: datetime, *, as_json: bool) -> None:
 
 
 @clock.command()
-@click.option("--days", type=click.IntRange(1, 3_660), default=365, show_default=True)
+@click.option(
+    "--days", type=click.IntRange(1, 3_660), default=365, show_default=True,
+    help="How many are to pass.",
+)  # fmt: skip
 @click.option(
     "--seconds", type=click.IntRange(1, 3_600), default=60, show_default=True,
     help="How long that is to take. Busy workers may need longer.",

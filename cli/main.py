@@ -73,7 +73,7 @@ def _follow_the_development_clock() -> None:
 @click.group(cls=_Cli, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="credit-billing-workers", prog_name="billing")
 def billing() -> None:
-    r"""Accounts, credit and inbound events of the billing workers.
+    """Accounts, credit and inbound events of the billing workers.
 
     Talks to the database of DATABASE_URL or, where that is not set, to the stack that
     `make run` has up in this checkout. Reading commands take --json.
@@ -84,7 +84,7 @@ def billing() -> None:
       billing credit clinic:42 1000 --reason "welcome credit" --actor ops
       billing history clinic:42
       billing inbox list --state dead
-    """
+    """  # noqa: D301 - click looks for the character
 
 
 billing.add_command(accounts.accounts)

@@ -61,7 +61,7 @@ def _holder(port: int) -> str:
                 if connection.pid is None:  # a process of another user
                     return ""
                 process = psutil.Process(connection.pid)
-                command = " ".join(process.cmdline())[:80] or process.name()
+                command = " ".join(" ".join(process.cmdline()).split())[:80] or process.name()
                 return f" (pid {connection.pid}: {command})"
     except (psutil.Error, OSError):
         pass

@@ -102,7 +102,7 @@ async def _show_plan(stack: Stack, *, paid_for: bool) -> None:
     next_grant = found.next_grant
     _show_table(
         stack,
-        "A plan brings credit each month, and is renewed each year",
+        "A plan brings credit each month",
         {
             "account": found.account,
             "plan": found.plan.plan_type,

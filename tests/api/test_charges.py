@@ -110,6 +110,23 @@ def test_a_field_that_makes_no_sense_is_refused_by_name(
     assert on_record(clinic) == (100, 0, 0)
 
 
+@pytest.mark.parametrize("more", ['"amount": 50', '"AMOUNT": 1, "amoun\\u0074": 50'])
+def test_an_amount_that_is_given_twice_is_not_guessed_at(
+    api: ApiProcess, clinic: str, more: str
+) -> None:
+    body = f'{{"account": "{clinic}", "amount": 5, {more}}}'.encode()
+    headers = [
+        ("authorization", f"Bearer {HOUSE_KEY}"),
+        ("idempotency-key", clinic),
+        ("content-type", "application/json"),
+    ]
+
+    answer = api.request("POST", "/v1/charges", body, headers)
+
+    assert (answer.status, problem(answer)["detail"]) == (400, "the body gives a field twice")
+    assert on_record(clinic) == (100, 0, 0)
+
+
 def test_an_account_out_of_reach_is_as_unknown_as_none(
     api: ApiProcess, number: int, clinic: str
 ) -> None:

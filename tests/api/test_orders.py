@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from billing import accounts, api_keys
+from billing import accounts, api_keys, plan_admin
+from billing.plan_admin import Wish
 from db.session import transaction
 from tests.api.api_process import problem
 from tests.api.shop import RETURN_URL, Shop, wish
@@ -86,7 +87,6 @@ def test_what_credit_costs_and_brings(
     [
         ({"package": "ai_credits_50000"}, (250_000, 50_000, 0)),
         ({"plan": "pharmapulse_one"}, (1_500_000, 0, 0)),
-        ({"plan": "plan_renewal"}, (100_000, 0, 0)),
     ],
 )
 def test_what_a_pharmacy_buys(
@@ -95,6 +95,24 @@ def test_what_a_pharmacy_buys(
     told = shop.buy(pharmacy, **wanted)
 
     assert (told["amount_paise"], told["credits"], told["bonus_credits"]) == brings
+
+
+def test_a_plan_is_renewed_once_there_is_one(shop: Shop, pharmacy: str) -> None:
+    early = shop.post("/v1/orders", wish(pharmacy, "razorpay", plan="plan_renewal"))
+    assert "no plan to renew: order pharmapulse_one first" in problem(early)["detail"]
+
+    with transaction() as session:
+        paid = Wish(pharmacy, "transfer 4711", "ops", pharmacy)
+        plan_admin.activate(session, paid, plan="pharmapulse_one")
+
+    told = shop.buy(pharmacy, plan="plan_renewal")
+    assert (told["amount_paise"], told["credits"], told["bonus_credits"]) == (100_000, 0, 0)
+
+
+def test_who_has_no_plans_is_told_so(shop: Shop, clinic: str) -> None:
+    refused = shop.post("/v1/orders", wish(clinic, "razorpay", plan="pharmapulse_one"))
+
+    assert problem(refused)["detail"] == "plan: clinic_leads has no plans"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import json
 import pickle
 from collections.abc import Callable
 from datetime import timedelta
+from math import inf
 from typing import Any
 
 import pytest
@@ -166,7 +167,9 @@ def test_the_requests_say_who_asks_and_for_what() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("content", [None, [], {}, {"transaction_id": 1}, "x"], ids=str)
+@pytest.mark.parametrize(
+    "content", [None, [], {}, {"transaction_id": 1}, "x", {**CHARGED, "amount": inf}], ids=str
+)
 def test_an_answer_that_is_no_charge_is_told(content: Any) -> None:
     with (
         ScriptedServer(Reply(201, content)) as server,

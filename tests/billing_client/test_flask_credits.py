@@ -8,9 +8,10 @@ import pytest
 from flask import Flask, Response, abort, jsonify, request
 from flask.views import MethodView
 
-from billing_client import InvalidRequest, credits_used, require_credits
+from billing_client import InvalidRequest, Unauthorized, credits_used, require_credits
 from devstack import ports
 from tests.billing_client.bank import API_KEY, OPENING, Bank, client_of, problem, selling, serving
+from tests.billing_client.scripted_server import Reply, ScriptedServer
 from tests.billing_client.views import PRICE, Work, priced, seen, view_of
 
 
@@ -164,6 +165,30 @@ def test_an_amount_that_cannot_be_is_an_error(bank: Bank, amount: Any) -> None:
     with serving(app) as platform:
         assert "amount: must be" in platform.post().json["told"]
     assert work.runs == 0
+
+
+def test_an_answer_that_cannot_be_paid_for_is_closed_and_not_handed_over() -> None:
+    held = {
+        "hold_id": "7", "account": "clinic:42", "state": "open", "amount": PRICE, "captured": 0,
+    }  # fmt: skip
+    closed: list[bool] = []
+
+    def download() -> Response:
+        answer = Response("dear")
+        answer.call_on_close(lambda: closed.append(True))
+        return answer
+
+    app = Flask("platform")
+    app.register_error_handler(Unauthorized, seen([], 500))
+    with (
+        ScriptedServer(Reply(201, held), Reply(401, {"detail": "revoked"})) as server,
+        client_of(server.url) as client,
+    ):
+        app.post("/work")(require_credits(PRICE, client=client, account="clinic:42")(download))
+        with serving(app) as platform:
+            answer = platform.post()
+    assert (answer.status, answer.json) == (500, {"sorry": True})
+    assert closed == [True]
 
 
 def test_the_view_still_finds_its_body(bank: Bank) -> None:

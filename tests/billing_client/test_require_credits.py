@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from typing import Any
 
 import pytest
 
@@ -38,3 +39,24 @@ def test_credits_used_belongs_inside() -> None:
 def test_a_hold_of_no_time_is_refused_where_it_is_written(seconds: int) -> None:
     with pytest.raises(InvalidRequest, match=re.escape("expires_in_seconds: must be")):
         require_credits(5, client=CLIENT, account="clinic:42", expires_in_seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"amount": -1}, "amount: must be from 1"),
+        ({"amount": 10**12 + 1}, "amount: must be from 1"),
+        ({"amount": 1.5}, "amount: must be a whole number (int), not float"),
+        ({"amount": False}, "amount: must be a whole number (int), not bool"),
+        ({"amount": None}, "amount: must be a whole number (int), not NoneType"),
+        ({"account": "42"}, "account: must be kind:id"),
+        ({"account": None}, "account: must be text"),
+        ({"key": ""}, "key: must be a text"),
+    ],
+    ids=str,
+)
+def test_what_can_never_be_right_is_refused_where_it_is_written(
+    wrong: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(InvalidRequest, match=re.escape(told)):
+        require_credits(**{"amount": 5, "client": CLIENT, "account": "clinic:42", **wrong})

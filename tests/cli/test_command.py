@@ -20,11 +20,17 @@ COMMANDS: list[tuple[str, ...]] = [
     ("accounts", "create"),
     ("accounts", "show"),
     ("accounts", "list"),
+    ("accounts", "set"),
     ("balance",),
+    ("clock",),
+    ("clock", "advance"),
+    ("clock", "show"),
+    ("clock", "to"),
+    ("clock", "watch"),
     ("credit",),
-    ("history",),
     ("grants",),
     ("grants", "run"),
+    ("history",),
     ("inbox",),
     ("inbox", "list"),
     ("inbox", "show"),
@@ -38,6 +44,9 @@ COMMANDS: list[tuple[str, ...]] = [
     ("payments", "list"),
     ("payments", "show"),
     ("plans",),
+    ("plans", "activate"),
+    ("plans", "list"),
+    ("plans", "renew"),
     ("plans", "show"),
 ]
 
@@ -59,8 +68,29 @@ def test_help_says_what_each_command_and_option_is_for(command: Sequence[str]) -
 def test_help_begins_with_examples_that_can_be_typed() -> None:
     shown = run("--help").out
 
-    for example in ("billing accounts create clinic:42", "billing credit clinic:42 1000 --reason"):
-        assert example in shown
+    lines = shown.partition("Examples:\n")[2].partition("\n\n")[0].splitlines()
+    assert [line.split()[:2] for line in lines] == [
+        ["billing", verb] for verb in ("accounts", "credit", "history", "inbox")
+    ]
+    clock = run("clock", "--help").out
+    assert "\n    billing clock advance 30d\n" in clock
+    assert "\\b" not in shown + clock
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("grants", "run", "--help")])
+def test_help_needs_no_stack(tmp_path: Path, arguments: Sequence[str]) -> None:
+    nothing = {name: value for name, value in os.environ.items() if not name.endswith("_URL")}
+
+    ran = subprocess.run(
+        [Path(sys.executable).with_name("billing"), *arguments],
+        env={**nothing, "BILLING_DATA_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "billing" in ran.stdout
 
 
 @pytest.mark.parametrize(
