@@ -1,6 +1,6 @@
 """Claims: the credit that a payment brought is taken back with its money, once, to the last credit.
 
-A refund and a chargeback are claims (`db/models.py::CreditClaim`). Their state says where the money
+A refund and a chargeback are claims (`db/models/returns.py::CreditClaim`). Their state says where the money
 is; `settle` brings the credit in line with it:
 
     money under way   -> reserved   what is unspent is held, without an end

@@ -32,7 +32,7 @@ from billing.plan_calendar import (
 )
 from billing.plan_rows import Claimed, Position
 from billing.postings import Outcome, Posting, PostingResult
-from db.plan_models import AccountPlan
+from db.models import AccountPlan
 
 ACTOR = "system:grants"
 CHUNK = 1_000

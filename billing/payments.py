@@ -43,9 +43,8 @@ from billing.payment_facts import GatewayName, PaymentFacts, Seen
 from billing.plan_rows import Owner
 from billing.postings import Posting
 from db import outbox
-from db.models import Order, Payment
+from db.models import AccountPlan, Order, Payment
 from db.outbox import NewNotice
-from db.plan_models import AccountPlan
 
 _UNSETTLED = ("created", "authorized", "failed", "unmatched")
 """States from which the news that the money was captured leads on."""

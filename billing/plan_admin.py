@@ -27,8 +27,7 @@ from billing.ledger import post
 from billing.plan_rows import Owner
 from billing.plans import Year
 from billing.text import DESCRIPTION_MAX_LENGTH, ID_MAX_LENGTH, problem_with
-from db.models import Account
-from db.plan_models import AccountPlan, PlanTerm
+from db.models import Account, AccountPlan, PlanTerm
 
 Kind = Literal["purchase", "renewal"]
 

@@ -18,8 +18,7 @@ from billing.entitlements import Banner
 from billing.plan_calendar import UNRECKONABLE, name_of
 from billing.plan_standing import Standing, standing_of
 from billing.plan_status import Status, later_than
-from db.models import Account
-from db.plan_models import AccountPlan
+from db.models import Account, AccountPlan
 
 
 @dataclass(frozen=True, slots=True)

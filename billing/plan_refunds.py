@@ -11,9 +11,8 @@ from sqlalchemy.orm import Session
 import clock
 from billing import account_review, audit, plans
 from db import outbox
-from db.models import Account, Chargeback, Payment, Refund
+from db.models import Account, Chargeback, Payment, PlanTerm, Refund
 from db.outbox import NewNotice
-from db.plan_models import PlanTerm
 
 REFUNDED = "plan.refunded"
 """Topic of the outbox, and action of the audit log."""

@@ -16,7 +16,7 @@ from billing.plan_calendar import first_month_from, month_after, years_after
 from billing.plan_rows import Owner
 from billing.postings import Posting
 from billing.renewals import Record
-from db.plan_models import AccountPlan, PlanTerm
+from db.models import AccountPlan, PlanTerm
 
 
 def renew(

@@ -15,8 +15,7 @@ from billing import plan_status
 from billing.plan_calendar import start_of, years_after
 from billing.plan_status import Status
 from db.bulk import int_array, text_array, time_array
-from db.models import Account
-from db.plan_models import AccountPlan
+from db.models import Account, AccountPlan
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from billing import plan_rows, plan_status
 from billing.calendar import local_day_of
 from billing.plan_calendar import start_of
 from billing.plan_status import Status
-from db.plan_models import AccountPlan
+from db.models import AccountPlan
 
 _ORDER = list(Status)
 

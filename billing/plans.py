@@ -29,9 +29,8 @@ from billing.plan_status import Status
 from billing.postings import Posting
 from db import outbox
 from db.errors import DatabaseBusy
-from db.models import Account, Order, Payment
+from db.models import Account, AccountPlan, Order, Payment, PlanTerm
 from db.outbox import NewNotice
-from db.plan_models import AccountPlan, PlanTerm
 
 BOUGHT_ALREADY = "plan_bought_already"
 NO_PLAN = "no_plan_to_renew"

@@ -20,8 +20,8 @@ from billing.plan_calendar import UNRECKONABLE
 from billing.plan_rows import Owner
 from billing.plan_status import DueStep, Status, grace_ends, steps_after
 from db import outbox
+from db.models import AccountPlan
 from db.outbox import NewNotice
-from db.plan_models import AccountPlan
 
 REMINDER = "renewal.reminder"
 """Topic of the outbox."""

@@ -26,7 +26,7 @@ from cli.output import (
 )
 from cli.releasing import release_parked
 from cli.times import INSTANT
-from db.plan_models import PlanTerm
+from db.models import PlanTerm
 from db.session import transaction
 
 _by_hand: list[Callable[[Any], Any]] = [

@@ -4,13 +4,12 @@ from alembic import context
 from sqlalchemy import create_engine, pool, text
 
 import settings
-from db import plan_models, roles
+from db import roles
 from db.models import Base
 
 # Any fixed number: the key of the advisory lock under which one process migrates at a time.
 MIGRATION_LOCK = 7_100_402
 
-assert plan_models  # noqa: S101 - its tables are among those of Base
 url = context.config.attributes.get("database_url") or settings.get().database_owner_url
 engine = create_engine(url, poolclass=pool.NullPool)
 

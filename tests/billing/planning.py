@@ -7,8 +7,7 @@ from billing import accounts, grants, plan_calendar, plan_status, renewals
 from billing.calendar import local_day_of
 from billing.payment_facts import Seen
 from billing.payments import Taken
-from db.models import Account
-from db.plan_models import AccountPlan
+from db.models import Account, AccountPlan
 from db.session import transaction
 from tests.billing import buying
 from tests.billing.helpers import rows

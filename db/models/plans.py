@@ -1,4 +1,4 @@
-"""The tables of plans: what an account has bought of a calendar, and what was paid for it.
+"""Plans: what an account has bought of a calendar, and what was paid for it.
 
 The rules are in `billing/plans.py`, `billing/grants.py` and `billing/renewals.py`. Dates are days
 of the account's calendar; the instants beside them are the beginnings of such days in its zone.
@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.models import Base
+from db.models.base import Base
 
 
 class AccountPlan(Base):

@@ -1,0 +1,52 @@
+"""Keys of the API, and the requests that were made under an Idempotency-Key."""
+
+from datetime import datetime
+
+from sqlalchemy import ARRAY, CheckConstraint, ForeignKey, Identity, Index, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.models.base import Base
+
+
+class ApiKey(Base):
+    """A key for the API, kept as its hash; for one product or for one account."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (
+        UniqueConstraint("name"),
+        UniqueConstraint("key_sha256"),
+        CheckConstraint("(product IS NULL) <> (account_id IS NULL)", name="reach"),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    name: Mapped[str]
+    key_sha256: Mapped[bytes]
+    product: Mapped[str | None]
+    account_id: Mapped[int | None] = mapped_column(ForeignKey("accounts.id"))
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    created_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+
+class ApiRequest(Base):
+    """A POST under its Idempotency-Key, and its answer once there is one."""
+
+    __tablename__ = "api_requests"
+    __table_args__ = (
+        CheckConstraint("(status IS NULL) = (answer IS NULL)", name="answer"),
+        Index(None, "created_at"),
+    )
+
+    caller: Mapped[str] = mapped_column(primary_key=True)
+    """The name of the API key: keys of different callers never meet."""
+    idempotency_key: Mapped[str] = mapped_column(primary_key=True)
+    request: Mapped[str]
+    """Method and path."""
+    request_hash: Mapped[bytes]
+    claimed_until: Mapped[datetime | None]
+    """Until then somebody works on it; a process that died leaves it behind."""
+    status: Mapped[int | None]
+    answer: Mapped[str | None]
+    """The JSON that was answered, as sent."""
+    created_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]

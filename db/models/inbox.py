@@ -1,0 +1,46 @@
+"""The inbox: one row for each delivery that a sender made."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, Identity, Index, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.models.base import Base
+
+
+class InboundEvent(Base):
+    """One delivery that a sender made: the inbox. `db/inbox.py` is its only writer."""
+
+    __tablename__ = "inbound_events"
+    __table_args__ = (
+        UniqueConstraint("source", "event_id", "body_sha256"),
+        CheckConstraint("state IN ('pending', 'done', 'dead', 'ignored')", name="state"),
+        Index(
+            "ix_inbound_events_due",
+            "source",
+            "next_attempt_at",
+            "id",
+            postgresql_where=text("state = 'pending'"),
+        ),
+        Index("ix_inbound_events_dead", "id", postgresql_where=text("state = 'dead'")),
+        # Half a page stays free: a lease then updates its rows in place, without index entries.
+        {"postgresql_with": {"fillfactor": 50}},
+    )
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    source: Mapped[str]
+    event_id: Mapped[str]
+    body_sha256: Mapped[bytes]
+    body: Mapped[bytes]
+    type: Mapped[str | None]
+    received_at: Mapped[datetime]
+    state: Mapped[str]
+    outcome: Mapped[str | None]
+    attempts: Mapped[int] = mapped_column(server_default=text("0"))
+    next_attempt_at: Mapped[datetime]
+    lease_id: Mapped[UUID | None]
+    lease_size: Mapped[int | None]
+    leased_until: Mapped[datetime | None]
+    last_error: Mapped[str | None]
+    handled_at: Mapped[datetime | None]

@@ -1,0 +1,100 @@
+"""Money on its way back, and the credit that goes with it."""
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.models.base import Base
+
+
+class CreditClaim:
+    """What takes back the credit of a payment with its money; see `billing/claims.py`."""
+
+    position: Mapped[str] = mapped_column(server_default=text("'none'"))
+    """Where the credit is: with its owner (none), held for us (reserved), taken."""
+    credits: Mapped[int] = mapped_column(server_default=text("0"))
+    """What is reserved or taken of the paid credit."""
+    bonus_credits: Mapped[int] = mapped_column(server_default=text("0"))
+    debt: Mapped[int] = mapped_column(server_default=text("0"))
+    """How much of both had been spent when it was taken, and was owed."""
+    hold_id: Mapped[int | None] = mapped_column(ForeignKey("holds.id"))
+    """What reserves the credit that was not spent."""
+    takes: Mapped[int] = mapped_column(server_default=text("0"))
+    """How often it was taken: after money came back, and went again, under other keys."""
+    settled_at: Mapped[datetime | None]
+    """When the credit was brought in line with the state; None: that is still to be done."""
+
+
+class Refund(CreditClaim, Base):
+    """Money on its way back to a payer, ours or the gateway's doing; see `billing/refunds.py`."""
+
+    __tablename__ = "billing_refunds"
+    __table_args__ = (
+        UniqueConstraint("request_key"),
+        UniqueConstraint("receipt"),
+        UniqueConstraint("gateway", "gateway_refund_id"),
+        CheckConstraint("amount_paise > 0", name="amount_paise"),
+        CheckConstraint(
+            "state IN ('requested', 'submitted', 'unknown', 'processed', 'failed')", name="state"
+        ),
+        CheckConstraint("credits >= 0 AND bonus_credits >= 0 AND debt >= 0", name="credits"),
+        CheckConstraint("position IN ('none', 'reserved', 'taken')", name="position"),
+        Index(None, "payment_id"),
+        Index("ix_billing_refunds_due", "next_ask_at",
+              postgresql_where=text("next_ask_at IS NOT NULL")),
+        Index("ix_billing_refunds_unsettled", "id", postgresql_where=text("settled_at IS NULL")),
+    )  # fmt: skip
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    payment_id: Mapped[int] = mapped_column(ForeignKey("billing_payments.id"))
+    gateway: Mapped[str]
+    gateway_refund_id: Mapped[str | None]
+    request_key: Mapped[str | None]
+    """Of the request that asked for it; None: it was not asked for here."""
+    receipt: Mapped[str | None]
+    """Ours, repeated by the gateway: what finds it again after a lost answer."""
+    amount_paise: Mapped[int]
+    state: Mapped[str]
+    reason: Mapped[str]
+    requested_by: Mapped[str]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    next_ask_at: Mapped[datetime | None]
+    asks: Mapped[int] = mapped_column(server_default=text("0"))
+    last_error: Mapped[str | None]
+
+
+class Chargeback(CreditClaim, Base):
+    """A payer's bank wants money back; see `billing/chargebacks.py`."""
+
+    __tablename__ = "billing_chargebacks"
+    __table_args__ = (
+        UniqueConstraint("gateway", "gateway_dispute_id"),
+        CheckConstraint("amount_paise >= 0", name="amount_paise"),
+        CheckConstraint(
+            "state IN ('open', 'under_review', 'action_required', 'won', 'lost', 'closed')",
+            name="state",
+        ),
+        CheckConstraint("credits >= 0 AND bonus_credits >= 0 AND debt >= 0", name="credits"),
+        CheckConstraint("position IN ('none', 'reserved', 'taken')", name="position"),
+        Index(None, "payment_id"),
+        Index("ix_billing_chargebacks_open", "respond_by",
+              postgresql_where=text("state IN ('open', 'under_review', 'action_required')")),
+        Index("ix_billing_chargebacks_unsettled", "id",
+              postgresql_where=text("settled_at IS NULL")),
+    )  # fmt: skip
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    payment_id: Mapped[int] = mapped_column(ForeignKey("billing_payments.id"))
+    gateway: Mapped[str]
+    gateway_dispute_id: Mapped[str]
+    amount_paise: Mapped[int]
+    phase: Mapped[str | None]
+    reason_code: Mapped[str | None]
+    moves_money: Mapped[bool]
+    """False: an inquiry, which freezes nothing."""
+    respond_by: Mapped[datetime | None]
+    state: Mapped[str]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
