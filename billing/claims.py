@@ -1,7 +1,7 @@
 """Claims: the credit that a payment brought is taken back with its money, once, to the last credit.
 
-A refund and a chargeback are claims (`db/models/returns.py::CreditClaim`). Their state says where the money
-is; `settle` brings the credit in line with it:
+A refund and a chargeback are claims (`CreditClaim` of `db/models/returns.py`). Their state says
+where the money is; `settle` brings the credit in line with it:
 
     money under way   -> reserved   what is unspent is held, without an end
     money gone        -> taken      from the payment's own lots, then by burn order, then as debt
