@@ -12,10 +12,10 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
 
 from sqlalchemy import Row, select
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.orm import Session
 
 import clock
@@ -83,7 +83,7 @@ SELECT name, product, account_id, scopes FROM api_keys
 """
 
 
-def made_here(cursor: Any, key: str) -> Caller | None:
+def made_here(cursor: DBAPICursor, key: str) -> Caller | None:
     """Return the caller of a key that was made here and is not revoked, or None.
 
     One statement, by `db.session.pooled_statement`: each request of the API begins with it.

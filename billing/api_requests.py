@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row, text
+from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.orm import Session
 
 import clock
@@ -71,7 +72,7 @@ ON CONFLICT (caller, idempotency_key) DO NOTHING RETURNING 1
 """
 
 
-def claim_new(cursor: Any, request: Request) -> Claim | None:
+def claim_new(cursor: DBAPICursor, request: Request) -> Claim | None:
     """Claim a request whose key was never used; None: it was, and `claim` tells for what.
 
     One statement, by `db.session.pooled_statement`: nearly every key is new.

@@ -13,6 +13,7 @@ from typing import Any
 import psycopg2
 from psycopg2 import errorcodes
 from sqlalchemy import URL, Engine, create_engine, make_url, text
+from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
@@ -110,7 +111,7 @@ def one_statement() -> Iterator[Any]:
 
 
 @contextmanager
-def pooled_statement() -> Iterator[Any]:
+def pooled_statement() -> Iterator[DBAPICursor]:
     """Yield a cursor for one statement, as `one_statement` does, on a connection of the pool.
 
     For a process whose threads have a connection each: none waits behind another's commit, and a

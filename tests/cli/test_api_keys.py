@@ -7,7 +7,7 @@ import pytest
 
 import clock
 from billing import api_keys
-from db.session import transaction
+from db.session import pooled_statement
 from tests.billing.helpers import rows
 from tests.cli.runner import open_clinic, run
 
@@ -20,8 +20,8 @@ def create(name: str = "marketplace", *arguments: str) -> str:
 
 
 def caller(key: str) -> api_keys.Caller | None:
-    with transaction() as session:
-        return api_keys.made_here(session, key)
+    with pooled_statement() as cursor:
+        return api_keys.made_here(cursor, key)
 
 
 def test_a_key_for_a_product_is_shown_once_and_opens() -> None:

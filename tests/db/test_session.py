@@ -134,7 +134,7 @@ def test_one_statement_finds_a_new_connection_when_the_server_closed_its_own(
 ) -> None:
     with one_statement() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
-        [backend] = cursor.fetchone()
+        [(backend,)] = cursor.fetchall()
     with owner() as connection:
         connection.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": backend})
 
@@ -164,7 +164,7 @@ def test_a_pooled_statement_is_committed_by_itself_and_leaves_transactions_as_th
     )
     with pooled_statement() as cursor:
         cursor.execute(account.format(1))
-        [backend] = cursor.fetchone()
+        [(backend,)] = cursor.fetchall()
     with pytest.raises(ZeroDivisionError), transaction() as session:
         assert session.scalar(text(account.format(2))) == backend
         raise ZeroDivisionError
