@@ -189,7 +189,12 @@ def _hold(answered: Answered) -> Hold:
     return _read(answered, _hold_of)
 
 
+_STATES = ("open", "captured", "voided", "expired")
+
+
 def _hold_of(found: Any, *, replayed: bool) -> Hold:
+    if found["state"] not in _STATES:  # else a hold that is there would be taken for an ended one
+        raise ValueError("state")
     expires_at = found.get("expires_at")
     transaction_id = found.get("transaction_id")
     return Hold(

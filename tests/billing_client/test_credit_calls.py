@@ -37,6 +37,10 @@ CHARGED = {
     "transaction_id": 7, "account": "clinic:42", "amount": 5, "balance": 95, "held": 0,
     "available": 95,
 }  # fmt: skip
+PLACED = {
+    "hold_id": "3", "account": "clinic:42", "state": "open", "amount": 5, "captured": 0,
+    "expires_at": "2026-11-21T10:00:00+00:00", "balance": 95, "held": 5, "available": 90,
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -177,6 +181,15 @@ def test_an_answer_that_is_no_charge_is_told(content: Any) -> None:
         pytest.raises(Refused, match="cannot be read: is api_url right"),
     ):
         client.charge_credits("clinic:42", 5)
+
+
+def test_a_hold_in_a_state_that_nobody_knows_is_told() -> None:
+    with (
+        ScriptedServer(Reply(201, {**PLACED, "state": "frozen"})) as server,
+        client_of(server.url) as client,
+        pytest.raises(Refused, match="cannot be read: is api_url right"),
+    ):
+        client.place_hold("clinic:42", 5)
 
 
 @pytest.mark.parametrize(
