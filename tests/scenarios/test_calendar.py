@@ -140,12 +140,12 @@ class _World:
             due = anniversary(anchor, years)
             made = self._renews_at(due, zone, payments[-1].known_at, always=number % MOVES == 0)
             if made is None or made >= self.end:
-                return Customer(f"pharmacy:{number}", zone, payments)
+                return Customer(f"pharmacy:{self.seed}-{number}", zone, payments)
             known = self._up_again(made + timedelta(seconds=self.random.uniform(0, 90)))
             if self.random.random() < 0.15:
                 known = self._up_again(known + DAY * self.random.uniform(0, 40))
             if known >= self.end:
-                return Customer(f"pharmacy:{number}", zone, payments)
+                return Customer(f"pharmacy:{self.seed}-{number}", zone, payments)
             payments.append(Paid(made, known))
             if made < day_begins(due + GRACE_DAYS * DAY, zone):
                 years += 1
