@@ -9,10 +9,8 @@ from datetime import date, datetime
 from billing import plan_rows, plan_status
 from billing.calendar import local_day_of
 from billing.plan_calendar import start_of
-from billing.plan_status import Status
+from billing.plan_status import Status, later_than
 from db.models import AccountPlan
-
-_ORDER = list(Status)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,5 +49,6 @@ def standing_of(plan: AccountPlan, timezone: str, moment: datetime) -> Standing:
     due_on = plan_rows.due_on(plan)
     by_calendar = plan_status.status_at(due_on, timezone, moment)
     told = Status(plan.service_renewal_status)
+    status = told if told in later_than(by_calendar) else by_calendar
     days_left = (due_on - local_day_of(moment, timezone)).days
-    return Standing(max(by_calendar, told, key=_ORDER.index), due_on, timezone, max(0, days_left))
+    return Standing(status, due_on, timezone, max(0, days_left))

@@ -21,18 +21,24 @@ class _Instant(click.ParamType[datetime]):
     ) -> datetime:
         if isinstance(value, datetime):
             return value
+        moment = self._read(value, param, ctx)
+        if moment.tzinfo is None:
+            self.fail(f"{value!r} has no zone: add Z or an offset such as +05:30", param, ctx)
+        return moment
+
+    def _read(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
         try:
             moment = datetime.fromisoformat(str(value))
         except ValueError:
             self.fail(f"{value!r} is not a time such as 2026-11-21T10:00:00+05:30", param, ctx)
-        if moment.tzinfo is None:
-            self.fail(f"{value!r} has no zone: add Z or an offset such as +05:30", param, ctx)
         if not FIRST_YEAR <= moment.year <= LAST_YEAR:
             self.fail(f"{value!r} is not {_RANGE}", param, ctx)
         return moment
 
 
-class _LocalInstant(click.ParamType[datetime]):
+class _LocalInstant(_Instant):
     name = "moment"
 
     def convert(
@@ -40,12 +46,7 @@ class _LocalInstant(click.ParamType[datetime]):
     ) -> datetime:
         if isinstance(value, datetime):
             return value
-        try:
-            moment = datetime.fromisoformat(str(value))
-        except ValueError:
-            self.fail(f"{value!r} is not a time such as 2027-03-01T09:30+05:30", param, ctx)
-        if not FIRST_YEAR <= moment.year <= LAST_YEAR:
-            self.fail(f"{value!r} is not {_RANGE}", param, ctx)
+        moment = self._read(value, param, ctx)
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=settings.get().zone)
         return moment.astimezone(UTC)
