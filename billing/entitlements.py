@@ -57,7 +57,7 @@ class Entitled:
 
 def of_account(session: Session, account: Account) -> Entitled:
     """Return what an account may do now, each entitlement of the catalog by its name."""
-    plan = plans.of_account(session, account.id)
+    account, plan = plans.with_account(session, account.id)
     if plan is None:
         return Entitled(account.ref, NO_PLAN, decide(None), banner(account.product, None, None))
     standing = standing_of(plan, account.timezone, clock.now())

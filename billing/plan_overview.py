@@ -86,8 +86,8 @@ class Listed:
 
 
 def of_account(session: Session, account: Account) -> Overview:
-    """Return what an account has now."""
-    plan = plans.of_account(session, account.id)
+    """Return what an account has now, read anew."""
+    account, plan = plans.with_account(session, account.id)
     standing = standing_of(plan, account.timezone, clock.now()) if plan else None
     return Overview(
         account=account.ref,

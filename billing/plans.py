@@ -121,9 +121,20 @@ def renewal_of(plan_type: str) -> str | None:
     return next((name for name, sold in offered if sold.renews == plan_type), None)
 
 
-def of_account(session: Session, account_id: int) -> AccountPlan | None:
-    """Return the plan of an account; None: it never bought one."""
-    return session.get(AccountPlan, account_id)
+def with_account(session: Session, account_id: int) -> tuple[Account, AccountPlan | None]:
+    """Return an account and its plan as they are now, of one moment; None: it never bought one.
+
+    Read one after the other, a purchase or another zone could come between, and the answer would
+    be of an account that never was: a plan without its first credit.
+    """
+    query = (
+        select(Account, AccountPlan)
+        .outerjoin(AccountPlan, AccountPlan.account_id == Account.id)
+        .where(Account.id == account_id)
+        .execution_options(populate_existing=True)
+    )
+    account, plan = session.execute(query).one()
+    return account, plan
 
 
 def terms(session: Session, account_id: int) -> Sequence[PlanTerm]:

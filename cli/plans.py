@@ -27,7 +27,7 @@ from cli.output import (
 from cli.releasing import release_parked
 from cli.times import INSTANT
 from db.models import PlanTerm
-from db.session import transaction
+from db.session import snapshot, transaction
 
 _by_hand: list[Callable[[Any], Any]] = [
     json_option,
@@ -54,7 +54,7 @@ def plans() -> None:
 @json_option
 def show(ref: str, *, as_json: bool) -> None:
     """Show the plan of account REF: where it stands, what it may do, which years were paid."""
-    with transaction() as session:
+    with snapshot() as session:  # all that is shown is of one moment
         account = find_or_fail(session, ref)
         overview = plan_overview.of_account(session, account)
         entitled = rules.of_account(session, account)

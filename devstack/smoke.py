@@ -23,10 +23,13 @@ async def story(stack: Stack) -> int:
     with stack.terminal.step("Checks"):
         checks = await in_thread(lambda: list(_checks(stack)))
     _show(stack, checks)
-    if all(right for _, _, right in checks):
+    wrong = [f"{name}: {found}" for name, found, right in checks if not right]
+    if not wrong:
         return 0
     for name in stack.plan.commands:
         stack.terminal.error(stack.log_tail(name))
+    # Once more, and last: where only the end of an output is kept, it still says what is wrong.
+    stack.terminal.error(f"wrong: {len(wrong)} of {len(checks)}\n" + "\n".join(wrong))
     return 1
 
 

@@ -282,6 +282,27 @@ def test_an_overview_holds_plan_credit_and_renewal() -> None:
     assert found.banner.level == "warning"
 
 
+@pytest.mark.usefixtures("database")
+def test_a_plan_bought_while_one_reads_is_shown_with_its_first_credit_and_in_its_zone() -> None:
+    ref = planning.open_pharmacy()
+
+    with clock.frozen(BOUGHT), transaction() as session:
+        account = accounts.find(session, ref)  # as it was before
+        assert account is not None
+        planning.buy(PLAN)
+        with transaction() as another:
+            plans.move_to_zone(another, ref, "Pacific/Auckland")
+
+        shown = plan_overview.of_account(session, account)
+        found = entitlements.of_account(session, account)
+        afterwards = overview(ref)
+
+    assert shown.plan is not None
+    assert shown.balance == planning.MONTHLY
+    assert shown == afterwards
+    assert found.entitlements["updates"].until == at("2027-12-05T11:00")  # midnight of Auckland
+
+
 @pytest.mark.usefixtures("bought")
 def test_plans_are_listed_by_due_date_in_the_state_they_are_in() -> None:
     with clock.frozen(at("2027-11-25T10:00")):
