@@ -92,7 +92,7 @@ def lock_accounts(session: Session, refs: Iterable[str]) -> dict[str, AccountBoo
 
 def lock_accounts_of_ids(session: Session, ids: Iterable[int]) -> dict[str, AccountBook]:
     """Lock the accounts in id order and return a book for each that exists, by reference."""
-    books = map(_book, session.execute(_LOCK_OF_IDS, {"ids": int_array(ids)}))
+    books = map(_book, session.execute(_LOCK_OF_IDS, {"ids": int_array(ids)}).all())
     return {book.ref: book for book in books}
 
 

@@ -145,7 +145,7 @@ def claim_grants(
             "limit": limit,
         },
     )
-    return [Claimed(*row) for row in rows]
+    return [Claimed(*row) for row in rows.all()]
 
 
 def each_due(
