@@ -82,7 +82,7 @@ class Scenario:
                 work()
         self._settle()
         self._check()
-        self._end()
+        forget_orders()
         return self.counts
 
     def _switches(self) -> Switches:
@@ -163,31 +163,19 @@ class Scenario:
         for sweep in range(SWEEPS):
             if sweep == SWEEPS // 2:
                 self.sim.world.switches = self.sim.world.switches.changed(dict(_GOOD_API))
-            self._wait_for_webhooks()
+            wait_for_webhooks(self.sim)
             work()
             if sweep in RETURNING:
                 self.returns.some()
             clock.advance(TICK)
             payments.ask()
             refunds.ask()
-        self._wait_for_webhooks()
+        wait_for_webhooks(self.sim)
         work()
         # What was paid a second time without a word is seen when a paid order is looked at last.
         clock.advance(LAST_LOOK)
         payments.ask()
         refunds.ask()
-
-    def _end(self) -> None:
-        """The gateways of this seed are gone with it: nobody asks them any more."""
-        with transaction() as session:
-            session.execute(text("UPDATE billing_orders SET next_ask_at = NULL, state = CASE"
-                                 " WHEN state = 'open' THEN 'expired' ELSE state END"))  # fmt: skip
-
-    def _wait_for_webhooks(self) -> None:
-        deadline = time.monotonic() + 30
-        while not self.sim.world.timers.idle(for_seconds=0.2):
-            assert time.monotonic() < deadline, "the simulator does not come to rest"
-            time.sleep(0.005)
 
     def _check(self) -> None:
         orders = rows(
@@ -273,3 +261,18 @@ def work() -> None:
     for source in GATEWAYS:
         while work_one_batch(source):
             pass
+
+
+def forget_orders() -> None:
+    """The gateways of a seed are gone with it: nobody asks them any more."""
+    with transaction() as session:
+        session.execute(text("UPDATE billing_orders SET next_ask_at = NULL, state = CASE"
+                             " WHEN state = 'open' THEN 'expired' ELSE state END"))  # fmt: skip
+
+
+def wait_for_webhooks(sim: Running) -> None:
+    """Wait until the gateways have sent what they have to send."""
+    deadline = time.monotonic() + 30
+    while not sim.world.timers.idle(for_seconds=0.2):
+        assert time.monotonic() < deadline, "the simulator does not come to rest"
+        time.sleep(0.005)
