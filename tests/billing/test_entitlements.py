@@ -296,6 +296,19 @@ def test_the_next_month_is_promised_while_its_grant_is_certain() -> None:
 
 
 @pytest.mark.usefixtures("bought")
+def test_a_month_that_is_too_long_ago_to_be_caught_up_with_is_not_promised() -> None:
+    with clock.frozen(BOUGHT):
+        planning.buy(RENEWAL, 2)
+    with clock.frozen(at("2028-03-10T10:00")):  # no tick came for 15 months
+        promised = overview().next_grant
+        planning.tick()
+
+    assert promised is not None
+    assert (promised.month, promised.at) == ("2027-03", at("2027-02-28T18:30"))
+    assert planning.months()[:2] == ["2026-11", "2027-03"]
+
+
+@pytest.mark.usefixtures("bought")
 def test_an_overview_holds_plan_credit_and_renewal() -> None:
     post_all(give(70, account=PHARMACY, key="more"))
     with clock.frozen(at("2027-11-22T10:00")):  # no tick came for a year
