@@ -1,9 +1,9 @@
 """Monthly grants: the credit that a plan brings at the start of each month in its account's zone.
 
 What is due stands in the plan's row: the next month and when it begins. It moves forward one by
-one and only here, or back where a payment was found late, so that no month is granted twice and
-none is skipped, whatever the clock of a tick, the zone, or a downtime did. The ledger's key
-`grant:{ref}:{YYYY-MM}` stands behind it.
+one, by a tick or where a renewal is paid first, and back where a payment was found late
+(`billing/plan_renewal.py`). So no month is granted twice and none is skipped, whatever the clock of
+a tick, the zone, or a downtime did. The ledger's key `grant:{ref}:{YYYY-MM}` stands behind it.
 
 Called by `tasks/grants.py` and `billing grants run`, chunk by chunk; each chunk is a transaction.
 """

@@ -22,7 +22,7 @@ class Standing:
     """The first local day that is not paid."""
     timezone: str
     days_left: int
-    """Local days to the due day; 0 on it and later."""
+    """Local days to the due day, never less than 0."""
     grace_ended_at: datetime | None = None
     """Of a plan that was told to be degraded: a grace that the catalog has by now is not its."""
 
