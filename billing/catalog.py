@@ -4,6 +4,7 @@ import tomllib
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
+from string import Formatter
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -142,10 +143,13 @@ class Banner(_Section):
     @classmethod
     def _known_places(cls, text: str) -> str:
         try:
-            text.format(**dict.fromkeys(BANNER_PLACES, ""))
-        except (KeyError, IndexError, ValueError, AttributeError) as error:
+            fields = [field for _, *field in Formatter().parse(text) if field[0] is not None]
+        except ValueError:  # a brace alone
+            fields = [[None]]
+        # No formats either: what fits now may not fit what it is filled in with.
+        if any(field not in ([place, "", None] for place in BANNER_PLACES) for field in fields):
             places = ", ".join(f"{{{place}}}" for place in BANNER_PLACES)
-            raise ValueError(f"may hold {places} and nothing else in braces") from error
+            raise ValueError(f"may hold {places} and nothing else in braces")
         return text
 
 
@@ -154,6 +158,12 @@ BANNER_PLACES = ("plan", "due_on", "days_left", "grace_ends_on", "renewal_price"
 
 PlanState = Literal["none", "active", "due_soon", "past_due", "degraded"]
 """The state of an account's plan; `none`: it never bought one."""
+
+_DONE_HERE: dict[str, tuple[PlanState, ...]] = {
+    "spend_credits": ("none", "active", "due_soon", "past_due", "degraded"),
+    "monthly_grant": ("active", "due_soon", "past_due"),
+}
+"""What not the platform gives, but `billing/holds.py` and `grants.py`, in these states."""
 
 
 class Payments(_Section):
@@ -229,6 +239,14 @@ class Catalog(_Section):
     entitlements: dict[str, list[PlanState]] = {}
     """Entitlement -> the states that have it."""
     banners: dict[PlanState, Banner] = {}
+
+    @field_validator("entitlements")
+    @classmethod
+    def _as_it_is_done(cls, told: dict[str, list[PlanState]]) -> dict[str, list[PlanState]]:
+        for name, states in _DONE_HERE.items():
+            if set(told.get(name, states)) != set(states):
+                raise ValueError(f"{name} must be {', '.join(states)}: it says what is done here")
+        return told
 
     @model_validator(mode="after")
     def _known_products(self) -> Self:

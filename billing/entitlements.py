@@ -100,7 +100,7 @@ def _decide(states: frozenset[PlanState], standing: Standing | None) -> Entitlem
     if state not in states:
         return Entitlement(allowed=False, why=_why_not(states, standing), until=None)
     until = _until(states, standing) if standing else None
-    return Entitlement(allowed=True, why=_why(states, standing), until=until)
+    return Entitlement(allowed=True, why=_why(states, standing, until), until=until)
 
 
 def _until(states: frozenset[PlanState], standing: Standing) -> datetime | None:
@@ -109,21 +109,25 @@ def _until(states: frozenset[PlanState], standing: Standing) -> datetime | None:
     return next((end for end in ends if end is not None), None)
 
 
-def _why(states: frozenset[PlanState], standing: Standing | None) -> str:
+def _why(states: frozenset[PlanState], standing: Standing | None, until: datetime | None) -> str:
     if states >= _EVERY_STATE:
         return "always included: it needs no plan"
     if standing is None:
         return "included without a plan"
+    return _why_with_plan(states, standing, until)
+
+
+def _why_with_plan(states: frozenset[PlanState], standing: Standing, until: datetime | None) -> str:
     if states >= _WITH_A_PLAN:
         return "included since the plan was bought, renewed or not"
-    due_on, grace_ends_on = standing.due_on, standing.grace_ends_on
-    return {
-        Status.ACTIVE: "included while the plan is active",
-        Status.DUE_SOON: f"included while the plan is paid, which is due on {due_on}",
-        Status.PAST_DUE: f"the plan was due on {due_on}: included until its grace ends on"
-        f" {grace_ends_on}",
-        Status.DEGRADED: f"included although the plan was due on {due_on}",
-    }[standing.status]
+    if standing.status is Status.ACTIVE:
+        return "included while the plan is active"
+    is_due = f"the plan {_is_or_was(standing)} due on {standing.due_on}"
+    if until is None:  # every later state has it too
+        return f"included although {is_due}"
+    if until <= standing.due_at:
+        return f"included while the plan is paid, which is due on {standing.due_on}"
+    return f"{is_due}: included until its grace ends on {standing.grace_ends_on}"
 
 
 def _why_not(states: frozenset[PlanState], standing: Standing | None) -> str:
@@ -131,9 +135,11 @@ def _why_not(states: frozenset[PlanState], standing: Standing | None) -> str:
         return "this account has never bought a plan"
     if Status.ACTIVE.value not in states:  # paying would not bring it
         return f"not included while the plan is {standing.status.value.replace('_', ' ')}"
-    told = f"the plan was due on {standing.due_on}"
-    if standing.status is Status.DUE_SOON:
-        told = f"the plan is due on {standing.due_on}"
+    told = f"the plan {_is_or_was(standing)} due on {standing.due_on}"
     if standing.status is Status.DEGRADED:
         told += f" and its grace ended on {standing.grace_ends_on}"
     return f"{told}: renew to have it again"
+
+
+def _is_or_was(standing: Standing) -> str:
+    return "is" if standing.status in {Status.ACTIVE, Status.DUE_SOON} else "was"

@@ -1,9 +1,9 @@
 """Monthly grants: the credit that a plan brings at the start of each month in its account's zone.
 
 What is due stands in the plan's row: the next month and when it begins. It moves forward one by
-one and only here, or back where a payment was found late, so that no month is granted twice and
-none is skipped, whatever the clock of a tick, the zone, or a downtime did. The ledger's key
-`grant:{ref}:{YYYY-MM}` stands behind it.
+one, by a tick or where a renewal is paid first, and back where a payment was found late
+(`billing/plan_renewal.py`). So no month is granted twice and none is skipped, whatever the clock of
+a tick, the zone, or a downtime did. The ledger's key `grant:{ref}:{YYYY-MM}` stands behind it.
 
 Called by `tasks/grants.py` and `billing grants run`, chunk by chunk; each chunk is a transaction.
 """
@@ -160,7 +160,7 @@ def months_due(
     Whether a month is granted is judged as of its beginning: the plan was then not degraded. One
     of a plan that was sold without monthly credit is withheld as well, so that each is on record.
     """
-    oldest = _oldest_granted(until, timezone, catalog.get().grants.catch_up_months)
+    oldest = oldest_granted(until, timezone)
     month = plan.next_grant_month
     while (begins := start_of(month, timezone)) <= until:
         withheld = None
@@ -172,6 +172,11 @@ def months_due(
             withheld = "no_credits"
         yield DueMonth(month, begins, withheld)
         month = month_after(month)
+
+
+def oldest_granted(now: datetime, timezone: str) -> date:
+    """Return the first month that is still caught up with."""
+    return _months_ago(now, timezone, catalog.get().grants.catch_up_months)
 
 
 def posting(
@@ -193,7 +198,7 @@ def still_granted(
     account: str, plan: AccountPlan, months: Iterable[tuple[date, datetime]], timezone: str
 ) -> list[Posting]:
     """Return the grants of months that were passed over, but for those too long ago."""
-    oldest = _oldest_granted(clock.now(), timezone, catalog.get().grants.catch_up_months)
+    oldest = oldest_granted(clock.now(), timezone)
     return [
         posting(account, month, plan.monthly_credits, plan.plan_type, event_at=begins)
         for month, begins in months
@@ -246,6 +251,5 @@ def count_due(session: Session, *, through: date | None = None) -> int:
 
 
 @lru_cache(maxsize=1024)  # the accounts of a chunk share a moment and a few zones
-def _oldest_granted(now: datetime, timezone: str, months: int) -> date:
-    """Return the first month that is still caught up with."""
+def _months_ago(now: datetime, timezone: str, months: int) -> date:
     return months_before(month_of(now, timezone), months)

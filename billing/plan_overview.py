@@ -13,9 +13,9 @@ from sqlalchemy import ColumnElement, and_, or_, select, true
 from sqlalchemy.orm import Session
 
 import clock
-from billing import accounts, entitlements, plan_rows, plan_status, plans
+from billing import accounts, entitlements, grants, plan_rows, plan_status, plans
 from billing.entitlements import Banner
-from billing.plan_calendar import UNRECKONABLE, name_of
+from billing.plan_calendar import UNRECKONABLE, name_of, start_of
 from billing.plan_standing import Standing, standing_of
 from billing.plan_status import Status, later_than
 from db.models import Account, AccountPlan
@@ -153,13 +153,13 @@ def _renewal(standing: Standing) -> Renewal:
 
 
 def _next_grant(plan: AccountPlan, standing: Standing) -> NextGrant | None:
-    withheld = (
-        standing.status is Status.DEGRADED
-        or plan.next_grant_at >= plan.grace_ends_at  # as `billing/grants.py` will judge it
-    )
+    # As `billing/grants.py` will judge it
+    month = max(plan.next_grant_month, grants.oldest_granted(clock.now(), standing.timezone))
+    begins = start_of(month, standing.timezone)
+    withheld = standing.status is Status.DEGRADED or begins >= plan.grace_ends_at
     if withheld or not plan.monthly_credits:
         return None
-    return NextGrant(name_of(plan.next_grant_month), plan.next_grant_at, plan.monthly_credits)
+    return NextGrant(name_of(month), begins, plan.monthly_credits)
 
 
 def _listed(plan: AccountPlan, ref: str, timezone: str, now: datetime) -> Listed:

@@ -4,6 +4,7 @@ Called by the rules of plans, `billing/plans.py`, `billing/grants.py` and `billi
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import NamedTuple
@@ -12,7 +13,8 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from billing import plan_status
-from billing.plan_calendar import start_of, years_after
+from billing.calendar import local_day_of
+from billing.plan_calendar import UNRECKONABLE, start_of, years_after
 from billing.plan_status import Status
 from db.bulk import int_array, text_array, time_array
 from db.models import Account, AccountPlan
@@ -186,12 +188,24 @@ def due_on(plan: AccountPlan) -> date:
     return years_after(plan.anchor_on, plan.years)
 
 
-def reckon(plan: AccountPlan, timezone: str) -> None:
-    """Set the instants that follow from a locked plan's days, in a zone."""
+def reckon(plan: AccountPlan, timezone: str, *, before: str | None = None) -> None:
+    """Set the instants that follow from a locked plan's days, in a zone.
+
+    `before` is the zone that the plan was in, where it has moved.
+    """
     due = due_on(plan)
     plan.service_renewal_next_due = start_of(due, timezone)
-    plan.grace_ends_at = plan_status.grace_ends(due, timezone)
+    plan.grace_ends_at = _grace_end(plan, timezone, before or timezone)
     status = Status(plan.service_renewal_status)
     next_step = next(plan_status.steps_after(plan.stepped_to, status, due, timezone), None)
     plan.next_step_at = next_step.at if next_step else None
     plan.next_grant_at = start_of(plan.next_grant_month, timezone)
+
+
+def _grace_end(plan: AccountPlan, timezone: str, before: str) -> datetime:
+    if plan.service_renewal_status == Status.DEGRADED:
+        # It was told that this day has come: a catalog that has more grace by now brings no month
+        # back, only a payment does.
+        with suppress(*UNRECKONABLE):  # a zone that nobody knows any more is there to be left
+            return start_of(local_day_of(plan.grace_ends_at, before), timezone)
+    return plan_status.grace_ends(due_on(plan), timezone)

@@ -22,7 +22,9 @@ class Standing:
     """The first local day that is not paid."""
     timezone: str
     days_left: int
-    """Local days to the due day; 0 on it and later."""
+    """Local days to the due day, never less than 0."""
+    grace_ended_at: datetime | None = None
+    """Of a plan that was told to be degraded: a grace that the catalog has by now is not its."""
 
     @property
     def due_at(self) -> datetime:
@@ -32,7 +34,7 @@ class Standing:
     @property
     def grace_ends_at(self) -> datetime:
         """From when on it is degraded, if nobody pays."""
-        return plan_status.grace_ends(self.due_on, self.timezone)
+        return self.grace_ended_at or plan_status.grace_ends(self.due_on, self.timezone)
 
     @property
     def grace_ends_on(self) -> date:
@@ -51,4 +53,5 @@ def standing_of(plan: AccountPlan, timezone: str, moment: datetime) -> Standing:
     told = Status(plan.service_renewal_status)
     status = told if told in later_than(by_calendar) else by_calendar
     days_left = (due_on - local_day_of(moment, timezone)).days
-    return Standing(status, due_on, timezone, max(0, days_left))
+    ended_at = plan.grace_ends_at if told is Status.DEGRADED else None
+    return Standing(status, due_on, timezone, max(0, days_left), ended_at)

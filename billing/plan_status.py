@@ -61,7 +61,10 @@ def status_at(due_on: date, timezone: str, moment: datetime) -> Status:
 
 
 def begins(status: Status, due_on: date, timezone: str) -> datetime | None:
-    """Return when a plan that is not paid again gets into a state; None: paying leads there."""
+    """Return when a plan that is not paid again gets into a state.
+
+    None: never, as into active, and into past_due where the catalog has no grace.
+    """
     for step in steps():
         if step.status is status:
             return at(step, due_on, timezone)

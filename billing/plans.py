@@ -158,9 +158,10 @@ def move_to_zone(session: Session, ref: str, timezone: str) -> Account:
         accounts.keep_from_new_rows(session, account.id)
         if plan_rows.lock(session, [account.id]):
             raise DatabaseBusy(f"{ref} got a plan a moment ago; try again")
+    before = plan_rows.owners(session, [account.id])[account.id].timezone
     account = accounts.set_timezone(session, ref, timezone)
     if plan is not None:
-        plan_rows.reckon(plan, timezone)
+        plan_rows.reckon(plan, timezone, before=before)
         plan.updated_at = clock.now()
     session.flush()
     return account

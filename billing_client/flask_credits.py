@@ -1,14 +1,16 @@
 """Runs a Flask view under `require_credits`. The credit is settled before the answer is sent."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from hashlib import file_digest, sha256
 from http import HTTPStatus
 from io import BytesIO
+from itertools import chain, islice
 from typing import Any, cast
 from uuid import uuid4
 
 from flask import Response, current_app, request
+from werkzeug.wsgi import ClosingIterator
 
 from billing_client.credit_decorator import Wanted, name_of
 from billing_client.errors import (
@@ -46,7 +48,9 @@ def run(
     try:
         with holding.current():
             # All that Flask lets a view return, and a view that is a coroutine.
-            answer = current_app.make_response(current_app.ensure_sync(view)(*args, **kwargs))
+            answer = _begun(
+                current_app.make_response(current_app.ensure_sync(view)(*args, **kwargs))
+            )
     except BaseException:
         holding.release()
         raise
@@ -61,6 +65,26 @@ def run(
     except BaseException:
         answer.close()  # a file that nobody will be sent
         raise
+    return answer
+
+
+def _begun(answer: Response) -> Response:
+    """Return an answer whose first piece is made, where it is streamed.
+
+    Of a view that is a generator nothing has run before that: whether it can do its work at all is
+    known only then. The other pieces are made while they are sent, after it is paid for.
+    """
+    if not answer.is_streamed or answer.direct_passthrough:
+        return answer
+    source = cast(Iterable[bytes], answer.response)
+    pieces = iter(source)
+    try:
+        first = list(islice(pieces, 1))
+    except BaseException:
+        answer.close()
+        raise
+    close = getattr(source, "close", None)
+    answer.response = ClosingIterator(chain(first, pieces), close)
     return answer
 
 

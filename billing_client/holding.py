@@ -51,6 +51,8 @@ class Holding:
         self.is_paid = False
         """It is captured: by this run of the work, or before."""
         self.was_captured_here = False
+        self.is_under_way = False
+        """Work that it keeps credit for runs now."""
 
     def begin(self) -> None:
         """Hold the credit, or find the hold that is there, or that it was paid.
@@ -122,9 +124,11 @@ class Holding:
     def current(self) -> Iterator[None]:
         """Let `credits_used` of the block speak of this work."""
         token = _current.set(self)
+        self.is_under_way = self._hold is not None  # free work may call itself as it likes
         try:
             yield
         finally:
+            self.is_under_way = False
             _current.reset(token)
 
     def _placed(self) -> Hold:
@@ -178,11 +182,12 @@ def hashed_key(prefix: str, *parts: str) -> str:
 
 
 def begin_once(holding: Holding, others: list[Holding]) -> None:
-    """`begin`, unless this very request or task has paid under the key before, as with two calls.
+    """`begin`, unless this very request or task has a call under the key that is paid or runs.
 
-    The second call would find it paid, and be free. Raises `InvalidRequest` then.
+    The second call would find its hold, and be free. Raises `InvalidRequest` then.
     """
-    if any(other.was_captured_here and other.key == holding.key for other in others):
+    twins = [other for other in others if other.key == holding.key]
+    if any(twin.was_captured_here or twin.is_under_way for twin in twins):
         raise InvalidRequest(
             "require_credits: this function was called twice in one request or task, and is paid"
             " once: decorate the view or the task, or tell the calls apart with key=..."

@@ -2,6 +2,7 @@
 
 import sys
 from typing import Any
+from zoneinfo import ZoneInfoNotFoundError
 
 import click
 from alembic.util.exc import CommandError
@@ -57,6 +58,11 @@ class _Cli(click.Group):
             ) from error
         except (BillingError, settings.SettingsError, CatalogError, CommandError) as error:
             raise click.ClickException("; ".join(str(error).splitlines())) from error
+        except ZoneInfoNotFoundError as error:
+            raise click.ClickException(
+                f"{error.args[0]}: `billing accounts set REF --timezone` gives the account another"
+                " one"
+            ) from error
         except DBAPIError as error:
             # Such as a role without the right: the server's first line says it best.
             raise click.ClickException(str(error.orig).strip().split("\n", 1)[0]) from error

@@ -22,6 +22,12 @@ PRODUCTS = """
 clinic_leads = { name = "Clinic marketplace" }
 """
 
+BAD_BANNERS = [
+    *("{price}", "{}", "{plan", "plan}", "{0}", "{plan.price}", "{days_left:d}"),
+    # What could be filled in with nothing, and fails or misleads with a date
+    *("{plan:{due_on}}", "{plan.upper}", "{plan!r}"),
+]
+
 
 def refusal(tmp_path: Path, content: str | bytes) -> str:
     file = tmp_path / "catalog.toml"
@@ -241,6 +247,14 @@ def test_a_catalog_without_plans_knows_none(tmp_path: Path) -> None:
         ("[entitlements]\nupdates = ['paid']", "entitlements.updates.0: Input should be 'none', "),
         ("[entitlements]\nupdates = 'active'", "entitlements.updates: Input should be a valid"),
         (
+            "[entitlements]\nmonthly_grant = ['active', 'due_soon']",
+            "entitlements: monthly_grant must be active, due_soon, past_due: it says what is done",
+        ),
+        (
+            "[entitlements]\nspend_credits = ['active', 'due_soon', 'past_due', 'degraded']",
+            "entitlements: spend_credits must be none, active, due_soon, past_due, degraded: it",
+        ),
+        (
             "[banners]\npaid = { level = 'info', text = 'x' }",
             "banners.paid.[key]: Input should be 'none', ",
         ),
@@ -255,7 +269,7 @@ def test_a_catalog_without_plans_knows_none(tmp_path: Path) -> None:
                 "banners.due_soon.text: may hold {plan}, {due_on}, {days_left}, {grace_ends_on},"
                 " {renewal_price} and nothing else in braces",
             )
-            for text in ("{price}", "{}", "{plan", "plan}", "{0}", "{plan.price}", "{days_left:d}")
+            for text in BAD_BANNERS
         ],
         (
             "[banners]\nnone = { level = 'info', text = 'Buy {plan} by {due_on}' }",

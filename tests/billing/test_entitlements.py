@@ -1,6 +1,7 @@
 """Entitlements: what each state of a plan has, why, until when; and what the platform shows."""
 
 from datetime import date, datetime, timedelta
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -128,16 +129,46 @@ def test_each_state_says_why() -> None:
 
     assert {state: whys["updates"] for state, whys in told.items()} == {
         "active": "included while the plan is active",
-        "due_soon": "included while the plan is paid, which is due on 2027-11-21",
+        "due_soon": "the plan is due on 2027-11-21: included until its grace ends on 2027-12-06",
         "past_due": "the plan was due on 2027-11-21: included until its grace ends on 2027-12-06",
         "degraded": "the plan was due on 2027-11-21 and its grace ended on 2027-12-06:"
         " renew to have it again",
     }
+    assert told["due_soon"]["priority_support"] == (
+        "included while the plan is paid, which is due on 2027-11-21"
+    )
     assert told["past_due"]["priority_support"] == (
         "the plan was due on 2027-11-21: renew to have it again"
     )
     assert told["degraded"]["core_features"] == "included since the plan was bought, renewed or not"
     assert told["degraded"]["spend_credits"] == "always included: it needs no plan"
+
+
+@pytest.mark.parametrize("status", Status)
+@pytest.mark.parametrize(
+    "states",
+    [chosen for number in (1, 2, 3) for chosen in combinations((s.value for s in Status), number)],
+    ids="+".join,
+)
+def test_why_never_speaks_against_until_when(
+    monkeypatch: pytest.MonkeyPatch, states: tuple[str, ...], status: Status
+) -> None:
+    own = {"perk": list(states)}
+    known = catalog.get().model_copy(update={"entitlements": own})
+    monkeypatch.setattr(catalog, "get", lambda: known)
+
+    found = entitlements.decide(Standing(status, date(2027, 11, 21), KOLKATA, 0))["perk"]
+
+    assert found.allowed == (status.value in states)
+    if found.allowed:
+        assert ("until its grace ends on 2027-12-06" in found.why) == (
+            found.until == GRACE_ENDS and status is not Status.ACTIVE
+        )
+        assert ("while the plan is paid" in found.why) == (
+            found.until == DUE and status is not Status.ACTIVE
+        )
+        # What nothing but a payment ends is not said to be there until anything.
+        assert ("although" in found.why) == (found.until is None)
 
 
 @pytest.mark.usefixtures("bought")
@@ -262,6 +293,19 @@ def test_the_next_month_is_promised_while_its_grant_is_certain() -> None:
     # January begins after the grace, which ends on 6 December.
     assert promised["2027-11-30T18:30"] is None
     assert promised["2027-12-05T18:30"] is None
+
+
+@pytest.mark.usefixtures("bought")
+def test_a_month_that_is_too_long_ago_to_be_caught_up_with_is_not_promised() -> None:
+    with clock.frozen(BOUGHT):
+        planning.buy(RENEWAL, 2)
+    with clock.frozen(at("2028-03-10T10:00")):  # no tick came for 15 months
+        promised = overview().next_grant
+        planning.tick()
+
+    assert promised is not None
+    assert (promised.month, promised.at) == ("2027-03", at("2027-02-28T18:30"))
+    assert planning.months()[:2] == ["2026-11", "2027-03"]
 
 
 @pytest.mark.usefixtures("bought")

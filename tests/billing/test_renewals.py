@@ -1,9 +1,13 @@
 """Renewal enforcement: each state and each reminder once, at the beginning of its local day."""
 
+from datetime import date
+
 import pytest
 
 import clock
-from billing import catalog, payments, plan_orders
+from billing import catalog, payments, plan_orders, plans
+from billing.plan_standing import standing_of
+from billing.plan_status import Status
 from db.session import transaction
 from tests.billing import planning
 from tests.billing.helpers import assert_ledger_is_clean, at_once, rows
@@ -213,7 +217,7 @@ def test_a_grace_that_is_cut_short_degrades_those_who_are_past_its_new_end(
     with clock.frozen(at("2027-11-28T12:00")):
         planning.tick()
         assert planning.plan().stepped_to == 7
-    shorten_grace(monkeypatch, days=5)
+    set_grace(monkeypatch, days=5)
 
     with clock.frozen(at("2027-12-06T12:00")):
         planning.tick()
@@ -226,7 +230,35 @@ def test_a_grace_that_is_cut_short_degrades_those_who_are_past_its_new_end(
     assert_ledger_is_clean()
 
 
-def shorten_grace(monkeypatch: pytest.MonkeyPatch, *, days: int) -> None:
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "America/New_York"])
+def test_a_grace_that_is_made_longer_gives_none_to_those_who_are_degraded(
+    monkeypatch: pytest.MonkeyPatch, zone: str
+) -> None:
+    with clock.frozen(at("2027-12-06T12:00")):
+        planning.tick()
+    assert planning.plan().service_renewal_status == "degraded"
+    set_grace(monkeypatch, days=60)
+
+    # When what is derived from its days is reckoned anew, and two months begin
+    with clock.frozen(at("2027-12-07T12:00")), transaction() as session:
+        plans.move_to_zone(session, PHARMACY, zone)
+    with clock.frozen(at("2028-01-10T12:00")):
+        planning.tick()
+        standing = standing_of(planning.plan(), zone, clock.now())
+
+    assert planning.months()[-1] == "2027-12"
+    # It ended on the day on which it was told to have ended.
+    assert standing.status is Status.DEGRADED
+    assert standing.grace_ends_on == date(2027, 12, 6)
+    assert planning.plan().grace_ends_at == standing.grace_ends_at
+    # And whoever pays now, pays late: a year from today.
+    with clock.frozen(at("2028-01-11T12:00")):
+        planning.buy(RENEWAL, 2)
+    assert planning.plan().anchor_on >= date(2028, 1, 11)
+    assert_ledger_is_clean()
+
+
+def set_grace(monkeypatch: pytest.MonkeyPatch, *, days: int) -> None:
     known = catalog.get()
     renewal = known.renewal.model_copy(update={"grace_days": days})
     monkeypatch.setattr(catalog, "get", lambda: known.model_copy(update={"renewal": renewal}))

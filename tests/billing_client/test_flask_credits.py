@@ -1,7 +1,8 @@
 """`require_credits` on a Flask view: what succeeds is charged, and nothing else is."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -167,6 +168,62 @@ def test_an_amount_that_cannot_be_is_an_error(bank: Bank, amount: Any) -> None:
     assert work.runs == 0
 
 
+def test_a_streamed_answer_is_paid_for_once_it_has_begun(bank: Bank) -> None:
+    states: list[object] = []
+
+    def view() -> Iterator[str]:
+        states.extend(bank.holds())
+        credits_used(12)
+        yield "a"
+        states.extend(bank.holds())
+        yield "b"
+
+    with selling(priced(bank, view)) as platform:
+        answer = platform.post()
+
+    assert (answer.status, answer.body) == (200, b"ab")
+    assert states == [("open", PRICE, 0), ("captured", PRICE, 12)]
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_streamed_answer_that_fails_before_it_begins_is_not_charged(
+    bank: Bank, *, wrapped: bool
+) -> None:
+    def report() -> str:
+        raise LookupError("no such report")
+
+    def pieces() -> Iterator[str]:
+        yield report()
+
+    caught: list[Exception] = []
+    app = Flask("platform")
+    app.register_error_handler(LookupError, seen(caught, 404))
+    app.post("/work")(priced(bank, (lambda: Response(pieces())) if wrapped else pieces))
+    with serving(app) as platform:
+        assert platform.post().status == 404
+
+    assert len(caught) == 1
+    assert bank.holds() == [("voided", PRICE, 0)]
+
+
+@pytest.mark.parametrize("pieces", [0, 1, 3])
+def test_a_streamed_answer_is_whole_and_closed(bank: Bank, pieces: int) -> None:
+    closed: list[bool] = []
+
+    def view() -> Iterator[str]:
+        try:
+            yield from "x" * pieces
+        finally:
+            closed.append(True)
+
+    with selling(priced(bank, view)) as platform:
+        answer = platform.post()
+
+    assert (answer.status, answer.body) == (200, b"x" * pieces)
+    assert closed == [True]
+    assert bank.balance() == OPENING - PRICE
+
+
 def test_an_answer_that_cannot_be_paid_for_is_closed_and_not_handed_over() -> None:
     held = {
         "hold_id": "7", "account": "clinic:42", "state": "open", "amount": PRICE, "captured": 0,
@@ -248,6 +305,38 @@ def test_two_calls_in_one_request_are_not_one_price(bank: Bank) -> None:
     with selling(view) as platform:
         assert platform.post(once="k").status == 200
     assert bank.holds() == [("captured", PRICE, PRICE)]
+
+
+def test_a_call_inside_of_the_same_call_is_not_free(bank: Bank) -> None:
+    def step(depth: int) -> Any:
+        return {"deep": depth} if depth == 2 else paid_step(depth + 1)
+
+    paid_step = priced(bank, step, account=lambda _: bank.account)
+    caught: list[Exception] = []
+    app = Flask("platform")
+    app.register_error_handler(InvalidRequest, seen(caught, 500))
+    app.post("/work")(lambda: paid_step(1))
+    with serving(app) as platform:
+        assert platform.post(once="k").status == 500
+
+    assert "called twice in one request" in str(caught[0])
+    assert bank.holds() == [("voided", PRICE, 0)]
+
+
+def test_what_failed_may_be_tried_again_in_the_same_request(bank: Bank) -> None:
+    def fail() -> None:
+        raise OSError("once")
+
+    step = priced(bank, view_of(Work(fail)))
+
+    def view() -> Any:
+        with suppress(OSError):
+            step()
+        return step()
+
+    with selling(view) as platform:
+        assert platform.post(once="k").status == 200
+    assert bank.holds() == [("voided", PRICE, 0), ("captured", PRICE, PRICE)]
 
 
 def test_a_hold_that_cannot_be_voided_is_logged_by_its_number_alone(

@@ -14,10 +14,12 @@ from tests.billing import planning
 from tests.billing.helpers import assert_ledger_is_clean, at_once, balance, rows
 from tests.billing.planning import MONTHLY, PHARMACY, PLAN, RENEWAL, at
 from tests.cli.runner import Ran, open_clinic, run
+from tests.conftest import owner
 
 pytestmark = pytest.mark.usefixtures("database")
 
 NOW = at("2026-11-21T10:00")
+BY_HAND = ("--reason", "transfer 4711", "--actor", "ops")
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +31,7 @@ def frozen(database: str) -> Iterator[None]:
 
 
 def by_hand(what: str, *more: str, ref: str = PHARMACY) -> Ran:
-    return run("plans", what, ref, "--reason", "transfer 4711", "--actor", "ops", "--json", *more)
+    return run("plans", what, ref, *BY_HAND, "--json", *more)
 
 
 def activate(*more: str, ref: str = PHARMACY) -> Ran:
@@ -80,6 +82,22 @@ def test_show_is_read_by_people_too() -> None:
         "priority_support", "renew to have it again", "purchase",
     ):  # fmt: skip
         assert part in shown.out
+
+
+@pytest.mark.parametrize("command", [("show", PHARMACY), ("renew", PHARMACY, *BY_HAND)])
+def test_a_plan_in_a_zone_that_this_host_does_not_know_says_what_to_do(
+    command: tuple[str, ...],
+) -> None:
+    planning.buy(PLAN)
+    with owner() as connection:
+        connection.exec_driver_sql("UPDATE accounts SET timezone = 'Mars/Olympus'")
+
+    told = run("plans", *command).error
+
+    assert told == (
+        "No time zone found with key Mars/Olympus: `billing accounts set REF --timezone` gives the"
+        " account another one"
+    )
 
 
 def test_an_account_without_a_plan_is_shown_as_such() -> None:
