@@ -15,6 +15,7 @@ from api.routes import route
 from billing import accounts
 from billing import holds as rules
 from billing.kinds import Kind
+from db.models import Account
 from db.models import Hold as Row
 from db.session import transaction
 
@@ -77,9 +78,8 @@ class Hold(BaseModel):
     available: int = Field(description="what can be spent now")
 
     @classmethod
-    def of(cls, session: Session, row: Row, account: str) -> Self:
-        """Return it as told to callers, with the figures as they are now."""
-        left = accounts.figures(session, row.account_id)
+    def of(cls, row: Row, account: str, left: accounts.Figures) -> Self:
+        """Return it as told to callers, with the figures of its account at the same moment."""
         return cls.model_validate(
             {
                 "hold_id": str(row.id),
@@ -116,7 +116,7 @@ def place(body: NewHold) -> Hold:
                 expires_in=timedelta(seconds=body.expires_in_seconds),
                 description=body.description,
             )
-        told = Hold.of(session, placed, body.account)
+        told = Hold.of(placed, body.account, accounts.figures(session, account.id))
         idempotency.keep(session, told)
     return told
 
@@ -126,7 +126,9 @@ def place(body: NewHold) -> Hold:
 def show(path: HoldPath) -> Hold:
     """Tell what became of a hold."""
     with transaction() as session:
-        return Hold.of(session, *_in_reach(session, path.hold_id))
+        # In one statement: a hold that is still open is still among what is held.
+        hold, account = _in_reach(session, path.hold_id)
+        return Hold.of(hold, account.ref, accounts.figures_of(account))
 
 
 @route(holds, HTTPMethod.POST, "/holds/<hold_id>/capture", scope="credits:spend", answers=Hold,
@@ -147,7 +149,7 @@ def capture(path: HoldPath, body: Capture) -> Hold:
                 idempotency_key=idempotency.operation_key(),
                 actor=auth.caller().actor,
             )
-        told = Hold.of(session, done, account)
+        told = Hold.of(done, account.ref, accounts.figures(session, account.id))
         idempotency.keep(session, told)
     return told
 
@@ -169,12 +171,12 @@ def void(path: HoldPath, body: Nothing) -> Hold:  # noqa: ARG001 - whatever it h
                 idempotency_key=idempotency.operation_key(),
                 actor=auth.caller().actor,
             )
-        told = Hold.of(session, done, account)
+        told = Hold.of(done, account.ref, accounts.figures(session, account.id))
         idempotency.keep(session, told)
     return told
 
 
-def _in_reach(session: Session, text: str) -> tuple[Row, str]:
+def _in_reach(session: Session, text: str) -> tuple[Row, Account]:
     caller = auth.caller()
     found = None
     # As it was told: a hold is not known by other ways to write its number.

@@ -210,6 +210,11 @@ class Figures:
     available: int
 
 
+def figures_of(account: Account) -> Figures:
+    """Return what an account had when its row was read."""
+    return Figures(account.balance, account.held, available(account))
+
+
 _FIGURES = text("""
 SELECT balance, held, balance - held + overdraft_limit FROM accounts WHERE id = :id
 """)

@@ -240,12 +240,12 @@ def find(session: Session, hold_id: int) -> Hold:
 
 def find_in_reach(
     session: Session, hold_id: int, *, kind: Kind, product: str | None, account_id: int | None
-) -> tuple[Hold, str] | None:
-    """Return a hold of `kind` with its account's reference; None where it is out of reach."""
+) -> tuple[Hold, Account] | None:
+    """Return a hold of `kind` and its account, of one moment; None where it is out of reach."""
     if not _may_be(hold_id):
         return None
     row = session.execute(
-        select(Hold, Account.ref)
+        select(Hold, Account)
         .join(Account, Account.id == Hold.account_id)
         .where(Hold.id == hold_id, Hold.kind == kind.value, accounts.reach(product, account_id))
     ).one_or_none()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from sqlalchemy import ColumnElement, func, select, text
+from sqlalchemy import ColumnElement, func, literal, null, select, text, union_all
 from sqlalchemy.orm import Session
 
 from billing import accounts, catalog
@@ -54,48 +54,50 @@ def find(
     if problem_with(lead_id, max_length=ID_MAX_LENGTH):
         return None  # what cannot be recorded never was
     reach = accounts.reach(product, account_id)
+    everything = product is None and account_id is None
     return (
-        _recorded(session, lead_id, reach)
-        or _in_conflict(session, lead_id, reach)
-        or _waiting(session, lead_id, reach, everything=product is None and account_id is None)
+        _on_record(session, lead_id, reach)
+        or _waiting(session, lead_id, reach, everything=everything)
+        # A worker may have taken it from the inbox between the two looks.
+        or _on_record(session, lead_id, reach)
     )
 
 
-def _recorded(session: Session, lead_id: str, reach: ColumnElement[bool]) -> LeadStatus | None:
-    row = session.execute(
-        select(LeadCharge, Account.ref)
-        .join(Account, Account.id == LeadCharge.account_id)
-        .where(LeadCharge.lead_id == lead_id, reach)
-    ).one_or_none()
-    if row is None:
-        return None
-    lead, account = row
-    conflicts = session.scalar(
+def _on_record(session: Session, lead_id: str, reach: ColumnElement[bool]) -> LeadStatus | None:
+    """Return the lead, or the newest of the requests for it if none was ever accepted.
+
+    One statement: a lead and what disagrees with it may be committed together, and are then seen
+    together.
+    """
+    conflicts = LeadConflict.lead_id == lead_id
+    number = (
         select(func.count())
         .select_from(LeadConflict)
         .join(Account, Account.id == LeadConflict.account_id)
-        .where(LeadConflict.lead_id == lead_id, reach)
+        .where(conflicts, reach)
+        .correlate(None)
+        .scalar_subquery()
     )
-    return LeadStatus(
-        lead_id, account, lead.state, lead.credits, lead.package_price_paise, conflicts or 0,
-        lead.occurred_at, lead.updated_at,
+    lead = (
+        select(
+            literal(1).label("rank"), literal(0).label("id"), Account.ref, LeadCharge.state,
+            LeadCharge.credits, LeadCharge.package_price_paise, number.label("conflicts"),
+            LeadCharge.occurred_at, LeadCharge.updated_at,
+        )
+        .join(Account, Account.id == LeadCharge.account_id)
+        .where(LeadCharge.lead_id == lead_id, reach)
     )  # fmt: skip
-
-
-def _in_conflict(session: Session, lead_id: str, reach: ColumnElement[bool]) -> LeadStatus | None:
-    rows = session.execute(
-        select(LeadConflict, Account.ref)
+    conflict = (
+        select(
+            literal(2), LeadConflict.id, Account.ref, literal("conflict"), literal(0),
+            LeadConflict.package_price_paise, number, null(), LeadConflict.created_at,
+        )
         .join(Account, Account.id == LeadConflict.account_id)
-        .where(LeadConflict.lead_id == lead_id, reach)
-        .order_by(LeadConflict.id.desc())
-    ).all()
-    if not rows:
-        return None
-    newest, account = rows[0]
-    return LeadStatus(
-        lead_id, account, "conflict", 0, newest.package_price_paise, len(rows), None,
-        newest.created_at,
+        .where(conflicts, reach)
     )  # fmt: skip
+    either = union_all(lead, conflict).order_by(text("rank, id DESC")).limit(1)
+    row = session.execute(either).one_or_none()
+    return LeadStatus(lead_id, *row[2:]) if row else None
 
 
 def _waiting(

@@ -4,7 +4,7 @@ import click
 
 from billing import forecast as rule
 from cli.output import console, json_option, print_json, print_record
-from db.session import transaction
+from db.session import snapshot
 
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -18,7 +18,7 @@ def forecast(ref: str, *, as_json: bool) -> None:
     The rate is that of the last 7 days, or of 28 where those spent nothing. Credit that expires
     sooner is not taken into account.
     """
-    with transaction() as session:
+    with snapshot() as session:  # what was spent is gone from what is available
         found = rule.forecast(session, ref)
     rounded = {
         "account": found.account,

@@ -19,7 +19,7 @@ from cli.output import (
 from cli.releasing import release_parked
 from db.errors import PermanentError
 from db.models import AuditEntry, CreditTransaction, Order, Payment
-from db.session import transaction
+from db.session import snapshot, transaction
 from tasks.lead_events import deduction_line
 from tasks.payment_events import verified_line
 
@@ -60,11 +60,12 @@ def list_(
 @json_option
 def show(payment_id: str, gateway: GatewayName | None, *, as_json: bool) -> None:
     """Show payment PAYMENT_ID (the gateway's), its order, its ledger rows and its audit log."""
-    with transaction() as session:
+    with snapshot() as session:  # a payment and its ledger rows are of one moment
         payment = payment_reading.find(session, payment_id, gateway=gateway)
         if payment is None:
             raise PermanentError(f"there is no payment {payment_id!r}: see `billing payments list`")
-        order = payment_reading.order_of(session, payment)
+        found = payment_reading.order_of(session, payment)
+        order = _order(found) if found is not None else None
         record = _payment(payment, payment_reading.account_of(session, payment)) | _more(payment)
         transactions = [_row(row) for row in payment_reading.transactions_of(session, payment)]
         log = [
@@ -72,13 +73,13 @@ def show(payment_id: str, gateway: GatewayName | None, *, as_json: bool) -> None
             for entry in payment_reading.audit_log_of(session, payment)
         ]
     if as_json:
-        more = {"order": order and _order(order), "transactions": transactions, "audit_log": log}
+        more = {"order": order, "transactions": transactions, "audit_log": log}
         print_json(record | more)
         return
     print_record(record, as_json=False)
     if order is not None:
         click.echo("Its order:")
-        print_record(_order(order), as_json=False)
+        print_record(order, as_json=False)
     for title, records in (("Its ledger rows:", transactions), ("Its audit log:", log)):
         if records:
             click.echo(title)

@@ -25,7 +25,7 @@ from cli.output import (
 )
 from cli.times import DAY, INSTANT
 from db.models import CreditTransaction
-from db.session import transaction
+from db.session import snapshot, transaction
 
 ROWS_AT_A_TIME = 1_000
 """Of a whole history, as JSON: memory does not grow with the number of its rows."""
@@ -118,7 +118,7 @@ def statement(ref: str, first: date, last: date, *, as_csv: bool, as_json: bool)
         raise click.UsageError("--csv or --json, not both")
     if last < first:
         raise click.UsageError("--to must not be before --from")
-    with transaction() as session:
+    with snapshot() as session:  # opening and movements are of one moment: so they add up
         zone = ZoneInfo(find_or_fail(session, ref).timezone)
         start = datetime.combine(first, time.min, tzinfo=zone).astimezone(UTC)
         end = end_of_local_day(datetime.combine(last, time(12), tzinfo=zone), zone.key)

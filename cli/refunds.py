@@ -8,7 +8,7 @@ import click
 from billing import refunds as rules
 from cli.output import Record, json_option, limit_option, page, print_record, print_records
 from db.models import Payment, Refund
-from db.session import transaction
+from db.session import snapshot, transaction
 from tasks import refunding
 
 STATES = ("requested", "submitted", "unknown", "processed", "failed")
@@ -29,7 +29,7 @@ def refunds() -> None:
 @json_option
 def preview(payment_id: str, amount_paise: int | None, *, as_json: bool) -> None:
     """Show what a refund of PAYMENT_ID (the gateway's) would do: money, credit, bonus, debt."""
-    with transaction() as session:
+    with snapshot() as session:  # what is left of the payment and of its credit, at one moment
         found = rules.preview(session, payment_id, amount_paise)
     print_record(asdict(found), as_json=as_json)
 

@@ -123,8 +123,11 @@ def verify(payment: Payment, *, api_port: int) -> Any:
 
 
 def deliveries(*, simulator_port: int) -> list[str]:
-    """Return the state of each webhook of the simulator, once none is under way (5 s at most)."""
-    deadline = time.monotonic() + 5
+    """Return the state of each webhook of the simulator, once none is under way.
+
+    One whose receiver took too long is sent again some seconds later, as by the gateway.
+    """
+    deadline = time.monotonic() + OUTCOME_SECONDS
     while True:
         _, body = probes.http_get(simulator_port, "/simulator/deliveries")
         told = json.loads(body or b'{"waiting": 0, "items": []}')

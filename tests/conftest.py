@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 from itertools import count
 from typing import Any
 
+import hypothesis
 import psycopg2
 import pytest
 import structlog
@@ -33,6 +34,16 @@ ROLE = f"billing_test_app_{os.getpid()}"
 MOST_PROCESSES = 4
 """More would have the tests that count seconds wait for each other."""
 LEAD_SECRET = "whsec_" + "dGVzdHMtb25seS1zZWNyZXQtb2YtMzItYnl0ZXMhISE="
+
+# How long an example takes says how busy the machine is, and nothing about us. In a fresh checkout
+# the first one of any text takes seconds: Hypothesis makes its tables of Unicode.
+hypothesis.settings.register_profile(
+    "patient",
+    parent=hypothesis.settings.get_profile(hypothesis.settings.get_current_profile_name()),
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("patient")
 
 _running = ExitStack()
 _numbers = count(1)

@@ -14,6 +14,7 @@ from billing.leads import LeadRequest, charge_leads
 from db.inbox import NewEvent, record
 from db.models import LeadConflict
 from db.session import transaction
+from tests.between import once_read
 from tests.billing.helpers import open_account, rows
 from tests.conftest import owner
 
@@ -79,6 +80,49 @@ def deliver_body(body: bytes, *, source: str = "leads", state: str = "pending") 
         connection.exec_driver_sql(
             "UPDATE inbound_events SET state = %s WHERE event_id = %s", (state, f"e-{number}")
         )
+
+
+def work_off() -> None:
+    """A worker has come by."""
+    with owner() as connection:
+        connection.exec_driver_sql("UPDATE inbound_events SET state = 'done'")
+
+
+def test_a_lead_that_a_worker_takes_from_the_inbox_while_one_looks_is_never_unknown() -> None:
+    open_account(credits_=1_000)
+    deliver()
+
+    def charge_it() -> None:
+        charge()
+        work_off()
+
+    with once_read("lead_charges", charge_it):
+        told = state()
+
+    assert told == "charged"
+
+
+def test_a_lead_and_what_disagrees_with_it_are_seen_together() -> None:
+    # Given two requests of one lead that disagree
+    open_account(credits_=1_000)
+    for price in (RS_6000, RS_12000):
+        deliver(price=price)
+
+    def charge_both() -> None:
+        requests = [
+            LeadRequest(lead_id="L-1", account="clinic:42", package_price_paise=price)
+            for price in (RS_6000, RS_12000)
+        ]
+        with transaction() as session:
+            charge_leads(session, requests, actor="test")
+        work_off()
+
+    # When a worker handles both in one transaction while one looks
+    with once_read("lead_charges", charge_both):
+        found = find()
+    # Then the lead is told, and not the request that came too late for it
+    assert found is not None
+    assert (found.state, found.credits, found.conflicts) == ("charged", 180, 1)
 
 
 def test_a_lead_that_nobody_sent_is_unknown() -> None:

@@ -1,9 +1,10 @@
 """Lots and debts: what a charge takes from where, and how a debt is paid."""
 
-from datetime import UTC, datetime
+from datetime import timedelta
 
 import pytest
 
+import clock
 from billing.errors import InsufficientCredit
 from billing.kinds import Kind
 from billing.postings import Posting
@@ -36,7 +37,7 @@ def adjust(amount: int, *, key: str) -> Posting:
 def test_credit_burns_by_soonest_expiry_then_source_then_age() -> None:
     # Given lots of every source, made in the order opposite to the one they burn in
     open_account()
-    soon, late = datetime(2027, 1, 1, tzinfo=UTC), datetime(2027, 6, 1, tzinfo=UTC)
+    soon, late = (clock.now() + timedelta(days=days) for days in (30, 200))
     for posting in (
         give(10, key="purchase", kind=Kind.TOP_UP),
         give(10, key="goodwill", kind=Kind.GOODWILL),

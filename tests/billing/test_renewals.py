@@ -155,10 +155,9 @@ def test_a_paid_order_of_a_version_that_knew_no_plans_is_applied_by_the_sweep() 
             " WHERE id = (SELECT max(id) FROM billing_payments)"
         )
 
-    with transaction() as session:
-        assert plan_orders.apply_next(session, actor="test") is not None
-    with transaction() as session:
-        assert plan_orders.apply_next(session, actor="test") is None
+    with clock.frozen(at("2027-01-10T01:00")):
+        assert apply_next() is not None
+        assert apply_next() is None
 
     assert planning.plan().years == 2
 

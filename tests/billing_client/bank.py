@@ -53,6 +53,11 @@ class Bank:
             now=clock.now(),
         )
 
+    def assert_captured_after_expiry(self) -> None:
+        """The hold of a second ran out, and a later one was captured: the next, if none stalls."""
+        *ended, last = [hold[0] for hold in self.holds()]
+        assert (set(ended), last) == ({"expired"}, "captured")
+
     def wait_for_expiry(self) -> None:
         """Wait until the time of every hold is up, and sweep, as the back office does."""
         eventually("no hold is open", lambda: "open" not in {state for state, *_ in self.holds()})

@@ -209,7 +209,7 @@ def test_a_hold_whose_time_was_up_between_retries_is_followed_by_another(bank: B
     sent = tasks.brief.delay(bank.account, ["retry", "ok"])
 
     assert result_of(sent) == "ok"
-    assert [hold[0] for hold in bank.holds()] == ["expired", "captured"]
+    bank.assert_captured_after_expiry()
     assert bank.balance() == OPENING - PRICE
 
 

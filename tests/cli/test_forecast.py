@@ -11,6 +11,7 @@ from billing.kinds import Kind
 from billing.postings import Posting
 from cli.forecast import spark_line
 from db.session import transaction
+from tests.between import once_read
 from tests.billing.helpers import give, open_account, post_all, take
 from tests.cli.runner import run
 
@@ -147,3 +148,13 @@ def test_the_command_prints_a_table_or_json() -> None:
 def test_a_spark_line_has_a_bar_for_each_value() -> None:
     assert spark_line([0, 1, 4, 8, -3]) == " ▂▅█ "
     assert spark_line([0, 0]) == "  "
+
+
+def test_what_is_spent_while_one_asks_is_neither_available_nor_in_the_rate() -> None:
+    open_with(1_000)
+    with clock.frozen(NOW):
+        post_all(take(70, key="before"))
+        with once_read("accounts", lambda: post_all(take(700, key="meanwhile"))):
+            told = run("forecast", "clinic:42", "--json").json
+
+    assert (told["available"], told["per_day_7"]) == (930, 10)

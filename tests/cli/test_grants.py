@@ -1,6 +1,7 @@
 """`billing grants run`: what is due, granting it, and what it says."""
 
-from datetime import timedelta
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -15,15 +16,18 @@ from tests.conftest import owner
 pytestmark = pytest.mark.usefixtures("database", "redis")
 
 NUMBER = 3
-THIS = month_of(clock.now(), KOLKATA)
+NOW = datetime(2026, 11, 21, 8, tzinfo=UTC)
+THIS = month_of(NOW, KOLKATA)
 LAST, THIS_NAME = name_of(months_before(THIS, 1)), name_of(THIS)
 
 
 @pytest.fixture(autouse=True)
-def due(database: str) -> None:
-    """Some accounts to which this month and the last are due."""
+def due(database: str) -> Iterator[None]:
+    """Some accounts to which this month and the last are due; no other begins meanwhile."""
     bought_at = start_of(months_before(THIS, 2), KOLKATA) + timedelta(days=3)
-    planning.open_many(NUMBER, bought_at=bought_at)
+    with clock.frozen(NOW):
+        planning.open_many(NUMBER, bought_at=bought_at)
+        yield
 
 
 def granted() -> object:

@@ -7,8 +7,10 @@ import pytest
 
 from billing import audit
 from billing.kinds import Kind
+from billing.payment_facts import Seen
 from db.session import transaction
-from tests.billing.buying import news, take_in
+from tests.between import once_read
+from tests.billing.buying import news, open_order, take_in
 from tests.billing.helpers import assert_ledger_is_clean, balance, give, post_all, rows
 from tests.billing.payment_rows import CREATED, add_order, add_payment
 from tests.billing.test_parking import DEAR, park, states
@@ -92,6 +94,22 @@ def test_a_payment_is_shown_with_its_order_its_ledger_rows_and_its_audit_log() -
     for_people = run("payments", "show", "pay_1").out
     for told in ("receipt-order_1", "razorpay:pay_1:top_up", '{"state": "captured"}'):
         assert told in for_people
+
+
+def test_a_payment_that_is_credited_while_one_looks_is_shown_as_it_was() -> None:
+    open_clinic()
+    open_order()
+    take_in(news(Seen.AUTHORIZED))
+
+    def show() -> tuple[str, int, int]:
+        shown = run("payments", "show", "pay_1", "--json").json
+        return shown["state"], shown["credits"], len(shown["transactions"])
+
+    with once_read("billing_payments", lambda: take_in(news())):
+        told = show()
+
+    assert told == ("authorized", 0, 0)
+    assert show() == ("captured", 5_000, 2)
 
 
 def test_a_payment_of_nobody_is_shown_alone() -> None:

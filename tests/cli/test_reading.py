@@ -11,6 +11,7 @@ import clock
 from billing import holds
 from cli import reading
 from db.session import engine, transaction
+from tests.between import once_read
 from tests.billing.helpers import give, open_account, post_all, take
 from tests.cli.runner import run
 from tests.tampering import tamper
@@ -208,6 +209,26 @@ def test_a_whole_history_is_one_array_read_a_few_rows_at_a_time(
     assert set(most_rows) == {3}
     some = run("history", "clinic:1", "--json", "--limit", "4").json
     assert [row["version"] for row in some] == list(range(rows, max(0, rows - 4), -1))
+
+
+def test_a_statement_adds_up_while_others_write() -> None:
+    period = ("statement", "clinic:42", "--from", "2026-11-04", "--to", "2026-11-04", "--json")
+
+    def ends() -> tuple[int, int]:
+        told = run(*period).json
+        return told["opening"], told["closing"]
+
+    def commit_late() -> None:
+        """A charge of the third was slow to be committed, and one of the fourth followed it."""
+        for days, key in ((2.1, "slow"), (3, "next")):
+            with clock.frozen(NOON + timedelta(days=days)):
+                post_all(take(5, key=key))
+
+    with once_read("credit_transactions", commit_late):
+        told = ends()
+
+    assert told == (80, 80)
+    assert ends() == (75, 70)
 
 
 def test_history_of_a_row_whose_time_cannot_be_is_one_line() -> None:

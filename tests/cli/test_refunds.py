@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import structlog
 
+from tests.between import once_read
 from tests.billing.helpers import assert_ledger_is_clean, balance, post_all, rows, take
 from tests.billing.returning import held
 from tests.cli.runner import Ran, open_clinic, run
@@ -57,6 +58,18 @@ def test_a_preview_tells_what_would_be_owed_and_changes_nothing(sim: Sim) -> Non
     shown = run("refunds", "preview", payment_id)
     assert (shown.exit_code, "debt" in shown.out) == (0, True)
     assert (balance(), held(), listed(), refunds_at(sim, payment_id)) == (300, 0, [], [])
+
+
+def test_a_preview_is_of_one_moment_though_the_payment_is_refunded_meanwhile(sim: Sim) -> None:
+    payment_id = paid(sim)
+    preview = ("refunds", "preview", payment_id, "--json")
+    before = run(*preview).json
+
+    with once_read("billing_refunds", lambda: request(payment_id, "--amount-paise", "250000")):
+        told = run(*preview).json
+
+    assert told == before
+    assert run(*preview).json["refundable_paise"] == 250_000
 
 
 def test_a_refund_does_what_its_preview_said(sim: Sim) -> None:

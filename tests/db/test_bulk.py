@@ -25,7 +25,9 @@ rows = st.lists(
     min_size=1,
     max_size=2 * FEW + 1,
 )
-one_database = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+one_database = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 
 @one_database

@@ -156,7 +156,8 @@ def test_fresh_rows_are_not_mixed_with_suspects() -> None:
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(size=st.integers(2, 40), data=st.data(), kills=st.booleans())
 def test_the_culprit_alone_is_dead_in_the_end_and_its_neighbours_go_through(

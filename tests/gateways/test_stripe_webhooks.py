@@ -150,9 +150,11 @@ def test_the_body_must_be_the_one_signed_byte_for_byte() -> None:
 
 
 @given(
-    st.text(st.characters(codec="utf-8"), min_size=1),
+    # As Stripe makes them; the SDK refuses one of blanks alone, before it looks at the signature.
+    st.text(st.characters(codec="utf-8")).map("whsec_{}".format),
     st.dictionaries(st.text(st.characters(codec="utf-8")), st.integers() | st.none()),
-    st.sampled_from([-400, -302, -298, -1, 0, 1, 298, 302, 86_400]),
+    # A busy machine may take seconds until the SDK has looked at the clock too.
+    st.sampled_from([-400, -302, -240, -1, 0, 1, 298, 302, 86_400]),
     st.booleans(),
 )
 def test_the_sdk_and_we_decide_alike(
