@@ -32,7 +32,7 @@ app.conf.update(
     task_reject_on_worker_lost=True,
     # So that the messages of a worker that was killed come again soon.
     broker_transport_options={
-        "visibility_timeout": 4, "unacked_restore_interval": 1, "unacked_restore_throttle": 1,
+        "visibility_timeout": 8, "unacked_restore_interval": 1, "unacked_restore_throttle": 1,
     },
     broker_connection_retry_on_startup=True,
 )  # fmt: skip
