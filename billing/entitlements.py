@@ -120,12 +120,12 @@ def _why(states: frozenset[PlanState], standing: Standing | None, until: datetim
 def _why_with_plan(states: frozenset[PlanState], standing: Standing, until: datetime | None) -> str:
     if states >= _WITH_A_PLAN:
         return "included since the plan was bought, renewed or not"
-    if standing.status is Status.ACTIVE:
-        return "included while the plan is active"
     is_due = f"the plan {_is_or_was(standing)} due on {standing.due_on}"
     if until is None:  # every later state has it too
         return f"included although {is_due}"
-    if until <= standing.due_at:
+    if until < standing.due_at:
+        return "included while the plan is active"
+    if until == standing.due_at:
         return f"included while the plan is paid, which is due on {standing.due_on}"
     return f"{is_due}: included until its grace ends on {standing.grace_ends_on}"
 

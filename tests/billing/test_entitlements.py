@@ -128,15 +128,16 @@ def test_each_state_says_why() -> None:
         told[found.service_renewal_status] = {n: e.why for n, e in found.entitlements.items()}
 
     assert {state: whys["updates"] for state, whys in told.items()} == {
-        "active": "included while the plan is active",
+        "active": "the plan is due on 2027-11-21: included until its grace ends on 2027-12-06",
         "due_soon": "the plan is due on 2027-11-21: included until its grace ends on 2027-12-06",
         "past_due": "the plan was due on 2027-11-21: included until its grace ends on 2027-12-06",
         "degraded": "the plan was due on 2027-11-21 and its grace ended on 2027-12-06:"
         " renew to have it again",
     }
-    assert told["due_soon"]["priority_support"] == (
-        "included while the plan is paid, which is due on 2027-11-21"
-    )
+    for paid in ("active", "due_soon"):
+        assert told[paid]["priority_support"] == (
+            "included while the plan is paid, which is due on 2027-11-21"
+        )
     assert told["past_due"]["priority_support"] == (
         "the plan was due on 2027-11-21: renew to have it again"
     )
@@ -161,12 +162,9 @@ def test_why_never_speaks_against_until_when(
 
     assert found.allowed == (status.value in states)
     if found.allowed:
-        assert ("until its grace ends on 2027-12-06" in found.why) == (
-            found.until == GRACE_ENDS and status is not Status.ACTIVE
-        )
-        assert ("while the plan is paid" in found.why) == (
-            found.until == DUE and status is not Status.ACTIVE
-        )
+        assert ("until its grace ends on 2027-12-06" in found.why) == (found.until == GRACE_ENDS)
+        assert ("while the plan is paid" in found.why) == (found.until == DUE)
+        assert ("while the plan is active" in found.why) == (found.until == DUE_SOON)
         # What nothing but a payment ends is not said to be there until anything.
         assert ("although" in found.why) == (found.until is None)
 

@@ -61,7 +61,8 @@ def test_show_tells_status_entitlements_and_years() -> None:
         "month": "2026-12", "at": "2026-11-30T18:30:00+00:00", "credits": MONTHLY,
     }  # fmt: skip
     assert told["entitlements"]["updates"] == {
-        "allowed": True, "why": "included while the plan is active",
+        "allowed": True,
+        "why": "the plan is due on 2027-11-21: included until its grace ends on 2027-12-06",
         "until": "2027-12-05T18:30:00+00:00",
     }  # fmt: skip
     [year] = told["terms"]
