@@ -37,7 +37,7 @@ chaos: $(INSTALLED) ## The long kill-everything run (the short one is part of `m
 	@$(BIN)/python -m pytest tests/acceptance/test_chaos.py --chaos-rounds=10 -s
 
 search: $(INSTALLED) ## Search for a counter-example in the ledger: 200,000 steps, half an hour
-	@$(BIN)/python -m pytest tests/billing/test_ledger_machine.py -k history --machine-steps=200000 -s
+	@$(BIN)/python -m pytest tests/billing/ledger/test_machine.py -k history --machine-steps=200000 -s
 
 scenarios: $(INSTALLED) ## 500 payment scenarios with misbehaving gateways, by seed
 	@$(BIN)/python -m pytest tests/scenarios --payment-seeds=500 -s

@@ -11,15 +11,15 @@ import settings
 
 broker_url = settings.get().redis_url
 imports = (
-    "tasks.disputes",
-    "tasks.grants",
-    "tasks.inbox",
-    "tasks.leads",
+    "tasks.disputes.door",
+    "tasks.drain",
+    "tasks.leads.door",
+    "tasks.leads.release",
     "tasks.ledger",
-    "tasks.parking",
-    "tasks.payments",
-    "tasks.refunds",
-    "tasks.renewals",
+    "tasks.payments.inquiry",
+    "tasks.plans.enforcement",
+    "tasks.plans.grants",
+    "tasks.returns.door",
 )
 
 # Messages: plain JSON, so that any Celery app can send and nothing can be unpickled.
@@ -96,7 +96,7 @@ broker_transport_options = {
 task_publish_retry = False
 
 # Discards the messages that would end the worker, which Celery's own takes for an error of ours.
-worker_consumer = "worker.requests:Consumer"
+worker_consumer = "worker.celery_requests:Consumer"
 # Processes are replaced before a leak in any library could hurt.
 worker_max_tasks_per_child = 10_000
 worker_max_memory_per_child = 300_000  # KiB

@@ -71,7 +71,8 @@ class Settings(BaseSettings):
     lead_webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = ()
     """Standard Webhooks secrets (`whsec_` + base64), any of which may sign; several to rotate."""
     api_keys: Annotated[dict[str, SecretStr], NoDecode] = {}
-    """Name -> key with every scope, from `name:key`, comma-separated; see `billing/api_keys.py`."""
+    """Name -> key with every scope, from `name:key`, comma-separated; see
+    `billing/access/keys.py`."""
 
     razorpay_key_id: str = ""
     """`rzp_test_...` or `rzp_live_...`; empty: Razorpay is not set up here."""

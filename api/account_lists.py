@@ -17,8 +17,9 @@ from api.accounts import AccountPath
 from api.fields import Id, Instant, PageQuery
 from api.problems import bad_field
 from api.routes import route
-from billing import history, payment_reading
-from billing.kinds import Kind
+from billing.ledger import Kind
+from billing.payments import queries as payment_reading
+from billing.reports import history
 from db.session import transaction
 
 PAGE = 20

@@ -12,8 +12,8 @@ from api import auth, idempotency
 from api.fields import Ref
 from api.problems import Refusal, bad_field
 from api.routes import route
-from billing import accounts as book
-from billing.errors import AccountExists, InvalidAccount
+from billing import accounts as rules
+from billing.accounts import AccountExists, InvalidAccount
 from db.models import Account as Row
 from db.session import transaction
 
@@ -64,7 +64,7 @@ class Account(BaseModel):
         return cls.model_validate(
             {
                 "account": row.ref,
-                "available": book.available(row),
+                "available": rules.available(row),
                 **{name: getattr(row, name) for name in _TOLD_AS_IT_IS},
             }
         )
@@ -102,7 +102,7 @@ def show(path: AccountPath) -> Account:
 
 def _opened(session: Session, body: NewAccount) -> Row:
     try:
-        return book.create(session, **body.model_dump())
+        return rules.create(session, **body.model_dump())
     except InvalidAccount as error:
         raise bad_field(error.field, error.problem) from error
     except AccountExists as error:

@@ -28,11 +28,12 @@ from api import (
     problems,
     refunds,
 )
-from api.requests import MAX_BODY_BYTES, Request
-from billing import catalog, development_clock
+from api.json_body import MAX_BODY_BYTES, Request
+from billing import catalog
+from clock import development as development_clock
 from db import session as database
 from db.session import transaction
-from worker import logs
+from service import logs
 
 RESOURCES: tuple[APIBlueprint, ...] = (
     accounts.accounts,

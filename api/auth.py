@@ -11,10 +11,11 @@ from flask import current_app, g, request
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from api.json_body import MAX_BODY_BYTES
 from api.problems import Refusal
-from api.requests import MAX_BODY_BYTES
-from billing import accounts, api_keys
-from billing.api_keys import Caller
+from billing import accounts
+from billing.access import keys as api_keys
+from billing.access.keys import Caller
 from db.models import Account
 from db.session import pooled_statement
 

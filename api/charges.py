@@ -1,4 +1,4 @@
-"""`/v1/charges`: spending credit in one step. The rule is in `billing/spending.py`."""
+"""`/v1/charges`: spending credit in one step. The rule is in `billing/credit/usage.py`."""
 
 from http import HTTPMethod
 
@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from api import auth, credit_refusals, idempotency
 from api.fields import Amount, Description, Ref
 from api.routes import route
-from billing import accounts, spending
+from billing import accounts
+from billing.credit import usage as spending
 from db.session import transaction
 
 charges = APIBlueprint("charges", __name__, url_prefix="/v1", abp_tags=[Tag(name="credit")])

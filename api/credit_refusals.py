@@ -7,7 +7,8 @@ from sqlalchemy.orm import Session
 
 from api.problems import Refusal, bad_field
 from billing import accounts
-from billing.errors import HoldFinished, InsufficientCredit, InvalidHold
+from billing.credit import HoldFinished, InvalidHold
+from billing.ledger import InsufficientCredit
 
 
 @contextmanager

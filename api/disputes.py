@@ -17,23 +17,23 @@ from api.accounts import AccountPath
 from api.fields import Id, PageQuery, Ref
 from api.problems import Refusal, bad_field
 from api.routes import route
-from billing import dispute_reading
 from billing import disputes as rules
-from billing.dispute_contents import MAX_EVIDENCE_BYTES
-from billing.dispute_errors import (
+from billing.disputes import (
+    MAX_EVIDENCE_BYTES,
     DisputedBefore,
     DisputeOpen,
     DisputeResolved,
     DisputeWindowOver,
     InvalidDispute,
     LeadNotCharged,
+    State,
 )
-from billing.disputes import State
-from billing.errors import UnknownLead
-from db.errors import PermanentError
+from billing.disputes import queries as dispute_reading
+from billing.leads import UnknownLead
 from db.models import LeadDispute
 from db.session import transaction
-from tasks.dispute_lines import created_line
+from errors import PermanentError
+from tasks.operator_lines import created_line
 
 log = structlog.get_logger()
 

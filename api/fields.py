@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
-from billing.postings import MAX_AMOUNT
+from billing.money import MAX_CREDITS
 from billing.text import DESCRIPTION_MAX_LENGTH, ID_MAX_LENGTH, REF_MAX_LENGTH, problem_with
 
 FIRST_YEAR, LAST_YEAR = 1970, 9000
@@ -51,7 +51,7 @@ Id = Annotated[str, AfterValidator(_recordable(ID_MAX_LENGTH))]
 """An id that a platform or a gateway gave."""
 Description = Annotated[str, AfterValidator(_recordable(DESCRIPTION_MAX_LENGTH, may_be_empty=True))]
 """What stands beside an amount in the ledger."""
-Amount = Annotated[int, Field(ge=1, le=MAX_AMOUNT)]
+Amount = Annotated[int, Field(ge=1, le=MAX_CREDITS)]
 """Credits; for strict models."""
 Instant = Annotated[AwareDatetime, BeforeValidator(_instant)]
 """An aware time in a query."""

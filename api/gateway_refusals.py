@@ -7,7 +7,8 @@ import structlog
 
 from api import idempotency
 from api.problems import RETRY_AFTER_SECONDS, Refusal, bad_field
-from billing.errors import IdempotencyConflict, InvalidOrder
+from billing.errors import IdempotencyConflict
+from billing.plans import InvalidOrder
 from gateways.errors import (
     GatewayKeyRefused,
     GatewayNotConfigured,

@@ -1,4 +1,4 @@
-"""`/v1/holds`: setting credit aside and charging it later. The rules are in `billing/holds.py`."""
+"""`/v1/holds`: set credit aside and charge it later. The rules: `billing/credit/holds.py`."""
 
 from datetime import datetime, timedelta
 from http import HTTPMethod
@@ -13,8 +13,8 @@ from api.fields import Amount, Description, Ref
 from api.problems import Refusal
 from api.routes import route
 from billing import accounts
-from billing import holds as rules
-from billing.kinds import Kind
+from billing.credit import holds as rules
+from billing.ledger import Kind
 from db.models import Account
 from db.models import Hold as Row
 from db.session import transaction

@@ -9,7 +9,7 @@
   repeated under it, and no other;
 - build keys of its own from `operation_key()`, the same at each repeat.
 
-What stands in the table is the rule of `billing/api_requests.py`.
+What stands in the table is the rule of `billing/access/idempotency.py`.
 """
 
 import time
@@ -26,13 +26,13 @@ from pydantic import AfterValidator, BaseModel, Field
 from sqlalchemy.orm import Session
 
 from api import auth
+from api.json_body import Request
 from api.problems import RETRY_AFTER_SECONDS, Refusal
-from api.requests import Request
-from billing import api_requests
-from billing.api_requests import Answer, Claim, ClaimLost
+from billing.access import idempotency as api_requests
+from billing.access.idempotency import Answer, Claim, ClaimLost
 from billing.errors import IdempotencyConflict
-from db.errors import TransientError
 from db.session import pooled_statement, transaction
+from errors import TransientError
 
 KEY_MAX_LENGTH = 255
 OPERATION_KEY_MAX_LENGTH = 200

@@ -11,7 +11,7 @@ from api import auth
 from api.fields import Id
 from api.problems import Refusal
 from api.routes import route
-from billing import lead_status
+from billing.leads import status as lead_status
 from billing.text import ID_MAX_LENGTH
 from db.session import transaction
 

@@ -1,4 +1,4 @@
-"""`/v1/orders`: buying credit or a plan. The rules are in `tasks/checkout.py`."""
+"""`/v1/orders`: buying credit or a plan. The rules are in `tasks/payments/checkout.py`."""
 
 from http import HTTPMethod
 from typing import Annotated
@@ -11,10 +11,9 @@ from api import auth, gateway_refusals, idempotency
 from api.fields import Ref
 from api.problems import bad_field
 from api.routes import route
-from billing.orders import OrderRequest
-from billing.payment_facts import GatewayName
+from billing.payments import GatewayName, OrderRequest
 from db.session import transaction
-from tasks import checkout
+from tasks.payments import checkout
 
 orders = APIBlueprint("orders", __name__, url_prefix="/v1", abp_tags=[Tag(name="orders")])
 

@@ -9,9 +9,10 @@ from api import auth, gateway_refusals, idempotency
 from api.fields import Id
 from api.problems import Refusal
 from api.routes import route
-from billing import accounts, orders
+from billing import accounts
+from billing.payments import orders
 from db.session import transaction
-from tasks import checkout
+from tasks.payments import checkout
 
 payments = APIBlueprint("payments", __name__, url_prefix="/v1", abp_tags=[Tag(name="payments")])
 

@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from api import auth
 from api.accounts import AccountPath
 from api.routes import route
-from billing import entitlements as rules
-from billing import plan_overview
 from billing.catalog import PlanState
-from billing.plan_status import Status
+from billing.plans import Status
+from billing.plans import entitlements as rules
+from billing.plans import overview as plan_overview
 from db.session import transaction
 
 plans = APIBlueprint("plans", __name__, url_prefix="/v1", abp_tags=[Tag(name="plans")])

@@ -14,9 +14,9 @@ from flask import Flask, Response, request
 from pydantic import BaseModel, Field, ValidationError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from api.requests import MAX_BODY_BYTES
-from db.errors import TransientError
-from worker.lingering import answer_then_read
+from api.json_body import MAX_BODY_BYTES
+from errors import TransientError
+from service.lingering import answer_then_read
 
 log = structlog.get_logger()
 

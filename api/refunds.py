@@ -1,4 +1,4 @@
-"""`/v1/refunds`: giving a payment's money back. The rules are in `billing/refunds.py`."""
+"""`/v1/refunds`: giving a payment's money back. The rules are in `billing/returns/refunds.py`."""
 
 from http import HTTPMethod
 
@@ -9,12 +9,14 @@ from api import auth, gateway_refusals, idempotency
 from api.fields import Id
 from api.problems import Refusal
 from api.routes import route
-from billing import accounts, payment_reading
-from billing.errors import CannotRefund, InvalidReason
-from billing.payment_reading import AmbiguousPayment
+from billing import accounts
+from billing.errors import InvalidReason
+from billing.payments import AmbiguousPayment
+from billing.payments import queries as payment_reading
+from billing.returns import CannotRefund
 from billing.text import DESCRIPTION_MAX_LENGTH
 from db.session import transaction
-from tasks import refunding
+from tasks.returns import submission as refunding
 
 refunds = APIBlueprint("refunds", __name__, url_prefix="/v1", abp_tags=[Tag(name="refunds")])
 

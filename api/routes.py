@@ -17,7 +17,7 @@ from flask_openapi import APIBlueprint
 from pydantic import BaseModel
 
 from api import auth, idempotency, problems
-from api.requests import WITHOUT_BODY
+from api.json_body import WITHOUT_BODY
 from billing import audit
 
 View = Callable[..., BaseModel]

@@ -16,7 +16,8 @@ import settings
 from benchmarks import lab, leads, outcome, processes
 from benchmarks.report import Report, WrongOutcome
 from benchmarks.spending_client import CAPTURED, CHARGED, HELD, SpendingOrder, Spent, What
-from billing import api_keys, audit
+from billing import audit
+from billing.access import keys as api_keys
 from db.session import snapshot, transaction
 from devstack.errors import DevstackError
 

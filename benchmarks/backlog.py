@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks import calls, drain, lab, leads, messages, outcome, processes
 from benchmarks.report import Report
-from tasks import lead_calls
+from tasks.leads import calls as lead_calls
 
 DEFAULT_EVENTS = 100_000
 """Leads of each backlog."""

@@ -18,7 +18,7 @@ import clock
 from benchmarks import drain, lab, leads, messages, outcome, processes
 from benchmarks.report import Report, WrongOutcome
 from db.session import snapshot
-from tasks import lead_calls
+from tasks.leads import calls as lead_calls
 
 DEFAULT_EVENTS = 10_000
 """Messages of each task."""

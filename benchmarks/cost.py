@@ -18,8 +18,10 @@ from sqlalchemy.orm import Session
 
 from benchmarks import crew, lab, leads, ledger
 from benchmarks.report import Report, WrongOutcome
-from billing import account_book, ledger_rows, ledger_writes
-from billing.account_book import AccountBook, Entry, Lot, Writes
+from billing.ledger import AccountBook, account_book
+from billing.ledger import queries as ledger_rows
+from billing.ledger import writes as ledger_writes
+from billing.ledger.account_book import Entry, Lot, Writes
 from db.bulk import copy_rows
 from db.session import snapshot
 

@@ -109,7 +109,7 @@ def _is_pending(source: str) -> bool:
 
 def _nudge(source: str) -> bool:
     # Imported here: it reads the settings when it is, and the lab sets them.
-    from tasks import nudges  # noqa: PLC0415 - the app reads the settings
+    from tasks.plumbing import nudges  # noqa: PLC0415 - the app reads the settings
 
     return nudges.send(source)
 

@@ -16,7 +16,8 @@ import clock
 from benchmarks import lab, outcome, processes
 from benchmarks.memory import peak_mib
 from benchmarks.report import Report, WrongOutcome
-from billing.plan_calendar import month_of, months_before, name_of, start_of
+from billing.plans import name_of
+from billing.plans.calendar import month_of, months_before, start_of
 from db import session as database
 from db.session import snapshot
 
@@ -138,7 +139,7 @@ _LEFT = text("SELECT 1 FROM account_plans WHERE next_grant_at <= :now LIMIT 1")
 
 
 def _granted_by_workers(here: lab.Lab) -> tuple[float, float]:
-    from tasks import grants as task  # noqa: PLC0415 - the app reads the settings
+    from tasks.plans import grants as task  # noqa: PLC0415 - the app reads the settings
 
     with processes.workers(here) as worker:
         started = time.perf_counter()

@@ -18,7 +18,8 @@ import settings
 from benchmarks import crew, lab, leads, outcome
 from benchmarks.crew import Crew
 from benchmarks.report import Report, WrongOutcome
-from billing import audit, holds
+from billing import audit
+from billing.credit import holds
 from db import session
 from db.session import snapshot, transaction
 

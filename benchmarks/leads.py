@@ -6,9 +6,7 @@ from typing import Any
 
 import clock
 from billing import accounts, audit
-from billing.kinds import Kind
-from billing.ledger import post
-from billing.postings import Posting
+from billing.ledger import Kind, Posting, post
 from db.session import transaction
 
 PRICES_PAISE = (350_000, 700_000, 1_200_000, 2_500_000, 6_000_000, 12_000_000)

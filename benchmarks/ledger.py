@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from benchmarks import crew, lab, leads, outcome, pgbench
 from benchmarks.crew import Crew
 from benchmarks.report import Report
-from billing.kinds import Kind
-from billing.ledger import post
-from billing.postings import Posting
+from billing.ledger import Kind, Posting, post
 from db.session import transaction
 from worker import bootstrap
 

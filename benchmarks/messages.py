@@ -13,7 +13,7 @@ from uuid import uuid4
 from redis import Redis
 
 from benchmarks.report import WrongOutcome
-from tasks import broker
+from tasks.plumbing import broker
 
 QUEUE = "leads"
 NOOP = "benchmarks.noop"

@@ -3,14 +3,14 @@
 from sqlalchemy import text
 
 from benchmarks.report import WrongOutcome
-from billing import verify
+from billing import verification
 from db.session import snapshot
 
 
 def require_clean_ledger() -> None:
     """Raise `WrongOutcome` if an invariant of the ledger is broken anywhere."""
     with snapshot() as session:
-        report = verify.verify(session)
+        report = verification.verify(session)
     if report.breaches:
         raise WrongOutcome(f"the ledger has {len(report.breaches)} breaches: {report.breaches[0]}")
 

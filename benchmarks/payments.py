@@ -7,9 +7,9 @@ gateway can be asked, so nothing but the webhook tells.
 
 from benchmarks import lab, latency, leads, outcome, webhooks
 from benchmarks.report import Report
-from billing import audit, orders, top_ups
-from billing.orders import OrderRequest
-from billing.payment_facts import OrderFacts
+from billing import audit
+from billing.payments import OrderFacts, OrderRequest, orders
+from billing.payments import pricing as top_ups
 from db.session import transaction
 
 DEFAULT_EVENTS = 1_000

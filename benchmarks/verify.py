@@ -19,10 +19,9 @@ from sqlalchemy import text
 import clock
 from benchmarks import lab, leads, memory
 from benchmarks.report import Report, WrongOutcome
-from billing import ledger_rows
-from billing.hash_chain import first_hash, row_hash
-from billing.kinds import Kind
-from billing.postings import Posting
+from billing.ledger import Kind, Posting
+from billing.ledger import queries as ledger_rows
+from billing.ledger.hash_chain import first_hash, row_hash
 from db.bulk import copy_rows
 from db.session import transaction
 

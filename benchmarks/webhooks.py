@@ -9,7 +9,7 @@ import clock
 import settings
 from benchmarks.leads import lead_event
 from benchmarks.load import HOST, Order
-from gateways import standard_webhooks
+from service import standard_webhooks
 
 PAYMENT_PAISE = 590_000
 """Enough for a bonus."""

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import ErrorDetails
 
 import settings
-from billing.postings import MAX_AMOUNT
+from billing.money import MAX_CREDITS
 
 
 class CatalogError(Exception):
@@ -26,7 +26,7 @@ class LeadTier(_Section):
     """Leads whose package is worth at least `from_paise` cost `credits`."""
 
     from_paise: Annotated[int, Field(ge=0)]
-    credits: Annotated[int, Field(gt=0, le=MAX_AMOUNT)]
+    credits: Annotated[int, Field(gt=0, le=MAX_CREDITS)]
 
 
 class LeadPricing(_Section):
@@ -65,7 +65,7 @@ class Lots(_Section):
 class Alerts(_Section):
     """When the owner of an account is told about its balance."""
 
-    low_balance: Annotated[int, Field(ge=0, le=MAX_AMOUNT)] = 500
+    low_balance: Annotated[int, Field(ge=0, le=MAX_CREDITS)] = 500
 
 
 class Slab(_Section):
@@ -97,7 +97,7 @@ class Package(_Section):
 
     product: str
     price_paise: Annotated[int, Field(ge=100)]
-    credits: Annotated[int, Field(gt=0, le=MAX_AMOUNT)] | None = None
+    credits: Annotated[int, Field(gt=0, le=MAX_CREDITS)] | None = None
     """None: what the price buys by the product's `top_ups`."""
 
 
@@ -108,7 +108,7 @@ class Plan(_Section):
     price_paise: Annotated[int, Field(ge=100)]
     renews: str | None = None
     """The plan that this is a further year of; None: it is a plan itself."""
-    monthly_credits: Annotated[int, Field(ge=0, le=MAX_AMOUNT)] | None = None
+    monthly_credits: Annotated[int, Field(ge=0, le=MAX_CREDITS)] | None = None
     branches: Annotated[int, Field(ge=0, le=1_000_000)] = 1
     features: list[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]] = []
 
@@ -163,7 +163,7 @@ _DONE_HERE: dict[str, tuple[PlanState, ...]] = {
     "spend_credits": ("none", "active", "due_soon", "past_due", "degraded"),
     "monthly_grant": ("active", "due_soon", "past_due"),
 }
-"""What not the platform gives, but `billing/holds.py` and `grants.py`, in these states."""
+"""What not the platform gives, but `billing/credit/holds.py` and `grants.py`, in these states."""
 
 
 class Payments(_Section):

@@ -1,8 +1,11 @@
-"""Money as people read it; everywhere else it is whole paise."""
+"""Amounts: how large one may be, and money as people read it. Money is whole paise elsewhere."""
+
+MAX_CREDITS = 10**12
+"""Largest amount of one posting, in credits; keeps every sum far inside PostgreSQL's bigint."""
 
 
 def rupees(paise: int) -> str:
-    """Return an amount of nought or more in rupees as India writes it: ₹1,00,000, ₹1,000.50."""
+    """Return an amount of zero or more in rupees as India writes it: ₹1,00,000, ₹1,000.50."""
     whole, rest = divmod(paise, 100)
     digits = str(whole)
     head, tail = digits[:-3], digits[-3:]

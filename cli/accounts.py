@@ -3,13 +3,14 @@
 import click
 from sqlalchemy.orm import Session
 
-from billing import account_review, plans
-from billing import accounts as book
+from billing import accounts as rules
+from billing import plans
 from billing.accounts import LowBalance
-from billing.alerts import low_balance_of
+from billing.accounts import review as account_review
 from billing.errors import UnknownAccount
+from billing.ledger.alert_levels import low_balance_of
 from cli.output import Record, json_option, print_record, print_records
-from cli.releasing import release_parked
+from cli.release import release_parked
 from db.models import Account
 from db.session import transaction
 
@@ -53,7 +54,7 @@ def create(
 ) -> None:
     """Open account REF, such as clinic:42."""
     with transaction() as session:
-        account = book.create(
+        account = rules.create(
             session,
             ref=ref,
             name=name,
@@ -83,7 +84,7 @@ def show(ref: str, *, as_json: bool) -> None:
 def list_(*, as_json: bool) -> None:
     """List all accounts."""
     with transaction() as session:
-        records = [_account(account) for account in book.list_all(session)]
+        records = [_account(account) for account in rules.list_all(session)]
     print_records(
         records, as_json=as_json, empty="No accounts yet: `billing accounts create --help`"
     )
@@ -119,7 +120,7 @@ def set_(
         if timezone is not None:
             plans.move_to_zone(session, ref, timezone)
         record = _account(
-            book.update(
+            rules.update(
                 session,
                 ref,
                 name=name,
@@ -145,7 +146,7 @@ def reviewed(ref: str, reason: str, actor: str, *, as_json: bool) -> None:
 
 def find_or_fail(session: Session, ref: str) -> Account:
     """Return the account; raises `UnknownAccount`."""
-    account = book.find(session, ref)
+    account = rules.find(session, ref)
     if account is None:
         raise UnknownAccount(ref)
     return account
@@ -159,7 +160,7 @@ def _account(account: Account) -> Record:
         "timezone": account.timezone,
         "balance": account.balance,
         "held": account.held,
-        "available": book.available(account),
+        "available": rules.available(account),
         "overdraft_limit": account.overdraft_limit,
         "alert_level": account.alert_level,
         "low_balance": low_balance_of(account.low_balance),

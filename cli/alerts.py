@@ -3,8 +3,8 @@
 import click
 
 from billing import accounts
-from billing import alerts as billing_alerts
 from billing.errors import UnknownAccount
+from billing.ledger import alert_levels as billing_alerts
 from cli.output import json_option, limit_option, page, print_records
 from db.session import transaction
 

@@ -2,7 +2,7 @@
 
 import click
 
-from billing import api_keys as keys
+from billing.access import keys
 from cli.output import json_option, print_record, print_records
 from db.session import transaction
 

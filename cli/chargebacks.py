@@ -2,7 +2,7 @@
 
 import click
 
-from billing import chargebacks as rules
+from billing.returns import chargebacks as rules
 from cli.output import json_option, limit_option, page, print_records
 from db.session import transaction
 

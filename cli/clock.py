@@ -12,10 +12,11 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.text import Text
 
 import settings
-from billing import development_clock, happenings
-from billing.development_clock import Reading
+from billing.reports import activity as happenings
 from cli.output import json_option, plain, print_json, print_record, print_records
 from cli.times import LOCAL_INSTANT, SPAN
+from clock import development as development_clock
+from clock.development import Reading
 from db.session import transaction
 
 PATIENCE_SECONDS = 30
@@ -99,7 +100,7 @@ def watch(days: int, seconds: int, ref: str | None, *, as_json: bool) -> None:
 def _steps(days: int, seconds: int) -> Iterator[Reading]:
     """Move time step by step, have the workers look after each, and keep to the time it takes."""
     # Imported for those who need it: Celery takes longer to load than a command to run.
-    from tasks import broker, ticks  # noqa: PLC0415
+    from tasks.plumbing import broker, ticks  # noqa: PLC0415
 
     number = _number_of_steps(days, seconds)
     started = time.monotonic()
@@ -122,7 +123,7 @@ def _number_of_steps(days: int, seconds: int) -> int:
 
 
 def _wait_for_workers(seconds: float, *, quiet_seconds: float) -> None:
-    from tasks import ticks  # noqa: PLC0415
+    from tasks.plumbing import ticks  # noqa: PLC0415
 
     if not ticks.wait_until_done(seconds=seconds, quiet_seconds=quiet_seconds):
         raise click.ClickException(

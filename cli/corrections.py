@@ -6,10 +6,10 @@ from uuid import uuid4
 
 import click
 
-from billing import admin
-from billing.postings import Outcome, PostingResult
+from billing.credit import corrections as admin
+from billing.ledger import Outcome, PostingResult
 from cli.output import json_option, print_record
-from cli.releasing import release_parked
+from cli.release import release_parked
 from db.session import transaction
 
 _by_hand: list[Callable[[Any], Any]] = [

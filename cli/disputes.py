@@ -7,15 +7,16 @@ from uuid import uuid4
 import click
 from sqlalchemy.orm import Session
 
-from billing import accounts, dispute_reading
+from billing import accounts
 from billing import disputes as rules
-from billing.dispute_errors import UnknownDispute
+from billing.disputes import UnknownDispute
+from billing.disputes import queries as dispute_reading
 from billing.errors import UnknownAccount
 from cli.output import Record, json_option, limit_option, page, print_record, print_records
-from cli.releasing import release_parked
+from cli.release import release_parked
 from db.models import LeadDispute
 from db.session import transaction
-from tasks.dispute_lines import created_line, refunded_line
+from tasks.operator_lines import created_line, refunded_line
 
 _ID = click.IntRange(1, 2**63 - 1)
 _actor = click.option("--actor", required=True, help="Who does it, such as your name.")

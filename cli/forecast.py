@@ -2,7 +2,7 @@
 
 import click
 
-from billing import forecast as rule
+from billing.reports import forecast as rule
 from cli.output import console, json_option, print_json, print_record
 from db.session import snapshot
 

@@ -13,13 +13,13 @@ import structlog
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from billing import grants as rules
-from billing.grants import Chunk
-from billing.plan_calendar import month_named, name_of
+from billing.plans import grants as rules
+from billing.plans import month_named, name_of
+from billing.plans.grants import Chunk
 from cli.output import Record, json_option, print_json, print_record, print_records
 from db.errors import DatabaseBusy
 from db.session import snapshot, transaction
-from tasks import grant_chunks
+from tasks.plans import grant_chunks
 
 PAUSE_SECONDS = 0.2
 PATIENCE_SECONDS = 30
@@ -120,7 +120,7 @@ def _run(month: date | None, progress: Progress, *, alone: bool) -> _Done:
 
 def _call_workers(month: date | None) -> None:
     # Imported for those who need it: Celery takes longer to load than a command to run.
-    from tasks import grants as task  # noqa: PLC0415
+    from tasks.plans import grants as task  # noqa: PLC0415
 
     # Without a broker nobody comes, which is not told: it is all done here.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))

@@ -3,7 +3,7 @@
 import click
 from sqlalchemy import select
 
-from billing import holds as rules
+from billing.credit import holds as rules
 from cli.accounts import find_or_fail
 from cli.output import json_option, limit_option, page, print_record, print_records
 from db.models import Account, Hold, HoldEvent

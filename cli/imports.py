@@ -13,8 +13,8 @@ import click
 from rich.console import Console
 from rich.progress import track
 
-from billing import opening
-from billing.opening import Opened, OpeningLine
+from billing.accounts import opening_balances as opening
+from billing.accounts.opening_balances import Opened, OpeningLine
 from cli.output import json_option, print_json, print_record, print_records
 from db.errors import DatabaseBusy
 from db.session import transaction

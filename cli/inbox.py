@@ -6,9 +6,9 @@ import clock
 from billing import audit
 from cli.output import Record, json_option, limit_option, page, print_record, print_records
 from db import inbox as box
-from db.errors import PermanentError
 from db.models import InboundEvent
 from db.session import transaction
+from errors import PermanentError
 
 
 @click.group()

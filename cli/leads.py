@@ -4,12 +4,13 @@ from dataclasses import asdict
 
 import click
 
-from billing import lead_status, parking
-from billing import leads as billing_leads
+from billing import leads as rules
+from billing.leads import parking
+from billing.leads import status as lead_status
 from cli.output import json_option, limit_option, page, print_record, print_records
-from db.errors import PermanentError
 from db.session import transaction
-from tasks.lead_events import deduction_line
+from errors import PermanentError
+from tasks.leads.events import deduction_line
 
 
 @click.group()
@@ -41,9 +42,7 @@ def list_(state: str | None, limit: int | None, *, as_json: bool) -> None:
                 "occurred_at": lead.occurred_at,
                 "updated_at": lead.updated_at,
             }
-            for lead, ref in billing_leads.newest(
-                session, state=state, limit=page(limit, as_json=as_json)
-            )
+            for lead, ref in rules.newest(session, state=state, limit=page(limit, as_json=as_json))
         ]
     print_records(records, as_json=as_json, empty="No such leads.")
 
@@ -106,6 +105,6 @@ def _list_conflicts(limit: int, *, as_json: bool) -> None:
                 "occurred_at": None,
                 "updated_at": conflict.created_at,
             }
-            for conflict, ref in billing_leads.conflicts(session, limit=limit)
+            for conflict, ref in rules.conflicts(session, limit=limit)
         ]
     print_records(records, as_json=as_json, empty="No such leads.")

@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import clock
-from billing import anchor as anchors
-from billing import anchor_file, ledger_checks
-from billing import verify as proof
+from billing import verification
+from billing.verification import anchor_file, anchors
+from billing.verification import daily_check as ledger_checks
 from cli.output import Record, json_option, limit_option, page, print_json, print_records
 from db.session import snapshot, transaction
 
@@ -60,7 +60,7 @@ def verify(*, jobs: int, against: IO[bytes] | None, as_json: bool) -> None:
     )
     with snapshot() as session, progress:
         task = progress.add_task("rows", total=None)
-        report = proof.verify(
+        report = verification.verify(
             session,
             jobs=jobs,
             against=anchor,
@@ -113,7 +113,9 @@ def checks(limit: int | None, *, as_json: bool) -> None:
     print_records(records, as_json=as_json, empty="None yet: is beat running?")
 
 
-def _print(report: proof.Report, anchor: anchor_file.Reader | None, *, as_json: bool) -> None:
+def _print(
+    report: verification.Report, anchor: anchor_file.Reader | None, *, as_json: bool
+) -> None:
     breaches: list[Record] = [
         {"invariant": b.invariant, "account": b.account, "detail": b.detail}
         for b in report.breaches

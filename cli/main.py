@@ -9,7 +9,7 @@ from alembic.util.exc import CommandError
 from sqlalchemy.exc import DBAPIError
 
 import settings
-from billing import audit, development_clock
+from billing import audit
 from billing.catalog import CatalogError
 from cli import (
     accounts,
@@ -31,11 +31,17 @@ from cli import (
     payments,
     plans,
     quality,
-    reading,
     refunds,
-    who,
 )
-from db.errors import BillingError, DatabaseUnavailable
+from cli import (
+    actor as who,
+)
+from cli import (
+    reports as reading,
+)
+from clock import development as development_clock
+from db.errors import DatabaseUnavailable
+from errors import BillingError
 
 
 class _Cli(click.Group):

@@ -2,9 +2,10 @@
 
 import click
 
-from billing import attaching, payment_reading
-from billing.payment_facts import GatewayName
-from billing.payment_reading import GATEWAYS, STATES, State
+from billing.payments import GatewayName
+from billing.payments import attachment as attaching
+from billing.payments import queries as payment_reading
+from billing.payments.queries import GATEWAYS, STATES, State
 from cli.accounts import find_or_fail
 from cli.log import short
 from cli.output import (
@@ -16,12 +17,12 @@ from cli.output import (
     print_record,
     print_records,
 )
-from cli.releasing import release_parked
-from db.errors import PermanentError
+from cli.release import release_parked
 from db.models import AuditEntry, CreditTransaction, Order, Payment
 from db.session import snapshot, transaction
-from tasks.lead_events import deduction_line
-from tasks.payment_events import verified_line
+from errors import PermanentError
+from tasks.leads.events import deduction_line
+from tasks.payments.events import verified_line
 
 
 @click.group()

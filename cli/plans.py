@@ -8,12 +8,13 @@ from uuid import uuid4
 
 import click
 
-from billing import entitlements as rules
-from billing import plan_admin, plan_overview
 from billing import plans as book
-from billing.plan_admin import Added, Wish
-from billing.plan_overview import Overview
-from billing.plan_status import Status
+from billing.plans import Status
+from billing.plans import entitlements as rules
+from billing.plans import manual_years as plan_admin
+from billing.plans import overview as plan_overview
+from billing.plans.manual_years import Added, Wish
+from billing.plans.overview import Overview
 from cli.accounts import find_or_fail
 from cli.output import (
     Record,
@@ -24,7 +25,7 @@ from cli.output import (
     print_record,
     print_records,
 )
-from cli.releasing import release_parked
+from cli.release import release_parked
 from cli.times import INSTANT
 from db.models import PlanTerm
 from db.session import snapshot, transaction
@@ -58,7 +59,7 @@ def show(ref: str, *, as_json: bool) -> None:
         account = find_or_fail(session, ref)
         overview = plan_overview.of_account(session, account)
         entitled = rules.of_account(session, account)
-        years = [_year(term) for term in book.terms(session, account.id)]
+        years = [_year(term) for term in book.terms_of(session, account.id)]
     allowed = {name: asdict(found) for name, found in entitled.entitlements.items()}
     if as_json:
         status = {"service_renewal_status": entitled.service_renewal_status}

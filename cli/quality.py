@@ -2,11 +2,11 @@
 
 import click
 
-from billing import quality as scores
+from billing.disputes import quality as scores
 from cli.output import Record, json_option, limit_option, page, print_record, print_records
-from db.errors import PermanentError
 from db.models import QualityScore
 from db.session import transaction
+from errors import PermanentError
 
 _KINDS = click.Choice(["account", "source"])
 

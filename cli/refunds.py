@@ -5,11 +5,11 @@ from uuid import uuid4
 
 import click
 
-from billing import refunds as rules
+from billing.returns import refunds as rules
 from cli.output import Record, json_option, limit_option, page, print_record, print_records
 from db.models import Payment, Refund
 from db.session import snapshot, transaction
-from tasks import refunding
+from tasks.returns import submission as refunding
 
 STATES = ("requested", "submitted", "unknown", "processed", "failed")
 

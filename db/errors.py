@@ -1,20 +1,6 @@
-"""The root of the error tree: what may be tried again, and what may not.
+"""PostgreSQL could not be asked, or refused: nothing was written; it may be tried again."""
 
-Every error a rule raises on purpose is one of these, with typed fields and a message that tells
-a person what to do. `TransientError` is retried by the inbox; `PermanentError` goes dead.
-"""
-
-
-class BillingError(Exception):
-    """Base of every error that this system raises on purpose."""
-
-
-class TransientError(BillingError):
-    """The same call may succeed later: it is tried again."""
-
-
-class PermanentError(BillingError):
-    """The same call can never succeed: it goes dead, visible and replayable."""
+from errors import TransientError
 
 
 class DatabaseUnavailable(TransientError):

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection, make_url, text
 
-from db.errors import PermanentError
+from errors import PermanentError
 
 READ_ONLY = frozenset({"alembic_version", "transaction_kinds"})
 """What migrations write and processes only read."""
@@ -21,7 +21,7 @@ APPEND_ONLY = frozenset(
 )
 """What is added to and never changed. Named here, and not read from the triggers that guard it:
 were one dropped, the next migration would give the right to change the table away.
-`billing/invariants_of_schema.py` checks the triggers."""
+`billing/verification/schema.py` checks the triggers."""
 
 FIXED_COLUMNS = {
     "accounts": {"id", "ref", "created_at"},

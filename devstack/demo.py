@@ -13,11 +13,12 @@ from dataclasses import dataclass
 
 import clock
 import settings
-from billing import accounts, admin, audit, leads
+from billing import accounts, audit, leads
+from billing.credit import corrections as admin
 from db.session import transaction
 from devstack import plan, ports
 from devstack.errors import DevstackError
-from gateways import standard_webhooks
+from service import standard_webhooks
 
 CLINIC = "clinic:demo-1"
 POOR_CLINIC = "clinic:demo-2"

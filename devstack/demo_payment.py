@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from billing import payment_reading
+from billing.payments import queries as payment_reading
 from db.session import transaction
 from devstack import demo, ports, probes
 from devstack.errors import DevstackError

@@ -11,9 +11,11 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from billing import accounts, audit, plan_admin, plan_overview, plans
-from billing.plan_admin import Wish
-from billing.plan_overview import Overview
+from billing import accounts, audit, plans
+from billing.plans import manual_years as plan_admin
+from billing.plans import overview as plan_overview
+from billing.plans.manual_years import Wish
+from billing.plans.overview import Overview
 from db.session import transaction
 from devstack import demo, demo_payment, ports
 from devstack.errors import DevstackError
@@ -75,7 +77,7 @@ def years_paid() -> int:
     """Return how many years of the plan were paid."""
     with transaction() as session:
         account = accounts.find(session, PHARMACY)
-        return len(plans.terms(session, account.id)) if account else 0
+        return len(plans.terms_of(session, account.id)) if account else 0
 
 
 def spend(amount: int, *, api_port: int, key: str) -> tuple[int, Any]:

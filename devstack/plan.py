@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import settings
-from billing import development_clock
+from clock import development as development_clock
 from devstack import lock, payment_gateways, ports, procfile, secret_files
 from devstack.errors import DevstackError
 

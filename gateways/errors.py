@@ -1,6 +1,6 @@
 """How a call to a gateway can end badly: refused, not made, or nobody knows."""
 
-from db.errors import PermanentError, TransientError
+from errors import PermanentError, TransientError
 
 
 class GatewayRefused(PermanentError):

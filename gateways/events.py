@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
-from billing.payment_facts import PaymentFacts
-from billing.refund_facts import DisputeFacts, RefundFacts
+from billing.payments import PaymentFacts
+from billing.returns import DisputeFacts, RefundFacts
 from billing.text import problem_with
-from db.errors import PermanentError
+from errors import PermanentError
 
 TYPE_MAX_LENGTH = 100
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from billing.payment_facts import GatewayName, OrderFacts, PaymentFacts
-from billing.refund_facts import DisputeFacts, RefundFacts
+from billing.payments import GatewayName, OrderFacts, PaymentFacts
+from billing.returns import DisputeFacts, RefundFacts
 
 CONNECT_SECONDS = 3
 READ_SECONDS = 8

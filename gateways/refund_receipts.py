@@ -1,13 +1,14 @@
 """Our receipts on the refunds of a gateway: which are ours, and the refund that has one.
 
-Used by both gateways' readings and clients. The receipts are `billing/refunds.py::receipt_of`'s.
+Used by both gateways' readings and clients. The receipts are
+`billing/returns/refunds.py::receipt_of`'s.
 """
 
 from collections.abc import Iterable
 
-from billing.refund_facts import RefundFacts
+from billing.returns import RefundFacts
+from gateways.entity import Entity
 from gateways.errors import GatewayRefused
-from gateways.reading import Entity
 
 PREFIX = "ref_"
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import get_args
 
 import settings
-from billing.payment_facts import GatewayName
+from billing.payments import GatewayName
 from gateways.errors import GatewayNotConfigured, UnknownGateway
 from gateways.protocol import Gateway
 
@@ -45,7 +45,7 @@ def configured() -> list[GatewayName]:
 def _razorpay(key_id: str, key_secret: str, api_base: str) -> Gateway:
     if not key_id:
         raise GatewayNotConfigured("razorpay", "RAZORPAY_KEY_ID and RAZORPAY_KEY_SECRET")
-    from gateways.razorpay_client import RazorpayGateway  # noqa: PLC0415 - see above
+    from gateways.razorpay.client import RazorpayGateway  # noqa: PLC0415 - see above
 
     return RazorpayGateway(key_id, key_secret, api_base=api_base)
 
@@ -54,7 +54,7 @@ def _razorpay(key_id: str, key_secret: str, api_base: str) -> Gateway:
 def _stripe(api_key: str, api_base: str) -> Gateway:
     if not api_key:
         raise GatewayNotConfigured("stripe", "STRIPE_API_KEY")
-    from gateways.stripe_client import StripeGateway  # noqa: PLC0415 - see above
+    from gateways.stripe.client import StripeGateway  # noqa: PLC0415 - see above
 
     return StripeGateway(api_key, api_base=api_base)
 

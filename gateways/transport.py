@@ -17,8 +17,8 @@ import requests
 from requests import exceptions
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
-from billing.payment_facts import GatewayName
-from db.errors import BillingError
+from billing.payments import GatewayName
+from errors import BillingError
 from gateways.errors import (
     GatewayKeyRefused,
     GatewayNotFound,

@@ -9,9 +9,12 @@ import structlog
 from sqlalchemy.orm import Session
 
 import clock
-from billing import audit, expiry, holds, ledger_checks, verify
+from billing import audit, verification
+from billing.credit import holds
+from billing.ledger import expiry
+from billing.verification import daily_check as ledger_checks
 from db.session import snapshot, transaction
-from tasks import nudges
+from tasks.plumbing import nudges
 from worker.app import app
 
 log = structlog.get_logger()
@@ -46,7 +49,7 @@ def check() -> None:
     if check_id is None:
         return
     with snapshot() as session:
-        report = verify.verify(session)
+        report = verification.verify(session)
     with transaction() as session:
         ledger_checks.finish(session, check_id, report, now=clock.now())
     for breach in report.breaches:

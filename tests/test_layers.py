@@ -1,7 +1,9 @@
 """Rules of the layout that the import-linter contracts do not hold; see `make check` for those."""
 
 import ast
+import importlib
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,10 +13,11 @@ import settings
 
 ROOT = settings.PROJECT_DIR
 PRODUCT = [
-    "api", "billing", "cli", "db", "gateways", "tasks", "webhook_receiver", "worker",
+    "api", "billing", "cli", "clock", "db", "gateways", "service", "tasks", "webhook_receiver",
+    "worker",
 ]  # fmt: skip
 BESIDE_THE_PRODUCT = {"devstack", "tests", "benchmarks", "billing_client"}
-SINGLE_MODULES = {"settings", "clock", "celeryconfig"}
+SINGLE_MODULES = {"celeryconfig", "errors", "settings"}
 OURS = {*PRODUCT, *BESIDE_THE_PRODUCT, *SINGLE_MODULES}
 
 # PostgreSQL's ways to ask for the time, in SQL or through SQLAlchemy's `func`.
@@ -51,7 +54,13 @@ def test_the_packages_named_here_are_the_packages_there_are() -> None:
 
 @pytest.mark.parametrize(
     ("module", "allowed"),
-    [("settings", set()), ("clock", set()), ("celeryconfig", {"settings"})],
+    [
+        ("settings", set()),
+        ("errors", set()),
+        ("celeryconfig", {"settings"}),
+        ("clock/__init__", set()),
+        ("clock/development", {"clock", "settings", "errors"}),
+    ],
 )
 def test_single_modules_stand_below_everything(module: str, allowed: set[str]) -> None:
     assert imports_of(ROOT / f"{module}.py") & OURS <= allowed
@@ -61,6 +70,26 @@ def test_single_modules_stand_below_everything(module: str, allowed: set[str]) -
 def test_the_product_knows_nothing_of_its_tools(package: str) -> None:
     for path in files_of(package):
         assert not imports_of(path) & BESIDE_THE_PRODUCT, path
+
+
+AREAS = sorted(path.parent for path in (ROOT / "billing").glob("*/__init__.py"))
+
+
+@pytest.mark.parametrize("area", AREAS, ids=[area.name for area in AREAS])
+def test_a_module_of_an_area_is_handed_on_or_protected(area: Path) -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    protected = {
+        module
+        for contract in contracts["contracts"]
+        if contract["type"] == "protected"
+        for module in contract["protected_modules"]
+    }
+    handed_on = importlib.import_module(f"billing.{area.name}").__all__
+    for path in area.glob("*.py"):
+        if path.stem in {"__init__", "errors"}:  # errors are handed on one by one
+            continue
+        is_protected = f"billing.{area.name}.{path.stem}" in protected
+        assert is_protected != (path.stem in handed_on), path
 
 
 def test_the_client_knows_nothing_of_ours() -> None:

@@ -7,7 +7,8 @@ import os
 import sys
 
 import settings
-from billing import catalog, development_clock
+from billing import catalog
+from clock import development as development_clock
 
 if __name__ == "__main__":
     try:

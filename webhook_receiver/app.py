@@ -16,14 +16,14 @@ from sqlalchemy import text
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 import settings
-from billing import development_clock
-from db.errors import TransientError
+from clock import development as development_clock
 from db.session import transaction
+from errors import TransientError
+from service import logs
+from service.lingering import answer_then_read
 from webhook_receiver import gateway_doors, lead_door
 from webhook_receiver.doors import MAX_BODY_BYTES, answer, refuse
 from webhook_receiver.recorder import Recorder
-from worker import logs
-from worker.lingering import answer_then_read
 
 log = structlog.get_logger()
 

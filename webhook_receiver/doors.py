@@ -7,7 +7,7 @@ from flask import Response, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from db.inbox import NewEvent
-from tasks import nudges
+from tasks.plumbing import nudges
 from webhook_receiver.recorder import NotRecorded, Recorder
 
 MAX_BODY_BYTES = 1024 * 1024

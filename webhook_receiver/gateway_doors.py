@@ -13,8 +13,9 @@ from flask import Response, request
 
 import clock
 from db.inbox import NewEvent
-from gateways import razorpay_webhooks, stripe_webhooks
-from gateways.signatures import SignatureError
+from gateways.razorpay import webhooks as razorpay_webhooks
+from gateways.stripe import webhooks as stripe_webhooks
+from service.signatures import SignatureError
 from webhook_receiver import doors
 from webhook_receiver.recorder import Recorder
 

@@ -6,8 +6,8 @@ from flask import Response, request
 
 import clock
 from db.inbox import NewEvent
-from gateways import standard_webhooks
-from gateways.signatures import SignatureError
+from service import standard_webhooks
+from service.signatures import SignatureError
 from webhook_receiver import doors
 from webhook_receiver.recorder import Recorder
 

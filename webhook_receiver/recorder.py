@@ -8,9 +8,9 @@ One thread and one connection a process; why: docs/decisions/0003-group-commit-r
 import threading
 from queue import Empty, SimpleQueue
 
-from db.errors import TransientError
 from db.inbox import NewEvent, record
 from db.session import transaction
+from errors import TransientError
 
 MAX_GROUP = 200
 MAX_GROUP_BYTES = 4 * 1024 * 1024

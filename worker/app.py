@@ -8,8 +8,10 @@ import sys
 from celery import Celery
 
 import settings
-from billing import catalog, development_clock
-from worker import bootstrap, requests
+from billing import catalog
+from clock import development as development_clock
+from worker import bootstrap
+from worker import celery_requests as requests
 
 try:
     development_clock.follow()

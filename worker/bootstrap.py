@@ -6,7 +6,8 @@ from typing import Any
 from celery import signals
 
 from db import session
-from worker import logs, redaction
+from service import logs
+from worker import redaction
 
 
 def connect() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from celery.worker.consumer import consumer
 
-from db.errors import BillingError
+from errors import BillingError
 
 HIDDEN = "…"
 IDS = frozenset({"lead_id", "account", "payment_id", "request_id", "dispute_type"})

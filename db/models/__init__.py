@@ -7,23 +7,26 @@ Times are `timestamptz`, written by the application's clock in UTC. Amounts of c
 numbers; money is in paise. Fill factors leave room for the in-place updates of hot rows.
 """
 
-from db.models.api import ApiKey, ApiRequest
+from db.models.access import ApiKey, ApiRequest
+from db.models.accounts import Account
+from db.models.audit import AuditEntry
 from db.models.base import Base
-from db.models.holds import Hold, HoldEvent
+from db.models.credit import Hold, HoldEvent
+from db.models.disputes import LeadDispute, QualityScore
 from db.models.inbox import InboundEvent
-from db.models.leads import LeadCharge, LeadConflict, LeadDispute, QualityScore
+from db.models.leads import LeadCharge, LeadConflict
 from db.models.ledger import (
-    Account,
     CreditDebt,
     CreditLot,
     CreditTransaction,
     LotMovement,
     TransactionKind,
 )
+from db.models.outbox import OutboxEvent
 from db.models.payments import GatewaySign, Order, Payment
 from db.models.plans import AccountPlan, PlanTerm
-from db.models.records import AuditEntry, LedgerCheck, OutboxEvent
 from db.models.returns import Chargeback, CreditClaim, Refund
+from db.models.verification import LedgerCheck
 
 __all__ = [
     "Account",

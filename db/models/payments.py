@@ -9,7 +9,7 @@ from db.models.base import Base
 
 
 class Order(Base):
-    """Something an account wants to buy at a gateway, from the wish on; see `billing/orders.py`."""
+    """What an account wants to buy at a gateway; see `billing/payments/orders.py`."""
 
     __tablename__ = "billing_orders"
     __table_args__ = (
@@ -67,7 +67,7 @@ class Order(Base):
 
 
 class Payment(Base):
-    """A payment at a gateway, ours or not, and what became of it; see `billing/payments.py`."""
+    """A payment at a gateway, and what became of it; see `billing/payments/intake.py`."""
 
     __tablename__ = "billing_payments"
     __table_args__ = (

@@ -1,7 +1,8 @@
 """Plans: what an account has bought of a calendar, and what was paid for it.
 
-The rules are in `billing/plans.py`, `billing/grants.py` and `billing/renewals.py`. Dates are days
-of the account's calendar; the instants beside them are the beginnings of such days in its zone.
+The rules are in `billing/plans/terms.py`, `billing/plans/grants.py` and
+`billing/plans/enforcement.py`. Dates are days of the account's calendar; the instants beside them
+are the beginnings of such days in its zone.
 """
 
 from datetime import date, datetime

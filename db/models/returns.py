@@ -9,7 +9,7 @@ from db.models.base import Base
 
 
 class CreditClaim:
-    """What takes back the credit of a payment with its money; see `billing/claims.py`."""
+    """What takes a payment's credit back with its money; see `billing/payments/clawbacks.py`."""
 
     position: Mapped[str] = mapped_column(server_default=text("'none'"))
     """Where the credit is: with its owner (none), held for us (reserved), taken."""
@@ -27,7 +27,7 @@ class CreditClaim:
 
 
 class Refund(CreditClaim, Base):
-    """Money on its way back to a payer, ours or the gateway's doing; see `billing/refunds.py`."""
+    """Money on its way back to a payer; see `billing/returns/refunds.py`."""
 
     __tablename__ = "billing_refunds"
     __table_args__ = (
@@ -66,7 +66,7 @@ class Refund(CreditClaim, Base):
 
 
 class Chargeback(CreditClaim, Base):
-    """A payer's bank wants money back; see `billing/chargebacks.py`."""
+    """A payer's bank wants money back; see `billing/returns/chargebacks.py`."""
 
     __tablename__ = "billing_chargebacks"
     __table_args__ = (

@@ -20,7 +20,7 @@ import redis
 import clock
 import settings
 from devstack import ports, probes
-from gateways import standard_webhooks
+from service import standard_webhooks
 from tests.stack_process import StackProcess, eventually
 
 NO_ANSWER = 0

@@ -6,7 +6,7 @@ import pytest
 from celery import Celery
 
 from billing_client import CeleryBillingClient
-from tasks.recording import PATIENCE_SECONDS
+from tasks.inbox.recorder import PATIENCE_SECONDS
 from tests.acceptance.harness import Stack, pause
 
 pytestmark = pytest.mark.acceptance

@@ -10,9 +10,9 @@ import settings
 from db import session
 from devstack.simulator.server import running as simulator_running
 from devstack.simulator.switches import Switches
-from tests.api import shop as shop_parts
+from tests.api import given as shop_parts
 from tests.api.api_process import ApiProcess
-from tests.api.shop import Shop
+from tests.api.given import Shop
 from tests.conftest import new_database, owner_url
 from tests.gateways.conftest import KEY_SECRET, STRIPE_KEY, Sim
 

@@ -10,8 +10,8 @@ import pytest
 import clock
 from tests.api.api_process import ApiProcess, problem
 from tests.api.conftest import HOUSE_KEY
-from tests.billing.helpers import give, open_account, post_all, take
-from tests.billing.payment_rows import add_payment
+from tests.billing.given import give, open_account, post_all, take
+from tests.billing.verification.payment_rows import add_payment
 
 pytestmark = pytest.mark.usefixtures("house")
 

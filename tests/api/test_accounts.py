@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 import clock
-from billing import api_keys, holds
+from billing.access import keys as api_keys
+from billing.credit import holds
 from db.session import transaction
 from tests.api.api_process import ApiProcess, problem
 from tests.api.conftest import HOUSE_KEY
-from tests.billing.helpers import open_account, rows
+from tests.billing.given import open_account, rows
 
 pytestmark = pytest.mark.usefixtures("house")
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from billing import api_keys
+from billing.access import keys as api_keys
 from billing.leads import LeadRequest, charge_leads
 from db.session import transaction
 from tests.api.api_process import ApiProcess, problem
 from tests.api.conftest import HOUSE_KEY, OTHER_HOUSE_KEY
-from tests.billing.helpers import open_account, rows
+from tests.billing.given import open_account, rows
 from tests.server_process import Answer
 
 pytestmark = pytest.mark.usefixtures("house")

@@ -7,7 +7,7 @@ import pytest
 
 from tests.api.api_process import ApiProcess, problem
 from tests.api.conftest import HOUSE_KEY
-from tests.api.spending import (
+from tests.api.given_spending import (
     assert_clean,
     charge,
     fields,
@@ -17,7 +17,7 @@ from tests.api.spending import (
     on_record,
     place,
 )
-from tests.billing.helpers import open_account, rows
+from tests.billing.given import open_account, rows
 
 pytestmark = pytest.mark.usefixtures("house")
 

@@ -8,12 +8,12 @@ from uuid import uuid4
 import pytest
 
 import clock
-from billing import api_keys
+from billing.access import keys as api_keys
 from db.session import transaction
 from tests.api.api_process import ApiProcess, problem
 from tests.api.conftest import HOUSE_KEY
-from tests.billing.disputing import approve, charge, dispute, dispute_all, reject
-from tests.billing.helpers import open_account, rows
+from tests.billing.disputes.given import approve, charge, dispute, dispute_all, reject
+from tests.billing.given import open_account, rows
 from tests.server_process import Answer
 
 pytestmark = pytest.mark.usefixtures("house")

@@ -9,14 +9,13 @@ from uuid import uuid4
 import pytest
 
 import clock
-from billing import holds
-from billing.kinds import Kind
-from billing.postings import Posting
+from billing.credit import holds
+from billing.ledger import Kind, Posting
 from db.session import transaction
 from tasks import ledger as ledger_tasks
 from tests.api.api_process import ApiProcess, problem
 from tests.api.conftest import HOUSE_KEY
-from tests.api.spending import (
+from tests.api.given_spending import (
     assert_clean,
     capture,
     charge,
@@ -30,7 +29,7 @@ from tests.api.spending import (
     show,
     void,
 )
-from tests.billing.helpers import open_account, post_all, rows
+from tests.billing.given import open_account, post_all, rows
 
 pytestmark = pytest.mark.usefixtures("house")
 

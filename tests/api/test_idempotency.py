@@ -18,10 +18,11 @@ from api import app as api_app
 from api import idempotency
 from api.problems import Refusal
 from api.routes import route
-from billing import api_requests, audit
+from billing import audit
+from billing.access import idempotency as api_requests
 from db.session import transaction
 from tests.api.conftest import HOUSE_KEY, OTHER_HOUSE_KEY
-from tests.billing.helpers import rows
+from tests.billing.given import rows
 
 KEPT, STORED, REFUSED, BROKEN, NOT_FINAL = "kept", "stored", "refused", "broken", "not final"
 

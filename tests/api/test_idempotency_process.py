@@ -17,7 +17,7 @@ from billing import accounts
 from db.session import transaction
 from tests.api.api_process import ApiProcess, problem
 from tests.api.conftest import HOUSE_KEY, OTHER_HOUSE_KEY
-from tests.billing.helpers import rows
+from tests.billing.given import rows
 from tests.server_process import Answer
 
 pytestmark = pytest.mark.usefixtures("house")

@@ -12,7 +12,7 @@ from db.inbox import NewEvent, record
 from db.session import transaction
 from tests.api.api_process import ApiProcess, problem
 from tests.api.conftest import HOUSE_KEY
-from tests.billing.helpers import open_account
+from tests.billing.given import open_account
 from tests.server_process import Answer
 
 pytestmark = pytest.mark.usefixtures("house")

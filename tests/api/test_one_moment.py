@@ -7,11 +7,11 @@ from flask.testing import FlaskClient
 
 import settings
 from api import app as api_app
-from billing import holds
+from billing.credit import holds
 from db.session import transaction
 from tests.api.conftest import HOUSE_KEY
 from tests.between import once_read
-from tests.billing.helpers import open_account
+from tests.billing.given import open_account
 
 
 @pytest.fixture

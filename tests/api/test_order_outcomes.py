@@ -13,12 +13,11 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from billing import orders
-from billing.payment_facts import GatewayName
+from billing.payments import GatewayName, orders
 from db.session import transaction
 from tests.api.api_process import ApiProcess, problem
-from tests.api.shop import Shop, environment, wish
-from tests.billing.helpers import open_account, rows
+from tests.api.given import Shop, environment, wish
+from tests.billing.given import open_account, rows
 from tests.gateways.conftest import STRIPE_KEY, Door, listening
 from tests.server_process import Answer
 

@@ -4,12 +4,14 @@ from typing import Any
 
 import pytest
 
-from billing import accounts, api_keys, plan_admin
-from billing.plan_admin import Wish
+from billing import accounts
+from billing.access import keys as api_keys
+from billing.plans import manual_years as plan_admin
+from billing.plans.manual_years import Wish
 from db.session import transaction
 from tests.api.api_process import problem
-from tests.api.shop import RETURN_URL, Shop, wish
-from tests.billing.helpers import open_account, rows
+from tests.api.given import RETURN_URL, Shop, wish
+from tests.billing.given import open_account, rows
 
 pytestmark = pytest.mark.usefixtures("house")
 

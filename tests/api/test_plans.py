@@ -7,14 +7,14 @@ from urllib.parse import quote
 import pytest
 
 import clock
-from billing import api_keys
-from billing.plan_calendar import years_after
+from billing.access import keys as api_keys
+from billing.plans.calendar import years_after
 from db.session import transaction
 from tests.api.api_process import ApiProcess, problem
 from tests.api.conftest import HOUSE_KEY
-from tests.billing import planning
-from tests.billing.helpers import open_account
-from tests.billing.planning import PLAN
+from tests.billing.given import open_account
+from tests.billing.plans import given as planning
+from tests.billing.plans.given import PLAN
 
 pytestmark = pytest.mark.usefixtures("house")
 

@@ -11,15 +11,16 @@ import structlog
 
 import clock
 import settings
-from billing import accounts, api_keys
-from billing.payment_facts import GatewayName
+from billing import accounts
+from billing.access import keys as api_keys
+from billing.payments import GatewayName
 from db.session import transaction
-from tasks import refunds as tasks
+from tasks.returns import door as tasks
 from tests.api.api_process import problem
-from tests.api.shop import Shop, environment
-from tests.billing.helpers import balance, open_account, post_all, rows, take
+from tests.api.given import Shop, environment
+from tests.billing.given import balance, open_account, post_all, rows, take
 from tests.server_process import Answer
-from tests.tasks.shop import open_dispute, refunds_at
+from tests.tasks.returns.given import open_dispute, refunds_at
 
 pytestmark = pytest.mark.usefixtures("house")
 

@@ -16,7 +16,7 @@ from api.routes import route
 from billing import audit
 from db.session import transaction
 from tests.api.conftest import HOUSE_KEY
-from tests.billing.helpers import rows
+from tests.billing.given import rows
 
 
 class Wish(BaseModel):

@@ -9,8 +9,8 @@ import pytest
 
 from tests.api.api_process import ApiProcess
 from tests.api.conftest import HOUSE_KEY
-from tests.api.spending import capture, charge, kind, on_record, place, void
-from tests.billing.helpers import assert_ledger_is_clean, open_account, rows
+from tests.api.given_spending import capture, charge, kind, on_record, place, void
+from tests.billing.given import assert_ledger_is_clean, open_account, rows
 from tests.conftest import new_database
 from tests.server_process import Answer
 

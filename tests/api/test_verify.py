@@ -9,16 +9,18 @@ from typing import Any
 
 import pytest
 
-from billing import accounts, api_keys, attaching
+from billing import accounts
+from billing.access import keys as api_keys
+from billing.payments import attachment as attaching
 from db.session import transaction
 from devstack.simulator.razorpay import events as razorpay_events
 from devstack.simulator.world import unix_now
 from tests.api.api_process import ApiProcess, problem
-from tests.api.shop import Shop, environment, wish
-from tests.billing.helpers import balance, open_account, rows
+from tests.api.given import Shop, environment, wish
+from tests.billing.given import balance, open_account, rows
 from tests.gateways.conftest import KEY_SECRET
 from tests.server_process import Answer
-from tests.tasks.helpers import deliver, work
+from tests.tasks.given import deliver, work
 
 pytestmark = pytest.mark.usefixtures("house")
 

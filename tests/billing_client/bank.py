@@ -12,12 +12,13 @@ from flask import Flask
 from werkzeug.serving import make_server
 
 import clock
-from billing import audit, holds
+from billing import audit
+from billing.credit import holds
 from billing_client import BillingClient
 from db.session import transaction
 from devstack import ports
 from tests.api.api_process import ApiProcess
-from tests.billing.helpers import assert_ledger_is_clean, balance, open_account, rows
+from tests.billing.given import assert_ledger_is_clean, balance, open_account, rows
 from tests.billing_client.lossy_proxy import LossyProxy
 from tests.server_process import Answer
 from tests.stack_process import eventually

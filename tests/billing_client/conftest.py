@@ -9,7 +9,7 @@ import settings
 from billing_client import http
 from db import session
 from tests.api.api_process import ApiProcess
-from tests.billing.helpers import open_account
+from tests.billing.given import open_account
 from tests.billing_client.bank import API_KEY, OPENING, Bank, client_of
 from tests.billing_client.lossy_proxy import LossyProxy
 from tests.conftest import new_database, owner_url

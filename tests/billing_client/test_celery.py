@@ -17,7 +17,7 @@ import clock
 from billing_client import Accepted, CeleryBillingClient, InvalidRequest, Unreachable
 from billing_client.celery_client import COPIES_KEY, COPY_HEADER
 from devstack import ports
-from tasks import copies
+from tasks.leads import call_copies as copies
 from worker import redaction
 
 LEAD: dict[str, Any] = {

@@ -28,11 +28,11 @@ from billing_client import (
     signing,
 )
 from devstack import ports
-from gateways import standard_webhooks
-from tests.billing.helpers import balance, open_account
+from service import standard_webhooks
+from tests.billing.given import balance, open_account
 from tests.billing_client.scripted_server import Reply, ScriptedServer
 from tests.conftest import LEAD_SECRET
-from tests.tasks.helpers import inbox_rows, work
+from tests.tasks.given import inbox_rows, work
 from tests.webhook_receiver.receiver_process import ReceiverProcess, one_process
 
 LEAD: dict[str, Any] = {

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from billing import accounts
+from billing.accounts import account as accounts
 from billing.leads import LeadRequest
 from billing.text import problem_with
 from billing_client import InvalidRequest

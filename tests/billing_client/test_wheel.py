@@ -12,9 +12,9 @@ import urllib3
 
 import settings
 from devstack import ports
-from tests.billing.helpers import balance, open_account
+from tests.billing.given import balance, open_account
 from tests.conftest import LEAD_SECRET
-from tests.tasks.helpers import work
+from tests.tasks.given import work
 from tests.webhook_receiver.receiver_process import one_process
 
 SOURCES = settings.PROJECT_DIR / "billing_client"

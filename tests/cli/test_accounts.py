@@ -7,9 +7,9 @@ import pytest
 from sqlalchemy import text
 
 import clock
-from billing import account_review
+from billing.accounts import review as account_review
 from db.session import transaction
-from tests.billing.helpers import assert_ledger_is_clean, post_all, rows, take
+from tests.billing.given import assert_ledger_is_clean, post_all, rows, take
 from tests.cli.runner import give, open_clinic, run
 
 pytestmark = pytest.mark.usefixtures("database")

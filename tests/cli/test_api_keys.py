@@ -6,9 +6,9 @@ from datetime import datetime
 import pytest
 
 import clock
-from billing import api_keys
+from billing.access import keys as api_keys
 from db.session import pooled_statement
-from tests.billing.helpers import rows
+from tests.billing.given import rows
 from tests.cli.runner import open_clinic, run
 
 pytestmark = pytest.mark.usefixtures("database")

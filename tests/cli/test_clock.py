@@ -11,9 +11,9 @@ from redis import Redis
 
 import clock
 import settings
-from billing.kinds import Kind
-from tasks import ticks
-from tests.billing.helpers import assert_ledger_is_clean, balance, give, open_account, post_all
+from billing.ledger import Kind
+from tasks.plumbing import ticks
+from tests.billing.given import assert_ledger_is_clean, balance, give, open_account, post_all
 from tests.cli.runner import Ran, process, run
 from tests.worker_process import WorkerProcess
 

@@ -1,6 +1,6 @@
 """`billing adjust`, `write-off`, `reverse`, `accounts set` and the audit log."""
 
-from tests.billing.helpers import balance, open_account, post_all, take
+from tests.billing.given import balance, open_account, post_all, take
 from tests.cli.runner import run
 
 WHY = ("--reason", "because", "--actor", "ops")

@@ -7,9 +7,9 @@ import pytest
 import structlog
 from redis import Redis
 
-from tasks import disputes as tasks
-from tests.billing.disputing import charge, dispute, dispute_all
-from tests.billing.helpers import assert_ledger_is_clean, balance, rows
+from tasks.disputes import door as tasks
+from tests.billing.disputes.given import charge, dispute, dispute_all
+from tests.billing.given import assert_ledger_is_clean, balance, rows
 from tests.cli.runner import Ran, give, open_clinic, run
 
 pytestmark = pytest.mark.usefixtures("database")

@@ -5,14 +5,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 import clock
-from billing import forecast as rule
-from billing.forecast import Forecast
-from billing.kinds import Kind
-from billing.postings import Posting
+from billing.ledger import Kind, Posting
+from billing.reports import forecast as rule
+from billing.reports.forecast import Forecast
 from cli.forecast import spark_line
 from db.session import transaction
 from tests.between import once_read
-from tests.billing.helpers import give, open_account, post_all, take
+from tests.billing.given import give, open_account, post_all, take
 from tests.cli.runner import run
 
 pytestmark = pytest.mark.usefixtures("database")

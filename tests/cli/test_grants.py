@@ -6,10 +6,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 import clock
-from billing.plan_calendar import month_of, months_before, name_of, start_of
-from tests.billing import planning
-from tests.billing.helpers import assert_ledger_is_clean, rows
-from tests.billing.planning import KOLKATA, MONTHLY
+from billing.plans import name_of
+from billing.plans.calendar import month_of, months_before, start_of
+from tests.billing.given import assert_ledger_is_clean, rows
+from tests.billing.plans import given as planning
+from tests.billing.plans.given import KOLKATA, MONTHLY
 from tests.cli.runner import run
 from tests.conftest import owner
 

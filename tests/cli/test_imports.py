@@ -14,10 +14,10 @@ from sqlalchemy import text
 
 import settings
 from billing import audit
-from billing.opening import Opened, OpeningLine, open_accounts
+from billing.accounts.opening_balances import Opened, OpeningLine, open_accounts
 from cli import imports
 from db.session import transaction
-from tests.billing.helpers import assert_ledger_is_clean, rows
+from tests.billing.given import assert_ledger_is_clean, rows
 from tests.cli.runner import Ran, open_clinic, process, run
 from tests.conftest import owner
 

@@ -10,7 +10,7 @@ import clock
 from db import inbox as box
 from db.inbox import NewEvent
 from db.session import transaction
-from tasks.inbox import work_one_batch
+from tasks.drain import work_one_batch
 from tests.cli.runner import give, open_clinic, run
 
 pytestmark = pytest.mark.usefixtures("database")

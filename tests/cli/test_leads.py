@@ -9,8 +9,8 @@ from redis import Redis
 
 from billing.leads import LeadRequest, charge_leads
 from db.session import transaction
-from tasks import nudges
-from tests.billing.helpers import post_all, rows, take
+from tasks.plumbing import nudges
+from tests.billing.given import post_all, rows, take
 from tests.cli.runner import give, open_clinic, run
 
 pytestmark = pytest.mark.usefixtures("database")

@@ -14,10 +14,11 @@ from click.testing import CliRunner
 
 import clock
 import settings
-from billing import ledger_checks, verify
+from billing.verification import daily_check as ledger_checks
+from billing.verification import proof as verify
 from cli.main import billing as command
 from db.session import transaction
-from tests.billing.helpers import post_all, take
+from tests.billing.given import post_all, take
 from tests.cli.runner import Ran, give, open_clinic, run
 from tests.tampering import tamper
 

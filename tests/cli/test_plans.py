@@ -7,12 +7,12 @@ import pytest
 import structlog
 
 import clock
-from billing import plan_admin
-from billing.plan_admin import Wish
+from billing.plans import manual_years as plan_admin
+from billing.plans.manual_years import Wish
 from db.session import transaction
-from tests.billing import planning
-from tests.billing.helpers import assert_ledger_is_clean, at_once, balance, rows
-from tests.billing.planning import MONTHLY, PHARMACY, PLAN, RENEWAL, at
+from tests.billing.given import assert_ledger_is_clean, at_once, balance, rows
+from tests.billing.plans import given as planning
+from tests.billing.plans.given import MONTHLY, PHARMACY, PLAN, RENEWAL, at
 from tests.cli.runner import Ran, open_clinic, run
 from tests.conftest import owner
 

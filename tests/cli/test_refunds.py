@@ -8,13 +8,13 @@ import pytest
 import structlog
 
 from tests.between import once_read
-from tests.billing.helpers import assert_ledger_is_clean, balance, post_all, rows, take
-from tests.billing.returning import held
+from tests.billing.given import assert_ledger_is_clean, balance, post_all, rows, take
+from tests.billing.returns.given import held
 from tests.cli.runner import Ran, open_clinic, run
 from tests.gateways.conftest import Sim
 from tests.tasks.conftest import sim
-from tests.tasks.helpers import deliver, work
-from tests.tasks.shop import dispute_event, open_dispute, paid, refunds_at
+from tests.tasks.given import deliver, work
+from tests.tasks.returns.given import dispute_event, open_dispute, paid, refunds_at
 
 __all__ = ["sim"]
 pytestmark = pytest.mark.usefixtures("sim", "redis")

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from tests.billing.helpers import give as posting_of
-from tests.billing.helpers import post_all
+from tests.billing.given import give as posting_of
+from tests.billing.given import post_all
 from tests.cli.runner import give, open_clinic, process, run
 
 pytestmark = pytest.mark.usefixtures("database")

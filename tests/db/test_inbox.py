@@ -10,7 +10,7 @@ from sqlalchemy import text
 from db import inbox
 from db.inbox import BATCH_SIZE, LAST_RETRY, LEASE, MAX_ATTEMPTS, Finished, Lease, NewEvent
 from db.session import transaction
-from tests.billing.helpers import rows
+from tests.billing.given import rows
 from tests.conftest import owner
 
 pytestmark = pytest.mark.usefixtures("database")

@@ -15,7 +15,7 @@ from db import migrate, roles
 from db.errors import RightMissing
 from db.roles import UnknownRole, role_of
 from db.session import transaction
-from tests.billing.helpers import open_account, post_all, rows, take
+from tests.billing.given import open_account, post_all, rows, take
 from tests.conftest import owner
 
 LEDGER = sorted(roles.APPEND_ONLY)

@@ -18,7 +18,7 @@ from db.session import (
     snapshot,
     transaction,
 )
-from tests.billing.helpers import open_account, rows
+from tests.billing.given import open_account, rows
 from tests.conftest import owner
 
 

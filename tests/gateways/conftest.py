@@ -15,8 +15,8 @@ import requests
 from devstack.simulator.config import Config
 from devstack.simulator.server import Running, running
 from gateways.protocol import NewOrder
-from gateways.razorpay_client import RazorpayGateway
-from gateways.stripe_client import StripeGateway
+from gateways.razorpay.client import RazorpayGateway
+from gateways.stripe.client import StripeGateway
 
 KEY_ID, KEY_SECRET = "rzp_test_tests", "tests_key_secret"
 STRIPE_KEY = "sk_test_tests"

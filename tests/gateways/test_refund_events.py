@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from billing.refund_facts import DisputeFacts, RefundFacts
-from gateways import razorpay_webhooks, stripe_webhooks
+from billing.returns import DisputeFacts, RefundFacts
 from gateways.events import UnreadableEvent
+from gateways.razorpay import webhooks as razorpay_webhooks
+from gateways.stripe import webhooks as stripe_webhooks
 from tests.gateways import bodies
 from tests.gateways.bodies import Edit, edited
 

@@ -13,8 +13,8 @@ from db import session as database
 from devstack.simulator import server
 from devstack.simulator.config import Config
 from devstack.simulator.server import Running
-from gateways.razorpay_client import RazorpayGateway
-from gateways.stripe_client import StripeGateway
+from gateways.razorpay.client import RazorpayGateway
+from gateways.stripe.client import StripeGateway
 from tests.conftest import new_database, owner_url
 from tests.webhook_receiver.receiver_process import ReceiverProcess
 

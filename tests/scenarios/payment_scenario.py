@@ -16,18 +16,20 @@ from typing import Any
 from sqlalchemy import text
 
 import clock
-from billing import accounts, audit, verify
-from billing.errors import InvalidOrder
-from billing.orders import LAST_LOOK, OrderRequest, receipt_of
-from billing.payment_facts import GatewayName
-from db.errors import TransientError
+from billing import accounts, audit, verification
+from billing.payments import GatewayName, OrderRequest
+from billing.payments.orders import LAST_LOOK, receipt_of
+from billing.plans import InvalidOrder
 from db.session import snapshot, transaction
 from devstack.simulator.server import Running
 from devstack.simulator.switches import Switches
-from tasks import checkout, payments, refunds
-from tasks.checkout import PlacedOrder
-from tasks.inbox import work_one_batch
-from tests.billing.helpers import rows
+from errors import TransientError
+from tasks.drain import work_one_batch
+from tasks.payments import checkout
+from tasks.payments import inquiry as payments
+from tasks.payments.checkout import PlacedOrder
+from tasks.returns import door as refunds
+from tests.billing.given import rows
 from tests.scenarios.returns import Returns
 
 ORDERS = 20
@@ -213,7 +215,7 @@ class Scenario:
             assert held == self.returns.held(str(ref)), told
         self._check_states()
         with snapshot() as session:
-            assert verify.verify(session).breaches == []
+            assert verification.verify(session).breaches == []
 
     def _captured(self, gateway: str, receipt: str, order_id: object) -> list["_Money"]:
         """Return the captured payments on our order, as the gateway remembers them."""

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from billing import audit
-from billing.errors import CannotRefund
+from billing.returns import CannotRefund
 from devstack.simulator.razorpay import refunding as razorpay_refunding
 from devstack.simulator.razorpay.errors import ApiError
 from devstack.simulator.server import Running
-from tasks import refunding
-from tests.billing.helpers import rows
+from tasks.returns import submission as refunding
+from tests.billing.given import rows
 
 ACTOR = "system:scenario"
 

@@ -20,10 +20,11 @@ import pytest
 import clock
 from billing import audit, plans
 from db.session import transaction
-from tasks import grants, renewals
-from tests.billing import planning
-from tests.billing.helpers import assert_ledger_is_clean, rows
-from tests.billing.planning import PLAN, RENEWAL
+from tasks.plans import enforcement as renewals
+from tasks.plans import grants
+from tests.billing.given import assert_ledger_is_clean, rows
+from tests.billing.plans import given as planning
+from tests.billing.plans.given import PLAN, RENEWAL
 from tests.scenarios import calendar_model
 from tests.scenarios.calendar_model import GRACE_DAYS, Customer, Paid, anniversary, day_begins
 

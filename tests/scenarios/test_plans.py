@@ -5,16 +5,16 @@ from typing import Any
 
 import pytest
 
-from billing import accounts, audit, plan_overview, plans, verify
-from billing.orders import OrderRequest
-from billing.payment_facts import GatewayName
-from billing.plan_calendar import years_after
+from billing import accounts, audit, plans, verification
+from billing.payments import GatewayName, OrderRequest
+from billing.plans import overview as plan_overview
+from billing.plans.calendar import years_after
 from db.session import snapshot
 from devstack.simulator.server import Running
 from devstack.simulator.switches import Switches
-from tasks import checkout
-from tests.billing import planning
-from tests.billing.planning import PLAN, RENEWAL
+from tasks.payments import checkout
+from tests.billing.plans import given as planning
+from tests.billing.plans.given import PLAN, RENEWAL
 from tests.scenarios.payment_scenario import SPEED, forget_orders, wait_for_webhooks, work
 
 Control = Callable[[str, Mapping[str, object]], dict[str, Any]]
@@ -45,8 +45,8 @@ def test_a_plan_paid_at_a_gateway_begins_once_and_each_renewal_adds_a_year(
         account = accounts.find(session, ref)
         assert account is not None
         found = plan_overview.of_account(session, account)
-        years = [(y.kind, y.starts_on, y.ends_on) for y in plans.terms(session, account.id)]
-        assert verify.verify(session).breaches == []
+        years = [(y.kind, y.starts_on, y.ends_on) for y in plans.terms_of(session, account.id)]
+        assert verification.verify(session).breaches == []
     forget_orders()
     begun = years[0][1]
     days = [years_after(begun, number) for number in range(4)]

@@ -7,8 +7,8 @@ import pytest
 import settings
 from devstack.simulator.config import Config
 from devstack.simulator.server import running
-from gateways.razorpay_client import RazorpayGateway
-from gateways.stripe_client import StripeGateway
+from gateways.razorpay.client import RazorpayGateway
+from gateways.stripe.client import StripeGateway
 from tests.gateways.conftest import KEY_ID, KEY_SECRET, STRIPE_KEY, Sim
 
 

@@ -7,10 +7,12 @@ from sqlalchemy import text
 from structlog.testing import capture_logs
 
 import clock
-from billing import expiry, holds, ledger_checks
+from billing.credit import holds
+from billing.ledger import expiry
+from billing.verification import daily_check as ledger_checks
 from db.session import transaction
 from tasks import ledger as task
-from tests.billing.helpers import (
+from tests.billing.given import (
     assert_ledger_is_clean,
     at_once,
     balance,

@@ -10,7 +10,7 @@ from uuid import uuid4
 import psycopg2
 
 import clock
-from gateways import standard_webhooks
+from service import standard_webhooks
 from tests.conftest import LEAD_SECRET
 from tests.server_process import Answer, ServerProcess
 

@@ -9,7 +9,7 @@ from typing import Any
 from celery import Celery
 from redis import Redis
 
-from tasks import nudges
+from tasks.plumbing import nudges
 from tests.stack_process import eventually
 from tests.webhook_receiver.receiver_process import ReceiverProcess, delivery
 

@@ -1,0 +1,186 @@
+"""Keys for the API: who may ask for what, and how far each key sees.
+
+The keys of API_KEYS are for a first start and for the house itself: every scope, no limit. All
+others are made here for one product or for one account, and never see beyond it.
+
+A key made here is 32 random bytes, so its plain SHA-256 is as safe to keep as a slow hash would
+be: nobody guesses it, and a request is not held up for it. The key itself is shown once.
+"""
+
+import hmac
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from sqlalchemy import Row, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.engine.interfaces import DBAPICursor
+from sqlalchemy.orm import Session
+
+import clock
+import settings
+from billing import accounts, audit, catalog
+from billing.access.errors import ApiKeyExists, InvalidApiKey, UnknownApiKey
+from billing.errors import UnknownAccount
+from db.models import Account, ApiKey
+
+SCOPES = {
+    "leads:read": "what became of a lead",
+    "leads:write": "asking for a lead to be charged",
+    "accounts:read": "what an account has, and its transactions",
+    "accounts:write": "opening accounts",
+    "orders:write": "ordering credit, and having its payment verified",
+    "refunds:write": "giving the money of payments back",
+    "payments:read": "the payments of an account",
+    "disputes:read": "the disputes of an account",
+    "disputes:write": "disputing a lead, and withdrawing a dispute",
+    "credits:read": "what became of a hold",
+    "credits:spend": "charging credit, and holding it",
+}
+"""Scope -> what it allows. Each resource of the API adds its own. A key that was made before
+keeps the scopes it has."""
+
+PREFIX = "bk_"
+"""Tells a person, and a search for leaked secrets, what it is looking at."""
+RANDOM_BYTES = 32
+_LENGTH = len(PREFIX) + 43
+"""The url-safe base64 of 32 bytes, without padding, is 43 characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, as its key says. Neither product nor account: everything is in reach."""
+
+    name: str
+    product: str | None
+    account_id: int | None
+    scopes: frozenset[str]
+
+    @property
+    def actor(self) -> str:
+        """The name under which the audit log and the ledger know it."""
+        return f"api-key:{self.name}"
+
+
+def configured(key: str) -> Caller | None:
+    """Return the caller of a key of API_KEYS, or None; asks no database."""
+    found = None
+    for name, secret in settings.get().api_keys.items():
+        # Each is compared, and in constant time: the answer's delay tells nothing of the keys.
+        if hmac.compare_digest(_digest(secret.get_secret_value()), _digest(key)):
+            found = Caller(name, None, None, frozenset(SCOPES))
+    return found
+
+
+def could_be_made_here(key: str) -> bool:
+    """Tell whether `key` has the form of those made here, so that looking for it makes sense."""
+    return key.startswith(PREFIX) and len(key) == _LENGTH
+
+
+_MADE_HERE = """
+SELECT name, product, account_id, scopes FROM api_keys
+ WHERE key_sha256 = %s AND revoked_at IS NULL
+"""
+
+
+def made_here(cursor: DBAPICursor, key: str) -> Caller | None:
+    """Return the caller of a key that was made here and is not revoked, or None.
+
+    One statement, by `db.session.pooled_statement`: each request of the API begins with it.
+    """
+    cursor.execute(_MADE_HERE, (_digest(key),))
+    row = cursor.fetchone()
+    if row is None:
+        return None
+    name, product, account_id, scopes = row
+    return Caller(name, product, account_id, frozenset(scopes))
+
+
+def create(
+    session: Session,
+    *,
+    name: str,
+    product: str | None = None,
+    account: str | None = None,
+    scopes: Sequence[str] = (),
+) -> str:
+    """Make a key for one product or one account (its reference) and return it, this once.
+
+    `scopes` are some of `SCOPES`; none given: each there is today. Raises `InvalidApiKey` naming
+    the field, `UnknownAccount` or `ApiKeyExists`.
+    """
+    _check(name, product, account, scopes)
+    found = accounts.find(session, account) if account is not None else None
+    if account is not None and found is None:
+        raise UnknownAccount(account)
+    allowed = sorted(set(scopes or SCOPES))
+    key = PREFIX + secrets.token_urlsafe(RANDOM_BYTES)
+    created = session.scalar(
+        insert(ApiKey)
+        .values(
+            name=name,
+            key_sha256=_digest(key),
+            product=product,
+            account_id=found.id if found else None,
+            scopes=allowed,
+            created_at=clock.now(),
+        )
+        .on_conflict_do_nothing(index_elements=[ApiKey.name])
+        .returning(ApiKey.id)
+    )
+    if created is None:
+        raise ApiKeyExists(name)
+    reach = {"product": product} if product is not None else {"account": account}
+    audit.record(
+        session, "api_key.created", f"api-key:{name}", before=None,
+        after={**reach, "scopes": allowed},
+    )  # fmt: skip
+    return key
+
+
+def revoke(session: Session, name: str) -> ApiKey:
+    """Let a key open nothing from now on, and return it; once more changes nothing.
+
+    Raises `UnknownApiKey`, for a key of API_KEYS too: it goes by leaving it out there.
+    """
+    key = session.scalars(select(ApiKey).where(ApiKey.name == name).with_for_update()).one_or_none()
+    if key is None:
+        raise UnknownApiKey(name)
+    if key.revoked_at is None:
+        key.revoked_at = clock.now()
+        audit.record(
+            session, "api_key.revoked", f"api-key:{name}", before={"revoked_at": None},
+            after={"revoked_at": key.revoked_at.isoformat()},
+        )  # fmt: skip
+    return key
+
+
+def list_all(session: Session) -> Sequence[Row[ApiKey, str | None]]:
+    """Return every key that was made here with its account's reference, by name."""
+    return session.execute(
+        select(ApiKey, Account.ref)
+        .outerjoin(Account, Account.id == ApiKey.account_id)
+        .order_by(ApiKey.name)
+    ).all()
+
+
+def _check(name: str, product: str | None, account: str | None, scopes: Sequence[str]) -> None:
+    if not settings.API_KEY_NAME.fullmatch(name):
+        raise InvalidApiKey(
+            "name", "must be at most 100 letters, digits, dots, underscores and hyphens"
+        )
+    if name in settings.get().api_keys:
+        raise ApiKeyExists(name)
+    if (product is None) == (account is None):
+        raise InvalidApiKey("reach", "must be one product or one account")
+    products = catalog.get().products
+    if product is not None and product not in products:
+        raise InvalidApiKey("product", f"must be one of {', '.join(products)}, not {product!r}")
+    unknown = sorted(set(scopes) - set(SCOPES))
+    if unknown:
+        raise InvalidApiKey("scope", f"must be of {', '.join(SCOPES)}, not {', '.join(unknown)}")
+
+
+def _digest(key: str) -> bytes:
+    return sha256(key.encode()).digest()

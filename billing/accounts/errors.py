@@ -1,0 +1,15 @@
+"""What is refused of accounts."""
+
+from errors import InvalidField, PermanentError
+
+
+class AccountExists(PermanentError):
+    """The reference is taken."""
+
+    def __init__(self, account: str) -> None:
+        super().__init__(f"account {account!r} exists already: `billing accounts show {account}`")
+        self.account = account
+
+
+class InvalidAccount(InvalidField):
+    """A field of a new account does not make sense."""

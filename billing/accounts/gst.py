@@ -1,0 +1,90 @@
+"""What India's goods and services tax knows of a customer: its state and its number (GSTIN).
+
+Read by `billing/accounts/account.py` where an account is opened. A right check character does not
+prove that a number is in use: only the tax portal knows that.
+"""
+
+import re
+
+from billing.accounts.errors import InvalidAccount
+
+STATES = {
+    "01": "Jammu and Kashmir",
+    "02": "Himachal Pradesh",
+    "03": "Punjab",
+    "04": "Chandigarh",
+    "05": "Uttarakhand",
+    "06": "Haryana",
+    "07": "Delhi",
+    "08": "Rajasthan",
+    "09": "Uttar Pradesh",
+    "10": "Bihar",
+    "11": "Sikkim",
+    "12": "Arunachal Pradesh",
+    "13": "Nagaland",
+    "14": "Manipur",
+    "15": "Mizoram",
+    "16": "Tripura",
+    "17": "Meghalaya",
+    "18": "Assam",
+    "19": "West Bengal",
+    "20": "Jharkhand",
+    "21": "Odisha",
+    "22": "Chhattisgarh",
+    "23": "Madhya Pradesh",
+    "24": "Gujarat",
+    "26": "Dadra and Nagar Haveli and Daman and Diu",
+    "27": "Maharashtra",
+    "29": "Karnataka",
+    "30": "Goa",
+    "31": "Lakshadweep Islands",
+    "32": "Kerala",
+    "33": "Tamil Nadu",
+    "34": "Puducherry",
+    "35": "Andaman and Nicobar Islands",
+    "36": "Telangana",
+    "37": "Andhra Pradesh",
+    "38": "Ladakh",
+    "96": "Other Countries",
+    "97": "Other Territory",
+}
+"""Code -> name, as invoices must show them. 25 and 28 went with the states that they were for."""
+
+_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_GSTIN = re.compile("[0-9]{2}[A-Z]{5}[0-9]{4}[A-Z][1-9A-Z]Z[0-9A-Z]")
+"""Of an ordinary taxpayer: state, PAN, which registration of it, Z, check character."""
+
+
+def state_of(state_code: str | None, gstin: str | None) -> str | None:
+    """Return the customer's state code: the one given, else the GSTIN's, else None.
+
+    Raises `InvalidAccount` naming `state_code` or `gstin`: a code that no state has, a number of
+    another form or with a wrong check character, or one of another state than the one given.
+    """
+    if state_code is not None and state_code not in STATES:
+        raise InvalidAccount("state_code", "must be a GST state code of two digits, such as 27")
+    if gstin is None:
+        return state_code
+    _check_gstin(gstin)
+    if state_code not in {None, gstin[:2]}:
+        raise InvalidAccount("gstin", f"must be of the state {state_code}, not of {gstin[:2]}")
+    return gstin[:2]
+
+
+def check_character(first_14: str) -> str:
+    """Return the last character of the GSTIN that begins with `first_14` (digits and capitals).
+
+    Every second value of 0..35 is doubled; a product counts with its two digits to base 36.
+    """
+    products = [_ALPHABET.index(c) * (1 + place % 2) for place, c in enumerate(first_14)]
+    total = sum(sum(divmod(product, 36)) for product in products)
+    return _ALPHABET[-total % 36]
+
+
+def _check_gstin(gstin: str) -> None:
+    if not _GSTIN.fullmatch(gstin):
+        raise InvalidAccount("gstin", "must have the form 27AAPFU0939F1ZV, in capitals")
+    if gstin[:2] not in STATES:
+        raise InvalidAccount("gstin", f"must begin with a GST state code, not {gstin[:2]}")
+    if gstin[-1] != check_character(gstin[:-1]):
+        raise InvalidAccount("gstin", "must end in its check character: is a letter mistyped?")

@@ -1,0 +1,134 @@
+"""What an operator may do to an account by hand: credit, adjust, write off, give a charge back.
+
+An idempotency key must not begin like one that a rule makes (`lead:`): it would stand in the
+rule's way.
+"""
+
+from sqlalchemy.orm import Session
+
+from billing.credit import reversals
+from billing.ledger import InvalidPosting, Kind, Posting, PostingResult, post
+from billing.text import DESCRIPTION_MAX_LENGTH, KEY_MAX_LENGTH, problem_with
+
+RESERVED_KEY_PREFIXES = (
+    "lead:", "lot:", "hold:", "opening:", "dispute:", "grant:", "razorpay:", "stripe:",
+    "refund:", "chargeback:", "api:",
+)  # fmt: skip
+"""What the keys of rules begin with."""
+
+
+def credit(
+    session: Session,
+    *,
+    account: str,
+    amount: int,
+    reason: str,
+    actor: str,
+    idempotency_key: str,
+) -> PostingResult:
+    """Give `amount` credits of goodwill; with the same key and content, once.
+
+    Raises `InvalidPosting`, `UnknownAccount` or `IdempotencyConflict`.
+    """
+    if type(amount) is int and amount <= 0:
+        raise InvalidPosting("amount", f"must be positive, not {amount}")
+    return _post(session, Kind.GOODWILL, account, amount, reason, actor, idempotency_key)
+
+
+def adjust(
+    session: Session,
+    *,
+    account: str,
+    amount: int,
+    reason: str,
+    actor: str,
+    idempotency_key: str,
+) -> PostingResult:
+    """Correct a balance by `amount`, positive or negative, past the overdraft limit if need be.
+
+    Raises `InvalidPosting`, `UnknownAccount` or `IdempotencyConflict`.
+    """
+    return _post(session, Kind.ADJUSTMENT, account, amount, reason, actor, idempotency_key)
+
+
+def write_off(
+    session: Session,
+    *,
+    account: str,
+    amount: int,
+    reason: str,
+    actor: str,
+    idempotency_key: str,
+) -> PostingResult:
+    """Forgive `amount` credits of debt, the oldest first.
+
+    Raises `NothingToWriteOff` where that is more than is owed, and the errors of `credit`.
+    """
+    if type(amount) is int and amount <= 0:
+        raise InvalidPosting("amount", f"must be positive, not {amount}")
+    return _post(session, Kind.WRITE_OFF, account, amount, reason, actor, idempotency_key)
+
+
+def reverse(
+    session: Session,
+    *,
+    charge_key: str,
+    amount: int | None,
+    reason: str,
+    actor: str,
+    idempotency_key: str,
+) -> PostingResult:
+    """Give a charge back by hand; see `billing/credit/reversals.py`."""
+    _check_reason(reason)
+    _check_key(charge_key, "charge_key")
+    _check_own_key(idempotency_key)
+    return reversals.reverse(
+        session,
+        charge_key=charge_key,
+        amount=amount,
+        reason=reason,
+        actor=actor,
+        idempotency_key=idempotency_key,
+    )
+
+
+def _post(
+    session: Session,
+    kind: Kind,
+    account: str,
+    amount: int,
+    reason: str,
+    actor: str,
+    idempotency_key: str,
+) -> PostingResult:
+    _check_reason(reason)
+    _check_own_key(idempotency_key)
+    posting = Posting(
+        account=account,
+        amount=amount,
+        kind=kind,
+        idempotency_key=idempotency_key,
+        actor=actor,
+        description=reason,
+    )
+    return post(session, [posting])[0].applied_or_raise()
+
+
+def _check_reason(reason: str) -> None:
+    problem = problem_with(reason, max_length=DESCRIPTION_MAX_LENGTH)
+    if problem:
+        raise InvalidPosting("reason", f"{problem}: it is what an auditor will read")
+
+
+def _check_own_key(key: str) -> None:
+    _check_key(key)
+    if key.startswith(RESERVED_KEY_PREFIXES):
+        raise InvalidPosting(
+            "idempotency_key", f"must not begin with any of {', '.join(RESERVED_KEY_PREFIXES)}"
+        )
+
+
+def _check_key(key: str, field: str = "idempotency_key") -> None:
+    problem = problem_with(key, max_length=KEY_MAX_LENGTH)
+    if problem:
+        raise InvalidPosting(field, problem)

@@ -1,0 +1,196 @@
+"""The holds' SQL: one statement a step, with the step's events and what the account then holds.
+
+Called by `billing/credit/holds.py` and by nothing else, with the account locked.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, TextClause, select, text
+from sqlalchemy.orm import Session
+from sqlalchemy.orm.util import identity_key
+
+from billing.ledger import Kind
+from db.bulk import int_array
+from db.models import Account, Hold
+
+_PLACE = text("""
+WITH placed AS (
+    INSERT INTO holds (account_id, amount, state, idempotency_key, kind, actor, description,
+                       created_at, expires_at)
+    VALUES (:account, :amount, 'open', :key, :kind, :actor, :description, :now, :expires_at)
+    ON CONFLICT (idempotency_key) DO NOTHING RETURNING *
+), told AS (
+    INSERT INTO hold_events (hold_id, event, amount, actor, created_at)
+    SELECT id, 'placed', amount, actor, created_at FROM placed
+), kept AS (
+    UPDATE accounts a SET held = a.held + p.amount FROM placed p WHERE a.id = p.account_id
+)
+SELECT * FROM placed
+""")
+
+
+def place(
+    session: Session,
+    *,
+    account_id: int,
+    amount: int,
+    idempotency_key: str,
+    kind: Kind,
+    actor: str,
+    description: str,
+    now: datetime,
+    expires_at: datetime | None,
+) -> Hold | None:
+    """Write a new open hold; None where its key is taken, by whatever account, by now."""
+    values = {
+        "account": account_id, "amount": amount, "key": idempotency_key, "kind": kind.value,
+        "actor": actor, "description": description, "now": now, "expires_at": expires_at,
+    }  # fmt: skip
+    return _changed(session, _PLACE, values)
+
+
+def of_key(session: Session, idempotency_key: str) -> Hold | None:
+    """Return the hold that was placed under a key."""
+    query = select(Hold).where(Hold.idempotency_key == idempotency_key)
+    return session.scalars(query.execution_options(populate_existing=True)).one_or_none()
+
+
+def lock(session: Session, hold_id: int) -> Hold:
+    """Lock a hold whose account is locked, and return it as it is now."""
+    return session.get_one(Hold, hold_id, with_for_update=True, populate_existing=True)
+
+
+_CAPTURED = text("""
+WITH ended AS (
+    UPDATE holds SET state = 'captured', captured = :captured, transaction_id = :transaction,
+           finish_key = :key, finished_at = :now
+     WHERE id = :hold RETURNING *
+), told AS (
+    INSERT INTO hold_events (hold_id, event, amount, actor, created_at)
+    SELECT e.id, s.event, s.amount, :actor, :now
+      FROM ended e,
+           LATERAL (VALUES (1, 'captured', e.captured), (2, 'released', e.amount - e.captured))
+             AS s(step, event, amount)
+     WHERE s.amount > 0 ORDER BY s.step
+)
+SELECT * FROM ended
+""")
+
+
+def end_captured(
+    session: Session,
+    hold_id: int,
+    *,
+    captured: int,
+    transaction_id: int,
+    finish_key: str,
+    actor: str,
+    now: datetime,
+) -> Hold:
+    """Write that a hold was captured; what it held was released by the charge's posting."""
+    values = {
+        "hold": hold_id, "captured": captured, "transaction": transaction_id, "key": finish_key,
+        "actor": actor, "now": now,
+    }  # fmt: skip
+    return _the_one(session, _CAPTURED, values)
+
+
+_VOIDED = text("""
+WITH ended AS (
+    UPDATE holds SET state = 'voided', finish_key = :key, finished_at = :now
+     WHERE id = :hold RETURNING *
+), told AS (
+    INSERT INTO hold_events (hold_id, event, amount, actor, created_at)
+    SELECT id, 'voided', amount, :actor, :now FROM ended
+), freed AS (
+    UPDATE accounts a SET held = a.held - e.amount FROM ended e
+     WHERE a.id = e.account_id AND :frees
+)
+SELECT * FROM ended
+""")
+
+
+def end_voided(
+    session: Session, hold: Hold, *, frees: bool, finish_key: str, actor: str, now: datetime
+) -> Hold:
+    """Write that a hold was voided; unless it `frees` its credit, a posting must release that."""
+    values = {"hold": hold.id, "key": finish_key, "actor": actor, "now": now, "frees": frees}
+    return _the_one(session, _VOIDED, values)
+
+
+_DUE = text("""
+SELECT id FROM accounts
+ WHERE id IN (SELECT account_id FROM holds WHERE state = 'open' AND expires_at <= :now)
+ ORDER BY id LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
+""")
+_EXPIRE = text("""
+WITH ended AS (
+    UPDATE holds SET state = 'expired', finished_at = :now
+     WHERE state = 'open' AND expires_at <= :now
+       AND account_id = ANY(CAST(:accounts AS bigint[]))
+    RETURNING id, account_id, amount, expires_at
+), told AS (
+    INSERT INTO hold_events (hold_id, event, amount, actor, created_at)
+    SELECT id, 'expired', amount, :actor, :now FROM ended
+), freed AS (
+    UPDATE accounts a SET held = a.held - e.total
+      FROM (SELECT account_id, sum(amount) AS total FROM ended GROUP BY 1) e
+     WHERE a.id = e.account_id
+)
+SELECT e.id, a.ref, e.amount, e.expires_at FROM ended e JOIN accounts a ON a.id = e.account_id
+""")
+
+
+def end_due(
+    session: Session, *, actor: str, now: datetime, limit: int
+) -> Sequence[Row[int, str, int, datetime]]:
+    """End the open holds whose time is up, on up to `limit` accounts that nobody has locked.
+
+    Returns (id, account's reference, amount, when its time was up) of each.
+    """
+    due = session.scalars(_DUE, {"now": now, "limit": limit}).all()
+    return _end_of(session, due, actor=actor, now=now)
+
+
+# Nothing is locked, and little is looked at, where none is due.
+_DUE_OF = text("""
+SELECT id FROM accounts a
+ WHERE ref = :account AND EXISTS (SELECT 1 FROM holds h WHERE h.account_id = a.id
+                                     AND h.state = 'open' AND h.expires_at <= :now)
+   FOR NO KEY UPDATE
+""")
+
+
+def end_due_of(
+    session: Session, account: str, *, actor: str, now: datetime
+) -> Sequence[Row[int, str, int, datetime]]:
+    """End the open holds of one account whose time is up, as `end_due` does; locks the account."""
+    due = session.scalars(_DUE_OF, {"account": account, "now": now}).all()
+    return _end_of(session, due, actor=actor, now=now) if due else []
+
+
+def _end_of(
+    session: Session, account_ids: Sequence[int], *, actor: str, now: datetime
+) -> Sequence[Row[int, str, int, datetime]]:
+    values = {"now": now, "accounts": int_array(account_ids), "actor": actor}
+    return session.execute(_EXPIRE, values).all()
+
+
+def _the_one(session: Session, statement: TextClause, values: dict[str, Any]) -> Hold:
+    hold = _changed(session, statement, values)
+    assert hold is not None  # noqa: S101 - its row is locked, and none is ever deleted
+    return hold
+
+
+def _changed(session: Session, statement: TextClause, values: dict[str, Any]) -> Hold | None:
+    hold = session.scalars(
+        select(Hold).from_statement(statement).execution_options(populate_existing=True), values
+    ).one_or_none()
+    if hold is not None:
+        # Objects that the caller loaded before know nothing of what was written past them.
+        account = session.identity_map.get(identity_key(Account, hold.account_id))
+        if account is not None:
+            session.expire(account, ["held"])
+    return hold

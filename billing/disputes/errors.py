@@ -1,0 +1,83 @@
+"""What the rules of lead disputes refuse, typed. No message repeats what a clinic wrote."""
+
+from datetime import datetime
+
+from errors import PermanentError
+
+
+class InvalidDispute(PermanentError):
+    """A field of a dispute, or of its resolution, does not make sense."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field} {problem}")
+        self.field = field
+        self.problem = problem
+
+
+class UnknownDispute(PermanentError):
+    """No dispute has this id."""
+
+    def __init__(self, dispute_id: int) -> None:
+        super().__init__(f"there is no dispute {dispute_id}: see `billing disputes list`")
+        self.dispute_id = dispute_id
+
+
+class LeadNotCharged(PermanentError):
+    """Nothing was taken for the lead, or all of it was given back."""
+
+    def __init__(self, lead_id: str, state: str) -> None:
+        super().__init__(f"lead {lead_id!r} is {state}: only a charged lead can be disputed")
+        self.lead_id = lead_id
+        self.state = state
+
+
+class DisputeWindowOver(PermanentError):
+    """The lead was charged too long ago."""
+
+    def __init__(self, lead_id: str, ended_at: datetime) -> None:
+        super().__init__(f"lead {lead_id!r} could be disputed until {ended_at.isoformat()}")
+        self.lead_id = lead_id
+        self.ended_at = ended_at
+
+
+class DisputeOpen(PermanentError):
+    """The lead has a dispute that waits for its resolution."""
+
+    def __init__(self, lead_id: str, dispute_id: int) -> None:
+        super().__init__(f"lead {lead_id!r} is disputed already: dispute {dispute_id} is pending")
+        self.lead_id = lead_id
+        self.dispute_id = dispute_id
+
+
+class DisputedBefore(PermanentError):
+    """A dispute of the lead was decided: it is not opened again."""
+
+    def __init__(self, lead_id: str, dispute_id: int, state: str) -> None:
+        super().__init__(f"lead {lead_id!r} was disputed before: dispute {dispute_id} is {state}")
+        self.lead_id = lead_id
+        self.dispute_id = dispute_id
+        self.state = state
+
+
+class DisputeResolved(PermanentError):
+    """Somebody resolved the dispute before; nothing was changed this time."""
+
+    def __init__(self, dispute_id: int, state: str, resolved_by: str) -> None:
+        super().__init__(
+            f"dispute {dispute_id} is {state} already, by {resolved_by}: nothing was changed"
+        )
+        self.dispute_id = dispute_id
+        self.state = state
+        self.resolved_by = resolved_by
+
+
+class NothingToRefund(PermanentError):
+    """Of the lead's charge nothing is left that could be given back."""
+
+    def __init__(self, dispute_id: int, lead_id: str) -> None:
+        super().__init__(
+            f"of the charge of lead {lead_id!r} nothing is left to be given back: nothing was"
+            f" changed, reject or withdraw dispute {dispute_id}"
+        )
+        self.dispute_id = dispute_id
+        self.lead_id = lead_id

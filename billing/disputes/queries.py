@@ -1,0 +1,63 @@
+"""Reading disputes: one, those of an account, the newest of all. Asked by the API and the command.
+
+`billing/disputes/lifecycle.py` is who writes them.
+"""
+
+from collections.abc import Sequence
+from typing import get_args
+
+from sqlalchemy import Row, select
+from sqlalchemy.orm import Session
+
+from billing import accounts
+from billing.disputes.lifecycle import State
+from db.models import Account, LeadDispute
+
+STATES: tuple[State, ...] = get_args(State)
+
+
+def find(
+    session: Session,
+    dispute_id: int,
+    *,
+    product: str | None = None,
+    account_id: int | None = None,
+) -> Row[LeadDispute, str] | None:
+    """Return a dispute and its account's reference; None where it is unknown, or out of reach.
+
+    In reach are the accounts of `product`, the account of `account_id`, or all of them.
+    """
+    return session.execute(
+        select(LeadDispute, Account.ref)
+        .join(Account, Account.id == LeadDispute.account_id)
+        .where(LeadDispute.id == dispute_id, accounts.reach(product, account_id))
+    ).one_or_none()
+
+
+def of_account(
+    session: Session,
+    account_id: int,
+    *,
+    state: State | None = None,
+    before_id: int | None = None,
+    limit: int,
+) -> Sequence[LeadDispute]:
+    """Return a page of an account's disputes, newest first; the next starts before the last id."""
+    query = select(LeadDispute).where(LeadDispute.account_id == account_id)
+    if state is not None:
+        query = query.where(LeadDispute.state == state)
+    if before_id is not None:
+        query = query.where(LeadDispute.id < before_id)
+    return session.scalars(query.order_by(LeadDispute.id.desc()).limit(limit)).all()
+
+
+def newest(
+    session: Session, *, state: State | None = None, account_id: int | None = None, limit: int
+) -> Sequence[Row[LeadDispute, str]]:
+    """Return the newest disputes with the reference of their account; None limits nothing."""
+    query = select(LeadDispute, Account.ref).join(Account, Account.id == LeadDispute.account_id)
+    if state is not None:
+        query = query.where(LeadDispute.state == state)
+    if account_id is not None:
+        query = query.where(LeadDispute.account_id == account_id)
+    return session.execute(query.order_by(LeadDispute.id.desc()).limit(limit)).all()

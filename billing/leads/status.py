@@ -1,0 +1,165 @@
+"""What became of a lead, as far as the asker may see: the answer of the API and of the command.
+
+A lead is found from the moment its event is recorded, charged or not. Nothing is written for
+that: the few rows of the inbox that wait are searched for the lead's id.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from sqlalchemy import ColumnElement, func, literal, null, select, text, union_all
+from sqlalchemy.orm import Session
+
+from billing import accounts, catalog
+from billing.leads.charging import LeadRequest
+from billing.leads.pricing import lead_price_credits
+from billing.text import ID_MAX_LENGTH, problem_with
+from db.models import Account, LeadCharge, LeadConflict
+
+WAITS_FOR_AN_OPERATOR = "waits for an operator"
+MOST_CANDIDATES = 50
+"""Rows read for one lead: those whose body holds its id, which are one or two."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeadStatus:
+    """A lead of an account that the asker may see."""
+
+    lead_id: str
+    account: str
+    state: str
+    """pending, or as in `lead_charges`: charged, parked, conflict, refunded, cancelled."""
+    credits: int
+    """Its price; nought for a conflict, which takes nothing."""
+    package_price_paise: int
+    conflicts: int
+    """Requests for it, by accounts that the asker may see, which disagreed with the record."""
+    occurred_at: datetime | None
+    updated_at: datetime
+    reason: str | None = None
+    """Why it is still pending, where that is known."""
+
+
+def find(
+    session: Session, lead_id: str, *, product: str | None = None, account_id: int | None = None
+) -> LeadStatus | None:
+    """Return what became of a lead; None where it is unknown, or of an account out of reach.
+
+    In reach are the accounts of `product`, the account of `account_id`, or all of them.
+    """
+    if problem_with(lead_id, max_length=ID_MAX_LENGTH):
+        return None  # what cannot be recorded never was
+    reach = accounts.reach(product, account_id)
+    everything = product is None and account_id is None
+    return (
+        _on_record(session, lead_id, reach)
+        or _waiting(session, lead_id, reach, everything=everything)
+        # A worker may have taken it from the inbox between the two looks.
+        or _on_record(session, lead_id, reach)
+    )
+
+
+def _on_record(session: Session, lead_id: str, reach: ColumnElement[bool]) -> LeadStatus | None:
+    """Return the lead, or the newest of the requests for it if none was ever accepted.
+
+    One statement: a lead and what disagrees with it may be committed together, and are then seen
+    together.
+    """
+    conflicts = LeadConflict.lead_id == lead_id
+    number = (
+        select(func.count())
+        .select_from(LeadConflict)
+        .join(Account, Account.id == LeadConflict.account_id)
+        .where(conflicts, reach)
+        .correlate(None)
+        .scalar_subquery()
+    )
+    lead = (
+        select(
+            literal(1).label("rank"), literal(0).label("id"), Account.ref, LeadCharge.state,
+            LeadCharge.credits, LeadCharge.package_price_paise, number.label("conflicts"),
+            LeadCharge.occurred_at, LeadCharge.updated_at,
+        )
+        .join(Account, Account.id == LeadCharge.account_id)
+        .where(LeadCharge.lead_id == lead_id, reach)
+    )  # fmt: skip
+    conflict = (
+        select(
+            literal(2), LeadConflict.id, Account.ref, literal("conflict"), literal(0),
+            LeadConflict.package_price_paise, number, null(), LeadConflict.created_at,
+        )
+        .join(Account, Account.id == LeadConflict.account_id)
+        .where(conflicts, reach)
+    )  # fmt: skip
+    either = union_all(lead, conflict).order_by(text("rank, id DESC")).limit(1)
+    row = session.execute(either).one_or_none()
+    return LeadStatus(lead_id, *row[2:]) if row else None
+
+
+def _waiting(
+    session: Session, lead_id: str, reach: ColumnElement[bool], *, everything: bool
+) -> LeadStatus | None:
+    for request, dead, since in _requests_in_the_inbox(session, lead_id):
+        account = session.scalar(select(Account.ref).where(Account.ref == request.account, reach))
+        if account is None and everything:
+            account = request.account  # which nobody opened yet
+        if account is not None:
+            price = request.package_price_paise
+            return LeadStatus(
+                lead_id, account, "pending",
+                lead_price_credits(price, catalog.get().lead_pricing.tiers), price, 0,
+                request.occurred_at, since, WAITS_FOR_AN_OPERATOR if dead else None,
+            )  # fmt: skip
+    return None
+
+
+# Each half by its own partial index; `id + 0`, so that nobody walks back through what is done in
+# the order of the primary key. The id in quotes is looked for as bytes: no body is parsed but the
+# one or two that hold it.
+_CANDIDATES = text("""
+(SELECT 1 AS rank, id, body, received_at AS since FROM inbound_events
+  WHERE state = 'pending' AND source IN ('leads', 'lead_calls')
+    AND EXISTS (SELECT FROM unnest(CAST(:needles AS bytea[])) AS needle
+                 WHERE position(needle IN body) > 0)
+  ORDER BY id + 0 DESC LIMIT :limit)
+UNION ALL
+(SELECT 2, id, body, coalesce(handled_at, received_at) FROM inbound_events
+  WHERE state = 'dead' AND source IN ('leads', 'lead_calls')
+    AND EXISTS (SELECT FROM unnest(CAST(:needles AS bytea[])) AS needle
+                 WHERE position(needle IN body) > 0)
+  ORDER BY id + 0 DESC LIMIT :limit)
+ORDER BY rank, id DESC
+""")
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    data: LeadRequest
+
+
+def _requests_in_the_inbox(
+    session: Session, lead_id: str
+) -> Iterator[tuple[LeadRequest, bool, datetime]]:
+    """Yield what waits for this lead (request, is it dead, since when), the pending first."""
+    found = session.execute(_CANDIDATES, {"needles": _spellings(lead_id), "limit": MOST_CANDIDATES})
+    for row in found:
+        try:
+            request = _Event.model_validate_json(bytes(row.body)).data
+        except ValidationError:
+            continue
+        if request.lead_id == lead_id:
+            yield request, row.rank == 2, row.since
+
+
+def _spellings(lead_id: str) -> list[bytes]:
+    """Return how JSON writers spell the id: in UTF-8 or escaped, and some escape the slash."""
+    escaped = json.dumps(lead_id)
+    capitals = re.sub(r"(?<=\\u)[0-9a-f]{4}", lambda digits: digits[0].upper(), escaped)
+    spellings = {json.dumps(lead_id, ensure_ascii=False), escaped, capitals}
+    spellings |= {spelling.replace("/", "\\/") for spelling in spellings}
+    return [spelling.encode() for spelling in sorted(spellings)]

@@ -1,0 +1,176 @@
+"""The ledger's SQL to write what a post came to. Called by `billing/ledger/writer.py` alone.
+
+One row, such as a charge, is one statement; many are COPY and arrays, behind a savepoint.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+import psycopg2
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from billing.ledger.account_book import AccountBook, Writes
+from db import outbox
+from db.bulk import bytes_array, copy_rows, int_array, text_array
+
+KEY_CONSTRAINT = "uq_credit_transactions_idempotency_key"
+
+
+class KeyTaken(Exception):
+    """Another transaction wrote a row under one of the keys meanwhile; nothing was written."""
+
+
+_TRANSACTION_COLUMNS = (
+    "idempotency_key", "id", "account_id", "version", "amount", "balance_after", "kind",
+    "request_hash", "lead_id", "payment_id", "dispute_id", "actor", "description", "event_at",
+    "created_at", "row_hash", "reverses_id",
+)  # fmt: skip
+_MOVEMENT_COLUMNS = ("charge_id", "lot_id", "transaction_id", "amount")
+_UPDATE_ACCOUNTS_SQL = """
+UPDATE accounts a
+   SET balance = n.balance, held = n.held, version = n.version, head_hash = n.head_hash,
+       alert_level = n.alert_level
+  FROM unnest(CAST(:ids AS bigint[]), CAST(:balances AS bigint[]), CAST(:held AS bigint[]),
+              CAST(:versions AS bigint[]), CAST(:hashes AS bytea[]), CAST(:levels AS text[]))
+       AS n(id, balance, held, version, head_hash, alert_level)
+ WHERE a.id = n.id"""
+_UPDATE_ACCOUNTS = text(_UPDATE_ACCOUNTS_SQL)
+_UPDATE_LOTS_SQL = """
+UPDATE credit_lots l
+   SET remaining = n.remaining,
+       exhausted_at = CASE WHEN n.remaining = 0 THEN CAST(:now AS timestamptz) END
+  FROM unnest(CAST(:lots AS bigint[]), CAST(:remaining AS bigint[])) AS n(id, remaining)
+ WHERE l.id = n.id"""
+_UPDATE_LOTS = text(_UPDATE_LOTS_SQL)
+# One row, such as a charge, and what it moves: one round trip. Where its key is taken, nothing is
+# written, so that no savepoint is needed.
+_WRITE_ONE = text(f"""
+WITH posted AS (
+    INSERT INTO credit_transactions ({", ".join(_TRANSACTION_COLUMNS)})
+    VALUES ({", ".join(f":{column}" for column in _TRANSACTION_COLUMNS)})
+    ON CONFLICT (idempotency_key) DO NOTHING RETURNING id
+), lots AS ({_UPDATE_LOTS_SQL} AND EXISTS (SELECT FROM posted)
+), moved AS (
+    INSERT INTO lot_movements ({", ".join(_MOVEMENT_COLUMNS)})
+    SELECT m.* FROM posted, unnest(CAST(:charges AS bigint[]), CAST(:from_lots AS bigint[]),
+                                   CAST(:rows AS bigint[]), CAST(:amounts AS bigint[])) AS m
+), changed AS ({_UPDATE_ACCOUNTS_SQL} AND EXISTS (SELECT FROM posted)
+)
+SELECT id FROM posted
+""")  # noqa: S608 - names of our own
+_UPDATE_DEBTS = text("""
+UPDATE credit_debts d
+   SET remaining = n.remaining,
+       settled_at = CASE WHEN n.remaining = 0 THEN CAST(:now AS timestamptz) END
+  FROM unnest(CAST(:ids AS bigint[]), CAST(:remaining AS bigint[])) AS n(id, remaining)
+ WHERE d.charge_id = n.id
+""")
+
+
+def write(session: Session, writes: Writes, books: Iterable[AccountBook], *, now: datetime) -> None:
+    """Write what a post came to, or raise `KeyTaken` and write nothing.
+
+    New lots and debts go in with what is left of them after the whole batch; the rows are in
+    the order of their idempotency keys, so that two writers of the same keys cannot deadlock.
+    """
+    if not writes.transactions:
+        return
+    changed = [book for book in books if book.changed]
+    alone = len(writes.transactions) == 1
+    if alone and writes.movements and not (writes.lots or writes.debts or writes.changed_debts):
+        _write_one(session, writes, changed, now)
+    else:
+        _write_many(session, writes, changed, now)
+    outbox.write(session, writes.notices, now=now)
+    # Objects that the caller loaded before know nothing of what was written past them.
+    session.expire_all()
+
+
+def _write_one(
+    session: Session, writes: Writes, changed: Sequence[AccountBook], now: datetime
+) -> None:
+    charges, from_lots, rows, amounts = zip(*writes.movements, strict=True)
+    values = {
+        **dict(zip(_TRANSACTION_COLUMNS, writes.transactions[0], strict=True)),
+        **_changed_lots(writes, now),
+        **_changed_accounts(changed),
+        "charges": int_array(charges),
+        "from_lots": int_array(from_lots),
+        "rows": int_array(rows),
+        "amounts": int_array(amounts),
+    }
+    if session.scalar(_WRITE_ONE, values) is None:
+        raise KeyTaken
+
+
+def _write_many(
+    session: Session, writes: Writes, changed: Sequence[AccountBook], now: datetime
+) -> None:
+    writes.transactions.sort(key=lambda row: str(row[0]))
+    try:
+        # COPY knows no ON CONFLICT, and some of the rows may be in when it finds one.
+        with session.begin_nested():
+            copy_rows(session, "credit_transactions", _TRANSACTION_COLUMNS, writes.transactions)
+            _write_lots(session, writes, now)
+            _write_debts(session, writes, now)
+            copy_rows(session, "lot_movements", _MOVEMENT_COLUMNS, writes.movements)
+            session.execute(_UPDATE_ACCOUNTS, _changed_accounts(changed))
+    except psycopg2.errors.UniqueViolation as error:
+        if error.diag.constraint_name != KEY_CONSTRAINT:
+            raise
+        raise KeyTaken from error
+
+
+def _changed_accounts(changed: Sequence[AccountBook]) -> dict[str, object]:
+    return {
+        "ids": int_array(book.id for book in changed),
+        "balances": int_array(book.balance for book in changed),
+        "held": int_array(book.held for book in changed),
+        "versions": int_array(book.version for book in changed),
+        "hashes": bytes_array(book.head_hash for book in changed),
+        "levels": text_array(book.alert_level for book in changed),
+    }
+
+
+def _changed_lots(writes: Writes, now: datetime) -> dict[str, object]:
+    return {
+        "lots": int_array(writes.changed_lots),
+        "remaining": int_array(writes.changed_lots.values()),
+        "now": now,
+    }
+
+
+def _write_lots(session: Session, writes: Writes, now: datetime) -> None:
+    if writes.lots:
+        rows = []
+        for lot in writes.lots:
+            remaining = writes.changed_lots.pop(lot[0])  # type: ignore[call-overload]  # rows are tuples of object
+            rows.append((*lot, remaining, None if remaining else now))
+        copy_rows(
+            session,
+            "credit_lots",
+            ("id", "account_id", "transaction_id", "source", "amount", "expires_at",
+             "created_at", "remaining", "exhausted_at"),
+            rows,
+        )  # fmt: skip
+    if writes.changed_lots:
+        session.execute(_UPDATE_LOTS, _changed_lots(writes, now))
+
+
+def _write_debts(session: Session, writes: Writes, now: datetime) -> None:
+    if writes.debts:
+        rows = []
+        for debt in writes.debts:
+            remaining = writes.changed_debts.pop(debt[0])  # type: ignore[call-overload]  # rows are tuples of object
+            rows.append((*debt, remaining, None if remaining else now))
+        copy_rows(
+            session,
+            "credit_debts",
+            ("charge_id", "account_id", "amount", "created_at", "remaining", "settled_at"),
+            rows,
+        )
+    if writes.changed_debts:
+        settled = writes.changed_debts
+        values = {"ids": int_array(settled), "remaining": int_array(settled.values()), "now": now}
+        session.execute(_UPDATE_DEBTS, values)

@@ -1,0 +1,109 @@
+"""Attaching: an operator gives money that no rule could place to the account it belongs to.
+
+For payments that are unmatched or quarantined. What they bring is what their amount buys; the key
+of the credit is the one it would have had, so that no payment is ever credited twice.
+"""
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+import clock
+from billing import audit
+from billing.errors import InvalidReason, UnknownAccount
+from billing.leads import Released
+from billing.payments import (
+    credit_posting as crediting,
+)
+from billing.payments import (
+    intake as payments,
+)
+from billing.payments import (
+    pricing as top_ups,
+)
+from billing.payments import (
+    queries as payment_reading,
+)
+from billing.payments.credit_posting import Credited
+from billing.payments.errors import CannotAttach, UnknownPayment
+from billing.payments.facts import GatewayName
+from billing.payments.orders import CURRENCY
+from billing.text import DESCRIPTION_MAX_LENGTH, problem_with
+from db import outbox
+from db.models import Account, Payment
+
+ATTACHABLE = ("unmatched", "quarantined")
+
+
+def attach(
+    session: Session,
+    payment_id: str,
+    *,
+    account: str,
+    reason: str,
+    actor: str,
+    gateway: GatewayName | None = None,
+) -> tuple[Credited, list[Released]]:
+    """Credit a payment (the gateway's id) to an account, and return what came of it.
+
+    `gateway` is needed where two have a payment of this id. What was refunded of it is taken back
+    by its refunds (`billing/payments/clawbacks.py`). Raises `UnknownPayment`, `AmbiguousPayment`,
+    `UnknownAccount`, `CannotAttach` or `InvalidReason`. Posts.
+    """
+    problem = problem_with(reason, max_length=DESCRIPTION_MAX_LENGTH)
+    if problem:
+        raise InvalidReason(problem)
+    payment = _lock(session, payment_id, gateway)
+    owner = session.scalars(select(Account).where(Account.ref == account)).one_or_none()
+    if owner is None:
+        raise UnknownAccount(account)
+    bought = _bought(payment, owner)
+    before = {"state": payment.state, "reason": payment.reason}
+    now = clock.now()
+    payment.state = "partially_refunded" if payment.refunded_paise else "captured"
+    payment.reason = None
+    payment.account_id = owner.id
+    payment.credits, payment.bonus_credits = bought
+    payment.credited_at = payment.updated_at = now
+    session.flush()
+    credited, released = crediting.credit(session, [(payment, account)], actor=actor)
+    audit.record(
+        session,
+        "payment.attached",
+        payments.subject(payment),
+        before=before,
+        after={
+            "state": payment.state,
+            "account": account,
+            "credits": sum(bought),
+            "reason": reason,
+            "by": actor,
+        },
+    )
+    outbox.write(session, [payments.notice(payment, account)], now=now)
+    return credited[0], released
+
+
+def _lock(session: Session, payment_id: str, gateway: GatewayName | None) -> Payment:
+    payment = payment_reading.find(session, payment_id, gateway=gateway)
+    if payment is None:
+        raise UnknownPayment(payment_id)
+    session.refresh(payment, with_for_update=True)
+    if payment.state not in ATTACHABLE:
+        raise CannotAttach(payment_id, f"is {payment.state}, not {' or '.join(ATTACHABLE)}")
+    return payment
+
+
+def _bought(payment: Payment, account: Account) -> tuple[int, int]:
+    """Return the credits and the bonus that the payment brings the account."""
+    if payment.currency != CURRENCY:
+        raise CannotAttach(payment.gateway_payment_id, f"is in {payment.currency}, not {CURRENCY}")
+    bought = top_ups.credits_for(account.product, payment.amount_paise)
+    if bought is None:
+        raise CannotAttach(
+            payment.gateway_payment_id,
+            f"is not the price of a package of {account.product}: refund it at the gateway, or"
+            " `billing credit` the account",
+        )
+    if not bought[0]:
+        raise CannotAttach(payment.gateway_payment_id, "is too little for one credit")
+    return bought

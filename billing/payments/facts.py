@@ -1,0 +1,69 @@
+"""What a gateway says of a payment and of an order, in our words: all that the rules need to know.
+
+Made by `gateways/` from webhooks and answers, whichever gateway it is; read by
+`billing/payments/intake.py` and `billing/payments/orders.py`. Nothing of the payer is in here.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+GatewayName = Literal["razorpay", "stripe"]
+
+
+class Seen(StrEnum):
+    """The state of a payment as the gateway saw it at one moment."""
+
+    CREATED = "created"
+    AUTHORIZED = "authorized"
+    """The money is reserved at the payer's bank; it has to be captured."""
+    CAPTURED = "captured"
+    """The money is ours, whatever was refunded of it since."""
+    FAILED = "failed"
+    """This attempt failed; it may still turn out well (late authorization)."""
+    RETURNED = "returned"
+    """Given back to the payer without ever having been captured."""
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentFacts:
+    """One payment, as the gateway described it once."""
+
+    gateway: GatewayName
+    payment_id: str
+    """The gateway's: `pay_...`, `pi_...`."""
+    seen: Seen
+    amount_paise: int
+    """In the smallest unit of `currency`."""
+    currency: str
+    """ISO 4217, upper case."""
+    order_id: str | None = None
+    """The gateway's (`order_...`, `cs_...`), where the gateway names it."""
+    receipt: str | None = None
+    """Ours, where the gateway repeats it from the order; never what a browser can write."""
+    refunded_paise: int = 0
+    method: str | None = None
+    """`card`, `upi`, `netbanking`, ..."""
+    fee_paise: int | None = None
+    """What the gateway keeps, `tax_paise` included; never taken off the customer's credit."""
+    tax_paise: int | None = None
+    error_code: str | None = None
+    error_reason: str | None = None
+    happened_at: datetime | None = None
+    """When the payment was made, by the gateway's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderFacts:
+    """One order, as the gateway described it once."""
+
+    gateway: GatewayName
+    order_id: str
+    receipt: str | None
+    amount_paise: int
+    currency: str
+    ended: bool = False
+    """Nothing can be paid on it any more (an expired Checkout Session)."""
+    checkout_url: str | None = None
+    """The page to send the customer to, where the gateway has one."""

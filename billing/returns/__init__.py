@@ -1,0 +1,19 @@
+"""Money that goes back: refunds and chargebacks."""
+
+from billing.returns import chargebacks, refund_intake, refund_rows, refunds
+from billing.returns.errors import CannotRefund, InvalidRefund, UnknownRefund
+from billing.returns.facts import DisputeFacts, DisputeSeen, RefundFacts, RefundSeen
+
+__all__ = [
+    "CannotRefund",
+    "DisputeFacts",
+    "DisputeSeen",
+    "InvalidRefund",
+    "RefundFacts",
+    "RefundSeen",
+    "UnknownRefund",
+    "chargebacks",
+    "refund_intake",
+    "refund_rows",
+    "refunds",
+]

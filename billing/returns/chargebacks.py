@@ -1,0 +1,203 @@
+"""Chargebacks: a payer's bank takes money back, or asks about it.
+
+Created: the credit that is unspent is frozen by a hold without an end, and the account flagged.
+Lost: the credit is taken as for a refund. Won or closed: it is free again, or back in its lots. An
+inquiry, which moves no money, freezes nothing. The credit is settled by
+`billing/payments/clawbacks.py`.
+
+Locks: the payment, then the chargeback, then the account.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from sqlalchemy import Row, select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+import clock
+from billing import audit
+from billing.accounts import review as account_review
+from billing.payments import clawbacks as claims
+from billing.payments import rows as payment_rows
+from billing.returns.facts import DisputeFacts
+from db import outbox
+from db.models import Account, Chargeback, Payment
+from db.outbox import NewNotice
+
+OPEN = ("open", "under_review", "action_required")
+_RANK = {"open": 0, "action_required": 1, "under_review": 1, "closed": 2, "lost": 3, "won": 4}
+"""News of a lower rank is old news: events come in any order. A closed one may have been lost, a
+lost one may still be won."""
+
+
+def take_in(session: Session, facts: Sequence[DisputeFacts]) -> list[str]:
+    """Bring the chargebacks up to what the gateways say; return the state of each.
+
+    Posts nothing: `settle` does, for whatever `unsettled` names; of a payment that is not credited
+    yet, when it is.
+    """
+    states: dict[int, str] = {}
+    for i in sorted(range(len(facts)), key=lambda i: (facts[i].gateway, facts[i].payment_id)):
+        states[i] = _take_in_one(session, facts[i])
+    return [states[i] for i in range(len(facts))]
+
+
+def settle(session: Session, chargeback_id: int, *, actor: str) -> bool:
+    """Bring the credit, and the account's flag, in line with the state; see `claims.settle`."""
+    chargeback = lock(session, chargeback_id)
+    if not claims.settle(session, chargeback, actor=actor):
+        return False
+    payment = session.get_one(Payment, chargeback.payment_id)
+    if payment.account_id is not None and payment.credited_at is not None:
+        if chargeback.state in {"won", "closed"}:
+            if not _others_open(session, chargeback, payment.account_id):
+                account_review.clear(session, payment.account_id, account_review.CHARGEBACK)
+        elif chargeback.moves_money:
+            account_review.flag(session, payment.account_id, account_review.CHARGEBACK)
+    return True
+
+
+ASK_EVERY = timedelta(hours=1)
+ASK_AGAIN = timedelta(minutes=5)
+WINDOW = timedelta(days=180)
+"""A dispute that was opened earlier has ended."""
+
+_ASKED = text("""
+INSERT INTO gateway_signs AS s (gateway, last_event_at, disputes_asked_at)
+VALUES (:gateway, '2000-01-01 00:00:00+00', :now) -- never heard of
+    ON CONFLICT (gateway) DO UPDATE SET disputes_asked_at = :now
+ WHERE s.disputes_asked_at IS NULL OR s.disputes_asked_at <= :limit
+RETURNING true
+""")
+
+
+def is_time_to_ask(session: Session, gateway: str) -> bool:
+    """Tell whether refunds and disputes are to be listed now, and take note that they are."""
+    now = clock.now()
+    asked = {"gateway": gateway, "now": now, "limit": now - ASK_EVERY}
+    return session.scalar(_ASKED, asked) is not None
+
+
+_AGAIN = text("""
+UPDATE gateway_signs SET disputes_asked_at = :asked_at WHERE gateway = :gateway
+""")
+
+
+def ask_again_soon(session: Session, gateway: str) -> None:
+    """Have a gateway that did not answer asked again in a few minutes."""
+    asked_at = clock.now() - ASK_EVERY + ASK_AGAIN
+    session.execute(_AGAIN, {"gateway": gateway, "asked_at": asked_at})
+
+
+def unsettled(session: Session, *, limit: int, after: int = 0) -> Sequence[int]:
+    """Return the ids, above `after`, of chargebacks whose credit `settle` can bring in line."""
+    return claims.unsettled(session, Chargeback, limit=limit, after=after)
+
+
+def lock(session: Session, chargeback_id: int) -> Chargeback:
+    """Return the chargeback as it is now, locked with its payment."""
+    payment_id = session.scalars(
+        select(Chargeback.payment_id).where(Chargeback.id == chargeback_id)
+    ).one()
+    claims.lock_payment(session, payment_id)
+    return session.get_one(Chargeback, chargeback_id, with_for_update=True, populate_existing=True)
+
+
+def newest(
+    session: Session, *, open_only: bool, limit: int
+) -> Sequence[Row[Chargeback, Payment, str | None]]:
+    """Return chargebacks with their payment and account; open ones by their deadline first."""
+    query = (
+        select(Chargeback, Payment, Account.ref)
+        .join(Payment, Payment.id == Chargeback.payment_id)
+        .outerjoin(Account, Account.id == Payment.account_id)
+        .limit(limit)
+    )
+    if open_only:
+        query = query.where(Chargeback.state.in_(OPEN))
+        query = query.order_by(Chargeback.respond_by.nulls_last(), Chargeback.id)
+    else:
+        query = query.order_by(Chargeback.id.desc())
+    return session.execute(query).all()
+
+
+def _take_in_one(session: Session, fact: DisputeFacts) -> str:
+    payment = payment_rows.lock_or_make(session, fact.gateway, fact.payment_id, now=clock.now())
+    chargeback, is_new = _row(session, payment, fact)
+    before = None if is_new else chargeback.state
+    if _RANK[fact.seen] > _RANK[chargeback.state] or (
+        _RANK[fact.seen] == _RANK[chargeback.state] == 1
+    ):
+        if claims.wanted_by(chargeback.state) != claims.wanted_by(fact.seen):
+            chargeback.settled_at = None
+        chargeback.state = fact.seen
+    if fact.moves_money and not chargeback.moves_money:
+        chargeback.moves_money, chargeback.settled_at = True, None
+    for name in ("phase", "reason_code", "respond_by"):
+        told = getattr(fact, name)
+        if told is not None:
+            setattr(chargeback, name, told)
+    chargeback.updated_at = clock.now()
+    session.flush()
+    if before != chargeback.state:
+        _record(session, chargeback, payment, before)
+    return chargeback.state
+
+
+def _row(session: Session, payment: Payment, fact: DisputeFacts) -> tuple[Chargeback, bool]:
+    now = clock.now()
+    made = session.scalar(
+        insert(Chargeback)
+        .values(
+            payment_id=payment.id, gateway=fact.gateway, gateway_dispute_id=fact.dispute_id,
+            amount_paise=fact.amount_paise, phase=fact.phase,
+            reason_code=fact.reason_code, moves_money=fact.moves_money,
+            respond_by=fact.respond_by, state=fact.seen, created_at=now, updated_at=now,
+        )
+        .on_conflict_do_nothing(
+            index_elements=[Chargeback.gateway, Chargeback.gateway_dispute_id]
+        )
+        .returning(Chargeback.id)
+    )  # fmt: skip
+    chargeback = session.scalars(
+        select(Chargeback)
+        .where(Chargeback.gateway == fact.gateway, Chargeback.gateway_dispute_id == fact.dispute_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).one()
+    return chargeback, made is not None
+
+
+def _others_open(session: Session, chargeback: Chargeback, account_id: int) -> bool:
+    return bool(
+        session.scalars(
+            select(Chargeback.id)
+            .join(Payment, Payment.id == Chargeback.payment_id)
+            .where(
+                Payment.account_id == account_id,
+                Chargeback.id != chargeback.id,
+                Chargeback.moves_money,
+                Chargeback.state.in_([*OPEN, "lost"]),
+            )
+            .limit(1)
+        ).first()
+    )
+
+
+def _record(session: Session, chargeback: Chargeback, payment: Payment, before: str | None) -> None:
+    after = {
+        "state": chargeback.state,
+        "payment": payment.gateway_payment_id,
+        "dispute": chargeback.gateway_dispute_id,
+        "amount_paise": chargeback.amount_paise,
+        "moves_money": chargeback.moves_money,
+        "respond_by": chargeback.respond_by.isoformat() if chargeback.respond_by else None,
+    }
+    subject = claims.subject(chargeback)
+    audit.record(
+        session, f"chargeback.{chargeback.state}", subject,
+        before=None if before is None else {"state": before}, after=after,
+    )  # fmt: skip
+    notice = NewNotice(f"chargeback.{chargeback.state}", subject, payment.account_id, after)
+    outbox.write(session, [notice], now=clock.now())

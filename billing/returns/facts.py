@@ -1,0 +1,46 @@
+"""What a gateway says of a refund and of a payer's dispute, in our words.
+
+Made by `gateways/` from webhooks and answers; read by `billing/returns/refunds.py` and
+`billing/returns/chargebacks.py`.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from billing.payments import GatewayName
+
+RefundSeen = Literal["submitted", "processed", "failed"]
+DisputeSeen = Literal["open", "under_review", "action_required", "won", "lost", "closed"]
+
+
+@dataclass(frozen=True, slots=True)
+class RefundFacts:
+    """One refund, as the gateway described it once."""
+
+    gateway: GatewayName
+    refund_id: str
+    """The gateway's: `rfnd_...`, `re_...`."""
+    payment_id: str
+    """The gateway's."""
+    amount_paise: int
+    seen: RefundSeen
+    """`submitted`: under way."""
+    receipt: str | None = None
+    """Ours, where the refund was asked for here."""
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeFacts:
+    """One dispute of a payer with his bank, as the gateway described it once."""
+
+    gateway: GatewayName
+    dispute_id: str
+    payment_id: str
+    amount_paise: int
+    seen: DisputeSeen
+    moves_money: bool = True
+    """False: an inquiry, for which no money was taken from us (yet)."""
+    phase: str | None = None
+    reason_code: str | None = None
+    respond_by: datetime | None = None

@@ -1,0 +1,111 @@
+"""The rows of refunds: locked, moved from state to state, leased to be asked about.
+
+Called by `billing/returns/refunds.py` (what we ask for) and `billing/returns/refund_intake.py`
+(what we are told). Locks the payment, then the refund.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from sqlalchemy import or_, select, text
+from sqlalchemy.orm import Session
+
+import clock
+from billing import audit
+from billing.payments import clawbacks as claims
+from db import outbox
+from db.models import Payment, Refund
+from db.outbox import NewNotice
+
+OPEN = ("requested", "submitted", "unknown")
+UNCONFIRMED = ("requested", "unknown")
+"""States in which the gateway may or may not know the refund, and we not its id."""
+ASK_AFTER = timedelta(minutes=2)
+WINDOW = timedelta(days=3)
+"""Refunds that were started since then are listed once an hour."""
+LONGEST_INTERVAL = timedelta(days=1)
+
+
+def lock(session: Session, refund_id: int) -> Refund:
+    """Return the refund as it is now, locked with its payment to the end of the transaction."""
+    payment_id = session.scalars(select(Refund.payment_id).where(Refund.id == refund_id)).one()
+    claims.lock_payment(session, payment_id)
+    return session.get_one(Refund, refund_id, with_for_update=True, populate_existing=True)
+
+
+def move(session: Session, refund: Refund, state: str) -> None:
+    """Take a locked refund to another state; its credit is to be settled again."""
+    before, refund.state = refund.state, state
+    refund.updated_at = clock.now()
+    payment = session.get_one(Payment, refund.payment_id)
+    if claims.wanted_by(before) != claims.wanted_by(state):
+        refund.settled_at = None
+    record(session, refund, payment, before)
+
+
+def record(session: Session, refund: Refund, payment: Payment, before: str | None) -> None:
+    """Write a refund's new state into the audit log, and tell of it."""
+    after = {
+        "state": refund.state,
+        "payment": payment.gateway_payment_id,
+        "amount_paise": refund.amount_paise,
+        "reason": refund.reason,
+        "gateway_refund_id": refund.gateway_refund_id,
+    }
+    audit.record(
+        session, f"refund.{refund.state}", claims.subject(refund),
+        before=None if before is None else {"state": before}, after=after,
+    )  # fmt: skip
+    told = NewNotice(
+        f"refund.{refund.state}", claims.subject(refund), payment.account_id,
+        {"refund_id": refund.id, **after},
+    )  # fmt: skip
+    outbox.write(session, [told], now=clock.now())
+
+
+def lease_due(session: Session, *, gateway: str, limit: int) -> Sequence[Refund]:
+    """Return refunds to ask the gateway about now; each comes again, in growing intervals."""
+    now = clock.now()
+    due = session.scalars(
+        select(Refund)
+        .where(Refund.next_ask_at <= now, Refund.gateway == gateway)
+        # Its credit is reserved first.
+        .where(or_(Refund.state != "requested", Refund.settled_at.is_not(None)))
+        .order_by(Refund.next_ask_at, Refund.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    ).all()
+    for refund in due:
+        refund.next_ask_at = now + min(ASK_AFTER * (1 << min(refund.asks, 20)), LONGEST_INTERVAL)
+        refund.asks += 1
+    return due
+
+
+def unsettled(session: Session, *, limit: int, after: int = 0) -> Sequence[int]:
+    """Return the ids, above `after`, of refunds whose credit `settle` can bring in line."""
+    return claims.unsettled(session, Refund, limit=limit, after=after)
+
+
+_UNEXPLAINED = text("""
+SELECT p.id, p.gateway_payment_id, p.refunded_paise FROM billing_payments p
+ WHERE p.gateway = :gateway AND p.credited_at IS NOT NULL
+   AND p.refunded_paise > p.refunds_asked_paise
+   AND p.refunded_paise > (SELECT coalesce(sum(r.amount_paise), 0) FROM billing_refunds r
+                            WHERE r.payment_id = p.id AND r.state = 'processed')
+ ORDER BY p.id LIMIT :limit
+""")
+
+
+def unexplained(session: Session, *, gateway: str, limit: int) -> list[tuple[int, str, int]]:
+    """Return credited payments of which more is refunded than our refunds tell.
+
+    (id, the gateway's id, refunded paise); to be asked for, taken in, and `explained`.
+    """
+    rows = session.execute(_UNEXPLAINED, {"gateway": gateway, "limit": limit})
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
+def explained(session: Session, payment_id: int, refunded_paise: int) -> None:
+    """Take note that the gateway was asked for the refunds of a payment."""
+    payment = claims.lock_payment(session, payment_id)
+    payment.refunds_asked_paise = max(payment.refunds_asked_paise, refunded_paise)

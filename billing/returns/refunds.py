@@ -1,0 +1,244 @@
+"""Refunds: money on its way back, and the credit that goes with it.
+
+States: `requested` (the row is there, the gateway is being asked), `unknown` (its answer was lost),
+`submitted` (under way), `processed`, `failed`. What we ask for is recorded, and its credit
+reserved, before the gateway hears of it. What the gateway tells comes in by
+`billing/returns/refund_intake.py`; `billing/payments/clawbacks.py` takes the credit.
+
+Locks: the payment, then the refund, then the account.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from sqlalchemy import Row, func, select
+from sqlalchemy.orm import Session
+
+import clock
+from billing import catalog
+from billing.errors import IdempotencyConflict, InvalidReason
+from billing.payments import UnknownPayment
+from billing.payments import clawbacks as claims
+from billing.payments import queries as payment_reading
+from billing.returns import refund_rows
+from billing.returns.errors import CannotRefund, InvalidRefund, UnknownRefund
+from billing.returns.refund_rows import ASK_AFTER, OPEN, UNCONFIRMED
+from billing.text import DESCRIPTION_MAX_LENGTH, ID_MAX_LENGTH, KEY_MAX_LENGTH, problem_with
+from db.models import Account, Chargeback, Payment, Refund
+
+REFUNDABLE = ("captured", "partially_refunded", "quarantined", "unmatched")
+_ERROR_MAX_LENGTH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a refund would do."""
+
+    payment_id: str
+    account: str | None
+    amount_paise: int
+    refundable_paise: int
+    """What can still be refunded, this included."""
+    credits: int
+    bonus_credits: int
+    unspent: int
+    """What the account has of it now."""
+    debt: int
+    """What it would owe."""
+    let_go: int
+    """What is spent and, by the catalog, not taken."""
+
+
+def receipt_of(request_key: str) -> str:
+    """Return the receipt of the refund that one request makes: 36 characters."""
+    return f"ref_{sha256(request_key.encode()).hexdigest()[:32]}"
+
+
+def preview(session: Session, payment_id: str, amount_paise: int | None) -> Preview:
+    """Return what a refund of `amount_paise` (None: all that is left) would do, changing nothing.
+
+    Raises `UnknownPayment` or `CannotRefund`.
+    """
+    payment = _find(session, payment_id)
+    _refuse_disputed(session, payment)
+    left = refundable(session, payment)
+    amount = _checked(payment, amount_paise, left)
+    share = claims.share_of(payment, amount, claims.others_than(session, payment, None))
+    account = session.get(Account, payment.account_id) if payment.credited_at else None
+    unspent = max(0, min(share.total, account.balance - account.held)) if account else 0
+    short = share.total - unspent
+    caps = catalog.get().refunds.when_spent == "cap"
+    return Preview(
+        payment_id=payment_id,
+        account=account.ref if account else None,
+        amount_paise=amount,
+        refundable_paise=left,
+        credits=share.credits if not caps else min(share.credits, unspent),
+        bonus_credits=share.bonus_credits
+        if not caps
+        else min(share.bonus_credits, unspent - min(share.credits, unspent)),
+        unspent=unspent,
+        debt=0 if caps else short,
+        let_go=short if caps else 0,
+    )
+
+
+def request(
+    session: Session,
+    *,
+    payment_id: str,
+    amount_paise: int | None,
+    reason: str,
+    actor: str,
+    request_key: str,
+    reserve: bool = True,
+) -> tuple[Refund, bool]:
+    """Record a refund of a payment (the gateway's id), reserve its credit, and tell if it is new.
+
+    `amount_paise` None: all that is left. The same key with the same content returns the first.
+    Raises `UnknownPayment`, `CannotRefund`, `InvalidReason`, `InvalidRefund` or
+    `IdempotencyConflict`. Posts, unless `reserve` is False: `refund_news.settle` reserves then, and
+    no gateway is asked before.
+    """
+    for field, value in (("actor", actor), ("request_key", request_key)):
+        if wrong := problem_with(value, max_length=KEY_MAX_LENGTH):
+            raise InvalidRefund(field, wrong)
+    problem = problem_with(reason, max_length=DESCRIPTION_MAX_LENGTH)
+    if problem:
+        raise InvalidReason(problem)
+    payment = claims.lock_payment(session, _find(session, payment_id).id)
+    before = session.scalars(select(Refund).where(Refund.request_key == request_key)).one_or_none()
+    if before is not None:
+        _require_same(before, payment, amount_paise, reason)
+        return before, False
+    _refuse_disputed(session, payment)
+    amount = _checked(payment, amount_paise, refundable(session, payment))
+    now = clock.now()
+    refund = Refund(
+        payment_id=payment.id, gateway=payment.gateway, request_key=request_key,
+        receipt=receipt_of(request_key), amount_paise=amount, state="requested", reason=reason,
+        requested_by=actor, created_at=now, updated_at=now, next_ask_at=now + ASK_AFTER,
+        position="none", credits=0, bonus_credits=0, debt=0, takes=0, asks=0,
+    )  # fmt: skip
+    session.add(refund)
+    session.flush()
+    refund_rows.record(session, refund, payment, None)
+    if payment.credited_at is None:
+        refund.settled_at = now  # it brought nothing: nothing is taken
+        session.flush()
+    elif reserve:
+        claims.settle(session, refund, actor=actor)
+    else:
+        refund.next_ask_at = now
+    return refund, True
+
+
+def refundable(session: Session, payment: Payment) -> int:
+    """Return what of a payment can still be refunded, in paise; its row is locked to rely on it."""
+    ours = session.scalar(
+        select(func.coalesce(func.sum(Refund.amount_paise), 0)).where(
+            Refund.payment_id == payment.id, Refund.state.in_([*OPEN, "processed"])
+        )
+    )
+    pending = session.scalar(
+        select(func.coalesce(func.sum(Refund.amount_paise), 0)).where(
+            Refund.payment_id == payment.id, Refund.state.in_(OPEN)
+        )
+    )
+    lost = session.scalar(
+        select(func.coalesce(func.sum(Chargeback.amount_paise), 0)).where(
+            Chargeback.payment_id == payment.id, Chargeback.state == "lost"
+        )
+    )
+    # The gateway may have told the payment's total before it told of the refund.
+    gone = max(int(ours or 0), payment.refunded_paise + int(pending or 0))
+    return max(0, payment.amount_paise - gone - int(lost or 0))
+
+
+def unanswered(session: Session, refund_id: int, error: Exception) -> None:
+    """Take note that nobody knows whether the gateway took the refund: the sweep will look."""
+    refund = refund_rows.lock(session, refund_id)
+    if refund.state == "requested":
+        refund_rows.move(session, refund, "unknown")
+    refund.last_error = _told(error)
+
+
+def refused(session: Session, refund_id: int, error: Exception) -> None:
+    """Take note that the gateway will not refund; the credit is free again at its settlement."""
+    refund = refund_rows.lock(session, refund_id)
+    if refund.state in UNCONFIRMED:
+        refund_rows.move(session, refund, "failed")
+        refund.next_ask_at = None
+    refund.last_error = _told(error)
+
+
+def find(session: Session, refund_id: int) -> tuple[Refund, Payment]:
+    """Return a refund and its payment; raises `UnknownRefund`."""
+    refund = session.get(Refund, refund_id) if refund_id < 2**63 else None
+    if refund is None:
+        raise UnknownRefund(refund_id)
+    return refund, session.get_one(Payment, refund.payment_id)
+
+
+def newest(session: Session, *, state: str | None, limit: int) -> Sequence[Row[Refund, Payment]]:
+    """Return the newest refunds with their payments, of one state where given."""
+    query = (
+        select(Refund, Payment)
+        .join(Payment, Payment.id == Refund.payment_id)
+        .order_by(Refund.id.desc())
+        .limit(limit)
+    )
+    if state is not None:
+        query = query.where(Refund.state == state)
+    return session.execute(query).all()
+
+
+def _find(session: Session, payment_id: str) -> Payment:
+    storable = problem_with(payment_id, max_length=ID_MAX_LENGTH) is None
+    found = payment_reading.find(session, payment_id) if storable else None
+    if found is None:
+        raise UnknownPayment(payment_id)
+    return found
+
+
+def _checked(payment: Payment, amount_paise: int | None, left: int) -> int:
+    known = payment.gateway_payment_id
+    if payment.state not in REFUNDABLE or not left:
+        raise CannotRefund(known, f"is {payment.state} and has nothing left to refund")
+    amount = left if amount_paise is None else amount_paise
+    if type(amount) is not int or not 1 <= amount <= left:
+        raise CannotRefund(
+            known, f"has {left} paise left to refund, not {amount}", refundable_paise=left
+        )
+    return amount
+
+
+def _refuse_disputed(session: Session, payment: Payment) -> None:
+    disputed = session.scalars(
+        select(Chargeback.gateway_dispute_id).where(
+            Chargeback.payment_id == payment.id,
+            Chargeback.moves_money,
+            Chargeback.state.in_(["open", "under_review", "action_required"]),
+        )
+    ).first()
+    if disputed:
+        raise CannotRefund(
+            payment.gateway_payment_id,
+            f"is charged back ({disputed}): refunded as well, it would be paid back twice",
+        )
+
+
+def _require_same(before: Refund, payment: Payment, amount_paise: int | None, reason: str) -> None:
+    asked: dict[str, tuple[object, object]] = {"payment_id": (before.payment_id, payment.id)}
+    if before.reason != reason:  # it may be about a person: that they differ is told, and not how
+        asked["reason"] = ("one text", "another")
+    if amount_paise is not None:
+        asked["amount_paise"] = (before.amount_paise, amount_paise)
+    differences = {name: pair for name, pair in asked.items() if pair[0] != pair[1]}
+    if differences:
+        raise IdempotencyConflict("this refund's key", differences)
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:_ERROR_MAX_LENGTH]

@@ -1,0 +1,51 @@
+"""Verifying the ledger on a schedule: when it was last proved, and what came of it.
+
+A check is a row before it begins, so that one whose process died is seen, and so that two beats
+start one check between them. Called by `tasks/ledger.py` and `billing ledger checks`.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from billing.verification.proof import Report
+from db.models import LedgerCheck
+
+EVERY = timedelta(hours=24)
+GIVEN_UP_AFTER = timedelta(hours=1)
+"""A check that has not ended by then is taken for dead, and another may start."""
+
+# Any fixed number: the key of the advisory lock under which a check is started.
+_LOCK = text("SELECT pg_advisory_xact_lock(7100403)")
+_RECENT = text("""
+SELECT EXISTS (SELECT FROM ledger_checks
+                WHERE started_at > :given_up OR (finished_at IS NOT NULL AND started_at > :since))
+""")
+
+
+def start_if_due(session: Session, *, now: datetime) -> int | None:
+    """Return the id of a check to be done now; None where there was one in the last day."""
+    session.execute(_LOCK)
+    bounds = {"given_up": now - GIVEN_UP_AFTER, "since": now - EVERY}
+    if session.scalar(_RECENT, bounds):
+        return None
+    check = LedgerCheck(started_at=now)
+    session.add(check)
+    session.flush()
+    return check.id
+
+
+def finish(session: Session, check_id: int, report: Report, *, now: datetime) -> None:
+    """Keep what a check came to."""
+    check = session.get_one(LedgerCheck, check_id)
+    check.finished_at = now
+    check.accounts = report.accounts
+    check.transactions = report.transactions
+    check.breaches = len(report.breaches) + report.more_breaches
+
+
+def newest(session: Session, *, limit: int) -> Sequence[LedgerCheck]:
+    """Return the newest checks, newest first."""
+    return session.scalars(select(LedgerCheck).order_by(LedgerCheck.id.desc()).limit(limit)).all()

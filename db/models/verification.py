@@ -1,0 +1,21 @@
+"""When the books were verified, and what was found."""
+
+from datetime import datetime
+
+from sqlalchemy import Identity
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.models.base import Base
+
+
+class LedgerCheck(Base):
+    """One scheduled verification of the ledger; unfinished where its process died."""
+
+    __tablename__ = "ledger_checks"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+    accounts: Mapped[int | None]
+    transactions: Mapped[int | None]
+    breaches: Mapped[int | None]

@@ -1,0 +1,1 @@
+"""Razorpay: its SDK, its webhooks, and what its fields mean."""

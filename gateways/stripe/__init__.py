@@ -1,0 +1,1 @@
+"""Stripe: its SDK, its webhooks, and what its fields mean."""

@@ -1,0 +1,46 @@
+"""Refunds at Stripe, through its SDK; a part of `stripe_client.py`."""
+
+from typing import Any
+
+from billing.returns import RefundFacts
+from gateways.errors import GatewayNotFound, GatewayRefused
+from gateways.refund_receipts import find
+from gateways.stripe.answers import asking, pages, plain
+from gateways.stripe.refund_facts import refund_facts
+from gateways.transport import checked_id
+
+MOST_REFUNDS = 1_000
+"""So many of one payment are read."""
+
+
+def refund(service: Any, payment_id: str, *, amount_paise: int, receipt: str) -> RefundFacts:
+    """Refund the amount, or return the refund that is there under the receipt.
+
+    A caller whose first call ended unknown looks into `refunds_of` before he repeats it: a day
+    later, and where enough is left, a repeat refunds twice. Raises `GatewayRefused` also where the
+    receipt is that of a refund of another amount.
+    """
+    asked = {
+        "payment_intent": checked_id("stripe", payment_id),
+        "amount": amount_paise,
+        "metadata": {"receipt": receipt},
+    }
+    try:
+        with asking():
+            return refund_facts(plain(service.create(asked, {"idempotency_key": receipt})))
+    except GatewayNotFound:
+        raise
+    except GatewayRefused:
+        # Stripe forgets a key after a day, and then a repeat is a new refund, refused for what the
+        # first has done ("already been refunded", "greater than unrefunded amount").
+        if there := find(refunds_of(service, payment_id), receipt, amount_paise=amount_paise):
+            return there
+        raise
+
+
+def refunds_of(service: Any, payment_id: str) -> list[RefundFacts]:
+    """Return every refund of an intent; raises `OutcomeUnknown` where they are too many."""
+    asked = {"payment_intent": checked_id("stripe", payment_id)}
+    with asking():
+        listed = pages(service.list, asked, most=MOST_REFUNDS, what="refunds")
+        return [refund_facts(refund) for refund in listed]

@@ -1,0 +1,1 @@
+"""What every process shares: logging, HTTP bodies, signatures. Knows no rule of the business."""

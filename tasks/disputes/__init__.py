@@ -1,0 +1,1 @@
+"""Lead disputes: the Celery door, and the quality scores on beat."""

@@ -1,0 +1,68 @@
+"""Recording calls: in one commit, with patience for PostgreSQL, before anything else happens.
+
+For the tasks that any Celery app may call. A call that cannot be recorded goes back to its queue.
+"""
+
+import random
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import structlog
+from celery.exceptions import Reject, SoftTimeLimitExceeded
+
+from db import inbox
+from db.session import transaction
+from errors import TransientError
+from tasks.inbox.calls import Rows
+
+log = structlog.get_logger()
+
+PATIENCE_SECONDS = 25
+"""A call waits this long in its task for PostgreSQL; a last attempt still ends in time."""
+
+# A call that was not recorded must come back: no row stands for it yet.
+_KEPT = {"acks_on_failure_or_timeout": False, "recorded_by_task": True}
+
+
+def door(name: str, parameters: Sequence[str]) -> Mapping[str, Any]:
+    """Return the options of a task that records its call; it binds its arguments itself."""
+    return {"name": name, "bind": True, "parameters": parameters, **_KEPT}
+
+
+def record_patiently(rows: Rows) -> None:
+    """Record, waiting for PostgreSQL as long as a task may; then put the message back."""
+    try:
+        reason = _try_to_record(rows, until=time.monotonic() + PATIENCE_SECONDS)
+    except SoftTimeLimitExceeded:
+        reason = "out of time"
+    if reason is not None:
+        log.warning("call put back", reason=reason)
+        raise Reject("the call could not be recorded and waits in its queue", requeue=True)
+
+
+def record(rows: Rows) -> None:
+    """Record all rows of a call, or none."""
+    if not rows.events and not rows.refused:
+        return
+    if len(rows.events) == 1 and not rows.refused:
+        inbox.record_one(rows.events[0])
+        return
+    with transaction() as session:
+        if rows.events:
+            inbox.record(session, rows.events)
+        inbox.record_dead(session, rows.refused)
+
+
+def _try_to_record(rows: Rows, *, until: float) -> str | None:
+    pause = 0.1
+    while True:
+        try:
+            record(rows)
+        except TransientError as error:
+            if time.monotonic() + pause > until:
+                return type(error).__name__
+        else:
+            return None
+        time.sleep(pause * random.uniform(0.75, 1.0))  # noqa: S311 - spreads load
+        pause = min(2 * pause, 2)

@@ -1,0 +1,1 @@
+"""Lead billing: the Celery door, calls and events, the release of parked leads."""

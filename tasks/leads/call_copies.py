@@ -1,0 +1,114 @@
+"""Copies of calls: what our client keeps in Redis until the call is an inbox row.
+
+Celery's Redis transport can lose a message when a worker is killed at the hand-over. So the
+client writes a copy before it publishes, the task removes it after its commit, and whatever is
+still there after a minute is recorded by `tasks.leads.recover`, as the task would have.
+See docs/decisions/0007-copies-of-calls.md.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+import clock
+from db.inbox import NewEvent
+from tasks.inbox import calls
+from tasks.leads import calls as lead_calls
+from tasks.plumbing import broker
+from tasks.plumbing.background import Beside
+from worker import redaction
+
+log = structlog.get_logger()
+
+KEY = "billing:lead_copies"
+"""A hash: task id and digest of the call -> JSON {"id", "task", "kwargs", "at" (unix seconds)}."""
+HEADER = "billing_copy"
+"""The message header that says which field its call's copy is in."""
+OLD_AFTER_SECONDS = 60
+_BATCH = 100
+_MAX_KEPT_BYTES = 1024 * 1024
+
+_redis = broker.connect()
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """One entry of the hash; `call` is None where it is not what our client writes."""
+
+    field: bytes
+    value: bytes
+    call: dict[str, Any] | None
+
+
+def old_ones(*, now: datetime) -> Iterator[list[Copy]]:
+    """Yield the copies that are older than a minute, or of no form we know, in small batches."""
+    cursor = 0
+    while True:
+        scanned: Any = _redis.hscan(KEY, cursor, count=_BATCH)
+        cursor, entries = scanned
+        copies = [Copy(field, value, _call_in(value)) for field, value in entries.items()]
+        old = [copy for copy in copies if copy.call is None or _is_old(copy.call["at"], now)]
+        if old:
+            yield old
+        if not cursor:
+            return
+
+
+def rows_of(copy: Copy) -> calls.Rows:
+    """Return what the task would have recorded; a dead row for what is no call."""
+    if copy.call is not None:
+        # The id in the message: a reused one has a copy for each of its calls.
+        task_id = redaction.task_id(copy.call["id"])
+        return lead_calls.read(copy.call["task"], task_id, (), copy.call["kwargs"])
+    event = NewEvent(
+        lead_calls.SOURCE,
+        calls.event_id_of(copy.field.decode("utf-8", "backslashreplace")),
+        copy.value[:_MAX_KEPT_BYTES],
+        clock.now(),
+    )
+    return calls.Rows(refused=[(event, "UnreadableCopy: the copy of a call is no call")])
+
+
+def remove(fields: Iterable[bytes | str]) -> None:
+    """Forget copies whose calls are recorded. Raises the errors of `broker.UNREACHABLE`."""
+    _redis.hdel(KEY, *fields)
+
+
+def forget_soon(field: str) -> None:
+    """Have a copy removed beside the caller; what stays is recorded again, to no effect."""
+    _beside.ask(field)
+
+
+def _call_in(value: bytes) -> dict[str, Any] | None:
+    try:
+        call = json.loads(value)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(call, dict) or not isinstance(call.get("kwargs"), dict):
+        return None
+    task, at = call.get("task"), call.get("at")
+    known = isinstance(task, str) and task in lead_calls.PARAMETERS
+    known = known and isinstance(call.get("id"), str)
+    return call if known and type(at) in {int, float} else None
+
+
+def _is_old(at: int | float, now: datetime) -> bool:
+    # A sender's clock that is ahead makes its copies old too early, which does no harm.
+    try:
+        return not abs(now.timestamp() - at) < OLD_AFTER_SECONDS  # what is no number is old
+    except OverflowError:
+        return True
+
+
+def _remove_all(fields: set[str]) -> None:
+    try:
+        remove(fields)
+    except (*broker.UNREACHABLE, UnicodeError) as error:
+        log.warning("copies not removed", copies=len(fields), error=type(error).__name__)
+
+
+_beside = Beside("copies", _remove_all)

@@ -1,0 +1,91 @@
+"""Calls of `tasks.leads.*` as inbox rows, and those rows' handler.
+
+A call becomes one row for each lead, in the form of a lead event, so that it is read, retried,
+refused and charged by what does so for the webhook's. The body depends on the call alone: a
+message that is delivered twice, or found again as a copy, is the same delivery.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from db.inbox import Finished, LeasedEvent
+from tasks.inbox import calls
+from tasks.inbox.calls import Refusal, Rows
+from tasks.inbox.handler import Handled
+from tasks.leads import events as lead_events
+
+SOURCE = "lead_calls"
+ACTOR = "celery:leads"
+
+MAX_LEADS = 10_000
+"""Most leads of one call."""
+
+PARAMETERS = {
+    "tasks.leads.charge": ("lead_id", "account", "package_price_paise", "source", "occurred_at"),
+    "tasks.leads.charge_many": ("leads",),
+}
+"""The tasks that can be called, by name, with the names of their arguments in order."""
+
+_TYPE = {"type": lead_events.LEAD_CREATED}
+
+
+def read(task: str, task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Rows:
+    """Return the rows of a call of `task`, one of `PARAMETERS`. Never raises for what was sent."""
+    event_id, rows = calls.event_id_of(task_id), Rows()
+    try:
+        given = calls.bound(PARAMETERS[task], args, kwargs)
+        if task == "tasks.leads.charge":
+            _add_lead(rows, event_id, {**_TYPE, "data": given})
+        else:
+            for index, lead in enumerate(_leads_of(given)):
+                _add_lead(rows, f"{event_id}:{index}", {**_TYPE, "index": index, "data": lead})
+    except Refusal as refusal:
+        call = {**_TYPE, "call": {"task": task, "args": args, "kwargs": kwargs}}
+        rows.refused.append(calls.refused_call(SOURCE, event_id, call, refusal))
+    return rows
+
+
+def handle(session: Session, events: Sequence[LeasedEvent]) -> Handled:
+    """Charge the leads of one batch; what is refused names its place in the call."""
+    handled = lead_events.handle(
+        session, events, actor=ACTOR, door="celery", form=lead_events.LeadCall
+    )
+    ends = zip(events, handled.finished, strict=True)
+    return replace(handled, finished=[_with_index(event, end) for event, end in ends])
+
+
+def _leads_of(given: Mapping[str, Any]) -> list[Any]:
+    leads = given.get("leads")
+    if not isinstance(leads, list):
+        raise Refusal("leads: must be a list of leads")
+    if len(leads) > MAX_LEADS:
+        raise Refusal(f"leads: {len(leads)} leads in one call; at most {MAX_LEADS}")
+    return leads
+
+
+def _add_lead(rows: Rows, event_id: str, content: dict[str, Any]) -> None:
+    try:
+        rows.events.append(calls.event(SOURCE, event_id, content))
+    except Refusal as refusal:
+        # Without its data: read again, it is refused again.
+        rest = {name: content[name] for name in content if name != "data"}
+        kept = calls.dead(SOURCE, event_id, rest)
+        rows.refused.append((kept, f"{_place(content.get('index'))}RefusedCall: {refusal}"))
+
+
+def _with_index(event: LeasedEvent, end: Finished) -> Finished:
+    if end.state != "dead":
+        return end
+    try:
+        place = _place(json.loads(event.body).get("index"))
+    except (ValueError, AttributeError, RecursionError):
+        place = ""  # no body that was written here
+    return replace(end, error=f"{place}{end.error}") if place else end
+
+
+def _place(index: object) -> str:
+    return f"lead {index} of the call: " if type(index) is int else ""

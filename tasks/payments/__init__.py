@@ -1,0 +1,1 @@
+"""Payments: checkout, the gateways' events, and asking the gateways."""

@@ -1,0 +1,177 @@
+"""Asking the gateways: orders without an answer, orders that nobody paid, payments in doubt.
+
+On beat. What is due stands in the orders' rows (`next_ask_at`), so a tick may be missed or doubled
+and a day of downtime is caught up. A webhook that never came is made good here.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from billing import audit, payments
+from billing.payments import GatewayName, PaymentFacts, Seen, orders
+from billing.payments import gateway_heartbeat as gateway_signs
+from billing.payments import rows as payment_rows
+from db.models import Order
+from db.session import transaction
+from errors import BillingError, PermanentError, TransientError
+from gateways import registry
+from gateways.errors import GatewayKeyRefused, GatewayNotFound
+from gateways.protocol import Gateway
+from tasks.payments.checkout import tell
+from tasks.plumbing import mutex as turns
+from worker.app import app
+
+log = structlog.get_logger()
+
+ACTOR = "system:payments"
+ASK_SECONDS = 20
+"""A tick hands over to the next after this; one call more still ends inside the task's limit."""
+_WAITING_AT_ONCE = 200
+
+
+@app.task(name="tasks.payments.ask", **turns.LIMITS)
+def ask() -> None:
+    """Ask the gateways about the orders that are due, and place money whose order is known now."""
+    with turns.only_one("asking_about_orders") as is_mine:
+        if is_mine:
+            _ask_all(stop_at=time.monotonic() + ASK_SECONDS)
+
+
+def _ask_all(*, stop_at: float) -> None:
+    with audit.asked_by(ACTOR, door="beat"):
+        place_waiting()
+        for name in registry.configured():
+            ask_gateway(name, stop_at=stop_at)
+        with transaction() as session:
+            silent = gateway_signs.check(session)
+    for gateway in silent:
+        log.error("gateway is silent", gateway=gateway, hint="is its webhook still switched on?")
+
+
+def place_waiting() -> None:
+    """Take unmatched payments in again whose order is known by now.
+
+    One by one: a payment that cannot be placed holds up no other, and no question to a gateway.
+    """
+    with transaction() as session:
+        waiting = payment_rows.all_waiting(session, limit=_WAITING_AT_ONCE)
+    for fact in waiting:
+        try:
+            _take_in([fact])
+        except BillingError as error:
+            log.error(
+                "payment not placed",
+                payment=fact.payment_id,
+                error=f"{type(error).__name__}: {error}",
+            )
+
+
+def ask_gateway(name: GatewayName, *, stop_at: float) -> None:
+    """Ask one gateway about its due orders until none is left, time is up or it does not answer.
+
+    `stop_at` by the monotonic clock.
+    """
+    try:
+        gateway = registry.by_name(name)
+    except GatewayKeyRefused as error:
+        log.error("gateway not asked", error=f"{type(error).__name__}: {error}")
+        return
+    while time.monotonic() < stop_at:
+        with transaction() as session:
+            due = [_Due.of(order) for order in orders.lease_due(session, gateway=name, limit=1)]
+        if not due:
+            return
+        if not _ask_about(gateway, due[0]):
+            return
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """An order to ask about, as it was leased."""
+
+    id: int
+    receipt: str
+    gateway_order_id: str | None
+    created_at: datetime
+    forgotten: bool
+
+    @classmethod
+    def of(cls, order: Order) -> "_Due":
+        return cls(
+            order.id,
+            order.receipt,
+            order.gateway_order_id,
+            order.created_at,
+            orders.is_forgotten(order),
+        )
+
+
+def _ask_about(gateway: Gateway, due: _Due) -> bool:
+    """Ask about one order; return whether the gateway answers."""
+    try:
+        _find_out(gateway, due)
+    except TransientError as error:
+        log.warning(
+            "gateway not asked", order=due.receipt, error=f"{type(error).__name__}: {error}"
+        )
+        with transaction() as session:
+            orders.not_answered(session, due.id, error)
+            orders.postpone(session, gateway.name)
+        return False
+    except PermanentError as error:
+        # It comes again at its next time; others must not wait for it.
+        log.error("order not settled", order=due.receipt, error=f"{type(error).__name__}: {error}")
+        with transaction() as session:
+            orders.failed(session, due.id, error)
+    return True
+
+
+def _find_out(gateway: Gateway, due: _Due) -> None:
+    order_id = due.gateway_order_id or _look_up(gateway, due)
+    if order_id is None:
+        return
+    facts = gateway.payments_of(order_id)
+    states = _take_in(facts)
+    for fact in facts:
+        if fact.seen is Seen.AUTHORIZED and _is_to_be_captured(due, fact):
+            states += _take_in([gateway.capture(fact)])
+    # Asked after its payments: what is paid on an order that then ends has been seen.
+    order = gateway.order(order_id)
+    with transaction() as session:
+        in_doubt = any(state in payments.IN_DOUBT for state in states)
+        orders.asked(session, due.id, order, in_doubt=in_doubt)
+
+
+def _look_up(gateway: Gateway, due: _Due) -> str | None:
+    """Return the gateway's id of an order that we have no answer for; None: it has none (yet)."""
+    facts = gateway.find_order(due.receipt, opened_at=due.created_at)
+    with transaction() as session:
+        if facts is not None:
+            order = orders.opened(session, due.id, facts, late=True)
+            taken = payments.take_in(session, payment_rows.waiting_for(session, order), actor=ACTOR)
+        elif due.forgotten:
+            missing = GatewayNotFound(gateway.name, "no order has this receipt", status=None)
+            orders.refused(session, due.id, missing)
+    if facts is None:
+        return None
+    tell(taken)
+    return facts.order_id
+
+
+def _take_in(facts: Sequence[PaymentFacts]) -> list[str]:
+    with transaction() as session:
+        taken = payments.take_in(session, facts, actor=ACTOR)
+    tell(taken)
+    return taken.states
+
+
+def _is_to_be_captured(due: _Due, fact: PaymentFacts) -> bool:
+    """Tell whether an authorized payment is for an order that waits for exactly this money."""
+    with transaction() as session:
+        order = orders.lock(session, due.id)
+        wanted = (order.amount_paise, order.currency)
+        return order.state != "paid" and (fact.amount_paise, fact.currency) == wanted

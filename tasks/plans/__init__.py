@@ -1,0 +1,1 @@
+"""Plans: monthly grants and renewal enforcement, on beat."""

@@ -1,0 +1,116 @@
+"""Nudges: asking a worker to look at the inbox now, in place of at the next sweep.
+
+Coalesced: while one waits in the queue of a source, another is not sent. A nudge that is lost,
+or cannot be sent because Redis is away, costs seconds and never an event: the sweep asks again
+for whatever is due. So nothing here raises.
+"""
+
+from collections.abc import Iterable
+
+import structlog
+
+from tasks.plumbing import broker
+from tasks.plumbing.background import Beside
+from worker.app import app
+
+log = structlog.get_logger()
+
+DRAIN_TASK = "tasks.inbox.drain"
+RELEASE_TASK = "tasks.leads.release"
+RELEASE = "release"
+"""What a nudge to release parked leads is called, among the sources of the others."""
+REFUNDS_TASK = "tasks.refunds.ask"
+REFUNDS = "refunds"
+STANDS_SECONDS = 15
+"""How long a nudge stands: after that it is taken for lost, and another may be sent."""
+EXPIRES_SECONDS = 300
+"""When its message is dropped unread, by the worker's clock, which may be ahead of the sender's."""
+
+_SCHEDULE = "schedule"
+_QUEUES = {
+    "lead_calls": _SCHEDULE,
+    "dispute_calls": "refunds",
+    "refund_calls": "refunds",
+    "razorpay": "payments",
+    "stripe": "payments",
+}
+"""Source -> queue of its nudges, where that is not the queue of its name: the calls of leads are
+messages of `leads`, and a nudge must not wait behind the crowd that it is to serve. Both gateways
+tell of payments. Disputes are few, and share the queue of their calls."""
+
+_redis = broker.connect()
+
+
+def send(source: str, *, by_sweep: bool = False) -> bool:
+    """Ask for a drain of `source` unless one is waiting; return whether a message was sent.
+
+    The sweep's nudge is one of its own, on its own queue: another may wait behind thousands of
+    calls, and the queues take turns.
+    """
+    if by_sweep:
+        return _send(_by_sweep(source), DRAIN_TASK, (source,), _SCHEDULE)
+    return _send(source, DRAIN_TASK, (source,), queue_of(source))
+
+
+def send_refunds() -> bool:
+    """Ask for refunds to be settled and their gateways asked, after one was requested."""
+    return _send(REFUNDS, REFUNDS_TASK, (), "refunds")
+
+
+def send_release() -> bool:
+    """Ask for the release of parked leads, after credit came, unless that is asked for already."""
+    return _send(RELEASE, RELEASE_TASK, (), _SCHEDULE)
+
+
+def _send(what: str, task: str, arguments: tuple[str, ...], queue: str) -> bool:
+    try:
+        if not _redis.set(_flag(what), 1, nx=True, ex=STANDS_SECONDS):
+            return False
+        try:
+            app.send_task(task, arguments, queue=queue, expires=EXPIRES_SECONDS)
+        except BaseException:
+            _redis.delete(_flag(what))  # none is waiting: the next one must not be held back
+            raise
+    except broker.UNREACHABLE as error:
+        log.warning("nudge not sent", source=what, error=type(error).__name__)
+        return False
+    return True
+
+
+def soon(source: str) -> None:
+    """Have `source` nudged beside the caller, who waits for nothing and never fails.
+
+    Under load one nudge serves many calls. One that a dying process takes along, the sweep makes
+    good.
+    """
+    _beside.ask(source)
+
+
+def send_all(sources: Iterable[str]) -> None:
+    """Ask for a drain of each source."""
+    for source in sources:
+        send(source)
+
+
+def queue_of(source: str) -> str:
+    """Return the queue of a source's drains: the one of its name, unless it shares another."""
+    return _QUEUES.get(source, source)
+
+
+def taken(source: str) -> None:
+    """Tell that a nudge was heard: what is recorded from now on sends one of its own."""
+    try:
+        _redis.delete(_flag(source), _flag(_by_sweep(source)))
+    except broker.UNREACHABLE as error:
+        log.warning("nudge not cleared", source=source, error=type(error).__name__)
+
+
+def _flag(source: str) -> str:
+    return f"billing:nudge:{source}"
+
+
+def _by_sweep(source: str) -> str:
+    return f"{source}:sweep"
+
+
+_beside = Beside("nudger", send_all)

@@ -1,0 +1,1 @@
+"""Refunds and chargebacks: the Celery door, submission, settlement."""

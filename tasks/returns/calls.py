@@ -1,0 +1,111 @@
+"""Calls of `tasks.refunds.request` as inbox rows, and those rows' handler.
+
+A call is one row, under its request_id where it has one, so that neither a redelivered message nor
+a caller that asks again refunds twice. The row's handler records the refund; its credit is
+reserved, and the gateway asked, in transactions of their own.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from sqlalchemy.orm import Session
+
+from billing import audit
+from billing.returns import refunds
+from billing.text import ID_MAX_LENGTH, problem_with
+from db.inbox import Finished, LeasedEvent
+from errors import PermanentError
+from tasks.inbox import calls
+from tasks.inbox.calls import Refusal, Rows
+from tasks.inbox.handler import Handled
+from tasks.plumbing import nudges
+from worker import redaction
+
+SOURCE = "refund_calls"
+ACTOR = "celery:refunds"
+
+TASK = "tasks.refunds.request"
+PARAMETERS = ("payment_id", "reason", "requested_by", "amount_paise", "request_id")
+"""The names of its arguments in order."""
+
+REQUESTED = "refund.requested"
+"""The type of the rows."""
+
+
+def _recordable(value: str) -> str:
+    problem = problem_with(value, max_length=ID_MAX_LENGTH)
+    if problem:
+        raise ValueError(problem)
+    return value
+
+
+# PostgreSQL cannot look for every text: one that it refuses would be tried again and again.
+_Id = Annotated[str, Field(min_length=1, max_length=ID_MAX_LENGTH), AfterValidator(_recordable)]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    payment_id: _Id
+    reason: str
+    requested_by: _Id
+    amount_paise: Annotated[int, Field(ge=1)] | None = None
+    request_id: _Id | None = None
+
+
+class _Call(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    type: Literal["refund.requested"]
+    data: _Request
+
+
+def read(task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Rows:
+    """Return the row of a call. Never raises for what was sent."""
+    rows, event_id = Rows(), calls.event_id_of(task_id)
+    try:
+        given = calls.bound(PARAMETERS, args, kwargs)
+        if isinstance(given.get("request_id"), str):
+            # Operators see it: an id that could be a name or a number is in it as a digest.
+            event_id = calls.event_id_of(f"request:{redaction.task_id(given['request_id'])}")
+        rows.events.append(calls.event(SOURCE, event_id, {"type": REQUESTED, "data": given}))
+    except Refusal as refusal:
+        call = {"type": REQUESTED, "call": {"task": TASK, "args": args, "kwargs": kwargs}}
+        rows.refused.append(calls.refused_call(SOURCE, event_id, call, refusal))
+    return rows
+
+
+def handle(session: Session, events: Sequence[LeasedEvent]) -> Handled:
+    """Record the refunds of one batch; what the rules refuse is dead, and stops no other."""
+    finished: list[Finished | None] = [None] * len(events)
+    requests: list[tuple[int, _Request]] = []
+    for i, event in enumerate(events):
+        try:
+            requests.append((i, _Call.model_validate_json(event.body).data))
+        except ValidationError as error:
+            finished[i] = Finished("dead", error=calls.unreadable(error), type=REQUESTED)
+    # By payment, so that two batches wait for each other's payments in one order.
+    for i, request in sorted(requests, key=lambda entry: (entry[1].payment_id, entry[0])):
+        finished[i] = _request(session, request, event_id=events[i].event_id)
+    return Handled([end for end in finished if end is not None], [], nudges.send_refunds)
+
+
+def _request(session: Session, request: _Request, *, event_id: str) -> Finished:
+    by_id = request.request_id is not None
+    key = f"request:{request.request_id}" if by_id else f"call:{event_id}"
+    try:
+        with audit.asked_by(ACTOR, door="celery"):
+            _, is_new = refunds.request(
+                session,
+                payment_id=request.payment_id,
+                amount_paise=request.amount_paise,
+                reason=request.reason,
+                actor=f"{ACTOR}:{request.requested_by}"[:ID_MAX_LENGTH],
+                request_key=key,
+                reserve=False,
+            )
+    except PermanentError as error:
+        reason = f"{type(error).__name__}: {error}"
+        return Finished("dead", error=reason, type=REQUESTED)
+    return Finished("done", outcome="requested" if is_new else "repeated", type=REQUESTED)

@@ -1,0 +1,356 @@
+"""What became of a lead, from the moment it is recorded, and no further than the asker may see."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import text
+
+import clock
+from billing import accounts
+from billing.leads import LeadRequest, charge_leads
+from billing.leads import status as lead_status
+from billing.leads.status import MOST_CANDIDATES, WAITS_FOR_AN_OPERATOR, LeadStatus
+from db.inbox import NewEvent, record
+from db.models import LeadConflict
+from db.session import transaction
+from tests.between import once_read
+from tests.billing.given import open_account, rows
+from tests.conftest import owner
+
+pytestmark = pytest.mark.usefixtures("database")
+
+RS_6000 = 600_000  # costs 180 credits
+RS_12000 = 1_200_000  # costs 250 credits
+Writer = Callable[[object], str]
+
+
+def find(lead_id: str = "L-1", **reach: object) -> LeadStatus | None:
+    with transaction() as session:
+        return lead_status.find(session, lead_id, **reach)  # type: ignore[arg-type]
+
+
+def state(lead_id: str = "L-1", **reach: object) -> str | None:
+    found = find(lead_id, **reach)
+    return None if found is None else found.state
+
+
+def id_of(ref: str) -> int:
+    with transaction() as session:
+        account = accounts.find(session, ref)
+        assert account is not None
+        return account.id
+
+
+def charge(lead_id: str = "L-1", *, account: str = "clinic:42", price: int = RS_6000) -> None:
+    request = LeadRequest(lead_id=lead_id, account=account, package_price_paise=price)
+    with transaction() as session:
+        charge_leads(session, [request], actor="test")
+
+
+def conflict(lead_id: str = "L-1", *, account: str, price: int = RS_12000) -> None:
+    with transaction() as session:
+        session.add(
+            LeadConflict(
+                lead_id=lead_id, account_id=id_of(account), package_price_paise=price,
+                actor="test", created_at=clock.now(),
+            )
+        )  # fmt: skip
+
+
+def deliver(
+    lead_id: str = "L-1",
+    *,
+    account: str = "clinic:42",
+    price: object = RS_6000,
+    source: str = "leads",
+    state: str = "pending",
+    write: Writer = json.dumps,
+) -> None:
+    data = {"lead_id": lead_id, "account": account, "package_price_paise": price}
+    event = {"type": "lead.created", "timestamp": "2026-11-20T08:00:00Z", "data": data}
+    deliver_body(write(event).encode(), source=source, state=state)
+
+
+def deliver_body(body: bytes, *, source: str = "leads", state: str = "pending") -> None:
+    [[number]] = rows("SELECT count(*) FROM inbound_events")
+    with transaction() as session:
+        record(session, [NewEvent(source, f"e-{number}", body, clock.now())])
+    with owner() as connection:
+        connection.exec_driver_sql(
+            "UPDATE inbound_events SET state = %s WHERE event_id = %s", (state, f"e-{number}")
+        )
+
+
+def work_off() -> None:
+    """A worker has come by."""
+    with owner() as connection:
+        connection.exec_driver_sql("UPDATE inbound_events SET state = 'done'")
+
+
+def test_a_lead_that_a_worker_takes_from_the_inbox_while_one_looks_is_never_unknown() -> None:
+    open_account(credits_=1_000)
+    deliver()
+
+    def charge_it() -> None:
+        charge()
+        work_off()
+
+    with once_read("lead_charges", charge_it):
+        told = state()
+
+    assert told == "charged"
+
+
+def test_a_lead_and_what_disagrees_with_it_are_seen_together() -> None:
+    # Given two requests of one lead that disagree
+    open_account(credits_=1_000)
+    for price in (RS_6000, RS_12000):
+        deliver(price=price)
+
+    def charge_both() -> None:
+        requests = [
+            LeadRequest(lead_id="L-1", account="clinic:42", package_price_paise=price)
+            for price in (RS_6000, RS_12000)
+        ]
+        with transaction() as session:
+            charge_leads(session, requests, actor="test")
+        work_off()
+
+    # When a worker handles both in one transaction while one looks
+    with once_read("lead_charges", charge_both):
+        found = find()
+    # Then the lead is told, and not the request that came too late for it
+    assert found is not None
+    assert (found.state, found.credits, found.conflicts) == ("charged", 180, 1)
+
+
+def test_a_lead_that_nobody_sent_is_unknown() -> None:
+    assert find() is None
+
+
+@pytest.mark.parametrize(("credits_", "told"), [(1_000, "charged"), (0, "parked")])
+def test_a_lead_on_record_is_told_as_it_stands(credits_: int, told: str) -> None:
+    open_account(credits_=credits_)
+    happened = datetime(2026, 11, 20, 8, tzinfo=UTC)
+    with clock.frozen(happened):
+        charge()
+
+    found = find()
+
+    assert found == LeadStatus(
+        "L-1", "clinic:42", told, 180, RS_6000, 0, occurred_at=happened, updated_at=happened
+    )
+
+
+@pytest.mark.parametrize("told", ["refunded", "cancelled"])
+def test_what_came_later_is_told_too(told: str) -> None:
+    open_account(credits_=1_000 if told == "refunded" else 0)
+    charge()
+    with owner() as connection:
+        connection.exec_driver_sql("UPDATE lead_charges SET state = %s", (told,))
+
+    assert state() == told
+
+
+def test_requests_that_disagree_with_the_record_are_counted() -> None:
+    open_account(credits_=1_000)
+    open_account("clinic:43")
+    charge()
+    for account in ("clinic:42", "clinic:43", "clinic:43"):
+        conflict(account=account)
+
+    # Everybody who may see them is told of all; the account's own key of its own alone
+    found = find(product="clinic_leads")
+    assert found is not None
+    assert (found.state, found.conflicts) == ("charged", 3)
+    own = find(account_id=id_of("clinic:42"))
+    assert own is not None
+    assert (own.state, own.conflicts) == ("charged", 1)
+
+
+def test_an_account_that_asked_for_anothers_lead_sees_a_conflict_and_nothing_of_the_other() -> None:
+    open_account(credits_=1_000)
+    open_account("clinic:43")
+    charge()
+    conflict(account="clinic:43", price=RS_6000)
+    conflict(account="clinic:43", price=RS_12000)
+
+    found = find(account_id=id_of("clinic:43"))
+
+    assert found is not None
+    assert (found.state, found.account, found.credits) == ("conflict", "clinic:43", 0)
+    assert (found.package_price_paise, found.conflicts) == (RS_12000, 2)
+
+
+@pytest.mark.parametrize("source", ["leads", "lead_calls"])
+def test_a_recorded_event_is_pending_at_its_price(source: str) -> None:
+    open_account()
+    deliver(source=source, price=RS_12000)
+
+    found = find()
+
+    assert found is not None
+    assert (found.state, found.account, found.credits) == ("pending", "clinic:42", 250)
+    assert found.reason is None
+
+
+def test_a_dead_event_is_pending_and_waits_for_an_operator() -> None:
+    open_account()
+    deliver(state="dead")
+
+    found = find()
+
+    assert found is not None
+    assert (found.state, found.reason) == ("pending", WAITS_FOR_AN_OPERATOR)
+
+
+def test_one_that_is_tried_again_is_told_before_one_that_is_dead() -> None:
+    open_account()
+    deliver(state="pending", price=RS_6000)
+    deliver(state="dead", price=RS_12000)
+
+    found = find()
+
+    assert found is not None
+    assert (found.credits, found.reason) == (180, None)
+
+
+@pytest.mark.parametrize("finished", ["done", "ignored"])
+def test_a_finished_event_tells_nothing(finished: str) -> None:
+    open_account()
+    deliver(state=finished)
+
+    assert find() is None
+
+
+def test_another_source_tells_nothing() -> None:
+    open_account()
+    deliver(source="razorpay")
+
+    assert find() is None
+
+
+def test_the_record_counts_more_than_what_waits() -> None:
+    open_account()
+    charge()
+    deliver()
+
+    assert state() == "parked"
+
+
+def test_a_lead_of_an_account_that_does_not_exist_waits_for_an_operator() -> None:
+    deliver(account="clinic:unknown", state="dead")
+
+    found = find()
+
+    assert found is not None
+    assert (found.state, found.account) == ("pending", "clinic:unknown")
+    assert found.reason == "waits for an operator"
+
+
+def test_an_account_that_does_not_exist_is_in_nobodys_reach() -> None:
+    deliver(account="clinic:unknown", state="dead")
+
+    assert find(product="clinic_leads") is None
+    assert find(account_id=1) is None
+
+
+def test_nothing_beyond_the_reach_is_seen() -> None:
+    # Given a lead on record, one that waits and one in conflict, all of another account
+    open_account(credits_=1_000)
+    open_account("clinic:43")
+    charge("L-recorded")
+    deliver("L-waiting")
+    conflict("L-conflict", account="clinic:42")
+    # Then an account and a product that are not theirs see none of them
+    for reach in ({"account_id": id_of("clinic:43")}, {"product": "pharmapulse_one"}):
+        for lead_id in ("L-recorded", "L-waiting", "L-conflict"):
+            assert find(lead_id, **reach) is None, (lead_id, reach)
+    # And their own see each
+    for reach in ({"account_id": id_of("clinic:42")}, {"product": "clinic_leads"}):
+        assert [state(f"L-{name}", **reach) for name in ("recorded", "waiting", "conflict")] == [
+            "charged", "pending", "conflict",
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "lead_id",
+    ["L-1", "é", "日本", "🦷", "a/b", 'say "x"', "back\\slash", "a'b", "%", "_", 'é/\\"🦷'],
+)
+@pytest.mark.parametrize(
+    "write",
+    [
+        pytest.param(json.dumps, id="escaped"),
+        pytest.param(lambda event: json.dumps(event, ensure_ascii=False), id="UTF-8"),
+        pytest.param(lambda event: json.dumps(event).replace("/", "\\/"), id="slashes escaped"),
+        pytest.param(lambda event: json.dumps(event, separators=(",", ":")), id="compact"),
+        pytest.param(lambda event: json.dumps(event, indent=2), id="indented"),
+    ],
+)
+def test_the_id_is_found_however_json_spells_it(lead_id: str, write: Writer) -> None:
+    open_account()
+    deliver(lead_id, write=write)
+
+    assert state(lead_id) == "pending"
+
+
+def test_escapes_may_be_written_in_capitals() -> None:
+    open_account()
+    deliver("é", write=lambda event: json.dumps(event).replace("\\u00e9", "\\u00E9"))
+
+    assert state("é") == "pending"
+
+
+def test_an_id_that_only_stands_somewhere_in_a_body_is_not_taken_for_the_lead() -> None:
+    open_account()
+    deliver("L-10")
+    deliver("L-2", account="clinic:42")
+
+    for not_a_lead in ("L-1", "clinic:42", "lead_id", "lead.created", "data"):
+        assert find(not_a_lead) is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'"L-1"', b'{"data": "L-1"}', b'{"data": {"lead_id": "L-1"}', b'\xff "L-1"', b'["L-1"]',
+     b'{"data": {"lead_id": "L-1", "account": "clinic:42", "package_price_paise": "600000"}}',
+     b"[" * 50_000 + b'"L-1"'],
+)  # fmt: skip
+def test_a_body_that_cannot_be_read_is_passed_over(body: bytes) -> None:
+    open_account()
+    deliver_body(body, state="dead")
+    assert find() is None
+
+    deliver()
+    assert state() == "pending"
+
+
+@pytest.mark.parametrize("lead_id", ["", " ", "a\x00b", "a\nb", "\ud800", "x" * 201, "x" * 100_000])
+def test_an_id_that_cannot_be_recorded_is_unknown(lead_id: str) -> None:
+    assert find(lead_id) is None
+
+
+def test_what_is_done_is_not_searched() -> None:
+    # Given a long past, and something that waits
+    open_account()
+    with owner() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO inbound_events (source, event_id, body_sha256, body, received_at, state,"
+            " next_attempt_at) SELECT 'leads', 'old-' || n, '', 'x', now(), 'done', now()"
+            " FROM generate_series(1, 20000) AS n"
+        )
+    deliver("L-1")
+    deliver("L-2", state="dead")
+    with owner() as connection:
+        connection.exec_driver_sql("ANALYZE inbound_events")
+    # When a lead is looked for that waits nowhere, then only what waits is read
+    needles = {"needles": [b'"L-3"'], "limit": MOST_CANDIDATES}
+    with transaction() as session:
+        explained = text(f"EXPLAIN {lead_status._CANDIDATES.text}")
+        plan = "\n".join(session.scalars(explained, needles))
+    assert "Seq Scan" not in plan
+    assert "pk_inbound_events" not in plan
+    assert "ix_inbound_events_due" in plan
+    assert "ix_inbound_events_dead" in plan

@@ -1,0 +1,177 @@
+"""Attaching: money that no rule could place is given to an account, once, with an audit row."""
+
+from functools import partial
+
+import pytest
+
+from billing.errors import InvalidReason, UnknownAccount
+from billing.payments import AmbiguousPayment, CannotAttach, Credited, Seen, UnknownPayment
+from billing.payments import attachment as attaching
+from db.session import transaction
+from errors import PermanentError
+from tests.billing.given import assert_ledger_is_clean, at_once, balance, open_account, rows
+from tests.billing.leads.test_parking import DEAR, park, states
+from tests.billing.payments.given import (
+    CLINIC,
+    PRICE,
+    credit_rows,
+    news,
+    open_order,
+    payment,
+    take_in,
+)
+from tests.billing.returns.given import hear, settle, told_refund
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+@pytest.fixture(autouse=True)
+def clinic(database: str) -> str:
+    return open_account()
+
+
+def attach(payment_id: str = "pay_1", account: str = CLINIC, reason: str = "bank slip") -> Credited:
+    with transaction() as session:
+        credited, _ = attaching.attach(
+            session, payment_id, account=account, reason=reason, actor="admin:ops"
+        )
+        return credited
+
+
+def refusal(ask: partial[Credited]) -> PermanentError | Credited:
+    try:
+        return ask()
+    except PermanentError as error:
+        return error
+
+
+def test_unmatched_money_brings_what_its_amount_buys() -> None:
+    take_in(news(order_id=None))
+
+    credited = attach()
+
+    assert (credited.account, credited.credits) == (CLINIC, 5_500)
+    assert credit_rows() == [("razorpay:pay_1:top_up", 5_000), ("razorpay:pay_1:bonus", 500)]
+    assert (payment().state, payment().reason) == ("captured", None)
+    assert rows(
+        "SELECT action, before ->> 'state', after ->> 'reason', after ->> 'by'"
+        " FROM billing_audit_log WHERE subject = 'payment:razorpay:pay_1' ORDER BY id DESC LIMIT 1"
+    ) == [("payment.attached", "unmatched", "bank slip", "admin:ops")]
+    assert_ledger_is_clean()
+
+
+def test_quarantined_money_can_be_attached_and_what_was_refunded_is_taken_back() -> None:
+    open_order()
+    take_in(news(amount_paise=400_000))
+    hear(told_refund(amount=100_000))
+
+    credited = attach()
+    settle()
+
+    assert credited.credits == 4_000
+    assert balance() == 3_000
+    assert (payment().state, payment().refunded_paise) == ("partially_refunded", 100_000)
+    assert_ledger_is_clean()
+
+
+def test_attached_credit_pays_parked_leads() -> None:
+    park(("a", DEAR))
+    take_in(news(order_id=None))
+
+    attach()
+
+    assert states() == {"a": "charged"}
+    assert balance() == 5_000
+
+
+def test_news_of_an_attached_payment_credits_nothing_more() -> None:
+    take_in(news())
+    attach()
+    open_order()
+
+    taken = take_in(news(), news(refunded_paise=100))
+
+    assert taken.credited == []
+    assert balance() == 5_500
+    assert payment().state == "partially_refunded"
+
+
+def test_two_operators_at_once_attach_once() -> None:
+    open_account("clinic:43")
+    take_in(news(order_id=None))
+
+    found = at_once(
+        partial(refusal, partial(attach, account=CLINIC)),
+        partial(refusal, partial(attach, account="clinic:43")),
+    )
+
+    assert sorted(type(result).__name__ for result in found) == ["CannotAttach", "Credited"]
+    assert balance(CLINIC) + balance("clinic:43") == 5_500
+
+
+@pytest.mark.parametrize("seen", [Seen.AUTHORIZED, Seen.FAILED, Seen.RETURNED])
+def test_money_that_is_not_ours_is_not_attached(seen: Seen) -> None:
+    take_in(news(seen, order_id=None))
+
+    with pytest.raises(CannotAttach, match="not unmatched or quarantined"):
+        attach()
+
+
+def test_money_of_another_currency_or_too_little_is_not_attached() -> None:
+    take_in(news(currency="USD", order_id=None), news(payment_id="p2", amount_paise=99))
+
+    with pytest.raises(CannotAttach, match="USD"):
+        attach()
+    with pytest.raises(CannotAttach, match="too little"):
+        attach("p2")
+    assert credit_rows() == []
+
+
+def test_what_is_not_known_is_told() -> None:
+    take_in(news(order_id=None))
+
+    with pytest.raises(UnknownPayment):
+        attach("pay_unknown")
+    with pytest.raises(UnknownAccount):
+        attach(account="clinic:unknown")
+    with pytest.raises(InvalidReason):
+        attach(reason=" ")
+    assert payment().state == "unmatched"
+
+
+@pytest.mark.parametrize("state", ["unmatched", "quarantined"])
+def test_what_was_attached_stays_with_its_account_whatever_comes_later(state: str) -> None:
+    # Given money for an order of one clinic that an operator gave to another
+    open_account("clinic:43")
+    if state == "quarantined":
+        open_order()
+        take_in(news(amount_paise=PRICE - 100))
+        attach(account="clinic:43")
+    else:
+        take_in(news())
+        attach(account="clinic:43")
+        open_order()
+    brought = payment().credits + payment().bonus_credits
+    # When its news comes again, and that a part of it was refunded
+    taken = take_in(news(amount_paise=PRICE - 100), news(refunded_paise=100))
+    # Then it is where it was
+    assert taken.credited == []
+    assert payment().state == "partially_refunded"
+    assert (balance(CLINIC), balance("clinic:43")) == (0, brought)
+    assert_ledger_is_clean()
+
+
+def test_of_two_gateways_with_a_payment_of_one_id_one_has_to_be_named() -> None:
+    take_in(news(order_id=None), news(order_id=None, gateway="stripe"))
+
+    with pytest.raises(AmbiguousPayment):
+        attach()
+    with transaction() as session:
+        attaching.attach(
+            session, "pay_1", gateway="stripe", account=CLINIC, reason="slip", actor="admin:ops"
+        )
+
+    assert rows("SELECT gateway, state FROM billing_payments ORDER BY gateway") == [
+        ("razorpay", "unmatched"),
+        ("stripe", "captured"),
+    ]

@@ -1,0 +1,265 @@
+"""Renewal enforcement: each state and each reminder once, at the beginning of its local day."""
+
+from datetime import date
+
+import pytest
+
+import clock
+from billing import catalog, plans
+from billing.payments import intake as payments
+from billing.payments import plan_orders
+from billing.plans import Status
+from billing.plans.standing import standing_of
+from db.session import transaction
+from tests.billing.given import assert_ledger_is_clean, at_once, rows
+from tests.billing.plans import given as planning
+from tests.billing.plans.given import PHARMACY, PLAN, RENEWAL, at
+from tests.billing.returns.given import hear, told_refund
+from tests.conftest import owner
+
+pytestmark = pytest.mark.usefixtures("database")
+
+# Due on 21 November 2027; midnight in Kolkata is 18:30 UTC of the day before.
+STEPS = [
+    ("2027-10-21T18:30", "due_soon", -30),
+    ("2027-11-13T18:30", "due_soon", -7),
+    ("2027-11-19T18:30", "due_soon", -1),
+    ("2027-11-20T18:30", "past_due", 0),
+    ("2027-11-27T18:30", "past_due", 7),
+    ("2027-12-05T18:30", "degraded", 15),
+]
+
+
+@pytest.fixture(autouse=True)
+def bought(database: str) -> None:
+    with clock.frozen(at("2026-11-21T10:00")):
+        planning.open_pharmacy()
+        planning.buy(PLAN)
+
+
+def reminders() -> list[tuple[object, object]]:
+    """(days, superseded) of every reminder, in the order they were written."""
+    return [(days, gone) for _, days, gone in planning.told(topic="renewal.reminder")]
+
+
+def test_every_step_is_taken_once_at_the_beginning_of_its_day() -> None:
+    for number, (moment, status, days) in enumerate(STEPS):
+        instant = at(moment)
+        with clock.frozen(instant.replace(minute=29, second=59)):
+            planning.tick()
+            assert len(reminders()) == number
+        with clock.frozen(instant):
+            planning.tick()
+            planning.tick()
+            assert planning.plan().service_renewal_status == status
+            assert reminders()[number:] == [(days, False)]
+
+    assert [topic for topic, _, _ in planning.told(topic="plan.%")] == [
+        "plan.activated", "plan.due_soon", "plan.past_due", "plan.degraded",
+    ]  # fmt: skip
+    assert planning.plan().next_step_at is None
+
+
+def test_after_a_downtime_only_the_newest_reminder_goes_out() -> None:
+    with clock.frozen(at("2027-11-28T12:00")):
+        planning.tick()
+
+    assert reminders() == [(-30, True), (-7, True), (-1, True), (0, True), (7, False)]
+    assert [topic for topic, _, _ in planning.told(topic="plan.%")] == [
+        "plan.activated", "plan.due_soon", "plan.past_due",
+    ]  # fmt: skip
+    told = rows(
+        "SELECT payload ->> 'was', payload ->> 'at' FROM outbox_events"
+        " WHERE topic = 'plan.past_due'"
+    )
+    assert told == [("due_soon", "2027-11-20T18:30:00+00:00")]  # when it was so, not when noticed
+
+
+def test_who_renews_while_due_soon_hears_no_more_of_this_year() -> None:
+    with clock.frozen(at("2027-11-14T12:00")):
+        planning.tick()
+        planning.buy(RENEWAL, 2)
+        assert planning.plan().service_renewal_status == "active"
+
+    with clock.frozen(at("2028-06-01T00:00")):
+        planning.tick()
+
+    assert reminders() == [(-30, True), (-7, False)]
+    with clock.frozen(at("2028-10-21T18:30")):
+        planning.tick()
+    assert reminders()[2:] == [(-30, False)]  # of the next year
+
+
+def test_who_renews_degraded_is_active_at_once() -> None:
+    with clock.frozen(at("2028-03-01T12:00")):
+        planning.tick()
+        assert planning.plan().service_renewal_status == "degraded"
+
+        planning.buy(RENEWAL, 2)
+
+        assert planning.plan().service_renewal_status == "active"
+    assert planning.told(topic="plan.active") == [("plan.active", None, False)]
+
+
+def test_two_ticks_at_once_take_each_step_once() -> None:
+    def tick() -> None:
+        with clock.frozen(at("2027-12-10T00:00")):
+            planning.tick()
+
+    with clock.frozen(at("2027-12-10T00:00")):
+        at_once(*[tick] * 2)
+
+    assert len(reminders()) == len(STEPS)
+    assert len(planning.told(topic="plan.%")) == 4
+
+
+def test_every_change_of_state_is_in_the_audit_log() -> None:
+    with clock.frozen(at("2028-03-01T12:00")):
+        planning.tick()
+
+    found = rows(
+        "SELECT before ->> 'service_renewal_status', after ->> 'service_renewal_status'"
+        "  FROM billing_audit_log WHERE subject = :subject AND action LIKE 'plan.%' ORDER BY id",
+        subject=f"account:{PHARMACY}",
+    )
+    assert found == [
+        (None, "active"), ("active", "due_soon"), ("due_soon", "past_due"),
+        ("past_due", "degraded"),
+    ]  # fmt: skip
+
+
+def test_a_plan_that_cannot_be_reckoned_with_keeps_no_other_waiting() -> None:
+    with clock.frozen(at("2026-11-21T10:00")):
+        planning.open_pharmacy("pharmacy:8")
+        planning.buy(PLAN, ref="pharmacy:8")
+    with transaction() as session:
+        session.connection().exec_driver_sql(
+            f"UPDATE accounts SET timezone = 'Mars/Olympus' WHERE ref = '{PHARMACY}'"
+        )
+
+    with clock.frozen(at("2027-10-25T00:00")):
+        planning.tick()
+
+    assert planning.plan().service_renewal_status == "active"
+    assert planning.plan("pharmacy:8").service_renewal_status == "due_soon"
+
+
+def test_a_paid_order_of_a_version_that_knew_no_plans_is_applied_by_the_sweep() -> None:
+    with clock.frozen(at("2027-01-10T00:00")):
+        planning.buy(RENEWAL, 2)
+    with owner() as connection:  # as such a version leaves it
+        connection.exec_driver_sql(
+            "UPDATE billing_orders SET plan_applied_at = NULL WHERE plan = 'plan_renewal'"
+        )
+        connection.exec_driver_sql("UPDATE account_plans SET years = 1")
+        connection.exec_driver_sql(
+            "UPDATE billing_payments SET gateway_payment_id = 'pay_other'"
+            " WHERE id = (SELECT max(id) FROM billing_payments)"
+        )
+
+    with clock.frozen(at("2027-01-10T01:00")):
+        assert apply_next() is not None
+        assert apply_next() is None
+
+    assert planning.plan().years == 2
+
+
+def pay_in_an_older_version(order_id: str) -> None:
+    """Pay an order in a process that knows no plans."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(payments._Batch, "_pay_plan", lambda *_: None)
+        planning.pay(order_id, PLAN, made_at=clock.now())
+
+
+def apply_next(behind: int = 0) -> plan_orders.Found | None:
+    with transaction() as session:
+        return plan_orders.apply_next(session, actor="test", behind=behind)
+
+
+def test_an_older_versions_order_whose_money_went_back_brings_no_plan() -> None:
+    planning.open_pharmacy("pharmacy:8")
+    order_id = planning.order(PLAN, 1, "pharmacy:8")
+    pay_in_an_older_version(order_id)
+    hear(told_refund(amount=planning.PRICES[PLAN], payment_id=f"pay_{order_id}"))
+
+    assert apply_next() is not None
+
+    assert rows("SELECT count(*) FROM account_plans") == [(1,)]
+    reasons = rows(
+        "SELECT payload ->> 'reason' FROM outbox_events WHERE topic = 'plan.not_applied'"
+    )
+    assert reasons == [("payment_refunded",)]
+    assert apply_next() is None
+
+
+def test_an_order_that_cannot_be_reckoned_with_keeps_no_other_waiting() -> None:
+    for ref in ("pharmacy:8", "pharmacy:9"):
+        planning.open_pharmacy(ref)
+        pay_in_an_older_version(planning.order(PLAN, 1, ref))
+    with owner() as connection:
+        connection.exec_driver_sql(
+            "UPDATE accounts SET timezone = 'Mars/Olympus' WHERE ref = 'pharmacy:8'"
+        )
+
+    first = apply_next()
+    assert first is not None
+    assert first.problem is not None
+    second = apply_next(behind=first.order_id)
+
+    assert second is not None
+    assert second.problem is None
+    assert planning.plan("pharmacy:9").years == 1
+    assert apply_next(behind=second.order_id) is None
+
+
+def test_a_grace_that_is_cut_short_degrades_those_who_are_past_its_new_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with clock.frozen(at("2027-11-28T12:00")):
+        planning.tick()
+        assert planning.plan().stepped_to == 7
+    set_grace(monkeypatch, days=5)
+
+    with clock.frozen(at("2027-12-06T12:00")):
+        planning.tick()
+
+    found = planning.plan()
+    assert (found.service_renewal_status, found.next_step_at) == ("degraded", None)
+    assert reminders()[-1] == (15, False)
+    assert [topic for topic, _, _ in planning.told(topic="plan.%")].count("plan.degraded") == 1
+    assert planning.months()[-1] == "2027-11"  # December began behind the end of this grace
+    assert_ledger_is_clean()
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "America/New_York"])
+def test_a_grace_that_is_made_longer_gives_none_to_those_who_are_degraded(
+    monkeypatch: pytest.MonkeyPatch, zone: str
+) -> None:
+    with clock.frozen(at("2027-12-06T12:00")):
+        planning.tick()
+    assert planning.plan().service_renewal_status == "degraded"
+    set_grace(monkeypatch, days=60)
+
+    # When what is derived from its days is reckoned anew, and two months begin
+    with clock.frozen(at("2027-12-07T12:00")), transaction() as session:
+        plans.move_to_zone(session, PHARMACY, zone)
+    with clock.frozen(at("2028-01-10T12:00")):
+        planning.tick()
+        standing = standing_of(planning.plan(), zone, clock.now())
+
+    assert planning.months()[-1] == "2027-12"
+    # It ended on the day on which it was told to have ended.
+    assert standing.status is Status.DEGRADED
+    assert standing.grace_ends_on == date(2027, 12, 6)
+    assert planning.plan().grace_ends_at == standing.grace_ends_at
+    # And whoever pays now, pays late: a year from today.
+    with clock.frozen(at("2028-01-11T12:00")):
+        planning.buy(RENEWAL, 2)
+    assert planning.plan().anchor_on >= date(2028, 1, 11)
+    assert_ledger_is_clean()
+
+
+def set_grace(monkeypatch: pytest.MonkeyPatch, *, days: int) -> None:
+    known = catalog.get()
+    renewal = known.renewal.model_copy(update={"grace_days": days})
+    monkeypatch.setattr(catalog, "get", lambda: known.model_copy(update={"renewal": renewal}))

@@ -1,0 +1,101 @@
+"""A plan whose money went wholly back: told once, the account up for review, the plan as it was."""
+
+import pytest
+
+from tests.billing.given import assert_ledger_is_clean, balance, rows
+from tests.billing.payments import given as buying
+from tests.billing.plans import given as planning
+from tests.billing.plans.given import MONTHLY, PHARMACY, PLAN, PRICES, RENEWAL
+from tests.billing.returns.given import dispute_news, hear, hear_dispute, told_refund
+
+PRICE = PRICES[PLAN]
+
+
+@pytest.fixture(autouse=True)
+def payment_id(database: str) -> str:
+    """The payment of a plan."""
+    planning.open_pharmacy()
+    order_id = planning.order(PLAN, 1)
+    planning.pay(order_id, PLAN)
+    return f"pay_{order_id}"
+
+
+def review() -> object:
+    return rows("SELECT review_reason FROM accounts")[0][0]
+
+
+def told() -> int:
+    return len(planning.told(topic="plan.refunded"))
+
+
+def test_a_refund_of_all_of_it_is_for_a_person_to_decide(payment_id: str) -> None:
+    before = planning.plan()
+
+    hear(told_refund(amount=PRICE, payment_id=payment_id))
+    hear(told_refund(amount=PRICE, payment_id=payment_id))
+
+    assert (review(), told()) == ("plan_refunded", 1)
+    assert rows(
+        "SELECT payload FROM outbox_events WHERE topic IN ('plan.refunded', 'account.review')"
+        " ORDER BY id"
+    ) == [
+        ({"account": PHARMACY, "payment_id": payment_id, "year": 1, "kind": "purchase"},),
+        ({"account": PHARMACY, "review_reason": "plan_refunded", "year": 1, "kind": "purchase"},),
+    ]
+    after = planning.plan()
+    assert (after.years, after.updated_at) == (before.years, before.updated_at)
+    assert balance(PHARMACY) == MONTHLY
+    assert_ledger_is_clean()
+
+
+def test_parts_are_told_with_the_last(payment_id: str) -> None:
+    for part in range(3):
+        assert (review(), told()) == (None, 0)
+        hear(told_refund(amount=PRICE // 3, refund_id=f"rfnd_{part}", payment_id=payment_id))
+
+    assert (review(), told()) == ("plan_refunded", 1)
+
+
+def test_a_renewal_that_is_refunded_is_told_as_one() -> None:
+    order_id = planning.order(RENEWAL, 2)
+    planning.pay(order_id, RENEWAL)
+
+    hear(told_refund(amount=PRICES[RENEWAL], payment_id=f"pay_{order_id}"))
+
+    assert review() == "plan_refunded"
+    assert rows("SELECT payload ->> 'year' FROM outbox_events WHERE topic = 'plan.refunded'") == [
+        ("2",)
+    ]
+
+
+def test_a_refund_that_fails_after_all_ends_the_review(payment_id: str) -> None:
+    hear(told_refund(amount=PRICE, payment_id=payment_id))
+
+    hear(told_refund("failed", amount=PRICE, payment_id=payment_id))
+
+    assert review() is None
+    assert_ledger_is_clean()
+
+
+def test_a_lost_chargeback_is_told_though_it_was_flagged_before(payment_id: str) -> None:
+    hear_dispute(dispute_news(amount=PRICE, payment_id=payment_id))
+    assert (review(), told()) == ("chargeback", 0)
+
+    hear_dispute(dispute_news("lost", amount=PRICE, payment_id=payment_id))
+
+    assert (review(), told()) == ("chargeback", 1)
+    hear_dispute(dispute_news("won", amount=PRICE, payment_id=payment_id))
+    assert review() is None
+
+
+def test_money_that_was_for_no_year_is_nobodys_to_decide(payment_id: str) -> None:
+    planning.open_pharmacy("pharmacy:8")
+    orders = [planning.order(PLAN, number, "pharmacy:8") for number in (1, 2)]
+    for order_id in orders:
+        planning.pay(order_id, PLAN)
+    assert buying.payment(f"pay_{orders[1]}").reason == "plan_bought_already"
+
+    hear(told_refund(amount=PRICE, payment_id=f"pay_{orders[1]}"))
+
+    assert rows("SELECT count(*) FROM accounts WHERE review_reason IS NOT NULL") == [(0,)]
+    assert rows("SELECT count(*) FROM outbox_events WHERE topic = 'plan.refunded'") == [(0,)]

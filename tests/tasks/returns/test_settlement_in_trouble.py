@@ -1,0 +1,93 @@
+"""Money on its way back while others work: locks in one order, and one stuck claim stops nobody."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import structlog
+from sqlalchemy import text
+
+from billing.returns import refund_intake as refund_news
+from billing.returns import refund_rows
+from db.session import transaction
+from devstack.simulator.razorpay import events as razorpay_events
+from devstack.simulator.world import unix_now
+from tasks.returns import settlement as settling
+from tests.billing.given import assert_ledger_is_clean, balance, open_account, rows
+from tests.billing.payments import given as buying
+from tests.billing.returns.given import told_refund
+from tests.gateways.conftest import Sim
+from tests.tasks.given import inbox_rows, work
+from tests.tasks.returns.given import buy, deliver_razorpay, razorpay_event
+
+pytestmark = pytest.mark.usefixtures("database", "redis")
+
+
+@pytest.fixture(autouse=True)
+def clinic(database: str) -> Iterator[None]:
+    open_account()
+    yield
+    structlog.reset_defaults()
+
+
+def test_a_batch_locks_the_payments_of_its_refunds_before_an_account(
+    sim: Sim, many_connections: None
+) -> None:
+    # Given a refund of one payment and the capture of another, of the same account, in one batch
+    buying.open_order()
+    buying.take_in(buying.news())
+    paid = sim.pay(str(buy(key="op-2").order_id))["razorpay_payment_id"]
+    refund = {"id": "rfnd_1", "entity": "refund", "amount": buying.PRICE, "currency": "INR",
+              "payment_id": "pay_1", "status": "processed", "created_at": unix_now(),
+              "notes": [], "receipt": None}  # fmt: skip
+    deliver_razorpay(
+        razorpay_event(sim, "payment.captured", paid),
+        razorpay_events.write("refund.processed", {"refund": refund}, unix_now()),
+    )
+
+    # When a settlement has locked the refunded payment meanwhile
+    with ThreadPoolExecutor(1) as pool:
+        with transaction() as session:
+            session.execute(text("SELECT 1 FROM billing_payments"
+                                 " WHERE gateway_payment_id = 'pay_1' FOR UPDATE"))  # fmt: skip
+            batch = pool.submit(work, "razorpay")
+            somebody_waits()
+            # Then the account is still its own to lock
+            session.execute(text("SELECT 1 FROM accounts FOR NO KEY UPDATE NOWAIT"))
+        batch.result()
+
+    assert [row[:2] for row in inbox_rows()] == [("done", "captured"), ("done", "refund processed")]
+    assert balance() == 5_500
+    assert_ledger_is_clean()
+
+
+def test_claims_that_cannot_be_settled_keep_no_other_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Given two refunds that the database refuses to number, before a good one, in pages of one
+    monkeypatch.setattr(settling, "AT_ONCE", 1)
+    buying.open_order()
+    buying.take_in(buying.news())
+    with transaction() as session:
+        facts = [told_refund(refund_id=f"rfnd_{i}", amount=buying.PRICE // 4) for i in range(3)]
+        refund_news.take_in(session, facts, actor="test")
+        session.execute(text("UPDATE billing_refunds SET takes = 9223372036854775807"
+                             " WHERE gateway_refund_id <> 'rfnd_2'"))  # fmt: skip
+
+    settling.settle_all()
+
+    assert balance() == 5_500 - 1_375
+    with transaction() as session:
+        assert len(refund_rows.unsettled(session, limit=10)) == 2
+
+
+def somebody_waits() -> None:
+    """Return once a transaction waits for a lock of ours."""
+    for _ in range(200):
+        waiting = rows("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+                       " AND datname = current_database()")  # fmt: skip
+        if waiting:
+            return
+        time.sleep(0.05)
+    raise AssertionError("nobody waits")
