@@ -1,0 +1,59 @@
+"""The topics of the outbox: everything that others are notified of, by name.
+
+Each area writes its own; `Topic("payment.captured")` refuses a name that is not listed here. A
+name never changes once it was written: platforms route by it.
+"""
+
+from enum import StrEnum
+
+
+class Topic(StrEnum):
+    """What happened, as `<subject>.<event>`."""
+
+    BALANCE_LOW = "balance.low"
+    BALANCE_EXHAUSTED = "balance.exhausted"
+    BALANCE_IN_DEBT = "balance.in_debt"
+    BALANCE_RECOVERED = "balance.recovered"
+
+    LEAD_CHARGED = "lead.charged"
+    LEAD_PARKED = "lead.parked"
+    LEAD_RELEASED = "lead.released"
+    LEAD_CANCELLED = "lead.cancelled"
+    LEAD_REFUNDED = "lead.refunded"
+    LEAD_CONFLICT = "lead.conflict"
+    LEAD_REFUSED = "lead.refused"
+
+    DISPUTE_OPENED = "dispute.opened"
+    DISPUTE_RESOLVED = "dispute.resolved"
+    ACCOUNT_REVIEW = "account.review"
+
+    PAYMENT_CAPTURED = "payment.captured"
+    PAYMENT_PARTIALLY_REFUNDED = "payment.partially_refunded"
+    """Captured at first sight with a part of its money on the way back."""
+    PAYMENT_FAILED = "payment.failed"
+    PAYMENT_UNMATCHED = "payment.unmatched"
+    PAYMENT_QUARANTINED = "payment.quarantined"
+
+    REFUND_REQUESTED = "refund.requested"
+    REFUND_SUBMITTED = "refund.submitted"
+    REFUND_UNKNOWN = "refund.unknown"
+    REFUND_PROCESSED = "refund.processed"
+    REFUND_FAILED = "refund.failed"
+
+    CHARGEBACK_OPEN = "chargeback.open"
+    CHARGEBACK_UNDER_REVIEW = "chargeback.under_review"
+    CHARGEBACK_ACTION_REQUIRED = "chargeback.action_required"
+    CHARGEBACK_WON = "chargeback.won"
+    CHARGEBACK_LOST = "chargeback.lost"
+    CHARGEBACK_CLOSED = "chargeback.closed"
+
+    PLAN_ACTIVATED = "plan.activated"
+    PLAN_RENEWED = "plan.renewed"
+    PLAN_ACTIVE = "plan.active"
+    PLAN_DUE_SOON = "plan.due_soon"
+    PLAN_PAST_DUE = "plan.past_due"
+    PLAN_DEGRADED = "plan.degraded"
+    RENEWAL_REMINDER = "renewal.reminder"
+
+    GATEWAY_SILENT = "gateway.silent"
+    GATEWAY_HEARD = "gateway.heard"
