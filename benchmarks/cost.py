@@ -180,7 +180,7 @@ def _require_as_named(run: str, variant: _Variant, *, charges: int) -> None:
     with snapshot() as session:
         rows, hashed, moved = session.execute(_WRITTEN, {"prefix": prefix}).one()
     expected = (charges, charges * variant.hash_chain, charges * variant.lots)
-    # A charge takes from a second lot where it empties the first.
+    # A charge takes from a second lot if it empties the first.
     if (rows, hashed) != expected[:2] or not expected[2] <= moved <= 2 * expected[2]:
         raise WrongOutcome(
             f"off: {variant.name}; {charges} charges came to {rows} rows, {hashed} hashes,"

@@ -40,7 +40,7 @@ class Lab:
 def opened(*, use_configured: bool) -> Iterator[Lab]:
     """Start and migrate the servers for the block; stop and remove them after it.
 
-    Raises `DevstackError` where the environment names servers and `use_configured` is not set:
+    Raises `DevstackError` if the environment names servers and `use_configured` is not set:
     a measurement leaves thousands of rows behind.
     """
     with ExitStack() as stack:
@@ -69,7 +69,7 @@ def database_of_its_own(here: Lab) -> Iterator[Lab]:
     """Work on a new, migrated database of the same server for the block; drop it after.
 
     For books that must not stay behind, or that must hold nothing else. Raises `DevstackError`
-    where the role may not create a database.
+    if the role may not create a database.
     """
     name = f"billing_bench_{secrets.token_hex(4)}"
     url = make_url(settings.get().database_owner_url).set(database=name)

@@ -24,7 +24,7 @@ class Order:
     run: str
     first: int
     accounts: list[str]
-    """Whose leads they are; nobody's where it is not leads that are sent."""
+    """Whose leads they are; nobody's if what is sent are no leads."""
     source: Source = field(default="leads", kw_only=True)
     """Whose deliveries: the last part of the door's address, too."""
 

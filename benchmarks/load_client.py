@@ -17,7 +17,7 @@ from benchmarks.load import HOST, Figures, Order
 from benchmarks.webhooks import signed_requests
 
 ANSWER_SECONDS = 60
-"""A connection that hears nothing for so long ends the measurement."""
+"""A connection without an answer for so long ends the measurement."""
 
 
 class Connection:

@@ -23,7 +23,7 @@ POLL_SECONDS = 0.02
 LONGEST_SECONDS = 600
 
 _UNACKNOWLEDGED = "unacked"
-"""The hash where Celery's transport keeps what was taken and not acknowledged yet."""
+"""The hash in which Celery's transport keeps what was taken and not acknowledged yet."""
 
 
 def write(run: str, task: str, calls: Iterable[dict[str, Any]]) -> int:

@@ -2,7 +2,7 @@
 
 Measured as leads are, in `latency.py`, and after leads at the same rates, which are the yardstick:
 Razorpay's signed webhooks, each for an order of its own that is open when the clock starts. No
-gateway can be asked, so nothing but the webhook tells.
+gateway can be asked, so only the webhook reports it.
 """
 
 from benchmarks import lab, latency, leads, outcome, webhooks

@@ -124,7 +124,7 @@ def _children(pid: int) -> list[int]:
 
 
 def _peak_mib(pid: int) -> float:
-    """Return the kernel's own peak; where it keeps none, the size at this moment."""
+    """Return the kernel's own peak; if it keeps none, the size at this moment."""
     try:
         return memory.peak_mib(pid) or float(psutil.Process(pid).memory_info().rss) / _MIB
     except psutil.Error:

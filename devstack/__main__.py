@@ -79,7 +79,7 @@ def _exit_with(terminal: Terminal, work: Callable[[], int]) -> None:
 
 
 def _open_standard_streams() -> None:
-    """Put /dev/null where cron or CI closed stdin, stdout or stderr.
+    """Open /dev/null for each of stdin, stdout and stderr that cron or CI closed.
 
     Else a socket of ours would get that number, and every child would write into it.
     """

@@ -32,7 +32,7 @@ async def in_thread(
         result, problem = None, None
         try:
             result = work(*args, **kwargs)
-        except BaseException as error:  # noqa: BLE001 - it is raised where the result is awaited
+        except BaseException as error:  # noqa: BLE001 - it is raised when the result is awaited
             problem = error
         with suppress(RuntimeError):  # the loop has ended meanwhile
             loop.call_soon_threadsafe(settle, result, problem)

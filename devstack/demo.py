@@ -105,7 +105,7 @@ def send(lead: Lead, *, port: int) -> int:
 
 
 def status_address(lead: Lead) -> str:
-    """Return where the API tells what became of a lead."""
+    """Return the API's address of a lead."""
     return f"/v1/leads/{lead.lead_id}"
 
 

@@ -77,7 +77,7 @@ def open_order(
 
 
 def checkout_path(order: Order) -> str:
-    """Return the path of the simulator's page where a customer pays an order."""
+    """Return the path of the simulator's page on which a customer pays an order."""
     return f"/checkout/{order.order_id}"
 
 
@@ -130,9 +130,9 @@ def deliveries(*, simulator_port: int) -> list[str]:
     deadline = time.monotonic() + OUTCOME_SECONDS
     while True:
         _, body = probes.http_get(simulator_port, "/simulator/deliveries")
-        told = json.loads(body or b'{"waiting": 0, "items": []}')
-        if not told["waiting"] or time.monotonic() > deadline:
-            return [delivery["state"] for delivery in told["items"]]
+        report = json.loads(body or b'{"waiting": 0, "items": []}')
+        if not report["waiting"] or time.monotonic() > deadline:
+            return [delivery["state"] for delivery in report["items"]]
         time.sleep(0.1)
 
 

@@ -36,23 +36,25 @@ class Buying:
     simulator_port: int
 
 
-def have_one(where: Buying | None) -> Overview:
-    """Return the demo account's plan; buy it where there is none yet, by hand without `where`.
+def have_one(ports: Buying | None) -> Overview:
+    """Return the demo account's plan; buy one if there is none.
+
+    Without `ports` it is entered by hand.
 
     Raises `DevstackError` if nothing came of it in time.
     """
     found = overview()
     if found.plan is not None:
         return found
-    if where is None:
+    if ports is None:
         wish = Wish(PHARMACY, "demo account", "devstack", "demo-plan")
         with audit.asked_by("devstack:demo", door="cli"), transaction() as session:
             plan_admin.activate(session, wish, plan=PLAN)
         return overview()
     wanted = {"account": PHARMACY, "gateway": "razorpay", "plan": PLAN}
     key = demo_payment.new_key()
-    order = demo_payment.open_order(api_port=where.api_port, idempotency_key=key, wanted=wanted)
-    demo_payment.pay(order, simulator_port=where.simulator_port)
+    order = demo_payment.open_order(api_port=ports.api_port, idempotency_key=key, wanted=wanted)
+    demo_payment.pay(order, simulator_port=ports.simulator_port)
     deadline = time.monotonic() + OUTCOME_SECONDS
     while (found := overview()).plan is None:
         if time.monotonic() > deadline:
@@ -65,7 +67,7 @@ def have_one(where: Buying | None) -> Overview:
 
 
 def overview() -> Overview:
-    """Return the demo account, which is opened where it does not exist, and its plan."""
+    """Return the demo account, which is opened if it does not exist, and its plan."""
     with audit.asked_by("devstack:demo", door="cli"), transaction() as session:
         account = accounts.find(session, PHARMACY)
         if account is None:

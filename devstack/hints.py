@@ -16,8 +16,8 @@ def show(stack: Stack, lead: demo.Lead | None, order: demo_payment.Order | None)
     """Print them; `lead` is the demo's, `order` waits at the simulator for a person to pay it."""
     say = stack.terminal.say
     say()
-    for what, where in _addresses(stack.plan, order):
-        say(f"  {what:<15} {where}")
+    for what, address in _addresses(stack.plan, order):
+        say(f"  {what:<15} {address}")
     say()
     say("  In another terminal:")
     for command in (

@@ -1,6 +1,6 @@
 """Which payment gateways the stack works with: the simulator, or those whose keys a person set.
 
-One rule: where no gateway has a key, the simulator plays both. A single key of either leaves it
+One rule: if no gateway has a key, the simulator plays both. A single key of either leaves it
 out, and the other gateway is then not set up: real money and played money never meet in one run.
 Called by `plan.py`, with the simulator's address once it is known.
 """

@@ -62,7 +62,7 @@ class Plan:
         return settings.stack_file(self.data_dir)
 
     def url(self, process: str) -> str:
-        """Return where a process that has a port is reached."""
+        """Return the address of a process that has a port."""
         return f"http://{ports.HOST}:{self.ports[process]}"
 
 
@@ -132,7 +132,7 @@ def apply(
 
 
 def _kept_secrets(plan: Plan) -> dict[str, Callable[[], str]]:
-    """Return for each variable what it is where nobody sets it: made once, then kept."""
+    """Return each variable's value if nobody sets it: made once, then kept."""
 
     def kept(name: str, make: Callable[[], str]) -> str:
         return secret_files.kept(plan.data_dir / name, make)

@@ -104,7 +104,7 @@ class Postgres:
     def forget_dead_server(self) -> None:
         """Remove the pid file of a server that was killed, if no server of this data runs.
 
-        PostgreSQL does so itself, except where another process got the old pid (after a restart
+        PostgreSQL does so itself, unless another process got the old pid (after a restart
         of a container, where pids repeat). Call it only when holding the lock of the data.
         """
         with suppress(OSError, ValueError, IndexError, psutil.NoSuchProcess):
@@ -121,8 +121,8 @@ class Postgres:
 def prepare(data_dir: Path, *, socket_dir: Path) -> Postgres:
     """Return the server of `data_dir`, made by initdb at the first call.
 
-    As root its data lies behind the link `<data_dir>/postgres` where the server's user cannot
-    reach `data_dir`. `socket_dir` serves where the path of the data is too long for a socket.
+    As root its data lies behind the link `<data_dir>/postgres` if the server's user cannot
+    reach `data_dir`. `socket_dir` serves if the path of the data is too long for a socket.
     Raises `DevstackError` when the data cannot be used.
     """
     home = data_dir / "postgres"

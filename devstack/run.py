@@ -16,7 +16,7 @@ NEEDED_TO_PAY = {"simulator", "api", "receiver"}
 def story(*, with_demo: bool) -> Story:
     """Return the story of `make run`; it ends by a signal only."""
 
-    async def tell(stack: Stack) -> int:
+    async def show(stack: Stack) -> int:
         await stack.up()
         lead = await _show_lead(stack) if with_demo else None
         # With keys of a person's own the money would be real.
@@ -28,7 +28,7 @@ def story(*, with_demo: bool) -> Story:
         await asyncio.Event().wait()
         return 0
 
-    return tell
+    return show
 
 
 async def _show_lead(stack: Stack) -> demo.Lead:
@@ -89,11 +89,11 @@ async def _show_payment(stack: Stack) -> demo_payment.Order:
 
 async def _show_plan(stack: Stack, *, paid_for: bool) -> None:
     ports = stack.plan.ports
-    where = demo_plan.Buying(ports["api"], ports["simulator"]) if paid_for else None
+    buying = demo_plan.Buying(ports["api"], ports["simulator"]) if paid_for else None
     stack.terminal.say()
     try:
         with stack.terminal.step("Demo plan"):
-            found = await in_thread(demo_plan.have_one, where)
+            found = await in_thread(demo_plan.have_one, buying)
     except DevstackError as error:
         tails = (stack.log_tail(name) for name in ("api", "simulator", "worker"))
         raise DevstackError("\n".join([str(error), *tails])) from error

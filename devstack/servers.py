@@ -42,8 +42,8 @@ class Servers:
 def temporary(*, durable: bool = True) -> Iterator[Servers]:
     """Run new, empty servers on throw-away data; both are stopped and removed at the end.
 
-    `durable=False` spares PostgreSQL the waiting for the disk, and the disk where memory is ample:
-    for tests that make hundreds of databases and pull no plug.
+    `durable=False` spares PostgreSQL the waiting for the disk, and the disk itself if memory is
+    ample: for tests that make hundreds of databases and pull no plug.
     """
     parent = None if durable else _memory()
     with tempfile.TemporaryDirectory(prefix="billing-", dir=parent) as folder, ExitStack() as stack:

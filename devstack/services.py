@@ -23,14 +23,14 @@ STOP_FIRST = ("beat", "receiver", "api")
 
 @dataclass(frozen=True)
 class OwnServers:
-    """The embedded servers of this stack; None where a person's own is used."""
+    """The embedded servers of this stack; None if a person's own is used."""
 
     database: postgres.Postgres | None
     redis: redis_server.RedisServer | None
 
 
 def prepare_servers(the_plan: plan.Plan, runtime_dir: Path) -> OwnServers:
-    """Make the data of the embedded servers where it does not exist (a second, once)."""
+    """Make the data of the embedded servers if it does not exist (a second, once)."""
     return OwnServers(
         database=postgres.prepare(the_plan.data_dir, socket_dir=runtime_dir / "postgres")
         if the_plan.own_database
@@ -60,7 +60,7 @@ def all_services(the_plan: plan.Plan, servers: OwnServers) -> list[Service]:
 
 
 def log_file(the_plan: plan.Plan, name: str) -> Path:
-    """Return where a process writes what it has to say."""
+    """Return the log file of a process."""
     return the_plan.logs_dir / f"{name}.log"
 
 

@@ -28,7 +28,7 @@ async def story(stack: Stack) -> int:
         return 0
     for name in stack.plan.commands:
         stack.terminal.error(stack.log_tail(name))
-    # Once more, and last: where only the end of an output is kept, it still says what is wrong.
+    # Once more, and last: if only the end of the output is kept, it still says what is wrong.
     stack.terminal.error(f"wrong: {len(wrong)} of {len(checks)}\n" + "\n".join(wrong))
     return 1
 
@@ -79,7 +79,7 @@ def _lead(stack: Stack) -> Iterator[Check]:
     yield "the API asks for a key", str(status), status == 401
     status, body = probes.http_get(api, address, authorization=f"Bearer {demo.api_key()}")
     state = json.loads(body)["state"] if status == 200 else f"{status}"
-    yield "and tells of the lead", state, state == "charged"
+    yield "and answers for the lead", state, state == "charged"
 
     left = demo.balance(lead.account)
     change = f"{outcome.balance_before:,} -> {left:,}"
@@ -101,9 +101,9 @@ def _payment(stack: Stack) -> Iterator[Check]:
 
     payment, outcome = demo_payment.pay_and_wait(order, simulator_port=simulator)
     yield "paid at the simulator", outcome.state, outcome.state == "captured"
-    told = demo_payment.deliveries(simulator_port=simulator)
-    taken = f"{told.count('taken')} of {len(told)}"
-    yield "its webhooks are taken", taken, bool(told) and set(told) == {"taken"}
+    deliveries = demo_payment.deliveries(simulator_port=simulator)
+    taken = f"{deliveries.count('taken')} of {len(deliveries)}"
+    yield "its webhooks are taken", taken, bool(deliveries) and set(deliveries) == {"taken"}
     verified = demo_payment.verify(payment, api_port=api)
     found = f"{verified.get('state')}, {verified.get('credits_added')} credits"
     yield "verified over the API", found, found == f"captured, {brings} credits"
@@ -130,9 +130,9 @@ def _plan(stack: Stack) -> Iterator[Check]:
         f"{found.balance:,}",
         (found.balance == demo_plan.MONTHLY_CREDITS),
     )
-    told = demo_plan.entitlements(api_port=api)
-    allowed = [name for name, one in told["entitlements"].items() if one["allowed"]]
-    right = len(allowed) == len(told["entitlements"])
+    answer = demo_plan.entitlements(api_port=api)
+    allowed = [name for name, one in answer["entitlements"].items() if one["allowed"]]
+    right = len(allowed) == len(answer["entitlements"])
     yield "everything is allowed", ", ".join(allowed), right and bool(allowed)
     key = demo_payment.new_key()
     for _ in range(2):  # the second is a repeat

@@ -26,7 +26,7 @@ HEALTH_PATHS = {"receiver": "/readyz", "api": "/readyz", "flower": "/healthcheck
 
 
 class Stack:
-    """The processes of one plan; must be made where an event loop runs."""
+    """The processes of one plan; must be made inside of a running event loop."""
 
     def __init__(
         self,

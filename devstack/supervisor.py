@@ -59,7 +59,8 @@ class Supervisor:
     ) -> None:
         """Prepare `services`, in the order in which they will be stopped; none is started yet.
 
-        `endpoint` takes circus commands. `on_death(name, exit_code)` hears of each unasked end.
+        `endpoint` takes circus commands. `on_death(name, exit_code)` is called for each unasked
+        end.
         """
         self.deaths: Counter[str] = Counter()
         self._on_death = on_death

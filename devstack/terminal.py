@@ -16,7 +16,7 @@ class Terminal:
 
     def __init__(self) -> None:
         for stream in (sys.stdout, sys.stderr):
-            # A terminal in an old encoding shows `?` where it has no check mark.
+            # A terminal in an old encoding shows `?` instead of a check mark.
             with contextlib.suppress(AttributeError):
                 stream.reconfigure(errors="replace")  # type: ignore[union-attr]
         self._out = Console(highlight=False)

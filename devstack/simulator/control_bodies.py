@@ -30,7 +30,7 @@ def body(*known: str) -> dict[str, Any]:
 
 
 def choice(given: dict[str, Any], name: str, choices: tuple[str, ...]) -> Any:
-    """Return one of `choices`, the first where nothing is said."""
+    """Return one of `choices`, by default the first."""
     value = given.get(name, choices[0])
     if value not in choices:
         raise ControlError(f"{name} must be one of {', '.join(choices)}")
@@ -46,7 +46,7 @@ def number(given: dict[str, Any], name: str, *, default: int) -> int:
 
 
 def amount(given: dict[str, Any]) -> int | None:
-    """Return an amount in the smallest unit, None where nothing is said."""
+    """Return an amount in the smallest unit; None if none is given."""
     if given.get("amount") is None:
         return None
     value = number(given, "amount", default=0)
@@ -56,7 +56,7 @@ def amount(given: dict[str, Any]) -> int | None:
 
 
 def currency(given: dict[str, Any]) -> str | None:
-    """Return a currency as Razorpay writes it, None where nothing is said."""
+    """Return a currency as Razorpay writes it; None if none is given."""
     value = given.get("currency")
     if value is not None and not (isinstance(value, str) and len(value) == 3 and value.isupper()):
         raise ControlError("currency must be three capital letters")

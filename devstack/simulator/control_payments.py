@@ -50,12 +50,12 @@ def _add_pay(routes: Blueprint, world: World) -> None:
         given = read.body("gateway", "amount", "with_order")
         amount = read.amount(given) or 49_900
         if read.choice(given, "gateway", ("razorpay", "stripe")) == "stripe":
-            with stripe_events.telling(world) as tell_stripe:
+            with stripe_events.publishing(world) as tell_stripe:
                 intent = sessions.pay_elsewhere(world, tell_stripe, amount=amount)
             return answer({"payment_intent": intent["id"], "status": intent["status"]})
-        with razorpay_events.telling(world) as tell:
+        with razorpay_events.publishing(world) as publish:
             payment = attempts.pay_elsewhere(
-                world, tell, amount=amount, with_order=given.get("with_order")
+                world, publish, amount=amount, with_order=given.get("with_order")
             )
         return answer({"payment_id": payment["id"], "order_id": payment["order_id"],
                        "status": payment["status"]})  # fmt: skip
@@ -80,8 +80,8 @@ def _add_time(routes: Blueprint, world: World) -> None:
         payment = payment_of(world, str(read.body("payment_id").get("payment_id")))
         if payment["status"] != "authorized":
             raise ControlError(f"the payment is {payment['status']}, not authorized")
-        with razorpay_events.telling(world) as tell:
-            refunding.refund_uncaptured(world, payment, tell)
+        with razorpay_events.publishing(world) as publish:
+            refunding.refund_uncaptured(world, payment, publish)
         return answer(_paid(world, payment))
 
     @routes.post("/finish-refund")
@@ -141,10 +141,10 @@ def _session(session: Entity) -> Entity:
 
 def _paid(world: World, payment: Entity) -> Entity:
     """Return what checkout hands over, by the names it has there, and the payment's status."""
-    told: Entity = {
+    answer: Entity = {
         "razorpay_payment_id": payment["id"], "razorpay_order_id": payment["order_id"],
         "status": payment["status"],
     }  # fmt: skip
     if payment["status"] in {"authorized", "captured"}:
-        told["razorpay_signature"] = attempts.signature(world, payment)
-    return told
+        answer["razorpay_signature"] = attempts.signature(world, payment)
+    return answer

@@ -1,4 +1,4 @@
-"""Carries webhooks to their URLs: once, twice, late, or never; again and again where not taken.
+"""Carries webhooks to their URLs: once, twice, late, or never; again and again until taken.
 
 All luck is rolled when an event happens, in its order, so that a seed gives the same deliveries
 however the threads run. What the gateways differ in (headers, ladder) comes with the `Parcel`.

@@ -11,7 +11,7 @@ from flask import Blueprint, Response, g, request
 from devstack.simulator.world import World
 
 LOSE = "simulator.lose"
-"""In the WSGI environment: close the connection in place of the answer; `server.py` does it."""
+"""In the WSGI environment: close the connection instead of the answer; `server.py` does it."""
 CHANGING = {"POST", "PATCH", "DELETE"}
 HTML = """<html>
 <head><title>503 Service Temporarily Unavailable</title></head>

@@ -1,7 +1,7 @@
 """When a webhook that was not taken is sent again, as measured at the real gateways.
 
 Razorpay: a public measurement of 796 test-mode deliveries. Beside the exponential ladder, events
-of payments and orders are sent again at once where the answer was 5xx or the connection broke, but
+of payments and orders are sent again at once if the answer was 5xx or the connection broke, but
 not after a 4xx or a time-out. Gaps count from the end of the attempt before.
 Stripe publishes no figures but "three tries over a few hours" for a sandbox; ours are a guess.
 """
@@ -15,7 +15,7 @@ Outcome = Literal["taken", "server error", "refused", "dropped", "timed out"]
 RAZORPAY_SECONDS = (
     6, 19, 40, 82, 165, 326, 650, 1294, 2577, 5140, 10268, 20508, 40989, 81953,
 )  # fmt: skip
-"""After the first delivery, where each attempt fails at once."""
+"""After the first delivery, if each attempt fails at once."""
 AT_ONCE_SECONDS = 0.23
 STRIPE_GAPS = (3600.0, 7200.0)
 

@@ -21,7 +21,7 @@ def is_web_address(url: object) -> bool:
 def send(
     url: str, body: bytes, headers: Mapping[str, str], timeout_seconds: float
 ) -> tuple[Outcome, int | None]:
-    """POST `body`; return what came of it, and the status where there was one. Never raises."""
+    """POST `body`; return the outcome, and the status if there was one. Never raises."""
     parts = urlsplit(url)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.netloc, timeout=timeout_seconds)

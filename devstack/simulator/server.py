@@ -67,7 +67,7 @@ def _server(world: World) -> BaseWSGIServer:
 
 
 class _Door:
-    """Closes the connection in place of an answer where a switch said so."""
+    """Closes the connection instead of answering if a switch says so."""
 
     def __init__(self, app: Any) -> None:
         self._app = app

@@ -46,7 +46,7 @@ class Switches(BaseModel):
     html_answer: Probability = 0
     """Answered 503 with a page of HTML."""
     fault_after_effect: Probability = 0
-    """What of 502 and 503 comes after the request was carried out, in place of before."""
+    """What of 502 and 503 comes after the request was carried out, instead of before."""
     lost_response: Probability = 0
     """POST and PATCH are carried out, then the connection is closed without an answer."""
     slow_answer: Probability = 0

@@ -17,7 +17,7 @@ class Timers:
     """Runs functions at their time, until closed. Its threads never keep the process from ending.
 
     `ThreadPoolExecutor` would: the interpreter waits for its threads, and a webhook takes seconds
-    where nobody answers.
+    if nobody answers.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""A customer tries to pay: what Razorpay makes of it, and which events it tells of.
+"""A customer tries to pay: what Razorpay makes of it, and which events it sends.
 
 Called by the checkout page and the control endpoint. One order may see many attempts and one
 success; what a second success becomes, and what goes wrong on the way, the switches decide.
@@ -10,7 +10,7 @@ from typing import Literal
 
 from devstack.simulator.razorpay import capture, entities, refunding
 from devstack.simulator.razorpay.errors import ApiError, unknown_id
-from devstack.simulator.razorpay.events import Teller, telling
+from devstack.simulator.razorpay.events import Publish, publishing
 from devstack.simulator.razorpay.store import Entity
 from devstack.simulator.world import World
 
@@ -29,7 +29,7 @@ def pay(
 ) -> Entity:
     """Play one attempt on an order and return the payment; `amount` and `currency` may differ.
 
-    Raises `ApiError` where checkout would refuse the attempt.
+    Raises `ApiError` if checkout would refuse the attempt.
     """
     order = world.razorpay.orders.get(order_id)
     if order is None:
@@ -50,13 +50,13 @@ def pay(
     unlucky = world.rolls("late_authorization") and outcome == "success"
     late = outcome == "late_authorization" or unlucky
     left_authorized = world.rolls("authorized_only") or outcome == "authorized"
-    with telling(world) as tell:
+    with publishing(world) as publish:
         if outcome == "failure" or late:
-            _fail(payment, tell)
+            _fail(payment, publish)
         else:
-            authorize(world, payment, tell, left_authorized=left_authorized)
+            authorize(world, payment, publish, left_authorized=left_authorized)
         if world.rolls("foreign_payment"):
-            pay_elsewhere(world, tell)
+            pay_elsewhere(world, publish)
     if late:
         world.later(
             world.switches.late_authorization_seconds, lambda: authorize_late(world, payment)
@@ -70,34 +70,34 @@ def signature(world: World, payment: Entity) -> str:
     return hmac.new(world.config.razorpay_key_secret.encode(), message, hashlib.sha256).hexdigest()
 
 
-def authorize(world: World, payment: Entity, tell: Teller, *, left_authorized: bool) -> None:
-    """The bank holds the money: tell so, then capture it, or give it back at once."""
+def authorize(world: World, payment: Entity, publish: Publish, *, left_authorized: bool) -> None:
+    """The bank holds the money: publish that, then capture it or give it back at once."""
     payment.update(
         entities.no_error(),
         status="authorized",
         acquirer_data=entities.acquirer_data(world, payment["method"]),
     )
-    tell("payment.authorized", payment=payment)
+    publish("payment.authorized", payment=payment)
     order_id = payment["order_id"]
     order = world.razorpay.orders.get(order_id)
     if order is None:
         return
     if order["status"] == "paid" and world.switches.second_payment != "capture":
-        refunding.refund_uncaptured(world, payment, tell)
+        refunding.refund_uncaptured(world, payment, publish)
     elif not left_authorized and order_id not in world.razorpay.manual_capture:
-        capture.capture(world, payment, tell)
+        capture.capture(world, payment, publish)
 
 
 def authorize_late(world: World, payment: Entity) -> None:
     """The bank says yes to a payment that had failed; nothing happens to any other."""
     if payment["status"] != "failed":
         return
-    with telling(world) as tell:
-        authorize(world, payment, tell, left_authorized=False)
+    with publishing(world) as publish:
+        authorize(world, payment, publish, left_authorized=False)
 
 
 def pay_elsewhere(
-    world: World, tell: Teller, *, amount: int = 49_900, with_order: bool | None = None
+    world: World, publish: Publish, *, amount: int = 49_900, with_order: bool | None = None
 ) -> Entity:
     """A payment of another shop of the same account: without an order, or on one not ours."""
     if with_order is None:
@@ -107,9 +107,9 @@ def pay_elsewhere(
         world, order_id=order_id, amount=amount, currency="INR", method="netbanking", notes=[]
     )
     world.razorpay.payments[payment["id"]] = payment
-    authorize(world, payment, tell, left_authorized=True)
+    authorize(world, payment, publish, left_authorized=True)
     if with_order:
-        capture.capture(world, payment, tell)
+        capture.capture(world, payment, publish)
     return payment
 
 
@@ -124,7 +124,7 @@ def _require_open(world: World, order: Entity) -> None:
         )
 
 
-def _fail(payment: Entity, tell: Teller) -> None:
+def _fail(payment: Entity, publish: Publish) -> None:
     payment.update(
         status="failed",
         error_code="BAD_REQUEST_ERROR",
@@ -134,4 +134,4 @@ def _fail(payment: Entity, tell: Teller) -> None:
         error_reason="payment_failed",
         acquirer_data={"rrn": None} if payment["method"] == "upi" else {},
     )
-    tell("payment.failed", payment=payment)
+    publish("payment.failed", payment=payment)

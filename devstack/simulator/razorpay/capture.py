@@ -4,16 +4,16 @@ from typing import Any
 
 from devstack.simulator.razorpay import bodies, entities
 from devstack.simulator.razorpay.errors import ApiError
-from devstack.simulator.razorpay.events import Teller, telling
+from devstack.simulator.razorpay.events import Publish, publishing
 from devstack.simulator.razorpay.store import Entity
 from devstack.simulator.world import World
 
 
-def capture(world: World, payment: Entity, tell: Teller) -> None:
-    """Take the money of an authorized payment, with its fee; tell of it and of a paid order."""
+def capture(world: World, payment: Entity, publish: Publish) -> None:
+    """Take an authorized payment's money, with its fee; publish that, and a paid order."""
     fee, tax = entities.fee_and_tax(payment["amount"], payment["method"])
     payment.update(status="captured", captured=True, fee=fee, tax=tax)
-    tell("payment.captured", payment=payment)
+    publish("payment.captured", payment=payment)
     order = world.razorpay.orders.get(payment["order_id"])
     if order is None or order["status"] == "paid":
         return
@@ -21,7 +21,7 @@ def capture(world: World, payment: Entity, tell: Teller) -> None:
     order["amount_due"] = max(0, order["amount"] - order["amount_paid"])
     if order["amount_due"] == 0:
         order["status"] = "paid"
-        tell("order.paid", payment=payment, order=order)
+        publish("order.paid", payment=payment, order=order)
 
 
 def asked_for(world: World, payment: Entity, body: dict[str, Any]) -> Entity:
@@ -45,6 +45,6 @@ def asked_for(world: World, payment: Entity, body: dict[str, Any]) -> Entity:
             "Capture currency must be equal to the currency authorized.", field="currency",
             step=step,
         )  # fmt: skip
-    with telling(world) as tell:
-        capture(world, payment, tell)
+    with publishing(world) as publish:
+        capture(world, payment, publish)
     return payment

@@ -1,7 +1,7 @@
 """The page that plays Razorpay Checkout: how the payment ends is the visitor's choice.
 
 After a success it shows what the real one hands to the shop's page: payment id, order id and
-signature, and posts them to `callback_url` where the address of the page names one.
+signature, and posts them to `callback_url` if the address of the page names one.
 """
 
 from flask import Blueprint, render_template, request

@@ -2,7 +2,7 @@
 
 from devstack.simulator.razorpay import entities
 from devstack.simulator.razorpay.errors import ApiError
-from devstack.simulator.razorpay.events import telling
+from devstack.simulator.razorpay.events import publishing
 from devstack.simulator.razorpay.store import Entity
 from devstack.simulator.world import World
 
@@ -18,15 +18,15 @@ def open_dispute(
     phase: str = "chargeback",
     reason: str = "goods_or_services_not_received_or_partially_received",
 ) -> Entity:
-    """The customer's bank asks for the money back; `amount` is all of it where not given."""
+    """The customer's bank asks for the money back; `amount` is all of it by default."""
     if payment["status"] not in {"captured", "refunded"}:
         raise ApiError("The payment status should be captured for action to be taken")
     dispute = entities.dispute(
         world, payment=payment, amount=amount or payment["amount"], phase=phase, reason=reason
     )
     world.razorpay.disputes[dispute["id"]] = dispute
-    with telling(world) as tell:
-        tell("payment.dispute.created", payment=payment, dispute=dispute)
+    with publishing(world) as publish:
+        publish("payment.dispute.created", payment=payment, dispute=dispute)
     return dispute
 
 
@@ -40,8 +40,8 @@ def move(world: World, dispute: Entity, event: str) -> Entity:
     if event == "lost":
         dispute["amount_deducted"] = dispute["amount"]
     payment = world.razorpay.payments[dispute["payment_id"]]
-    with telling(world) as tell:
-        tell(f"payment.dispute.{event}", payment=payment, dispute=dispute)
+    with publishing(world) as publish:
+        publish(f"payment.dispute.{event}", payment=payment, dispute=dispute)
     return dispute
 
 
@@ -68,8 +68,8 @@ def settle(world: World) -> Entity | None:
     store.settlements[settlement["id"]] = settlement
     for entity in [*payments, *refunds]:
         store.settled[entity["id"]] = settlement["id"]
-    with telling(world) as tell:
-        tell("settlement.processed", settlement=settlement)
+    with publishing(world) as publish:
+        publish("settlement.processed", settlement=settlement)
     return settlement
 
 

@@ -7,7 +7,7 @@ from devstack.simulator.razorpay.store import Entity
 from devstack.simulator.world import World, unix_now
 
 TEST_CONTACT = {"email": "void@razorpay.com", "contact": "+919999999999"}
-"""What test mode fills in where checkout asks for none."""
+"""What test mode fills in if checkout asks for none."""
 SMALL_CARD_PAISE = 200_000
 """Up to here no GST is taken on the fee of a card payment."""
 

@@ -49,7 +49,7 @@ def write(event: str, payload: dict[str, Entity], created_at: int) -> bytes:
     return text.encode()
 
 
-class Teller:
+class Publish:
     """Collects events that happen together, each with its entities as they are at that moment."""
 
     def __init__(self, world: World) -> None:
@@ -86,15 +86,15 @@ class Teller:
 
 
 @contextmanager
-def telling(world: World) -> Iterator[Teller]:
-    """Yield a teller; what it was told is sent when the block ends well."""
-    teller = Teller(world)
-    yield teller
-    world.courier.send(teller.parcels, world.razorpay_webhook_urls, world.chance)
+def publishing(world: World) -> Iterator[Publish]:
+    """Yield a publisher; its events are sent when the block ends without an error."""
+    publish = Publish(world)
+    yield publish
+    world.courier.send(publish.parcels, world.razorpay_webhook_urls, world.chance)
 
 
 def require_old_secret(world: World, changes: dict[str, Any]) -> None:
-    """Raise `SwitchError` where `old_secret` is asked for and there is none."""
+    """Raise `SwitchError` if `old_secret` is asked for and there is none."""
     if changes.get("old_secret") and len(world.config.razorpay_webhook_secrets) < 2:
         raise SwitchError("old_secret: RAZORPAY_WEBHOOK_SECRETS holds only one secret")
 

@@ -32,7 +32,7 @@ def collection(items: list[Entity]) -> dict[str, Any]:
 
 
 def expansions() -> set[str]:
-    """Return what `expand[]` asks to be shown in place of its id."""
+    """Return what `expand[]` asks to be shown instead of its id."""
     return set(request.args.getlist("expand[]"))
 
 

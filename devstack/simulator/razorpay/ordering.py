@@ -50,7 +50,7 @@ def shown(world: World, order: Entity, expand: set[str]) -> Entity:
 
 
 def payment(world: World, entity: Entity, expand: set[str]) -> Entity:
-    """Return a payment; its card only where `expand[]` asks for it."""
+    """Return a payment; its card only if `expand[]` asks for it."""
     if "card" not in expand or not entity["card_id"]:
         return entity
     return entity | {"card": world.razorpay.cards[entity["card_id"]]}

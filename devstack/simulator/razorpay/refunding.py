@@ -1,11 +1,11 @@
-"""Refunds: asked for by us, or given by Razorpay itself where a payment was never captured."""
+"""Refunds: asked for by us, or given by Razorpay itself if a payment was never captured."""
 
 import json
 from typing import Any
 
 from devstack.simulator.razorpay import bodies, entities
 from devstack.simulator.razorpay.errors import ApiError
-from devstack.simulator.razorpay.events import Teller, telling
+from devstack.simulator.razorpay.events import Publish, publishing
 from devstack.simulator.razorpay.store import Entity
 from devstack.simulator.world import World
 
@@ -36,12 +36,12 @@ def asked_for(world: World, payment: Entity, body: dict[str, Any], key: str | No
         world.razorpay.refund_by_key[key] = (payment["id"], _text(body), refund["id"])
     _count(payment, amount)
     outcome = world.switches.refund_state
-    with telling(world) as tell:
+    with publishing(world) as publish:
         if outcome == "processed":
             refund["status"] = "processed"
-        tell("refund.created", refund=refund, payment=payment)
+        publish("refund.created", refund=refund, payment=payment)
         if outcome == "processed":
-            tell("refund.processed", refund=refund, payment=payment)
+            publish("refund.processed", refund=refund, payment=payment)
     if outcome != "processed":
         world.later(world.switches.refund_seconds, lambda: finish(world, refund, outcome))
     return refund
@@ -52,17 +52,17 @@ def finish(world: World, refund: Entity, outcome: str) -> None:
     if refund["status"] != "pending":
         return
     payment = world.razorpay.payments[refund["payment_id"]]
-    with telling(world) as tell:
+    with publishing(world) as publish:
         if outcome == "failed":
             refund.update(status="failed", speed_processed=None)
             _count(payment, -refund["amount"])
-            tell("refund.failed", refund=refund, payment=payment)
+            publish("refund.failed", refund=refund, payment=payment)
         else:
             refund.update(status="processed", acquirer_data={"arn": world.chance.digits("arn", 14)})
-            tell("refund.processed", refund=refund, payment=payment)
+            publish("refund.processed", refund=refund, payment=payment)
 
 
-def refund_uncaptured(world: World, payment: Entity, tell: Teller) -> None:
+def refund_uncaptured(world: World, payment: Entity, publish: Publish) -> None:
     """Give back what was authorized and never captured; the payment says so by `captured`."""
     refund = entities.refund(
         world, payment_id=payment["id"], amount=payment["amount"], currency=payment["currency"],
@@ -71,8 +71,8 @@ def refund_uncaptured(world: World, payment: Entity, tell: Teller) -> None:
     refund["status"] = "processed"
     world.razorpay.refunds[refund["id"]] = refund
     _count(payment, payment["amount"])
-    tell("refund.created", refund=refund, payment=payment)
-    tell("refund.processed", refund=refund, payment=payment)
+    publish("refund.created", refund=refund, payment=payment)
+    publish("refund.processed", refund=refund, payment=payment)
 
 
 def _done_before(world: World, payment: Entity, body: dict[str, Any], key: str) -> Entity | None:

@@ -1,6 +1,6 @@
 """The page that plays Stripe's hosted Checkout: how the payment ends is the visitor's choice.
 
-After a success it leads on to the session's `success_url`, with the id put in where Stripe does.
+After a success it leads on to the session's `success_url`, with the id filled in as Stripe does.
 """
 
 from flask import Blueprint, Response, redirect, render_template, request

@@ -1,4 +1,4 @@
-"""Stripe's refusals, in its words where they are known."""
+"""Stripe's refusals, in its words if they are known."""
 
 from flask import Response
 

@@ -25,7 +25,7 @@ def sign(body: bytes, secrets: list[str], at: int) -> str:
     return ",".join([f"t={at}", *(f"v1={signature}" for signature in signatures)])
 
 
-class Teller:
+class Publish:
     """Collects events that happen together, each with its object as it is at that moment."""
 
     def __init__(self, world: World) -> None:
@@ -63,8 +63,8 @@ class Teller:
 
 
 @contextmanager
-def telling(world: World) -> Iterator[Teller]:
-    """Yield a teller; what it was told is sent when the block ends well."""
-    teller = Teller(world)
-    yield teller
-    world.courier.send(teller.parcels, world.stripe_webhook_urls, world.chance)
+def publishing(world: World) -> Iterator[Publish]:
+    """Yield a publisher; its events are sent when the block ends without an error."""
+    publish = Publish(world)
+    yield publish
+    world.courier.send(publish.parcels, world.stripe_webhook_urls, world.chance)

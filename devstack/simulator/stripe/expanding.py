@@ -1,4 +1,4 @@
-"""`expand[]`: an object in place of its id, as deep as the path says."""
+"""`expand[]`: an object instead of its id, as deep as the path says."""
 
 from typing import Any
 

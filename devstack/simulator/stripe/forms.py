@@ -26,7 +26,7 @@ def read() -> dict[str, Any]:
 
 
 def number(body: dict[str, Any], name: str, *, param: str | None = None) -> int | None:
-    """Return a whole number of the body, None where it is not there."""
+    """Return a whole number of the body; None if it is not there."""
     value = body.get(name)
     if value is None or value == "":
         return None

@@ -4,7 +4,7 @@ from typing import Any
 
 from devstack.simulator.stripe import forms, objects
 from devstack.simulator.stripe.errors import ApiError, missing
-from devstack.simulator.stripe.events import telling
+from devstack.simulator.stripe.events import publishing
 from devstack.simulator.stripe.store import Entity
 from devstack.simulator.world import World, unix_now
 
@@ -49,9 +49,9 @@ def refund(world: World, body: dict[str, Any]) -> Entity:
     _count(charge, amount)
     outcome = world.switches.refund_state
     made["status"] = "succeeded" if outcome == "processed" else "pending"
-    with telling(world) as tell:
-        tell("refund.created", made)
-        tell("charge.refunded", charge)
+    with publishing(world) as publish:
+        publish("refund.created", made)
+        publish("charge.refunded", charge)
     if outcome != "processed":
         world.later(world.switches.refund_seconds, lambda: finish_refund(world, made, outcome))
     return made
@@ -61,14 +61,14 @@ def finish_refund(world: World, made: Entity, outcome: str) -> None:
     """Let a pending refund succeed (`processed`) or be `failed`."""
     if made["status"] != "pending":
         return
-    with telling(world) as tell:
+    with publishing(world) as publish:
         if outcome == "failed":
             made.update(status="failed", failure_reason="expired_or_canceled_card")
             _count(world.stripe.charges[made["charge"]], -made["amount"])
-            tell("refund.failed", made)
+            publish("refund.failed", made)
         else:
             made["status"] = "succeeded"
-        tell("refund.updated", made)
+        publish("refund.updated", made)
 
 
 def open_dispute(
@@ -82,21 +82,21 @@ def open_dispute(
     )
     world.stripe.disputes[dispute["id"]] = dispute
     charge["disputed"] = True
-    with telling(world) as tell:
-        tell("charge.dispute.created", dispute)
+    with publishing(world) as publish:
+        publish("charge.dispute.created", dispute)
         if not inquiry:
-            tell("charge.dispute.funds_withdrawn", dispute)
+            publish("charge.dispute.funds_withdrawn", dispute)
     return dispute
 
 
 def close_dispute(world: World, dispute: Entity, status: str) -> Entity:
-    """End a dispute `won`, `lost` or, an inquiry, `warning_closed`; tell so."""
+    """End a dispute `won`, `lost` or, an inquiry, `warning_closed`; publish that."""
     if status not in ENDS:
         raise ApiError(f"a dispute ends as one of {', '.join(sorted(ENDS))}")
     if dispute["status"] in ENDS:
         raise ApiError("This dispute is already closed.")
     dispute.update(status=status, is_charge_refundable=False)
-    with telling(world) as tell:
+    with publishing(world) as publish:
         if status == "won" and dispute["balance_transactions"]:
             dispute["balance_transactions"].append(
                 dispute["balance_transactions"][0]
@@ -105,8 +105,8 @@ def close_dispute(world: World, dispute: Entity, status: str) -> Entity:
                     "net": dispute["amount"], "created": unix_now(),
                 }
             )  # fmt: skip
-            tell("charge.dispute.funds_reinstated", dispute)
-        tell("charge.dispute.closed", dispute)
+            publish("charge.dispute.funds_reinstated", dispute)
+        publish("charge.dispute.closed", dispute)
     return dispute
 
 

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from devstack.simulator.stripe import forms, objects
 from devstack.simulator.stripe.errors import ApiError
-from devstack.simulator.stripe.events import Teller, telling
+from devstack.simulator.stripe.events import Publish, publishing
 from devstack.simulator.stripe.store import Entity
 from devstack.simulator.world import World, unix_now
 
@@ -53,8 +53,8 @@ def expire(world: World, session: Entity) -> Entity:
             f" Session has a status of `{session['status']}`.",
         )  # fmt: skip
     session.update(status="expired", url=None)
-    with telling(world) as tell:
-        tell("checkout.session.expired", session)
+    with publishing(world) as publish:
+        publish("checkout.session.expired", session)
     return session
 
 
@@ -67,20 +67,20 @@ def pay(world: World, session: Entity, outcome: Outcome) -> Entity:
     late = outcome in {"late_authorization", "late_failure"} or (
         world.rolls("late_authorization") and outcome == "success"
     )
-    with telling(world) as tell:
+    with publishing(world) as publish:
         if outcome == "failure":
-            fail(world, intent, tell)
+            fail(world, intent, publish)
         elif late:
             intent["status"] = "processing"
             _complete(session, paid=False)
-            tell("payment_intent.processing", intent)
-            tell("checkout.session.completed", session)
+            publish("payment_intent.processing", intent)
+            publish("checkout.session.completed", session)
         else:
-            succeed(world, intent, tell)
+            succeed(world, intent, publish)
             _complete(session, paid=True)
-            tell("checkout.session.completed", session)
+            publish("checkout.session.completed", session)
         if world.rolls("foreign_payment"):
-            pay_elsewhere(world, tell)
+            pay_elsewhere(world, publish)
     if late:
         world.later(
             world.switches.late_authorization_seconds,
@@ -94,17 +94,17 @@ def finish_late(world: World, session: Entity, *, succeeds: bool) -> None:
     intent = world.stripe.intents.get(session["payment_intent"] or "")
     if intent is None or intent["status"] != "processing":
         return
-    with telling(world) as tell:
+    with publishing(world) as publish:
         if succeeds:
-            succeed(world, intent, tell)
+            succeed(world, intent, publish)
             session["payment_status"] = "paid"
-            tell("checkout.session.async_payment_succeeded", session)
+            publish("checkout.session.async_payment_succeeded", session)
         else:
-            fail(world, intent, tell)
-            tell("checkout.session.async_payment_failed", session)
+            fail(world, intent, publish)
+            publish("checkout.session.async_payment_failed", session)
 
 
-def succeed(world: World, intent: Entity, tell: Teller) -> Entity:
+def succeed(world: World, intent: Entity, publish: Publish) -> Entity:
     """Take the money of an intent and return the charge."""
     charge = objects.charge(world, intent, paid=True)
     world.stripe.charges[charge["id"]] = charge
@@ -112,8 +112,8 @@ def succeed(world: World, intent: Entity, tell: Teller) -> Entity:
         status="succeeded", amount_received=intent["amount"], latest_charge=charge["id"],
         last_payment_error=None, payment_method=objects.new_id(world, "pm"),
     )  # fmt: skip
-    tell("charge.succeeded", charge)
-    tell("payment_intent.succeeded", intent)
+    publish("charge.succeeded", charge)
+    publish("payment_intent.succeeded", intent)
     return charge
 
 
@@ -125,12 +125,12 @@ def capture(world: World, intent: Entity) -> Entity:
             f" {intent['status']}.",
             code="payment_intent_unexpected_state",
         )
-    with telling(world) as tell:
-        succeed(world, intent, tell)
+    with publishing(world) as publish:
+        succeed(world, intent, publish)
     return intent
 
 
-def fail(world: World, intent: Entity, tell: Teller) -> None:
+def fail(world: World, intent: Entity, publish: Publish) -> None:
     """Decline an attempt; the intent waits for another."""
     charge = objects.charge(world, intent, paid=False)
     world.stripe.charges[charge["id"]] = charge
@@ -141,15 +141,15 @@ def fail(world: World, intent: Entity, tell: Teller) -> None:
             "message": "Your card was declined.", "type": "card_error",
         },
     )  # fmt: skip
-    tell("charge.failed", charge)
-    tell("payment_intent.payment_failed", intent)
+    publish("charge.failed", charge)
+    publish("payment_intent.payment_failed", intent)
 
 
-def pay_elsewhere(world: World, tell: Teller, *, amount: int = 49_900) -> Entity:
+def pay_elsewhere(world: World, publish: Publish, *, amount: int = 49_900) -> Entity:
     """A payment of another shop of the same account, without a session; return its intent."""
     intent = objects.intent(world, amount=amount, currency="inr", metadata={})
     world.stripe.intents[intent["id"]] = intent
-    succeed(world, intent, tell)
+    succeed(world, intent, publish)
     return intent
 
 
