@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from billing.accounts import account as accounts
 from billing.accounts.errors import AccountExists, InvalidAccount
 from billing.errors import IdempotencyConflict
-from billing.ledger import InvalidPosting, Kind, Outcome, Posting, check, post
+from billing.ledger import InvalidPosting, Kind, Outcome, Posting, check_posting, post
 from db.models import Account
 from errors import PermanentError
 
@@ -98,7 +98,7 @@ def open_accounts(session: Session, lines: Sequence[OpeningLine], *, actor: str)
 def _open(session: Session, line: OpeningLine, actor: str) -> Opened:
     try:
         if line.balance:
-            check(line.posting(actor))
+            check_posting(line.posting(actor))
         return Opened(line, _create(session, line), 0)
     except (InvalidAccount, InvalidPosting, OpenedOtherwise) as error:
         return Opened(line, created=False, credits=0, error=error)

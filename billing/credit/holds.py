@@ -47,7 +47,7 @@ def place(
     """
     _check(account, amount, idempotency_key, actor, expires_in, kind, description)
     end_due_of(session, account)
-    book = ledger.expire(session, {account}).get(account)
+    book = ledger.expire_lots(session, {account}).get(account)
     if book is None:
         raise UnknownAccount(account)
     now = clock.now()
@@ -91,7 +91,7 @@ def reserve(
     `IdempotencyConflict` for a key that was used before. Counts as the transaction's one post.
     """
     _check(account, at_most, idempotency_key, actor, None, kind, description)
-    book = ledger.expire(session, {account}).get(account)
+    book = ledger.expire_lots(session, {account}).get(account)
     if book is None:
         raise UnknownAccount(account)
     amount = min(at_most, book.balance - book.held)
@@ -137,8 +137,9 @@ def capture(
         if asked != hold.captured:
             raise IdempotencyConflict(idempotency_key, {"amount": (hold.captured, asked)})
         return hold
-    posted = ledger.post(
+    posted = ledger.post_to_locked(
         session,
+        [book],
         [
             Posting(
                 account=book.ref,
@@ -150,7 +151,6 @@ def capture(
                 releases=hold.amount,
             )
         ],
-        locked={book.ref: book},
     )[0].applied_or_raise()
     if posted.outcome is not Outcome.APPLIED:
         # An open hold was never captured: whoever posted under its key, it was not this hold.

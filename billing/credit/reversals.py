@@ -17,7 +17,7 @@ from billing.ledger import (
     ReversalTooLarge,
     UnknownCharge,
     post,
-    reversible,
+    reversible_credits,
 )
 from db.models import Account, CreditTransaction
 
@@ -60,7 +60,7 @@ def reverse(
         reverses=charge_key,
     )
     result = post(session, [posting])[0].applied_or_raise()
-    if kind is Kind.LEAD_REFUND and charge.lead_id and not reversible(session, charge_key):
+    if kind is Kind.LEAD_REFUND and charge.lead_id and not reversible_credits(session, charge_key):
         leads.ended(
             session, charge.lead_id, account=account.ref, before="charged", state="refunded",
             now=clock.now(),
@@ -79,7 +79,7 @@ def _all_of(session: Session, charge: CreditTransaction, key: str) -> int:
             CreditTransaction.reverses_id == charge.id, CreditTransaction.idempotency_key == key
         )
     )
-    amount = before or reversible(session, charge.idempotency_key)
+    amount = before or reversible_credits(session, charge.idempotency_key)
     if not amount:
         raise ReversalTooLarge(charge.idempotency_key, asked=-charge.amount, left=0)
     return amount

@@ -7,7 +7,7 @@ sets the credit aside first.
 from sqlalchemy.orm import Session
 
 from billing.credit import holds
-from billing.ledger import Kind, Posting, PostingResult, check, post
+from billing.ledger import Kind, Posting, PostingResult, check_posting, post
 
 
 def charge(
@@ -34,6 +34,6 @@ def charge(
         actor=actor,
         description=description,
     )
-    check(posting)
+    check_posting(posting)
     holds.end_due_of(session, account)
     return post(session, [posting])[0].applied_or_raise()
