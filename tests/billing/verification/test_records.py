@@ -7,7 +7,7 @@ import pytest
 import clock
 from billing import verification
 from billing.credit import corrections as admin
-from billing.credit import holds
+from billing.credit import hold_expiry, holds
 from billing.leads import LeadRequest, charge_leads
 from billing.ledger import Kind, expiry
 from db.session import snapshot, transaction
@@ -41,7 +41,7 @@ def books(database: str) -> None:
         # A charge that took from the grant comes back after it has expired
         clock.advance(2 * HOUR)
         with transaction() as session:
-            holds.expire_due(session)
+            hold_expiry.expire_due(session)
         with transaction() as session:
             expiry.expire_due(session)
         with transaction() as session:
