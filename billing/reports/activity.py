@@ -21,7 +21,7 @@ _LOOK_BACK = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Happening:
+class Activity:
     """One row of the outbox (`what` is its topic) or of the ledger (`ledger.` and its kind)."""
 
     at: datetime
@@ -83,7 +83,7 @@ SELECT t.id, t.created_at, 'ledger.' || t.kind, 'account:' || a.ref,
 """)
 
 
-def begin(session: Session, *, account: str | None) -> Watch:
+def start_watch(session: Session, *, account: str | None) -> Watch:
     """Begin to watch, behind what is there now. Raises `UnknownAccount`."""
     known = find(session, account) if account is not None else None
     if account is not None and known is None:
@@ -94,7 +94,7 @@ def begin(session: Session, *, account: str | None) -> Watch:
     )
 
 
-def news(session: Session, watch: Watch, *, limit: int) -> list[Happening]:
+def read_new(session: Session, watch: Watch, *, limit: int) -> list[Activity]:
     """Return what came since the last look, in its order, each row once.
 
     Of each table up to `limit` rows; the rest comes with the next look, or never after `skip`.
@@ -106,14 +106,14 @@ def news(session: Session, watch: Watch, *, limit: int) -> list[Happening]:
     return sorted(found, key=lambda happening: happening.at)
 
 
-def skip(session: Session, watch: Watch) -> None:
+def skip_to_end(session: Session, watch: Watch) -> None:
     """Go on behind what is there now, shown or not."""
     watch.events.skipped_to, watch.transactions.skipped_to = session.execute(_NEWEST).one()
 
 
 def _read(
     session: Session, query: TextClause, watch: Watch, place: _Place, limit: int
-) -> list[Happening]:
+) -> list[Activity]:
     values = {
         "after": place.after(), "shown": list(place.shown), "limit": limit,
         "account_id": watch.account_id, "kinds": CALENDAR_KINDS,
@@ -122,7 +122,7 @@ def _read(
     rows = session.execute(query, wanted).all()
     place.shown.update(row[0] for row in rows)
     place.shown = {identity for identity in place.shown if identity > place.after()}
-    return [Happening(*row[1:]) for row in rows]
+    return [Activity(*row[1:]) for row in rows]
 
 
 _TOPICS = text("""

@@ -91,7 +91,7 @@ class Outstanding:
     """What customers owe."""
 
 
-def history(
+def list_transactions(
     session: Session,
     ref: str,
     *,
