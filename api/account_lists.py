@@ -106,7 +106,7 @@ def transactions(path: AccountPath, query: TransactionQuery) -> Transactions:
     wanted = history.Filter(query.kind, query.since, query.until, query.lead_id, query.payment_id)
     with transaction() as session:
         account = auth.account_in_reach(session, path.ref)
-        found = history.history(
+        found = history.list_transactions(
             session, account.ref, wanted=wanted, before_version=query.after, limit=PAGE + 1
         )
     page, more = page_of(found)

@@ -53,7 +53,7 @@ def create(body: NewCharge) -> Charge:
                 idempotency_key=f"{idempotency.operation_key()}:charge",
                 actor=auth.caller().actor,
             )
-        left = accounts.figures(session, account_id)
+        left = accounts.get_funds(session, account_id)
         told = Charge(
             transaction_id=charged.transaction_id,
             account=body.account,

@@ -17,7 +17,7 @@ def told(session: Session, account_id: int) -> Iterator[None]:
     try:
         yield
     except InsufficientCredit as error:
-        found = accounts.figures(session, account_id)
+        found = accounts.get_funds(session, account_id)
         raise Refusal(
             402,
             f"{error.needed} credits are needed and {error.available} are available",

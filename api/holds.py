@@ -13,6 +13,7 @@ from api.fields import Amount, Description, Ref
 from api.problems import Refusal
 from api.routes import route
 from billing import accounts
+from billing.credit import LONGEST_HOLD
 from billing.credit import holds as rules
 from billing.ledger import Kind
 from db.models import Account
@@ -20,7 +21,7 @@ from db.models import Hold as Row
 from db.session import transaction
 
 DEFAULT_SECONDS = 900
-LONGEST_SECONDS = int(rules.LONGEST.total_seconds())
+LONGEST_SECONDS = int(LONGEST_HOLD.total_seconds())
 
 holds = APIBlueprint("holds", __name__, url_prefix="/v1", abp_tags=[Tag(name="credit")])
 
@@ -78,7 +79,7 @@ class Hold(BaseModel):
     available: int = Field(description="what can be spent now")
 
     @classmethod
-    def of(cls, row: Row, account: str, left: accounts.Figures) -> Self:
+    def of(cls, row: Row, account: str, left: accounts.Funds) -> Self:
         """Return it as told to callers, with the figures of its account at the same moment."""
         return cls.model_validate(
             {
@@ -116,7 +117,7 @@ def place(body: NewHold) -> Hold:
                 expires_in=timedelta(seconds=body.expires_in_seconds),
                 description=body.description,
             )
-        told = Hold.of(placed, body.account, accounts.figures(session, account.id))
+        told = Hold.of(placed, body.account, accounts.get_funds(session, account.id))
         idempotency.keep(session, told)
     return told
 
@@ -128,7 +129,7 @@ def show(path: HoldPath) -> Hold:
     with transaction() as session:
         # In one statement: a hold that is still open is still among what is held.
         hold, account = _in_reach(session, path.hold_id)
-        return Hold.of(hold, account.ref, accounts.figures_of(account))
+        return Hold.of(hold, account.ref, accounts.funds_of(account))
 
 
 @route(holds, HTTPMethod.POST, "/holds/<hold_id>/capture", scope="credits:spend", answers=Hold,
@@ -149,7 +150,7 @@ def capture(path: HoldPath, body: Capture) -> Hold:
                 idempotency_key=idempotency.operation_key(),
                 actor=auth.caller().actor,
             )
-        told = Hold.of(done, account.ref, accounts.figures(session, account.id))
+        told = Hold.of(done, account.ref, accounts.get_funds(session, account.id))
         idempotency.keep(session, told)
     return told
 
@@ -171,7 +172,7 @@ def void(path: HoldPath, body: Nothing) -> Hold:  # noqa: ARG001 - whatever it h
                 idempotency_key=idempotency.operation_key(),
                 actor=auth.caller().actor,
             )
-        told = Hold.of(done, account.ref, accounts.figures(session, account.id))
+        told = Hold.of(done, account.ref, accounts.get_funds(session, account.id))
         idempotency.keep(session, told)
     return told
 

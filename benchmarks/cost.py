@@ -18,10 +18,9 @@ from sqlalchemy.orm import Session
 
 from benchmarks import crew, lab, leads, ledger
 from benchmarks.report import Report, WrongOutcome
-from billing.ledger import AccountBook, account_book
-from billing.ledger import queries as ledger_rows
-from billing.ledger import writes as ledger_writes
-from billing.ledger.account_book import Entry, Lot, Writes
+from billing.ledger import AccountBook, account_book, queries, writes
+from billing.ledger.account_book import Changes, Entry
+from billing.ledger.lots import Lot
 from db.bulk import copy_rows
 from db.session import snapshot
 
@@ -144,8 +143,8 @@ def _without(variant: _Variant) -> Iterator[None]:
             stack.enter_context(patch.object(account_book, "row_hash", _no_hash))
         if not variant.lots:
             stack.enter_context(patch.object(AccountBook, "_take", _take_from_no_lot))
-            stack.enter_context(patch.object(ledger_rows, "load_lots_and_debts", _load_no_lots))
-            stack.enter_context(patch.object(ledger_writes, "copy_rows", _copy_no_lots))
+            stack.enter_context(patch.object(queries, "load_lots_and_debts", _load_no_lots))
+            stack.enter_context(patch.object(writes, "copy_rows", _copy_no_lots))
         yield
 
 
@@ -153,7 +152,7 @@ def _no_hash(_previous: bytes, **_columns: object) -> bytes:
     return b""
 
 
-def _take_from_no_lot(_book: AccountBook, _needed: int, _entry: Entry, _writes: Writes) -> None:
+def _take_from_no_lot(_book: AccountBook, _needed: int, _entry: Entry, _changes: Changes) -> None:
     pass
 
 

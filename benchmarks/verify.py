@@ -19,8 +19,7 @@ from sqlalchemy import text
 import clock
 from benchmarks import lab, leads, memory
 from benchmarks.report import Report, WrongOutcome
-from billing.ledger import Kind, Posting
-from billing.ledger import queries as ledger_rows
+from billing.ledger import Kind, Posting, queries
 from billing.ledger.hash_chain import first_hash, row_hash
 from db.bulk import copy_rows
 from db.session import transaction
@@ -157,7 +156,7 @@ def fill(run: str, *, rows: int) -> None:
         query = text("SELECT ref, id FROM accounts WHERE starts_with(ref, :prefix)")
         found = session.execute(query, {"prefix": f"clinic:{run}-"})
         ids = {row.ref: row.id for row in found}
-        lots = ledger_rows.next_lot_ids(session, ACCOUNTS)
+        lots = queries.next_lot_ids(session, ACCOUNTS)
     books = [
         _Book(ids[ref], ref, lot, first_hash(ref)) for ref, lot in zip(refs, lots, strict=True)
     ]
@@ -169,7 +168,7 @@ def fill(run: str, *, rows: int) -> None:
 def _write(run: str, numbers: range, books: list[_Book], credit: int, now: datetime) -> None:
     with transaction() as session:
         transactions, lots, movements, charged = [], [], [], []
-        ids = ledger_rows.next_transaction_ids(session, len(numbers))
+        ids = queries.next_transaction_ids(session, len(numbers))
         for number, id_ in zip(numbers, ids, strict=True):
             large = number >= ACCOUNTS and number % LARGE_SHARE == 0
             book = books[0 if large else number % ACCOUNTS]

@@ -140,7 +140,7 @@ def set_(
 def reviewed(ref: str, reason: str, actor: str, *, as_json: bool) -> None:
     """Say that a person has looked at account REF: it is not under review any more."""
     with transaction() as session:
-        record = _account(account_review.reviewed(session, ref, found=reason, actor=actor))
+        record = _account(account_review.end_review(session, ref, found=reason, actor=actor))
     print_record(record, as_json=as_json)
 
 

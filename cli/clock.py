@@ -85,7 +85,7 @@ def watch(days: int, seconds: int, ref: str | None, *, as_json: bool) -> None:
     """
     before = development_clock.read()
     with transaction() as session:
-        watched = happenings.begin(session, account=ref)
+        watched = happenings.start_watch(session, account=ref)
     with _progress(as_json=as_json) as progress:
         for _ in progress.track(_steps(days, seconds), total=_number_of_steps(days, seconds)):
             if not as_json:
@@ -134,9 +134,9 @@ def _wait_for_workers(seconds: float, *, quiet_seconds: float) -> None:
 
 def _tell(console: Console, watched: happenings.Watch) -> None:
     with transaction() as session:
-        found = happenings.news(session, watched, limit=LINES_A_STEP)
+        found = happenings.read_new(session, watched, limit=LINES_A_STEP)
         if len(found) >= LINES_A_STEP:
-            happenings.skip(session, watched)
+            happenings.skip_to_end(session, watched)
     for happening in found:
         details = "  ".join(f"{name}={value}" for name, value in happening.details.items())
         line = f"{_day(happening.at)}  {happening.what:<24} {happening.subject}  {details}"

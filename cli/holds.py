@@ -57,7 +57,7 @@ def list_(state: str | None, ref: str | None, limit: int | None, *, as_json: boo
 def show(id_: int, *, as_json: bool) -> None:
     """Tell the story of hold ID."""
     with transaction() as session:
-        rules.find(session, id_)
+        rules.get(session, id_)
         events = session.scalars(
             select(HoldEvent).where(HoldEvent.hold_id == id_).order_by(HoldEvent.id)
         )

@@ -179,7 +179,7 @@ def _newest(ref: str, wanted: reading.Filter, before: int | None, count: int) ->
     """
     while count > 0:
         with transaction() as session:
-            rows = reading.history(
+            rows = reading.list_transactions(
                 session, ref, wanted=wanted, before_version=before,
                 limit=min(count, ROWS_AT_A_TIME),
             )  # fmt: skip

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 import clock
 from billing import audit, verification
-from billing.credit import holds
+from billing.credit import hold_expiry
 from billing.ledger import expiry
 from billing.verification import daily_check as ledger_checks
 from db.session import snapshot, transaction
@@ -26,7 +26,7 @@ CHECK_SECONDS = 50 * 60
 def expire() -> None:
     """End the holds whose time is up, then let the credit expire that is past its own."""
     with audit.asked_by("system:expiry", door="beat"):
-        ended = _until_none_is_left(holds.expire_due)
+        ended = _until_none_is_left(hold_expiry.expire_due)
         accounts = _until_none_is_left(expiry.expire_due)
     if ended:
         nudges.send_release()  # what was held may pay for a lead

@@ -1,39 +1,44 @@
-"""Accounts: opening, changing and finding them; balances taken over from other books."""
+"""Accounts: opening, changing and reading them; balances taken over from other books.
+
+The functions are used as `accounts.find(...)`, so that their names do not repeat the area's.
+"""
 
 from billing.accounts import gst, opening_balances, review
-from billing.accounts.account import (
-    Figures,
+from billing.accounts.changes import (
     LowBalance,
-    available,
     create,
-    figures,
-    figures_of,
-    find,
-    find_in_reach,
-    keep_from_new_rows,
-    list_all,
-    reach,
+    lock_against_references,
     set_timezone,
     update,
 )
 from billing.accounts.errors import AccountExists, InvalidAccount
+from billing.accounts.queries import (
+    Funds,
+    available,
+    find,
+    find_in_reach,
+    funds_of,
+    get_funds,
+    in_reach,
+    list_all,
+)
 
 __all__ = [
     "AccountExists",
-    "Figures",
+    "Funds",
     "InvalidAccount",
     "LowBalance",
     "available",
     "create",
-    "figures",
-    "figures_of",
     "find",
     "find_in_reach",
+    "funds_of",
+    "get_funds",
     "gst",
-    "keep_from_new_rows",
+    "in_reach",
     "list_all",
+    "lock_against_references",
     "opening_balances",
-    "reach",
     "review",
     "set_timezone",
     "update",

@@ -1,4 +1,4 @@
-"""What is refused of accounts."""
+"""The errors of accounts."""
 
 from errors import InvalidField, PermanentError
 
@@ -7,9 +7,11 @@ class AccountExists(PermanentError):
     """The reference is taken."""
 
     def __init__(self, account: str) -> None:
-        super().__init__(f"account {account!r} exists already: `billing accounts show {account}`")
+        super().__init__(
+            f"account {account!r} already exists: see `billing accounts show {account}`"
+        )
         self.account = account
 
 
 class InvalidAccount(InvalidField):
-    """A field of a new account does not make sense."""
+    """A field of an account is invalid."""

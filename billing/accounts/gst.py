@@ -1,7 +1,7 @@
-"""What India's goods and services tax knows of a customer: its state and its number (GSTIN).
+"""India's goods and services tax (GST): a customer's state and tax number (GSTIN).
 
-Read by `billing/accounts/account.py` where an account is opened. A right check character does not
-prove that a number is in use: only the tax portal knows that.
+Called by `billing/accounts/changes.py` when an account is opened. A correct check character does
+not prove that a number is in use: only the tax portal knows.
 """
 
 import re
@@ -48,18 +48,18 @@ STATES = {
     "96": "Other Countries",
     "97": "Other Territory",
 }
-"""Code -> name, as invoices must show them. 25 and 28 went with the states that they were for."""
+"""Code -> name, as invoices must show them. 25 and 28 ended with the states they were for."""
 
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _GSTIN = re.compile("[0-9]{2}[A-Z]{5}[0-9]{4}[A-Z][1-9A-Z]Z[0-9A-Z]")
-"""Of an ordinary taxpayer: state, PAN, which registration of it, Z, check character."""
+"""An ordinary taxpayer's: state, PAN, number of the registration, Z, check character."""
 
 
 def state_of(state_code: str | None, gstin: str | None) -> str | None:
     """Return the customer's state code: the one given, else the GSTIN's, else None.
 
-    Raises `InvalidAccount` naming `state_code` or `gstin`: a code that no state has, a number of
-    another form or with a wrong check character, or one of another state than the one given.
+    Raises `InvalidAccount`, which names `state_code` or `gstin`, for an unknown code, a number of
+    another form or with a wrong check character, or a number of another state than the given one.
     """
     if state_code is not None and state_code not in STATES:
         raise InvalidAccount("state_code", "must be a GST state code of two digits, such as 27")
@@ -67,14 +67,14 @@ def state_of(state_code: str | None, gstin: str | None) -> str | None:
         return state_code
     _check_gstin(gstin)
     if state_code not in {None, gstin[:2]}:
-        raise InvalidAccount("gstin", f"must be of the state {state_code}, not of {gstin[:2]}")
+        raise InvalidAccount("gstin", f"must be of state {state_code}, not {gstin[:2]}")
     return gstin[:2]
 
 
 def check_character(first_14: str) -> str:
-    """Return the last character of the GSTIN that begins with `first_14` (digits and capitals).
+    """Return the check character of the GSTIN that begins with `first_14` (digits and capitals).
 
-    Every second value of 0..35 is doubled; a product counts with its two digits to base 36.
+    Every second value of 0..35 is doubled; the two base-36 digits of each product are added up.
     """
     products = [_ALPHABET.index(c) * (1 + place % 2) for place, c in enumerate(first_14)]
     total = sum(sum(divmod(product, 36)) for product in products)
@@ -87,4 +87,4 @@ def _check_gstin(gstin: str) -> None:
     if gstin[:2] not in STATES:
         raise InvalidAccount("gstin", f"must begin with a GST state code, not {gstin[:2]}")
     if gstin[-1] != check_character(gstin[:-1]):
-        raise InvalidAccount("gstin", "must end in its check character: is a letter mistyped?")
+        raise InvalidAccount("gstin", "has a wrong check character: is a letter mistyped?")

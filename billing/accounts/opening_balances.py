@@ -1,7 +1,7 @@
-"""Opening accounts with what customers have already: a platform moves here from its own books.
+"""Opening accounts with balances from other books, when a platform moves here.
 
-Each line is one account and its opening balance. To repeat a file is safe: an account that is
-there as the line has it, and an opening balance that was posted, are left alone.
+Each line is one account and its opening balance. Repeating a file is safe: accounts that already
+match their line and opening balances that are already posted are left alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,29 +9,30 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from billing.accounts import account as accounts
+from billing.accounts.changes import create
 from billing.accounts.errors import AccountExists, InvalidAccount
+from billing.accounts.queries import find
 from billing.errors import IdempotencyConflict
-from billing.ledger import InvalidPosting, Kind, Outcome, Posting, check, post
+from billing.ledger import InvalidPosting, Kind, Outcome, Posting, check_posting, post
 from db.models import Account
 from errors import PermanentError
 
 
 @dataclass(frozen=True, slots=True)
 class OpeningLine:
-    """One account to open, as a file has it."""
+    """One account to open, as a line of a file describes it."""
 
     number: int
-    """Line of the file."""
+    """Number of the line in the file."""
     ref: str
     name: str
     product: str
     timezone: str | None = None
     balance: int = 0
-    """Credits; negative: a debt that the customer brings along."""
+    """Credits; negative: a debt of the customer."""
     overdraft_limit: int | None = None
     low_balance: int | None = None
-    """None, here and above: the file does not tell, an account that is there may have any."""
+    """None, here and above: the file does not say, so an existing account may have any value."""
 
     def posting(self, actor: str) -> Posting:
         """Return the posting of the opening balance."""
@@ -46,15 +47,16 @@ class OpeningLine:
 
 
 class OpenedOtherwise(PermanentError):
-    """The account is there, and not as the line has it."""
+    """The account exists and does not match the line."""
 
     def __init__(self, account: str, differences: Mapping[str, tuple[object, object]]) -> None:
-        told = ", ".join(
-            f"{field} ({there!r}, not {given!r})" for field, (there, given) in differences.items()
+        listed = ", ".join(
+            f"{field} ({existing!r}, not {given!r})"
+            for field, (existing, given) in differences.items()
         )
         super().__init__(
-            f"account {account!r} exists already with other {told}:"
-            f" `billing accounts show {account}`"
+            f"account {account!r} already exists with other {listed}:"
+            f" see `billing accounts show {account}`"
         )
         self.account = account
         self.differences = dict(differences)
@@ -62,23 +64,23 @@ class OpenedOtherwise(PermanentError):
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What became of a line."""
+    """The result of a line."""
 
     line: OpeningLine
     created: bool
     credits: int
-    """Posted now; 0 where nothing was, or was before."""
+    """Credits posted now; 0 if there were none or they were already posted."""
     error: PermanentError | None = None
 
 
 def open_accounts(session: Session, lines: Sequence[OpeningLine], *, actor: str) -> list[Opened]:
     """Open the accounts and post their balances; return one result for each line, in order.
 
-    A refused line (`InvalidAccount`, `OpenedOtherwise` where the account is there with other
-    content, `InvalidPosting`, `IdempotencyConflict`) changes nothing and stops no other. Posts.
+    A refused line (`InvalidAccount`, `OpenedOtherwise`, `InvalidPosting`, `IdempotencyConflict`)
+    changes nothing and does not stop the others. Posts.
     """
-    # Accounts are opened by reference, whatever the order of the lines: two that open the same
-    # ones wait for each other, and never both at once.
+    # Accounts are opened in the order of their references, so that two transactions that open the
+    # same ones cannot deadlock.
     by_ref = sorted(range(len(lines)), key=lambda i: lines[i].ref)
     opened_at = {i: _open(session, lines[i], actor) for i in by_ref}
     results = [opened_at[i] for i in range(len(lines))]
@@ -98,16 +100,16 @@ def open_accounts(session: Session, lines: Sequence[OpeningLine], *, actor: str)
 def _open(session: Session, line: OpeningLine, actor: str) -> Opened:
     try:
         if line.balance:
-            check(line.posting(actor))
+            check_posting(line.posting(actor))
         return Opened(line, _create(session, line), 0)
     except (InvalidAccount, InvalidPosting, OpenedOtherwise) as error:
         return Opened(line, created=False, credits=0, error=error)
 
 
 def _create(session: Session, line: OpeningLine) -> bool:
-    """Open the line's account; False where it is there already, just so."""
+    """Open the line's account; return False if it already exists as described."""
     try:
-        accounts.create(
+        create(
             session,
             ref=line.ref,
             name=line.name,
@@ -117,10 +119,10 @@ def _create(session: Session, line: OpeningLine) -> bool:
             low_balance=line.low_balance,
         )
     except AccountExists:
-        there = accounts.find(session, line.ref)
-        if there is None:
+        existing = find(session, line.ref)
+        if existing is None:
             raise
-        differences = _differences(there, line)
+        differences = _differences(existing, line)
         if differences:
             raise OpenedOtherwise(line.ref, differences) from None
         return False
@@ -128,13 +130,13 @@ def _create(session: Session, line: OpeningLine) -> bool:
 
 
 def _differences(account: Account, line: OpeningLine) -> dict[str, tuple[object, object]]:
-    """Return what the account has and what the line gives, where it gives something else."""
+    """Return field -> (existing, given) for all that the line gives otherwise."""
     pairs = {
         field: (getattr(account, field), getattr(line, field))
         for field in ("name", "product", "timezone", "overdraft_limit", "low_balance")
     }
     return {
-        field: (there, given)
-        for field, (there, given) in pairs.items()
-        if given is not None and given != there
+        field: (existing, given)
+        for field, (existing, given) in pairs.items()
+        if given is not None and given != existing
     }

@@ -1,9 +1,9 @@
-"""Accounts that a person should look at: flagged with a reason, refused nothing.
+"""Accounts that a person should review: flagged with a reason, otherwise unrestricted.
 
-One reason stands at a time. A chargeback outranks the others, and a plan whose money is back the
-rate of disputes, whose sweep flags the account again where that is still so afterwards. Called by
+An account has one reason at a time. A chargeback outranks a refunded plan, and both outrank the
+rate of disputes, whose sweep flags the account again if it is still too high. Called by
 `billing/returns/chargebacks.py`, `billing/plans/refunded_plans.py` and
-`billing/disputes/quality.py`; by `billing accounts reviewed` once a person has looked.
+`billing/disputes/quality.py`; by `billing accounts reviewed` after the review.
 """
 
 from collections.abc import Mapping
@@ -28,21 +28,26 @@ _RANK = {None: 0, DISPUTES_MOST_LEADS: 1, PLAN_REFUNDED: 2, CHARGEBACK: 3}
 def flag(
     session: Session, account_id: int, reason: str, *, more: Mapping[str, object] | None = None
 ) -> bool:
-    """Flag an account and tell of it, with `more`; False where such a reason stands. Locks it."""
+    """Flag an account and write a notice, with `more` in it. Locks the account.
+
+    Returns False and does nothing if it has the same or a higher reason.
+    """
     account = lock(session, account_id)
     if _RANK[account.review_reason] >= _RANK[reason]:
         return False
     _change(session, account, reason)
     notice = NewNotice(
-        "account.review", f"account:{account.ref}", account.id,
+        "account.review",
+        f"account:{account.ref}",
+        account.id,
         {"account": account.ref, "review_reason": reason, **(more or {})},
-    )  # fmt: skip
+    )
     outbox.write(session, [notice], now=clock.now())
     return True
 
 
 def clear(session: Session, account_id: int, reason: str) -> bool:
-    """Take the flag away that was set for `reason`; False where another stands, or none."""
+    """Remove the flag with this `reason`; return False if the account has another or none."""
     account = lock(session, account_id)
     if account.review_reason != reason:
         return False
@@ -50,11 +55,12 @@ def clear(session: Session, account_id: int, reason: str) -> bool:
     return True
 
 
-def reviewed(session: Session, ref: str, *, found: str, actor: str) -> Account:
-    """Take an account's flag away, whatever it was set for, and return it; `found` is for auditors.
+def end_review(session: Session, ref: str, *, found: str, actor: str) -> Account:
+    """Remove an account's flag, whatever its reason, and return the account.
 
-    What flags it again is something new, or the next look at its disputes. Nothing happens where no
-    flag stands. Raises `UnknownAccount` or `InvalidReason`. Locks the account.
+    `found` is what the review found, for auditors. A new event or the next check of its disputes
+    may flag the account again. Without a flag, nothing happens. Raises `UnknownAccount` or
+    `InvalidReason`. Locks the account.
     """
     problem = problem_with(found, max_length=DESCRIPTION_MAX_LENGTH)
     if problem:
@@ -69,7 +75,7 @@ def reviewed(session: Session, ref: str, *, found: str, actor: str) -> Account:
 
 
 def lock(session: Session, account_id: int) -> Account:
-    """Return the account as it is now, locked to the end of the transaction."""
+    """Lock the account to the end of the transaction, and return it as it is now."""
     return session.scalars(
         select(Account)
         .where(Account.id == account_id)
@@ -81,7 +87,10 @@ def lock(session: Session, account_id: int) -> Account:
 def _change(session: Session, account: Account, reason: str | None, **more: str) -> None:
     before, account.review_reason = account.review_reason, reason
     audit.record(
-        session, "account.review" if reason else "account.review_ended", f"account:{account.ref}",
-        before={"review_reason": before}, after={"review_reason": reason, **more},
-    )  # fmt: skip
+        session,
+        "account.review" if reason else "account.review_ended",
+        f"account:{account.ref}",
+        before={"review_reason": before},
+        after={"review_reason": reason, **more},
+    )
     session.flush()

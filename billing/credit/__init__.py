@@ -1,13 +1,16 @@
 """Spending and correcting: holds, charges in one step, reversals, corrections by hand."""
 
-from billing.credit import corrections, holds, reversals, usage
+from billing.credit import corrections, hold_expiry, holds, reversals, usage
 from billing.credit.errors import HoldFinished, InvalidHold, UnknownHold
+from billing.credit.hold_request import LONGEST as LONGEST_HOLD
 
 __all__ = [
     "HoldFinished",
     "InvalidHold",
+    "LONGEST_HOLD",
     "UnknownHold",
     "corrections",
+    "hold_expiry",
     "holds",
     "reversals",
     "usage",

@@ -1,7 +1,6 @@
-"""What an operator may do to an account by hand: credit, adjust, write off, give a charge back.
+"""Corrections by an operator: credit, adjust, write off, reverse a charge.
 
-An idempotency key must not begin like one that a rule makes (`lead:`): it would stand in the
-rule's way.
+Their idempotency keys must not begin like the keys of the rules (`lead:`), which they would block.
 """
 
 from sqlalchemy.orm import Session
@@ -11,10 +10,19 @@ from billing.ledger import InvalidPosting, Kind, Posting, PostingResult, post
 from billing.text import DESCRIPTION_MAX_LENGTH, KEY_MAX_LENGTH, problem_with
 
 RESERVED_KEY_PREFIXES = (
-    "lead:", "lot:", "hold:", "opening:", "dispute:", "grant:", "razorpay:", "stripe:",
-    "refund:", "chargeback:", "api:",
-)  # fmt: skip
-"""What the keys of rules begin with."""
+    "lead:",
+    "lot:",
+    "hold:",
+    "opening:",
+    "dispute:",
+    "grant:",
+    "razorpay:",
+    "stripe:",
+    "refund:",
+    "chargeback:",
+    "api:",
+)
+"""How the keys of the rules begin."""
 
 
 def credit(
@@ -26,7 +34,7 @@ def credit(
     actor: str,
     idempotency_key: str,
 ) -> PostingResult:
-    """Give `amount` credits of goodwill; with the same key and content, once.
+    """Give `amount` credits of goodwill, once for a key and its content.
 
     Raises `InvalidPosting`, `UnknownAccount` or `IdempotencyConflict`.
     """
@@ -44,7 +52,7 @@ def adjust(
     actor: str,
     idempotency_key: str,
 ) -> PostingResult:
-    """Correct a balance by `amount`, positive or negative, past the overdraft limit if need be.
+    """Correct a balance by `amount` credits, positive or negative, even past the overdraft limit.
 
     Raises `InvalidPosting`, `UnknownAccount` or `IdempotencyConflict`.
     """
@@ -62,7 +70,7 @@ def write_off(
 ) -> PostingResult:
     """Forgive `amount` credits of debt, the oldest first.
 
-    Raises `NothingToWriteOff` where that is more than is owed, and the errors of `credit`.
+    Raises `NothingToWriteOff` if less is owed, and the errors of `credit`.
     """
     if type(amount) is int and amount <= 0:
         raise InvalidPosting("amount", f"must be positive, not {amount}")
@@ -78,7 +86,7 @@ def reverse(
     actor: str,
     idempotency_key: str,
 ) -> PostingResult:
-    """Give a charge back by hand; see `billing/credit/reversals.py`."""
+    """Reverse a charge; see `billing/credit/reversals.py`."""
     _check_reason(reason)
     _check_key(charge_key, "charge_key")
     _check_own_key(idempotency_key)
@@ -117,7 +125,7 @@ def _post(
 def _check_reason(reason: str) -> None:
     problem = problem_with(reason, max_length=DESCRIPTION_MAX_LENGTH)
     if problem:
-        raise InvalidPosting("reason", f"{problem}: it is what an auditor will read")
+        raise InvalidPosting("reason", f"{problem}: auditors read it")
 
 
 def _check_own_key(key: str) -> None:

@@ -1,10 +1,10 @@
-"""What is refused of holds."""
+"""The errors of holds."""
 
 from errors import InvalidField, NotFound, PermanentError
 
 
 class InvalidHold(InvalidField):
-    """A hold, or a capture of one, that does not make sense."""
+    """A field of a hold, or of a request to end one, is invalid."""
 
 
 class UnknownHold(NotFound):
@@ -16,9 +16,9 @@ class UnknownHold(NotFound):
 
 
 class HoldFinished(PermanentError):
-    """The hold was captured, voided or expired before, by another request."""
+    """The hold was already captured, voided or expired, by another request."""
 
     def __init__(self, hold_id: int, state: str) -> None:
-        super().__init__(f"hold {hold_id} is {state} already")
+        super().__init__(f"hold {hold_id} is already {state}")
         self.hold_id = hold_id
         self.state = state

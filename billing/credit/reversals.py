@@ -1,7 +1,7 @@
-"""Giving a charge back, wholly or in part, to the very lots it came from.
+"""Reversing a charge, all or part of it, into the lots that paid it.
 
-Called by `billing/credit/corrections.py` and by the rules that return credit, which bring keys of
-their own.
+Called by `billing/credit/corrections.py` and by the rules that return credit under keys of their
+own.
 """
 
 from sqlalchemy import select
@@ -17,7 +17,7 @@ from billing.ledger import (
     ReversalTooLarge,
     UnknownCharge,
     post,
-    reversible,
+    reversible_credits,
 )
 from db.models import Account, CreditTransaction
 
@@ -32,12 +32,12 @@ def reverse(
     idempotency_key: str,
     dispute_id: str | None = None,
 ) -> PostingResult:
-    """Give a charge back to the very lots it came from, wholly (None: what is left) or in part.
+    """Give `amount` credits of a charge (None: what is left) back to the lots that paid it.
 
-    What the charge still owes is forgiven first. Credit of a lot that has expired comes back in a
-    fresh goodwill lot; what a write-off paid does not come back. A lead of whose charge nothing is
-    left is refunded. Raises `InvalidPosting`,
-    `UnknownCharge`, `ReversalTooLarge` or `IdempotencyConflict`.
+    What the charge still owes is forgiven first. Credit of an expired lot comes back in a new
+    goodwill lot; what a write-off paid does not come back. If nothing is left of a lead's charge,
+    the lead is refunded. Raises `InvalidPosting`, `UnknownCharge`, `ReversalTooLarge` or
+    `IdempotencyConflict`.
     """
     charge = session.scalars(
         select(CreditTransaction).where(CreditTransaction.idempotency_key == charge_key)
@@ -47,7 +47,7 @@ def reverse(
         raise UnknownCharge(charge_key)
     account = session.get_one(Account, charge.account_id)
     if amount is None:
-        amount = _all_of(session, charge, idempotency_key)
+        amount = _whole_amount(session, charge, idempotency_key)
     posting = Posting(
         account=account.ref,
         amount=amount,
@@ -60,17 +60,21 @@ def reverse(
         reverses=charge_key,
     )
     result = post(session, [posting])[0].applied_or_raise()
-    if kind is Kind.LEAD_REFUND and charge.lead_id and not reversible(session, charge_key):
+    if kind is Kind.LEAD_REFUND and charge.lead_id and not reversible_credits(session, charge_key):
         leads.ended(
-            session, charge.lead_id, account=account.ref, before="charged", state="refunded",
+            session,
+            charge.lead_id,
+            account=account.ref,
+            before="charged",
+            state="refunded",
             now=clock.now(),
-        )  # fmt: skip
+        )
     return result
 
 
-def _all_of(session: Session, charge: CreditTransaction, key: str) -> int:
-    """Return what can still be given back; for a repeated request, what it gave back."""
-    # Locked, so that nobody reverses a part of it between this look and the post.
+def _whole_amount(session: Session, charge: CreditTransaction, key: str) -> int:
+    """Return the credits that are left of a charge; for a repeat, those that it gave back."""
+    # Locked, so that nobody reverses a part of it before the post.
     session.execute(
         select(Account.id).where(Account.id == charge.account_id).with_for_update(key_share=True)
     )
@@ -79,7 +83,7 @@ def _all_of(session: Session, charge: CreditTransaction, key: str) -> int:
             CreditTransaction.reverses_id == charge.id, CreditTransaction.idempotency_key == key
         )
     )
-    amount = before or reversible(session, charge.idempotency_key)
+    amount = before or reversible_credits(session, charge.idempotency_key)
     if not amount:
         raise ReversalTooLarge(charge.idempotency_key, asked=-charge.amount, left=0)
     return amount

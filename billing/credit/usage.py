@@ -1,13 +1,13 @@
-"""Spending credit in one step: a charge of what a service has used, never more than there is.
+"""Charging in one step for what a service has used, never more than is available.
 
-Called by `api/charges.py`. Where the amount is known only afterwards, `billing/credit/holds.py`
-sets the credit aside first.
+Called by `api/charges.py`. If the amount is known only afterwards, `billing/credit/holds.py` sets
+credit aside first.
 """
 
 from sqlalchemy.orm import Session
 
-from billing.credit import holds
-from billing.ledger import Kind, Posting, PostingResult, check, post
+from billing.credit import hold_expiry
+from billing.ledger import Kind, Posting, PostingResult, check_posting, post
 
 
 def charge(
@@ -19,10 +19,9 @@ def charge(
     actor: str,
     description: str = "",
 ) -> PostingResult:
-    """Take `amount` credits for usage; with the same key and content, once.
+    """Take `amount` credits for usage, once for a key and its content.
 
-    Raises `InsufficientCredit` where less is available, `InvalidPosting`, `UnknownAccount` or
-    `IdempotencyConflict`. Posts.
+    Raises `InsufficientCredit`, `InvalidPosting`, `UnknownAccount` or `IdempotencyConflict`. Posts.
     """
     if type(amount) is int:
         amount = -amount
@@ -34,6 +33,6 @@ def charge(
         actor=actor,
         description=description,
     )
-    check(posting)
-    holds.end_due_of(session, account)
+    check_posting(posting)
+    hold_expiry.end_due_of(session, account)
     return post(session, [posting])[0].applied_or_raise()

@@ -35,7 +35,7 @@ from billing.disputes.errors import (
 )
 from billing.errors import IdempotencyConflict
 from billing.leads import UnknownLead
-from billing.ledger import reversible
+from billing.ledger import reversible_credits
 from db import outbox
 from db.models import Account, CreditTransaction, LeadCharge, LeadDispute
 from db.outbox import NewNotice
@@ -118,7 +118,7 @@ def approve(
     if amount is not None and (type(amount) is not int or amount <= 0):
         raise InvalidDispute("amount", "must be a whole number of credits, at least 1")
     case = _lock_pending(session, dispute_id)
-    left = reversible(session, case.charge_key)
+    left = reversible_credits(session, case.charge_key)
     if not left:
         raise NothingToRefund(dispute_id, case.dispute.lead_id)
     refunded = left if amount is None else amount

@@ -30,7 +30,7 @@ def find(
     return session.execute(
         select(LeadDispute, Account.ref)
         .join(Account, Account.id == LeadDispute.account_id)
-        .where(LeadDispute.id == dispute_id, accounts.reach(product, account_id))
+        .where(LeadDispute.id == dispute_id, accounts.in_reach(product, account_id))
     ).one_or_none()
 
 

@@ -53,7 +53,7 @@ def find(
     """
     if problem_with(lead_id, max_length=ID_MAX_LENGTH):
         return None  # what cannot be recorded never was
-    reach = accounts.reach(product, account_id)
+    reach = accounts.in_reach(product, account_id)
     everything = product is None and account_id is None
     return (
         _on_record(session, lead_id, reach)

@@ -1,4 +1,4 @@
-"""The ledger: `post` is the only writer of credit. Rows, lots, debts, the hash chain."""
+"""The ledger: rows, lots, debts and the hash chain; `post` is the only writer of credit."""
 
 from billing.ledger import alert_levels, expiry, hash_chain
 from billing.ledger.account_book import AccountBook
@@ -11,8 +11,22 @@ from billing.ledger.errors import (
     UnknownCharge,
 )
 from billing.ledger.kinds import KIND_RULES, Kind
-from billing.ledger.posting import Outcome, Posting, PostingResult, check
-from billing.ledger.writer import expire, lock, lock_account_of_hold, post, reversible
+from billing.ledger.posting import (
+    Outcome,
+    Posting,
+    PostingResult,
+    PostingResults,
+    check_posting,
+)
+from billing.ledger.writer import (
+    expire_lots,
+    lock_account_of_hold,
+    lock_accounts,
+    post,
+    post_new_credit,
+    post_to_locked,
+    reversible_credits,
+)
 
 __all__ = [
     "AccountBook",
@@ -24,16 +38,19 @@ __all__ = [
     "Outcome",
     "Posting",
     "PostingResult",
+    "PostingResults",
     "ReversalTooLarge",
     "SecondPost",
     "UnknownCharge",
     "alert_levels",
-    "check",
-    "expire",
+    "check_posting",
+    "expire_lots",
     "expiry",
     "hash_chain",
-    "lock",
     "lock_account_of_hold",
+    "lock_accounts",
     "post",
-    "reversible",
+    "post_new_credit",
+    "post_to_locked",
+    "reversible_credits",
 ]

@@ -1,14 +1,14 @@
-"""One account in the middle of a `post`: plain Python, no database in sight.
+"""One account in the middle of a `post`: plain Python without a database.
 
-`billing/ledger/writer.py` opens a book for each account it has locked, lets it apply the postings
-in their order, and writes what the books collected. Lots and debts change here and nowhere else.
+`billing/ledger/attempt.py` lets the books of the locked accounts apply the postings in their order
+and writes the changes that they collect. Lots and debts change here and nowhere else.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from billing.ledger import alert_levels as alerts
+from billing.ledger import alert_levels
 from billing.ledger.alert_levels import Level
 from billing.ledger.errors import (
     InsufficientCredit,
@@ -18,74 +18,14 @@ from billing.ledger.errors import (
 )
 from billing.ledger.hash_chain import row_hash
 from billing.ledger.kinds import KIND_RULES, REFUND_KINDS, Kind, LotSource
+from billing.ledger.lots import Charge, Debt, Lot
 from billing.ledger.posting import Posting
 from db.outbox import NewNotice
 
-_BURN_ORDER: dict[str, int] = {"grant": 0, "bonus": 1, "goodwill": 2, "purchase": 3}
-
 
 @dataclass(slots=True)
-class Lot:
-    """Credit of one origin; open while something of it remains."""
-
-    id: int
-    source: LotSource
-    remaining: int
-    expires_at: datetime | None
-    created_at: datetime
-
-    def burn_key(self) -> tuple[bool, float, int, datetime, int]:
-        """Sort key of the burn order: soonest expiry, then by source, then oldest."""
-        expires = self.expires_at
-        return (
-            expires is None,
-            expires.timestamp() if expires else 0.0,
-            _BURN_ORDER[self.source],
-            self.created_at,
-            self.id,
-        )
-
-
-@dataclass(slots=True)
-class Debt:
-    """The part of a charge that no lot covered; the next credit pays the oldest first."""
-
-    charge_id: int
-    remaining: int
-
-
-@dataclass(slots=True)
-class Charge:
-    """A charge that is given back: what is on record of it, under the account's lock."""
-
-    id: int
-    idempotency_key: str
-    account: str
-    kind: Kind
-    amount: int
-    reversed: int
-    """What earlier reversals gave back."""
-    forgiven: int
-    """What write-offs paid of it. Nobody gave that, so that nobody gets it back."""
-    taken: list[tuple[Lot, int]]
-    """What it still holds of which lot, in the burn order."""
-
-    @property
-    def left(self) -> int:
-        """What can still be given back."""
-        return -self.amount - self.reversed - self.forgiven
-
-    def took(self, lot: Lot, amount: int) -> None:
-        """Note that more of its debt was paid from a lot since it was loaded."""
-        before = sum(taken for other, taken in self.taken if other is lot)
-        self.taken = [entry for entry in self.taken if entry[0] is not lot]
-        self.taken.append((lot, before + amount))
-        self.taken.sort(key=lambda entry: entry[0].burn_key())
-
-
-@dataclass(slots=True)
-class Writes:
-    """Rows that one `post` adds and changes, over all its accounts, in the tables' columns."""
+class Changes:
+    """The rows that one `post` adds and changes on all its accounts, in the tables' columns."""
 
     transactions: list[tuple[object, ...]] = field(default_factory=list)
     lots: list[tuple[object, ...]] = field(default_factory=list)
@@ -100,7 +40,7 @@ class Writes:
 
 @dataclass(slots=True)
 class Entry:
-    """One posting on its way into a book: its ids, its time, and the charge it reverses."""
+    """One posting on its way into a book: its ids, its time, and the charge that it reverses."""
 
     posting: Posting
     request_hash: bytes
@@ -110,9 +50,9 @@ class Entry:
     now: datetime
     reverses: Charge | None = None
     takes_first: tuple[int, ...] = ()
-    """Lots that pay it before the burn order, by id."""
+    """Ids of the lots that pay it before the burn order applies."""
     refund_expires_at: datetime | None = None
-    """Until when credit lives that is given back to a lot which has expired."""
+    """When credit expires that is given back to an expired lot."""
 
 
 @dataclass(slots=True)
@@ -132,56 +72,56 @@ class AccountBook:
     lots: list[Lot] = field(default_factory=list)
     debts: list[Debt] = field(default_factory=list)
     reversible: dict[int, Charge] = field(default_factory=dict)
-    """The charges, by id, that a later posting of this batch gives back."""
+    """The charges, by id, that postings of this batch reverse."""
     changed: bool = False
 
     @property
     def available(self) -> int:
-        """What can be spent now: the balance less what is held, plus the overdraft."""
+        """The credits that can be spent now: balance, less held, plus overdraft limit."""
         return self.balance - self.held + self.overdraft_limit
 
     def expired_lots(self, now: datetime) -> Iterator[tuple[Lot, int]]:
-        """Yield the lots past their time and what goes of each: never what open holds need."""
+        """Yield each lot past its time and the credits that expire: not what open holds need."""
         free = self.balance - self.held
         for lot in self.lots:
             if lot.expires_at is None or lot.expires_at > now or free <= 0:
-                break  # the burn order begins with what expires first
-            gone = min(lot.remaining, free)
-            free -= gone
-            yield lot, gone
+                break  # the burn order begins with the soonest expiry
+            expiring = min(lot.remaining, free)
+            free -= expiring
+            yield lot, expiring
 
-    def apply(self, entry: Entry, writes: Writes) -> None:
-        """Apply one posting: balance, version, hash, lots and debts; or raise, changing nothing.
+    def apply(self, entry: Entry, changes: Changes) -> None:
+        """Apply one posting to balance, version, hash, lots and debts, or raise and change nothing.
 
         Raises `InsufficientCredit`, `InvalidPosting`, `ReversalTooLarge` or `NothingToWriteOff`.
         """
         posting = entry.posting
-        self._refuse(entry)
+        self._check(entry)
         self.held -= posting.releases
         self.balance += posting.amount
         self.version += 1
         self.changed = True
-        self._write_row(entry, writes)
-        self._report_level(posting.amount, writes)
+        self._write_row(entry, changes)
+        self._report_level(posting.amount, changes)
         if posting.amount < 0:
-            self._take(-posting.amount, entry, writes)
+            self._take(-posting.amount, entry, changes)
             return
         if entry.reverses is not None:
-            self._give_back(posting.amount, entry.reverses, entry, writes)
+            self._give_back(posting.amount, entry.reverses, entry, changes)
         else:
             source = KIND_RULES[posting.kind].lot_source
-            self._make_lot(posting.amount, source, posting.expires_at, entry, writes)
-        self._pay_debts(entry, writes)
+            self._make_lot(posting.amount, source, posting.expires_at, entry, changes)
+        self._pay_debts(entry, changes)
 
-    def _refuse(self, entry: Entry) -> None:
+    def _check(self, entry: Entry) -> None:
         posting = entry.posting
         if posting.amount < 0:
             if posting.releases > self.held:
                 raise InvalidPosting("releases", f"is more than the {self.held} credits held")
-            # What is held was promised: a capture asks for credit only, not for what other holds
-            # leave of it. They can be short together where a correction took what they covered.
+            # A capture may use all credit, not only what other holds leave: its own part is
+            # promised. Holds can be short together if a correction took what they covered.
             available = self.balance + self.overdraft_limit if posting.releases else self.available
-            # What is held was promised to others: nothing but a correction takes it.
+            # Held credit is promised to others: nothing but a correction takes it.
             passes_limit = KIND_RULES[posting.kind].passes_overdraft_limit or (
                 posting.passes_overdraft_limit and not self.held
             )
@@ -194,7 +134,7 @@ class AccountBook:
         elif posting.kind is Kind.WRITE_OFF and posting.amount > -self.balance:
             raise NothingToWriteOff(self.ref, asked=posting.amount, debt=max(0, -self.balance))
 
-    def _write_row(self, entry: Entry, writes: Writes) -> None:
+    def _write_row(self, entry: Entry, changes: Changes) -> None:
         posting = entry.posting
         event_at = posting.event_at or entry.now
         self.head_hash = row_hash(
@@ -214,7 +154,7 @@ class AccountBook:
             created_at=entry.now,
             reverses_key=posting.reverses,
         )
-        writes.transactions.append(
+        changes.transactions.append(
             (
                 posting.idempotency_key,
                 entry.transaction_id,
@@ -236,16 +176,14 @@ class AccountBook:
             )
         )
 
-    def _report_level(self, amount: int, writes: Writes) -> None:
-        before, self.alert_level = (
-            self.alert_level,
-            alerts.level_of(self.balance, self.low_balance),
-        )
+    def _report_level(self, amount: int, changes: Changes) -> None:
+        before = self.alert_level
+        self.alert_level = alert_levels.level_of(self.balance, self.low_balance)
         if before is self.alert_level or (self.version == 1 and amount > 0):
             return  # an account's first credit recovers nothing
-        if amount < 0 and alerts.topic(before, self.alert_level) == alerts.RECOVERED:
-            return  # nor does a charge: processes of before the alerts left the level as it was
-        notice = alerts.notice(
+        if amount < 0 and alert_levels.topic(before, self.alert_level) == alert_levels.RECOVERED:
+            return  # nor does a charge: a lower threshold of the catalog moved the level
+        notice = alert_levels.notice(
             ref=self.ref,
             account_id=self.id,
             before=before,
@@ -254,20 +192,20 @@ class AccountBook:
             low_balance=self.low_balance,
         )
         if notice is not None:
-            writes.notices.append(notice)
+            changes.notices.append(notice)
 
-    def _take(self, needed: int, entry: Entry, writes: Writes) -> None:
+    def _take(self, needed: int, entry: Entry, changes: Changes) -> None:
         charge_id = entry.transaction_id
-        named = [lot for id_ in entry.takes_first for lot in self.lots if lot.id == id_]
+        first = [lot for id_ in entry.takes_first for lot in self.lots if lot.id == id_]
         while needed and self.lots:
-            lot = named.pop(0) if named else self.lots[0]
+            lot = first.pop(0) if first else self.lots[0]
             taken = min(needed, lot.remaining)
             needed -= taken
-            self._move(lot, -taken, charge_id, charge_id, writes)
+            self._move(lot, -taken, charge_id, charge_id, changes)
         if needed:
             self.debts.append(Debt(charge_id, needed))
-            writes.debts.append((charge_id, self.id, needed, entry.now))
-            writes.changed_debts[charge_id] = needed
+            changes.debts.append((charge_id, self.id, needed, entry.now))
+            changes.changed_debts[charge_id] = needed
 
     def _make_lot(
         self,
@@ -275,23 +213,23 @@ class AccountBook:
         source: LotSource,
         expires_at: datetime | None,
         entry: Entry,
-        writes: Writes,
+        changes: Changes,
     ) -> None:
         lot = Lot(entry.lot_id, source, amount, expires_at, entry.now)
-        writes.lots.append(
+        changes.lots.append(
             (lot.id, self.id, entry.transaction_id, source, amount, expires_at, entry.now)
         )
-        writes.changed_lots[lot.id] = amount
+        changes.changed_lots[lot.id] = amount
         self._put_in_order(lot)
 
-    def _give_back(self, amount: int, charge: Charge, entry: Entry, writes: Writes) -> None:
-        """Give a charge back: what it still owes, then its lots, what burns last comes first."""
+    def _give_back(self, amount: int, charge: Charge, entry: Entry, changes: Changes) -> None:
+        """Give a charge back: first what it still owes, then its lots in reverse burn order."""
         charge.reversed += amount
         for debt in self.debts:
             if debt.charge_id == charge.id:
                 paid = min(amount, debt.remaining)
                 amount -= paid
-                self._pay(debt, paid, writes)
+                self._pay(debt, paid, changes)
                 break
         expired = 0
         while amount:
@@ -300,42 +238,42 @@ class AccountBook:
             amount -= back
             if taken > back:
                 charge.taken.append((lot, taken - back))
-            self._move(lot, back, charge.id, entry.transaction_id, writes)
+            self._move(lot, back, charge.id, entry.transaction_id, changes)
             if lot.expires_at is not None and lot.expires_at <= entry.now:
-                # Not to be spent from there: it moves on into a lot with a life of its own.
-                self._move(lot, -back, entry.transaction_id, entry.transaction_id, writes)
+                # An expired lot cannot be spent: the credit moves on into a new lot.
+                self._move(lot, -back, entry.transaction_id, entry.transaction_id, changes)
                 expired += back
         if expired:
-            self._make_lot(expired, "goodwill", entry.refund_expires_at, entry, writes)
+            self._make_lot(expired, "goodwill", entry.refund_expires_at, entry, changes)
 
-    def _pay_debts(self, entry: Entry, writes: Writes) -> None:
+    def _pay_debts(self, entry: Entry, changes: Changes) -> None:
         while self.debts and self.lots:
             debt, lot = self.debts[0], self.lots[0]
             paid = min(debt.remaining, lot.remaining)
             # The movement names the indebted charge, so that its reversal finds this lot.
-            self._move(lot, -paid, debt.charge_id, entry.transaction_id, writes)
+            self._move(lot, -paid, debt.charge_id, entry.transaction_id, changes)
             charge = self.reversible.get(debt.charge_id)
             if charge and entry.posting.kind is Kind.WRITE_OFF:
                 charge.forgiven += paid
             elif charge:
                 charge.took(lot, paid)
-            self._pay(debt, paid, writes)
+            self._pay(debt, paid, changes)
 
-    def _pay(self, debt: Debt, amount: int, writes: Writes) -> None:
+    def _pay(self, debt: Debt, amount: int, changes: Changes) -> None:
         debt.remaining -= amount
-        writes.changed_debts[debt.charge_id] = debt.remaining
+        changes.changed_debts[debt.charge_id] = debt.remaining
         if not debt.remaining:
             self.debts.remove(debt)
 
     def _move(
-        self, lot: Lot, amount: int, charge_id: int, transaction_id: int, writes: Writes
+        self, lot: Lot, amount: int, charge_id: int, transaction_id: int, changes: Changes
     ) -> None:
         """Take from a lot (negative) or give back to it (positive)."""
         if amount > 0 and not lot.remaining:
             self._put_in_order(lot)
         lot.remaining += amount
-        writes.changed_lots[lot.id] = lot.remaining
-        writes.movements.append((charge_id, lot.id, transaction_id, amount))
+        changes.changed_lots[lot.id] = lot.remaining
+        changes.movements.append((charge_id, lot.id, transaction_id, amount))
         if not lot.remaining:
             self.lots.remove(lot)
 

@@ -1,8 +1,8 @@
-"""Balance alerts: the level that a balance is at, and what is told when it changes.
+"""Balance alerts: the level of a balance, and the notice when it changes.
 
-The level stands on the account and changes under its lock, with the balance, so that one crossing
-is told once whoever charges at the same time. Every ledger row is looked at, not every batch: how
-charges were gathered makes no difference to what is told.
+The level is a column of the account and changes with the balance, under the account's lock, so that
+each crossing is reported once however many charge at the same time. It is computed for every ledger
+row, not for every batch, so that batching does not change the alerts.
 """
 
 from collections.abc import Sequence
@@ -17,11 +17,11 @@ from db.outbox import NewNotice
 
 
 class Level(StrEnum):
-    """How much credit is left, from much to less than none."""
+    """How much credit is left, from plenty to debt."""
 
     OK = "ok"
     LOW = "low"
-    """As many credits as the account's low balance, or fewer."""
+    """At most the account's low balance."""
     EXHAUSTED = "exhausted"
     IN_DEBT = "in_debt"
 
@@ -49,11 +49,11 @@ def low_balance_of(own: int | None) -> int:
 
 
 def topic(before: Level, after: Level) -> str | None:
-    """Return what a change of level is told as; None: nothing to tell.
+    """Return the topic that reports a change of level; None: it is not reported.
 
-    Down: `balance.low`, `balance.exhausted` (into debt at once as well: the level tells), and
-    `balance.in_debt` once nothing was left before. Up: `balance.recovered` when there is credit
-    again, and when it is no longer low; a debt that became smaller or nought is no credit.
+    Down: `balance.low`; `balance.exhausted`, also for a fall from credit straight into debt, which
+    the level shows; `balance.in_debt` if no credit was left before. Up: `balance.recovered` when
+    there is credit again or it is no longer low; a smaller debt or a balance of zero is no credit.
     """
     if before is after:
         return None
@@ -67,12 +67,12 @@ def topic(before: Level, after: Level) -> str | None:
 def notice(
     *, ref: str, account_id: int, before: Level, after: Level, balance: int, low_balance: int
 ) -> NewNotice | None:
-    """Return the outbox row of a change of level, or None where nothing is to be told."""
-    told = topic(before, after)
-    if told is None:
+    """Return the outbox row for a change of level, or None if it is not reported."""
+    changed = topic(before, after)
+    if changed is None:
         return None
     return NewNotice(
-        told,
+        changed,
         f"account:{ref}",
         account_id,
         {
@@ -88,14 +88,14 @@ def notice(
 def newest(
     session: Session, *, account: str | None, limit: int
 ) -> Sequence[Row[OutboxEvent, Account | None]]:
-    """Return the newest alerts and their accounts, newest first, of one account where given.
+    """Return the newest alerts with their accounts, newest first, optionally of one account.
 
-    Those about a gateway (`billing/payments/gateway_heartbeat.py`) have no account.
+    Alerts about a gateway (`billing/payments/gateway_heartbeat.py`) have no account.
     """
     query = (
         select(OutboxEvent, Account)
         .outerjoin(Account, Account.id == OutboxEvent.account_id)
-        # The words of the partial index, so that charged leads are not looked through.
+        # The conditions of the partial index, so that charged leads are not scanned.
         .where(or_(OutboxEvent.topic.like("balance.%"), OutboxEvent.topic.like("gateway.%")))
         .order_by(OutboxEvent.id.desc())
         .limit(limit)

@@ -1,14 +1,14 @@
-"""What the ledger refuses."""
+"""The errors of the ledger."""
 
 from errors import InvalidField, NotFound, PermanentError
 
 
 class InvalidPosting(InvalidField):
-    """A posting that no ledger could take, whatever its state: a mistake of the caller."""
+    """The posting can never be applied, whatever the ledger holds: a mistake of the caller."""
 
 
 class InsufficientCredit(PermanentError):
-    """The account cannot pay this without passing its overdraft limit."""
+    """The account cannot pay this within its overdraft limit."""
 
     def __init__(self, account: str, *, needed: int, available: int) -> None:
         super().__init__(
@@ -20,35 +20,37 @@ class InsufficientCredit(PermanentError):
 
 
 class UnknownCharge(NotFound):
-    """There is no charge of this key (for a posting: on its account), or its kind stays."""
+    """No charge on the account has this key, or its kind cannot be reversed."""
 
     def __init__(self, key: str) -> None:
-        super().__init__(f"no charge that can be given back has the key {key!r}")
+        super().__init__(f"there is no charge {key!r} that can be reversed")
         self.key = key
 
 
 class ReversalTooLarge(PermanentError):
-    """More was asked back than the charge took and earlier reversals left."""
+    """The reversal is larger than what is left of the charge."""
 
     def __init__(self, key: str, *, asked: int, left: int) -> None:
-        super().__init__(f"of {key!r} {left} credits can still be given back, not {asked}")
+        super().__init__(f"cannot reverse {asked} credits of {key!r}: {left} are left")
         self.key = key
         self.asked = asked
         self.left = left
 
 
 class NothingToWriteOff(PermanentError):
-    """A write-off is for debt, and for no more than there is."""
+    """The write-off is larger than the debt."""
 
     def __init__(self, account: str, *, asked: int, debt: int) -> None:
-        super().__init__(f"account {account!r} owes {debt} credits, {asked} cannot be written off")
+        super().__init__(f"cannot write off {asked} credits of account {account!r}: it owes {debt}")
         self.account = account
         self.asked = asked
         self.debt = debt
 
 
 class SecondPost(PermanentError):
-    """`post` was called twice in one transaction: its lock order holds for one call only."""
+    """The transaction has already posted. The lock order holds for one post only."""
 
     def __init__(self) -> None:
-        super().__init__("one post a transaction: give all postings to one call")
+        super().__init__(
+            "this transaction has already posted: pass all its postings to one call of `post`"
+        )

@@ -1,13 +1,13 @@
-"""Finding the accounts whose credit is past its time; `billing/ledger/writer.py` lets it expire."""
+"""The sweep for credit past its time; `billing/ledger/writer.py` posts the expiry."""
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 import clock
-from billing.ledger import writer as ledger
+from billing.ledger import writer
 
-# What open holds need stays: such an account is due again when they end. One that somebody else has
-# locked is left for the next turn: it must not keep the others waiting.
+# An account whose open holds need the credit is due again when they end. A locked account is left
+# for the next sweep, so that the others do not wait for it.
 _DUE = text("""
 SELECT a.ref
   FROM (SELECT account_id, min(expires_at) AS since FROM credit_lots
@@ -19,12 +19,12 @@ SELECT a.ref
 
 
 def expire_due(session: Session, *, limit: int = 500) -> int:
-    """Post the expiry of every lot past its time on up to `limit` accounts; return how many.
+    """Post the expiry of every lot past its time on up to `limit` accounts; return their number.
 
-    The most overdue accounts come first. Called by the sweep until none is left. Counts as the
+    The most overdue accounts come first. The sweep calls it until none is left. Counts as the
     transaction's one post.
     """
     accounts = set(session.scalars(_DUE, {"now": clock.now(), "limit": limit}))
     if accounts:
-        ledger.expire(session, accounts)
+        writer.expire_lots(session, accounts)
     return len(accounts)

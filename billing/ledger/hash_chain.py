@@ -1,7 +1,7 @@
-"""Tamper evidence: each ledger row's hash covers its content and the account's previous hash.
+"""Tamper evidence: each ledger row's hash covers its content and the hash of the row before.
 
-Used when a row is written and when `ledger verify` reads it again. No serial ids go in: they
-are not part of what happened, and a copy of the data elsewhere must give the same hashes.
+Computed when a row is written and again by `billing ledger verify`. Serial ids are left out: a copy
+of the data in another database must give the same hashes.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ from functools import lru_cache
 
 
 def first_hash(account_ref: str) -> bytes:
-    """Return what stands before an account's first row: its chain starts from its own name."""
+    """Return the hash before an account's first row: the chain starts from its reference."""
     return hashlib.sha256(account_ref.encode()).digest()
 
 
@@ -32,11 +32,11 @@ def row_hash(  # noqa: PLR0913 - one argument a column
     created_at: datetime,
     reverses_key: str | None = None,
 ) -> bytes:
-    """Return the SHA-256 of the row's content after `previous`, the hash of the row before.
+    """Return the SHA-256 of `previous`, the hash of the row before, and the row's content.
 
-    Fields are joined by line feeds, which none of them can hold (`billing/text.py`); an absent
-    reference and an empty one are the same, since an empty one is refused. The charge that a row
-    reverses goes in by its key, and only where there is one.
+    Fields are joined by line feeds, which no field can hold (`billing/text.py`). An absent
+    reference counts as an empty one, which is refused elsewhere. The key of the charge that the row
+    reverses is covered if there is one.
     """
     content = (
         f"{version}\n{amount}\n{balance_after}\n{kind}\n{idempotency_key}\n{lead_id or ''}\n"

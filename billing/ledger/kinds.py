@@ -1,4 +1,4 @@
-"""The kinds of ledger rows: their sign, the house account at the other side, the lot they make."""
+"""The kinds of ledger rows: sign, house account on the other side, source of the lot."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -30,18 +30,18 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class KindRule:
-    """What holds for every row of a kind."""
+    """The rule for every row of a kind."""
 
     house_account: str
-    """The other side of the double entry; the same text stands in `transaction_kinds`."""
+    """The other side of the double entry; the table `transaction_kinds` has the same text."""
     sign: Literal[-1, 0, 1]
-    """The sign an amount must have; 0: either."""
+    """The sign of its amounts; 0: either."""
     lot_source: LotSource = "goodwill"
-    """The source of the lot that a positive amount makes."""
+    """The source of the lot for a positive amount."""
     passes_overdraft_limit: bool = False
-    """Only a correction may take an account below its limit."""
+    """Whether it may take an account below its limit; only corrections may."""
     reversed_by: Kind | None = None
-    """The kind of the row that gives such a charge back; None: it cannot be reversed."""
+    """The kind of the row that reverses such a charge; None: it cannot be reversed."""
 
 
 KIND_RULES: dict[Kind, KindRule] = {
@@ -56,9 +56,9 @@ KIND_RULES: dict[Kind, KindRule] = {
     Kind.ADJUSTMENT: KindRule("adjustments", 0, "goodwill", passes_overdraft_limit=True),
     Kind.EXPIRY: KindRule("breakage", -1),
     Kind.WRITE_OFF: KindRule("adjustments", 1),
-    # What a customer had, or owed, in the books before these: theirs as if bought here.
+    # What a customer had or owed in earlier books counts as bought here.
     Kind.OPENING_BALANCE: KindRule("opening_balances", 0, "purchase", passes_overdraft_limit=True),
-    # What a payment had brought, taken back with its money; and given back where the money stays.
+    # Takes back the credit of a payment with its money, and gives it back if the money stays.
     Kind.CLAWBACK: KindRule(
         "funding:payments", -1, passes_overdraft_limit=True, reversed_by=Kind.CLAWBACK_RETURN
     ),
@@ -70,4 +70,4 @@ KIND_RULES: dict[Kind, KindRule] = {
 }
 
 REFUND_KINDS = frozenset(rule.reversed_by for rule in KIND_RULES.values() if rule.reversed_by)
-"""Kinds of rows that name the charge they give back."""
+"""The kinds whose rows name the charge that they reverse."""

@@ -1,6 +1,7 @@
-"""A posting: one wish to move credit, before the ledger has looked at it; and its result."""
+"""Postings, which ask the ledger to move credit, and their results."""
 
 import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -20,10 +21,11 @@ from errors import PermanentError
 
 @dataclass(frozen=True, slots=True)
 class Posting:
-    """One wish to move credit on one account.
+    """A request to move credit on one account.
 
-    The idempotency key comes from business identity (`lead:L-17:charge`), not from the delivery:
-    the same key with the same content is applied once, with other content it is a conflict.
+    The idempotency key comes from the business identity (`lead:L-17:charge`), not from the
+    delivery: the same key with the same content is applied once, with other content it is a
+    conflict.
     """
 
     account: str
@@ -39,21 +41,22 @@ class Posting:
     payment_id: str | None = None
     dispute_id: str | None = None
     event_at: datetime | None = None
-    """When it happened; None: when it is written. Not part of the content that a key names."""
+    """When it happened; None: when it is written. Not part of the content behind the key."""
     expires_at: datetime | None = None
-    """When the lot that this credit makes expires; None: never."""
+    """When the lot of this credit expires; None: never."""
     reverses: str | None = None
-    """Idempotency key of the charge that is given back; for the refund kinds only."""
+    """Idempotency key of the charge that this reverses; for the refund kinds only."""
     releases: int = 0
-    """Held credit that this charge sets free first: it captures a hold."""
+    """Held credits that this charge releases first, because it captures a hold."""
     takes_first: tuple[str, ...] = ()
-    """Keys of credits whose lots pay this charge before the burn order: what a payment brought."""
+    """Keys of credits whose lots pay this charge before the burn order applies, such as the
+    credits of a payment that is taken back."""
     passes_overdraft_limit: bool = False
-    """Charge even what the account cannot pay: the debt stands. The catalog's decision; without
-    effect while the account has open holds."""
+    """Charge even what the account cannot pay, as debt, if the catalog allows it. Without effect
+    while the account has open holds."""
 
     def request_hash(self) -> bytes:
-        """Return the hash of the content that belongs to the key: all but who, when and how."""
+        """Return the hash of the content behind the key: all but who, when and how."""
         return hashlib.sha256(
             "\n".join(
                 (
@@ -65,7 +68,7 @@ class Posting:
                     self.dispute_id or "",
                     self.expires_at.astimezone(UTC).isoformat() if self.expires_at else "",
                     self.description,
-                    # Last, and only where there is one: older rows were hashed without it.
+                    # Last, and only if there is one: older rows were hashed without it.
                     *([self.reverses] if self.reverses else []),
                 )
             ).encode()
@@ -90,9 +93,9 @@ class PostingResult:
     version: int = 0
     balance_after: int = 0
     account_id: int = 0
-    """The account's id in the database; 0 where there is none, or for a repeat."""
+    """Database id of the account; 0 for an unknown account or a repeat."""
     error: PermanentError | None = None
-    """Why it was refused; `billing/errors.py` has the types."""
+    """Why it was refused."""
 
     def applied_or_raise(self) -> "PostingResult":
         """Return the result; raise the error of a refused one."""
@@ -101,8 +104,22 @@ class PostingResult:
         return self
 
 
-def check(posting: Posting) -> None:
-    """Raise `InvalidPosting` naming the field that no ledger could take."""
+class PostingResults(list[PostingResult]):
+    """The results of one post, in the order of its postings."""
+
+    def __init__(self, postings: Sequence[Posting], results: Iterable[PostingResult]) -> None:
+        super().__init__(results)
+        self._by_key: dict[str, PostingResult] = {}
+        for posting, result in zip(postings, self, strict=True):
+            self._by_key.setdefault(posting.idempotency_key, result)
+
+    def of(self, idempotency_key: str) -> PostingResult:
+        """Return the result of the first posting with this key; raises `KeyError`."""
+        return self._by_key[idempotency_key]
+
+
+def check_posting(posting: Posting) -> None:
+    """Raise `InvalidPosting`, which names the field, if a posting can never be applied."""
     amount = posting.amount
     if type(amount) is not int:
         raise InvalidPosting("amount", f"must be a whole number, not {type(amount).__name__}")
@@ -113,18 +130,18 @@ def check(posting: Posting) -> None:
     rule = KIND_RULES[posting.kind]
     if rule.sign * amount < 0:
         wanted = "positive" if rule.sign > 0 else "negative"
-        raise InvalidPosting("amount", f"of kind {posting.kind} must be {wanted}")
+        raise InvalidPosting("amount", f"must be {wanted} for kind {posting.kind}")
     _check_texts(posting)
     _check_times(posting)
     if (posting.kind in REFUND_KINDS) != (posting.reverses is not None):
         kinds = ", ".join(sorted(REFUND_KINDS))
-        raise InvalidPosting("reverses", f"is needed by the kinds {kinds} and by no other")
+        raise InvalidPosting("reverses", f"is required for the kinds {kinds} and for no other")
     if type(posting.releases) is not int or not 0 <= posting.releases <= MAX_CREDITS:
-        raise InvalidPosting("releases", f"must be a whole number up to {MAX_CREDITS}")
+        raise InvalidPosting("releases", f"must be a whole number from 0 to {MAX_CREDITS}")
     if posting.takes_first and amount > 0:
-        raise InvalidPosting("takes_first", "is for what takes credit only")
+        raise InvalidPosting("takes_first", "is only for a posting that takes credit")
     if posting.releases and amount > 0:
-        raise InvalidPosting("releases", "is for a charge that captures a hold only")
+        raise InvalidPosting("releases", "is only for a charge that captures a hold")
 
 
 def _check_times(posting: Posting) -> None:
@@ -139,7 +156,7 @@ def _check_times(posting: Posting) -> None:
     if posting.expires_at is not None and (
         posting.amount < 0 or posting.kind in REFUND_KINDS or posting.kind is Kind.WRITE_OFF
     ):
-        raise InvalidPosting("expires_at", "is for credit that comes in and makes a lot of its own")
+        raise InvalidPosting("expires_at", "is only for new credit, which makes a lot of its own")
 
 
 def _check_texts(posting: Posting) -> None:

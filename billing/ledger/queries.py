@@ -1,4 +1,7 @@
-"""The ledger's SQL to lock and to look up. Called by `billing/ledger/writer.py` alone."""
+"""The ledger's SQL that locks and reads.
+
+Called by `billing/ledger/writer.py` and `billing/ledger/attempt.py` alone.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,13 +11,14 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from billing.ledger.account_book import AccountBook, Charge, Debt, Lot
+from billing.ledger.account_book import AccountBook
 from billing.ledger.alert_levels import Level, low_balance_of
 from billing.ledger.kinds import Kind
-from billing.ledger.posting import Posting
+from billing.ledger.lots import Charge, Debt, Lot
+from billing.ledger.posting import Posting, PostingResult
 from db.bulk import int_array, text_array
 
-# The fields of a posting that its key stands for, in the columns of an applied row.
+# The content behind a key: fields of a posting, in the order of an applied row's columns.
 _CONTENT_FIELDS = (
     "account",
     "amount",
@@ -29,7 +33,7 @@ _CONTENT_FIELDS = (
 
 @dataclass(slots=True)
 class AppliedRow:
-    """A ledger row that carries a key which was asked for again."""
+    """A ledger row whose key was posted again."""
 
     request_hash: bytes
     transaction_id: int
@@ -38,19 +42,18 @@ class AppliedRow:
     content: tuple[Any, ...]
 
     @classmethod
-    def of(
-        cls,
-        posting: Posting,
-        request_hash: bytes,
-        transaction_id: int,
-        version: int,
-        balance_after: int,
-    ) -> "AppliedRow":
-        """Return the row that `posting` has just become."""
-        return cls(request_hash, transaction_id, version, balance_after, _content(posting))
+    def of(cls, posting: Posting, request_hash: bytes, result: PostingResult) -> "AppliedRow":
+        """Return the row of a posting that was applied just now, with this result."""
+        return cls(
+            request_hash,
+            result.transaction_id,
+            result.version,
+            result.balance_after,
+            _content(posting),
+        )
 
     def differences(self, posting: Posting) -> dict[str, tuple[object, object]]:
-        """Return field -> (recorded, asked for now), for the fields that are not the same."""
+        """Return field -> (recorded, requested now) for the fields that differ."""
         pairs = zip(_CONTENT_FIELDS, self.content, _content(posting), strict=True)
         found = {field: (before, now) for field, before, now in pairs if before != now}
         return found or {"expires_at": ("other", posting.expires_at)}
@@ -73,7 +76,7 @@ _BOOK = """
 SELECT id, ref, balance, held, overdraft_limit, version, head_hash, timezone, alert_level,
        low_balance
   FROM accounts WHERE """
-# NO KEY UPDATE: the foreign keys of the rows we insert may still look at the account.
+# NO KEY UPDATE does not block the foreign keys of the rows that are inserted.
 _LOCK = text(f"{_BOOK} ref = ANY(CAST(:refs AS text[])) ORDER BY id FOR NO KEY UPDATE")
 _LOCK_OF_IDS = text(f"{_BOOK} id = ANY(CAST(:ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE")
 _LOCK_OF_HOLD = text(
@@ -97,7 +100,7 @@ def lock_accounts_of_ids(session: Session, ids: Iterable[int]) -> dict[str, Acco
 
 
 def lock_account_of_hold(session: Session, hold_id: int) -> AccountBook | None:
-    """Lock a hold's account and return its book; None where there is no such hold."""
+    """Lock a hold's account and return its book; None if there is no such hold."""
     row = session.execute(_LOCK_OF_HOLD, {"hold": hold_id}).one_or_none()
     return _book(row) if row is not None else None
 
@@ -118,8 +121,8 @@ def _book(row: Sequence[Any]) -> AccountBook:
     )
 
 
-# Of keys that are new, as they mostly are, only the index is asked: a join would be planned for as
-# many rows as there are keys, and read all accounts.
+# Most keys are new, and for them this reads only the index. A join would be planned for as many
+# rows as there are keys, and read all accounts.
 _KNOWN = text("""
 SELECT id FROM credit_transactions WHERE idempotency_key = ANY(CAST(:keys AS text[]))
 """)
@@ -133,7 +136,7 @@ SELECT t.idempotency_key, t.request_hash, t.id, t.version, t.balance_after, a.re
 
 
 def find_applied(session: Session, keys: Iterable[str]) -> dict[str, AppliedRow]:
-    """Return the ledger rows that carry one of `keys`, by key."""
+    """Return the ledger rows with one of `keys`, by key."""
     known = session.scalars(_KNOWN, {"keys": text_array(sorted(keys))}).all()
     if not known:
         return {}
@@ -156,7 +159,7 @@ SELECT account_id, charge_id, remaining FROM credit_debts
 
 
 def load_lots_and_debts(session: Session, books: list[AccountBook]) -> dict[int, Lot]:
-    """Fill in the open lots, in burn order, and the open debts of locked accounts.
+    """Load the open lots, in burn order, and the open debts of locked accounts into their books.
 
     Returns the lots by id.
     """
@@ -183,8 +186,8 @@ SELECT EXISTS (SELECT FROM credit_lots WHERE account_id = ANY(CAST(:ids AS bigin
 """)
 
 
-def has_lots_past(session: Session, now: datetime, books: Iterable[AccountBook]) -> bool:
-    """Tell whether one of these locked accounts has credit whose time is up."""
+def has_due_lots(session: Session, now: datetime, books: Iterable[AccountBook]) -> bool:
+    """Return whether one of these locked accounts has credit past its time."""
     ids = int_array(book.id for book in books)
     return bool(session.scalar(_PAST, {"ids": ids, "now": now}))
 
@@ -210,7 +213,7 @@ SELECT t.idempotency_key, l.id FROM credit_lots l
 
 
 def lots_of_keys(session: Session, keys: Iterable[str]) -> dict[str, int]:
-    """Return the lot that the credit of each key made, by key."""
+    """Return the id of the lot that the credit of each key made, by key."""
     wanted = text_array(keys)
     if wanted == "{}":
         return {}
@@ -239,10 +242,10 @@ SELECT m.charge_id, -m.taken, t.kind = 'write_off',
 def load_charges(
     session: Session, keys: Iterable[str], open_lots: dict[int, Lot]
 ) -> dict[str, Charge]:
-    """Return the charges of `keys`, by key, with what they still hold of which lot.
+    """Return the charges of `keys`, by key, with the credits that they still hold of each lot.
 
-    `open_lots` are the lots of the open books: a lot that is open is that very object. What a
-    charge holds is in the burn order, wherever a later credit paid a part of it.
+    `open_lots` are the lots of the loaded books: charges share these objects. The credits are in
+    the burn order of their lots, also if a later credit paid a part.
     """
     wanted = text_array(keys)
     if wanted == "{}":
@@ -263,7 +266,7 @@ def load_charges(
     return {charge.idempotency_key: charge for charge in charges.values()}
 
 
-# One value, which the driver reads, in place of a row each.
+# One array is cheaper to read than a row for each id.
 _TRANSACTION_IDS = text(
     "SELECT array_agg(nextval('credit_transactions_id_seq')) FROM generate_series(1, :count)"
 )
@@ -271,10 +274,10 @@ _LOT_IDS = text("SELECT array_agg(nextval('credit_lots_id_seq')) FROM generate_s
 
 
 def next_transaction_ids(session: Session, count: int) -> list[int]:
-    """Reserve ids, so that movements can name their transaction before it is written."""
+    """Reserve ids of ledger rows: movements name their transaction before it is written."""
     return session.scalar(_TRANSACTION_IDS, {"count": count}) or [] if count else []
 
 
 def next_lot_ids(session: Session, count: int) -> list[int]:
-    """Reserve ids for lots."""
+    """Reserve ids of lots."""
     return session.scalar(_LOT_IDS, {"count": count}) or [] if count else []

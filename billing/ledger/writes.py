@@ -1,6 +1,6 @@
-"""The ledger's SQL to write what a post came to. Called by `billing/ledger/writer.py` alone.
+"""The ledger's SQL that writes the changes of a post. Called by `billing/ledger/attempt.py` alone.
 
-One row, such as a charge, is one statement; many are COPY and arrays, behind a savepoint.
+One row, such as a charge, is one statement. Many rows are COPY and arrays within a savepoint.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ import psycopg2
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from billing.ledger.account_book import AccountBook, Writes
+from billing.ledger.account_book import AccountBook, Changes
 from db import outbox
 from db.bulk import bytes_array, copy_rows, int_array, text_array
 
@@ -18,7 +18,7 @@ KEY_CONSTRAINT = "uq_credit_transactions_idempotency_key"
 
 
 class KeyTaken(Exception):
-    """Another transaction wrote a row under one of the keys meanwhile; nothing was written."""
+    """Another transaction has just written a row with one of the keys; nothing was written."""
 
 
 _TRANSACTION_COLUMNS = (
@@ -43,8 +43,8 @@ UPDATE credit_lots l
   FROM unnest(CAST(:lots AS bigint[]), CAST(:remaining AS bigint[])) AS n(id, remaining)
  WHERE l.id = n.id"""
 _UPDATE_LOTS = text(_UPDATE_LOTS_SQL)
-# One row, such as a charge, and what it moves: one round trip. Where its key is taken, nothing is
-# written, so that no savepoint is needed.
+# One row, such as a charge, with its movements: one round trip. If its key is taken, nothing is
+# written, so that it needs no savepoint.
 _WRITE_ONE = text(f"""
 WITH posted AS (
     INSERT INTO credit_transactions ({", ".join(_TRANSACTION_COLUMNS)})
@@ -68,32 +68,34 @@ UPDATE credit_debts d
 """)
 
 
-def write(session: Session, writes: Writes, books: Iterable[AccountBook], *, now: datetime) -> None:
-    """Write what a post came to, or raise `KeyTaken` and write nothing.
+def write(
+    session: Session, changes: Changes, books: Iterable[AccountBook], *, now: datetime
+) -> None:
+    """Write the changes of a post, or raise `KeyTaken` and write nothing.
 
-    New lots and debts go in with what is left of them after the whole batch; the rows are in
-    the order of their idempotency keys, so that two writers of the same keys cannot deadlock.
+    New lots and debts are inserted with what remains of them after the whole batch. The rows are
+    sorted by idempotency key, so that two writers of the same keys cannot deadlock.
     """
-    if not writes.transactions:
+    if not changes.transactions:
         return
     changed = [book for book in books if book.changed]
-    alone = len(writes.transactions) == 1
-    if alone and writes.movements and not (writes.lots or writes.debts or writes.changed_debts):
-        _write_one(session, writes, changed, now)
+    alone = len(changes.transactions) == 1
+    if alone and changes.movements and not (changes.lots or changes.debts or changes.changed_debts):
+        _write_one(session, changes, changed, now)
     else:
-        _write_many(session, writes, changed, now)
-    outbox.write(session, writes.notices, now=now)
-    # Objects that the caller loaded before know nothing of what was written past them.
+        _write_many(session, changes, changed, now)
+    outbox.write(session, changes.notices, now=now)
+    # This wrote past the session: objects that the caller loaded are stale.
     session.expire_all()
 
 
 def _write_one(
-    session: Session, writes: Writes, changed: Sequence[AccountBook], now: datetime
+    session: Session, changes: Changes, changed: Sequence[AccountBook], now: datetime
 ) -> None:
-    charges, from_lots, rows, amounts = zip(*writes.movements, strict=True)
+    charges, from_lots, rows, amounts = zip(*changes.movements, strict=True)
     values = {
-        **dict(zip(_TRANSACTION_COLUMNS, writes.transactions[0], strict=True)),
-        **_changed_lots(writes, now),
+        **dict(zip(_TRANSACTION_COLUMNS, changes.transactions[0], strict=True)),
+        **_changed_lots(changes, now),
         **_changed_accounts(changed),
         "charges": int_array(charges),
         "from_lots": int_array(from_lots),
@@ -105,16 +107,16 @@ def _write_one(
 
 
 def _write_many(
-    session: Session, writes: Writes, changed: Sequence[AccountBook], now: datetime
+    session: Session, changes: Changes, changed: Sequence[AccountBook], now: datetime
 ) -> None:
-    writes.transactions.sort(key=lambda row: str(row[0]))
+    changes.transactions.sort(key=lambda row: str(row[0]))
     try:
-        # COPY knows no ON CONFLICT, and some of the rows may be in when it finds one.
+        # COPY has no ON CONFLICT; the savepoint takes back the rows before the taken key.
         with session.begin_nested():
-            copy_rows(session, "credit_transactions", _TRANSACTION_COLUMNS, writes.transactions)
-            _write_lots(session, writes, now)
-            _write_debts(session, writes, now)
-            copy_rows(session, "lot_movements", _MOVEMENT_COLUMNS, writes.movements)
+            copy_rows(session, "credit_transactions", _TRANSACTION_COLUMNS, changes.transactions)
+            _write_lots(session, changes, now)
+            _write_debts(session, changes, now)
+            copy_rows(session, "lot_movements", _MOVEMENT_COLUMNS, changes.movements)
             session.execute(_UPDATE_ACCOUNTS, _changed_accounts(changed))
     except psycopg2.errors.UniqueViolation as error:
         if error.diag.constraint_name != KEY_CONSTRAINT:
@@ -133,19 +135,19 @@ def _changed_accounts(changed: Sequence[AccountBook]) -> dict[str, object]:
     }
 
 
-def _changed_lots(writes: Writes, now: datetime) -> dict[str, object]:
+def _changed_lots(changes: Changes, now: datetime) -> dict[str, object]:
     return {
-        "lots": int_array(writes.changed_lots),
-        "remaining": int_array(writes.changed_lots.values()),
+        "lots": int_array(changes.changed_lots),
+        "remaining": int_array(changes.changed_lots.values()),
         "now": now,
     }
 
 
-def _write_lots(session: Session, writes: Writes, now: datetime) -> None:
-    if writes.lots:
+def _write_lots(session: Session, changes: Changes, now: datetime) -> None:
+    if changes.lots:
         rows = []
-        for lot in writes.lots:
-            remaining = writes.changed_lots.pop(lot[0])  # type: ignore[call-overload]  # rows are tuples of object
+        for lot in changes.lots:
+            remaining = changes.changed_lots.pop(lot[0])  # type: ignore[call-overload]  # rows are tuples of object
             rows.append((*lot, remaining, None if remaining else now))
         copy_rows(
             session,
@@ -154,15 +156,15 @@ def _write_lots(session: Session, writes: Writes, now: datetime) -> None:
              "created_at", "remaining", "exhausted_at"),
             rows,
         )  # fmt: skip
-    if writes.changed_lots:
-        session.execute(_UPDATE_LOTS, _changed_lots(writes, now))
+    if changes.changed_lots:
+        session.execute(_UPDATE_LOTS, _changed_lots(changes, now))
 
 
-def _write_debts(session: Session, writes: Writes, now: datetime) -> None:
-    if writes.debts:
+def _write_debts(session: Session, changes: Changes, now: datetime) -> None:
+    if changes.debts:
         rows = []
-        for debt in writes.debts:
-            remaining = writes.changed_debts.pop(debt[0])  # type: ignore[call-overload]  # rows are tuples of object
+        for debt in changes.debts:
+            remaining = changes.changed_debts.pop(debt[0])  # type: ignore[call-overload]  # rows are tuples of object
             rows.append((*debt, remaining, None if remaining else now))
         copy_rows(
             session,
@@ -170,7 +172,7 @@ def _write_debts(session: Session, writes: Writes, now: datetime) -> None:
             ("charge_id", "account_id", "amount", "created_at", "remaining", "settled_at"),
             rows,
         )
-    if writes.changed_debts:
-        settled = writes.changed_debts
+    if changes.changed_debts:
+        settled = changes.changed_debts
         values = {"ids": int_array(settled), "remaining": int_array(settled.values()), "now": now}
         session.execute(_UPDATE_DEBTS, values)

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 import clock
 from billing import audit, catalog
 from billing.credit import HoldFinished, holds
-from billing.ledger import Kind, Posting, post, reversible
+from billing.ledger import Kind, Posting, post, reversible_credits
 from billing.plans import refunded_plans as plan_refunds
 from db.bulk import int_array
 from db.models import Account, Chargeback, Payment, Refund
@@ -311,7 +311,7 @@ def _give_back(session: Session, claim: Claim, payment: Payment, actor: str) -> 
     postings = [
         Posting(
             account=account,
-            amount=reversible(session, key),
+            amount=reversible_credits(session, key),
             kind=kind,
             idempotency_key=f"{key}:return",
             actor=actor,

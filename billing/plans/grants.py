@@ -83,14 +83,14 @@ def grant_due(
     plans = plan_rows.claim_grants(session, now=now, limit=limit, behind=behind, through=through)
     if not plans:
         return Chunk()
-    books = ledger.lock(session, [plan.account_id for plan in plans])
+    books = ledger.lock_accounts(session, [plan.account_id for plan in plans])
     accounts = {book.id: book for book in books.values()}
     work = _Work(now, through)
     for plan in plans:
         work.take(plan, accounts[plan.account_id])
     plan_rows.move_on(session, work.moved, now=now)
     if work.postings:
-        work.post(session, books)
+        work.post(session, books.values())
     audit.record_all(session, work.withheld)
     return work.chunk
 
@@ -129,10 +129,10 @@ class _Work:
             self._deal_with(plan, account.ref, due)
         self.moved.append((plan.account_id, next_month, next_at))
 
-    def post(self, session: Session, books: dict[str, AccountBook]) -> None:
+    def post(self, session: Session, books: Iterable[AccountBook]) -> None:
         """Post the grants, and count those that are new."""
         postings = [posting for _, posting in self.postings]
-        results = ledger.post(session, postings, locked=books, credits_are_new=True)
+        results = ledger.post_new_credit(session, books, postings)
         for (month, posting), result in zip(self.postings, results, strict=True):
             if granted_now(result):
                 self.chunk.granted[month] += 1

@@ -159,7 +159,7 @@ def move_to_zone(session: Session, ref: str, timezone: str) -> Account:
         raise UnknownAccount(ref)
     plan = plan_rows.lock_plans(session, [account.id]).get(account.id)
     if plan is None:
-        accounts.keep_from_new_rows(session, account.id)
+        accounts.lock_against_references(session, account.id)
         if plan_rows.lock_plans(session, [account.id]):
             raise DatabaseBusy(f"{ref} got a plan a moment ago; try again")
     before = plan_rows.owners(session, [account.id])[account.id].timezone

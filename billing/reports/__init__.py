@@ -1,4 +1,4 @@
-"""What the ledger says, read only: history, statements, a forecast, what happens meanwhile."""
+"""Read-only reports: history and statements, forecasts, and activity since a mark."""
 
 from billing.reports import activity, forecast, history
 

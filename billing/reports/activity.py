@@ -1,6 +1,6 @@
-"""What has happened since a mark: the outbox, and what the calendar wrote into the ledger.
+"""Activity since a mark: the outbox, and the ledger rows that the calendar wrote.
 
-For whoever watches time pass (`billing clock watch`). It reads and changes nothing.
+Used by `billing clock watch`. It changes nothing.
 """
 
 from dataclasses import dataclass, field
@@ -10,18 +10,18 @@ from typing import Any
 from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
-from billing.accounts import find
+from billing import accounts
 from billing.errors import UnknownAccount
 from billing.ledger import Kind
 
 CALENDAR_KINDS = [Kind.GRANT.value, Kind.EXPIRY.value]
-"""The ledger rows that nobody asks for: the time alone brings them."""
+"""The kinds of ledger rows that only the passing of time brings."""
 _LOOK_BACK = 1_000
-"""Ids are given before a commit: a row may come to light behind later ones."""
+"""Ids are assigned before the commit, so a row can become visible after rows with higher ids."""
 
 
 @dataclass(frozen=True, slots=True)
-class Happening:
+class Activity:
     """One row of the outbox (`what` is its topic) or of the ledger (`ledger.` and its kind)."""
 
     at: datetime
@@ -32,16 +32,16 @@ class Happening:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What has happened in all."""
+    """All activity since the watch began."""
 
     topics: dict[str, int]
-    """Topic -> how many rows of the outbox, by topic."""
+    """Topic -> number of outbox rows, sorted by topic."""
     credits_granted: int
     credits_expired: int
 
 
 @dataclass(slots=True)
-class _Place:
+class _Mark:
     """How far a table was read."""
 
     first: int
@@ -55,11 +55,11 @@ class _Place:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """Where somebody began to watch, and what was shown already; of one account, or of all."""
+    """The marks of a watch on one account, or on all."""
 
     account_id: int | None
-    events: _Place
-    transactions: _Place
+    events: _Mark
+    transactions: _Mark
 
 
 _NEWEST = text("""
@@ -83,46 +83,47 @@ SELECT t.id, t.created_at, 'ledger.' || t.kind, 'account:' || a.ref,
 """)
 
 
-def begin(session: Session, *, account: str | None) -> Watch:
-    """Begin to watch, behind what is there now. Raises `UnknownAccount`."""
-    known = find(session, account) if account is not None else None
+def start_watch(session: Session, *, account: str | None) -> Watch:
+    """Start a watch after all that exists now. Raises `UnknownAccount`."""
+    known = accounts.find(session, account) if account is not None else None
     if account is not None and known is None:
         raise UnknownAccount(account)
     event, transaction = session.execute(_NEWEST).one()
-    return Watch(
-        known.id if known else None, _Place(event, event), _Place(transaction, transaction)
-    )
+    return Watch(known.id if known else None, _Mark(event, event), _Mark(transaction, transaction))
 
 
-def news(session: Session, watch: Watch, *, limit: int) -> list[Happening]:
-    """Return what came since the last look, in its order, each row once.
+def read_new(session: Session, watch: Watch, *, limit: int) -> list[Activity]:
+    """Return the activity since the last call in order of time, each row once.
 
-    Of each table up to `limit` rows; the rest comes with the next look, or never after `skip`.
+    Up to `limit` rows of each table; the next call returns the rest, unless `skip_to_end` skips it.
     """
     found = [
         *_read(session, _EVENTS, watch, watch.events, limit),
         *_read(session, _TRANSACTIONS, watch, watch.transactions, limit),
     ]
-    return sorted(found, key=lambda happening: happening.at)
+    return sorted(found, key=lambda activity: activity.at)
 
 
-def skip(session: Session, watch: Watch) -> None:
-    """Go on behind what is there now, shown or not."""
+def skip_to_end(session: Session, watch: Watch) -> None:
+    """Skip all that exists now, whether it was read or not."""
     watch.events.skipped_to, watch.transactions.skipped_to = session.execute(_NEWEST).one()
 
 
 def _read(
-    session: Session, query: TextClause, watch: Watch, place: _Place, limit: int
-) -> list[Happening]:
+    session: Session, query: TextClause, watch: Watch, mark: _Mark, limit: int
+) -> list[Activity]:
     values = {
-        "after": place.after(), "shown": list(place.shown), "limit": limit,
-        "account_id": watch.account_id, "kinds": CALENDAR_KINDS,
-    }  # fmt: skip
+        "after": mark.after(),
+        "shown": list(mark.shown),
+        "limit": limit,
+        "account_id": watch.account_id,
+        "kinds": CALENDAR_KINDS,
+    }
     wanted = {name: values[name] for name in query.compile().params}
     rows = session.execute(query, wanted).all()
-    place.shown.update(row[0] for row in rows)
-    place.shown = {identity for identity in place.shown if identity > place.after()}
-    return [Happening(*row[1:]) for row in rows]
+    mark.shown.update(row[0] for row in rows)
+    mark.shown = {identity for identity in mark.shown if identity > mark.after()}
+    return [Activity(*row[1:]) for row in rows]
 
 
 _TOPICS = text("""
@@ -139,7 +140,7 @@ SELECT kind, abs(sum(amount)) FROM credit_transactions
 
 
 def totals(session: Session, watch: Watch) -> Totals:
-    """Return what has happened since the watch began, shown or not."""
+    """Return the totals since the watch began, whether read or not."""
     of_account = {"account_id": watch.account_id}
     topics = session.execute(_TOPICS, {"first": watch.events.first, **of_account})
     credit = session.execute(
@@ -147,7 +148,7 @@ def totals(session: Session, watch: Watch) -> Totals:
     )
     moved = {kind: int(amount) for kind, amount in credit}
     return Totals(
-        topics={topic: count for topic, count in topics},  # noqa: C416 - rows are no pairs to mypy
+        topics={topic: count for topic, count in topics},  # noqa: C416 - rows are not pairs to mypy
         credits_granted=moved.get(Kind.GRANT, 0),
         credits_expired=moved.get(Kind.EXPIRY, 0),
     )

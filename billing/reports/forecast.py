@@ -1,4 +1,4 @@
-"""How long the credit of an account will last, from what it spent in the last four weeks."""
+"""The forecast of how long an account's credit lasts, from its spending in the last four weeks."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,20 +18,20 @@ SHORT_DAYS = 7
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """Credits spent a day, and how many days what is available will last at that rate."""
+    """Credits spent per day, and the days that the available credit lasts at that rate."""
 
     account: str
     available: int
     daily: list[int]
-    """What each of the last 28 local days spent, oldest first; the last one is today so far."""
+    """Credits spent on each of the last 28 local days, oldest first; the last is today so far."""
     per_day_7: float
     per_day_28: float
     days_left: float | None
-    """At the rate of 7 days, or of 28 where the 7 spent nothing; None: nothing was spent."""
+    """At the rate of 7 days, or of 28 if nothing was spent in 7; None: nothing was spent."""
     runs_out_at: datetime | None
 
 
-# Charges less what was given back of them, by the day on which each happened.
+# Charges less their reversals, by the day of each.
 _SPENT = text("""
 SELECT width_bucket(t.event_at, CAST(:bounds AS timestamptz[])) AS day, -sum(t.amount)::bigint,
        min(t.event_at)
@@ -45,10 +45,10 @@ SELECT width_bucket(t.event_at, CAST(:bounds AS timestamptz[])) AS day, -sum(t.a
 def forecast(session: Session, ref: str) -> Forecast:
     """Return the forecast of an account; raises `UnknownAccount`.
 
-    The rates are those of the last 7 and 28 times 24 hours, or of the account's whole life where
-    that is shorter (one day at least). A life begins when the account was opened, or with the first
-    charge of the 28 days where that happened before. Days of `daily` are local to the account's
-    time zone. Credit that expires sooner than it would be spent is not taken into account.
+    The rates are those of the last 7 and 28 times 24 hours, or of the account's whole life if it is
+    shorter (at least one day). The life begins with the opening of the account, or with the first
+    charge of the 28 days if that is earlier. The days of `daily` are local to the account's time
+    zone. Credit that expires before it would be spent counts as available.
     """
     account = accounts.find(session, ref)
     if account is None:
@@ -81,7 +81,7 @@ def forecast(session: Session, ref: str) -> Forecast:
 def _spent(
     session: Session, ref: str, bounds: list[datetime], now: datetime
 ) -> tuple[list[int], datetime | None]:
-    """Return what was spent from each bound to the next and from the last one, and since when."""
+    """Return the credits spent from each bound to the next, and the time of the first charge."""
     rows = session.execute(
         _SPENT, {"ref": ref, "bounds": time_array(bounds), "since": bounds[0], "now": now}
     )
@@ -93,6 +93,6 @@ def _spent(
 
 
 def _later(now: datetime, days: float | None) -> datetime | None:
-    if days is None or days > 36_500:  # a century: as good as never, and further than dates go
+    if days is None or days > 36_500:  # a century: beyond the range of dates, and of any use
         return None
     return now + timedelta(days=days)

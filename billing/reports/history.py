@@ -1,8 +1,8 @@
-"""Reading the ledger: what happened on an account, its balance at any time, statements.
+"""Reading the ledger: transactions of an account, its balance at any time, statements.
 
-There are two times: when something happened (`event_at`) and when it was written (`created_at`).
-A balance by written time is what the books said then; by event time it is what they would have
-said, had everything been written at once.
+Each row has two times: when it happened (`event_at`) and when it was written (`created_at`). A
+balance by written time is what the books said then. By event time it is what they would have said
+if every event had been written at once.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from typing import Literal
 from sqlalchemy import Select, func, select, text
 from sqlalchemy.orm import Session
 
-from billing.accounts import find
+from billing import accounts
 from billing.errors import UnknownAccount
 from db.bulk import int_array
 from db.models import Account, CreditTransaction
@@ -27,7 +27,7 @@ _LARGEST = 2**63 - 1
 
 
 class InvalidReading(PermanentError):
-    """What is asked of the ledger does not make sense; `field` says where."""
+    """A field of a request to read the ledger is invalid."""
 
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(f"{field} {problem}")
@@ -35,19 +35,22 @@ class InvalidReading(PermanentError):
 
 
 class UnreadableRow(PermanentError):
-    """A row of the account has a time that cannot be: only tampering makes one."""
+    """A row of the account has an impossible time, which only tampering can write."""
 
     def __init__(self, account: str) -> None:
         super().__init__(
-            f"account {account!r} has a row with a time out of all range:"
-            " `billing ledger verify` names it"
+            f"account {account!r} has a row with an impossible time:"
+            " find it by `billing ledger verify`"
         )
         self.account = account
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which rows of an account are wanted; None: all. Times bound `event_at`, from inclusive."""
+    """Which rows of an account to list; None: all.
+
+    `since` (inclusive) and `until` (exclusive) bound `event_at`.
+    """
 
     kind: str | None = None
     since: datetime | None = None
@@ -58,7 +61,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class KindTotal:
-    """How much one kind moved in a period."""
+    """The rows and credits of one kind in a period."""
 
     kind: str
     rows: int
@@ -79,7 +82,7 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Outstanding:
-    """What the business owes the customers of a product, in credits not spent yet."""
+    """The unspent credits of the customers of a product."""
 
     product: str
     paid: int
@@ -88,10 +91,10 @@ class Outstanding:
     """Bonus, grants and goodwill."""
     held: int
     debt: int
-    """What customers owe."""
+    """Owed by customers."""
 
 
-def history(
+def list_transactions(
     session: Session,
     ref: str,
     *,
@@ -101,7 +104,7 @@ def history(
 ) -> Sequence[CreditTransaction]:
     """Return a page of an account's rows, newest first.
 
-    The next page starts before the last version of this one: pages stay right while rows come in.
+    The next page starts before the last version of this one, so that new rows shift no page.
     Raises `UnknownAccount`, `InvalidReading` or `UnreadableRow`.
     """
     _check_number("limit", limit)
@@ -127,14 +130,14 @@ SELECT id, idempotency_key FROM credit_transactions WHERE id = ANY(CAST(:ids AS 
 
 
 def reversed_keys(session: Session, rows: Sequence[CreditTransaction]) -> dict[int, str]:
-    """Return the idempotency keys of the charges that `rows` give back, by the charges' ids."""
+    """Return the idempotency keys of the charges that `rows` reverse, by the charges' ids."""
     ids = {row.reverses_id for row in rows if row.reverses_id is not None}
     found = session.execute(_KEYS, {"ids": int_array(ids)}) if ids else ()
     return {id_: key for id_, key in found}  # noqa: C416 - rows are not pairs to dict()
 
 
 def balance_at(session: Session, ref: str, at: datetime, *, by: TimeKind = "written") -> int:
-    """Return the balance as of `at`, rows of that very instant included.
+    """Return the balance as of `at`, including rows of that very instant.
 
     Raises `UnknownAccount` or `InvalidReading`.
     """
@@ -167,7 +170,7 @@ SELECT kind, count(*) AS rows, sum(amount)::bigint AS amount FROM credit_transac
 
 
 def statement(session: Session, ref: str, *, start: datetime, end: datetime) -> Statement:
-    """Return what was written from `start` up to `end` (exclusive).
+    """Return what was written from `start` to `end` (exclusive).
 
     Raises `UnknownAccount` or `InvalidReading`.
     """
@@ -195,12 +198,12 @@ SELECT a.product,
 
 
 def outstanding(session: Session) -> list[Outstanding]:
-    """Return paid against promotional credit outstanding, by product."""
+    """Return the outstanding credit by product, paid and promotional."""
     return [Outstanding(*row) for row in session.execute(_OUTSTANDING)]
 
 
 def _account(session: Session, ref: str) -> Account:
-    account = find(session, ref)
+    account = accounts.find(session, ref)
     if account is None:
         raise UnknownAccount(ref)
     return account

@@ -1,4 +1,4 @@
-"""The proof of the books: what must hold, checked row by row, and anchors kept elsewhere."""
+"""The proof of the books: invariants, the walk over every row, and anchors kept elsewhere."""
 
 from billing.verification import anchor_file, anchors, daily_check
 from billing.verification.errors import CannotAnchor, InvalidAnchor, VerificationFailed

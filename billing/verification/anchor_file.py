@@ -1,15 +1,15 @@
-"""The form of an anchor, written and read as a stream: text, or one JSON document.
+"""The format of an anchor, written and read as a stream: text, or one JSON document.
 
-One line an account, in the order of the references' bytes:
+One line for each account, in the byte order of the references:
 
     # billing ledger anchor 1, taken at 2026-11-21T12:00:00+00:00
     clinic:42 17 5feceb66ffc86f38d952786c6d696c79c2dbc239dd4e91b46729d73a27fb57e9
     # 1 accounts, 17 transactions, sha256 87422d043549...
 
-reference, version (the number of rows), hash of the newest row. The digest is the SHA-256 of the
-lines without `#`, line feeds included (`grep -v '^#' FILE | sha256sum`): the same books have the
-same digest, wherever and whenever it is taken. In JSON each account is a line of its own too, and
-the digest is that of the text. A million accounts need no more memory than one.
+A line has the reference, the version (number of rows) and the hash of the newest row. The digest is
+the SHA-256 of the lines without `#`, with their line feeds (`grep -v '^#' FILE | sha256sum`): the
+same books have the same digest, at any place and time. In JSON, too, each account has a line of its
+own, and the digest is that of the text. A million accounts need no more memory than one.
 """
 
 import hashlib
@@ -35,23 +35,23 @@ class Entry:
 
     account: str
     version: int
-    """Its number of ledger rows."""
+    """Number of its ledger rows."""
     head_hash: str
-    """Of its newest row, or of its name where it has none; hexadecimal."""
+    """Hash of its newest row, or of its reference if it has none; hexadecimal."""
 
     @property
     def line(self) -> str:
-        """The account's line, of which the digest is made."""
+        """The account's line, which the digest covers."""
         return f"{self.account} {self.version} {self.head_hash}\n"
 
     @property
     def is_writable(self) -> bool:
-        """Whether the line can be told from all others; no account of ours is otherwise."""
+        """Whether the line is unambiguous; it is for every account that was not tampered with."""
         return _ENTRY.fullmatch(self.line[:-1]) is not None
 
 
-class _Sum:
-    """What stands below the entries."""
+class _Total:
+    """The totals below the entries."""
 
     def __init__(self) -> None:
         self.accounts = 0
@@ -70,7 +70,7 @@ class _Sum:
 
 def as_text(entries: Iterable[Entry], *, taken_at: datetime) -> Iterator[str]:
     """Yield the lines of an anchor."""
-    total = _Sum()
+    total = _Total()
     yield f"# {_FORMAT}, taken at {taken_at.astimezone(UTC).isoformat()}\n"
     for entry in entries:
         total.add(entry)
@@ -82,7 +82,7 @@ def as_text(entries: Iterable[Entry], *, taken_at: datetime) -> Iterator[str]:
 
 def as_json(entries: Iterable[Entry], *, taken_at: datetime) -> Iterator[str]:
     """Yield the lines of an anchor that is one JSON document."""
-    total = _Sum()
+    total = _Total()
     head = {"format": _FORMAT, "taken_at": taken_at.astimezone(UTC).isoformat()}
     yield json.dumps(head)[:-1] + ', "entries": ['
     for entry in entries:
@@ -93,13 +93,15 @@ def as_json(entries: Iterable[Entry], *, taken_at: datetime) -> Iterator[str]:
             ensure_ascii=False,
         )
     foot = {
-        "accounts": total.accounts, "transactions": total.transactions, "sha256": total.sha256,
-    }  # fmt: skip
+        "accounts": total.accounts,
+        "transactions": total.transactions,
+        "sha256": total.sha256,
+    }
     yield '\n], "total": ' + json.dumps(foot) + "}\n"
 
 
 class Reader:
-    """Reads an anchor of either form line by line; `file` is open for reading bytes."""
+    """Reads an anchor of either format line by line; `file` is open for reading bytes."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -113,14 +115,14 @@ class Reader:
             found = _HEAD.fullmatch(head)
             known, self.taken_at = found is not None, found[1] if found else None
         if not known or not isinstance(self.taken_at, str):
-            raise InvalidAnchor("it does not begin as one")
-        self.total = _Sum()
-        """Of what was read so far."""
+            raise InvalidAnchor("its first line is not that of an anchor")
+        self.total = _Total()
+        """The totals of what was read so far."""
         self.is_whole = False
-        """The end was reached, it says what was read, and nothing follows."""
+        """Whether the end was reached, matches what was read, and nothing follows."""
 
     def entries(self) -> Iterator[Entry]:
-        """Yield the entries, once; raises `InvalidAnchor` at a line that is none."""
+        """Yield the entries, once; raises `InvalidAnchor` for an invalid line."""
         while line := self._next_line():
             if line.startswith(("#", "]")):
                 self.is_whole = self._foot(line) == self._found() and not self._next_line()
@@ -167,4 +169,4 @@ class Reader:
         return document
 
     def _refusal(self) -> InvalidAnchor:
-        return InvalidAnchor(f"line {self._line_number} makes no sense")
+        return InvalidAnchor(f"line {self._line_number} is not valid")

@@ -1,10 +1,9 @@
-"""Anchors: what every account's history looked like at one time, small enough to keep elsewhere.
+"""Anchors: the state of every account's history at one time, small enough to keep elsewhere.
 
-Whoever owns the tables can rewrite an account's history and compute all its hashes anew; the books
-then prove themselves right. Against an anchor that was kept out of their reach they cannot: the row
-at the anchored version must still carry the anchored hash, which covers every row before it. Used
-by `cli/ledger.py` and `billing/verification/proof.py`; the form is
-`billing/verification/anchor_file.py`'s.
+The owner of the tables can rewrite an account's history and recompute all its hashes, and the books
+still verify. An anchor out of the owner's reach reveals it: the row at the anchored version must
+still have the anchored hash, which covers every row before it. Used by `cli/ledger.py` and
+`billing/verification/proof.py`; the format is in `billing/verification/anchor_file.py`.
 """
 
 from collections.abc import Iterator
@@ -32,7 +31,7 @@ SELECT a.ref, a.version, a.head_hash, t.row_hash
 def take(session: Session) -> Iterator[Entry]:
     """Yield every account's entry; `session` must be a `db.session.snapshot()`.
 
-    Raises `CannotAnchor` at an account that does not agree with its newest row.
+    Raises `CannotAnchor` for an account that does not match its newest row.
     """
     rows = session.execute(_HEADS, execution_options={"yield_per": _BATCH})
     for ref, version, head_hash, row_hash in rows:
@@ -55,10 +54,10 @@ SELECT n.ref, n.version, a.version AS known_version, t.row_hash
 
 
 def compare(session: Session, reader: Reader) -> Iterator[Breach]:
-    """Yield what the anchor says and the books do not carry any more; what is new since is fine.
+    """Yield what the books no longer have of an anchor; newer rows and accounts are fine.
 
-    Raises `InvalidAnchor` for a file that cannot be read. A file that can, and whose digest is
-    not that of its own lines, is a breach.
+    Raises `InvalidAnchor` for a file that cannot be read. A readable file with a wrong digest is a
+    breach.
     """
     entries = reader.entries()
     while batch := list(islice(entries, _BATCH)):
@@ -70,7 +69,7 @@ def compare(session: Session, reader: Reader) -> Iterator[Breach]:
             problem = _problem(entry, row.known_version, row.row_hash)
             if problem:
                 yield Breach(
-                    "the books still carry the anchor",
+                    "the books still match the anchor",
                     entry.account,
                     f"anchored at version {entry.version}: {problem}",
                 )
@@ -78,7 +77,7 @@ def compare(session: Session, reader: Reader) -> Iterator[Breach]:
         yield Breach(
             "the anchor is as it was written",
             "all",
-            f"its last line does not agree with the {reader.total.accounts} accounts above it:"
+            f"its last line does not match the {reader.total.accounts} accounts above it:"
             " it was changed or cut short",
         )
 
@@ -87,11 +86,11 @@ def _problem(entry: Entry, known_version: int | None, row_hash: bytes | None) ->
     if known_version is None:
         return "the account is missing"
     if entry.version == 0:
-        carried = first_hash(entry.account)
+        actual = first_hash(entry.account)
     elif row_hash is None:
-        return f"the history is shorter, it ends at version {known_version}"
+        return f"the history is shorter: it ends at version {known_version}"
     else:
-        carried = bytes(row_hash)
-    if carried.hex() != entry.head_hash:
-        return "the row carries another hash: this row or an earlier one was changed"
+        actual = bytes(row_hash)
+    if actual.hex() != entry.head_hash:
+        return "the row has another hash: this row or an earlier one was changed"
     return None

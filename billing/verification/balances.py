@@ -1,30 +1,6 @@
-"""The invariants of the ledger that SQL can check set-wise; run by `billing/verification/proof.py`.
+"""The invariants of the balances: rows, lots, debts, movements and holds agree."""
 
-Here stand those of the balances. What must hold of the rows beside the ledger is in
-`billing/verification/records.py`, of payments in `billing/verification/payments.py`, of plans in
-`billing/verification/plans.py`, of the schema in `billing/verification/schema.py`.
-"""
-
-from collections.abc import Iterator
-
-from sqlalchemy import text
-from sqlalchemy.orm import Session
-
-from billing.verification import (
-    payments as invariants_of_payments,
-)
-from billing.verification import (
-    plans as invariants_of_plans,
-)
-from billing.verification import (
-    records as invariants_of_records,
-)
-from billing.verification import (
-    schema as invariants_of_schema,
-)
-from billing.verification.findings import Breach
-
-_OF_BALANCES: list[tuple[str, str]] = [
+SET_CHECKS: list[tuple[str, str]] = [
     (
         "balance = sum of amounts, version = number of rows",
         """
@@ -69,7 +45,7 @@ SELECT a.ref AS account, format('lot %s: %s of %s remain, movements %s', l.id, l
  WHERE l.remaining - l.amount <> coalesce(m.total, 0)""",
     ),
     (
-        "what a charge took = its movements and its debt, then and less what was given back since",
+        "what a charge took = its movements and its debt, at first and after reversals",
         """
 SELECT a.ref AS account, format('transaction %s: amount %s, own movements %s and debt %s,'
        ' reversed %s, all movements %s and open debt %s', t.id, t.amount, coalesce(m.own, 0),
@@ -88,7 +64,7 @@ SELECT a.ref AS account, format('transaction %s: amount %s, own movements %s and
         OR t.amount <> coalesce(m.own, 0) - coalesce(d.amount, 0))""",
     ),
     (
-        "a movement names a charge and a transaction of the lot's account, each where it belongs",
+        "a movement names a charge and a transaction of the lot's account, each in its role",
         """
 SELECT a.ref AS account, format('movement of lot %s, charge %s, transaction %s', m.lot_id,
        m.charge_id, m.transaction_id) AS detail
@@ -97,12 +73,12 @@ SELECT a.ref AS account, format('movement of lot %s, charge %s, transaction %s',
   LEFT JOIN credit_transactions c ON c.id = m.charge_id AND c.account_id = l.account_id
   LEFT JOIN credit_transactions t ON t.id = m.transaction_id AND t.account_id = l.account_id
  WHERE c.id IS NULL OR t.id IS NULL
-    -- Given back by what reverses the charge; taken by the charge, or by credit that paid its debt
+    -- A reversal of the charge gives back; the charge, or credit that paid its debt, takes
     OR (m.amount > 0 AND t.reverses_id IS DISTINCT FROM m.charge_id)
     OR (m.amount < 0 AND m.transaction_id <> m.charge_id AND t.amount < 0)""",
     ),
     (
-        "every credit is in a lot of its own, or went back to the lots of what it reverses",
+        "every credit is in a lot of its own, or in the lots of the charge that it reverses",
         """
 SELECT a.ref AS account, format('transaction %s: amount %s, lots %s', t.id, t.amount,
        coalesce(l.total, 0)) AS detail
@@ -121,7 +97,7 @@ SELECT a.ref AS account, format('held %s, open holds %s', a.held, coalesce(h.tot
  WHERE a.held <> coalesce(h.total, 0)""",
     ),
     (
-        "both sides of the ledger sum to nought, the customers' side to the balances",
+        "both sides of the ledger sum to zero, the customers' side to the balances",
         """
 SELECT 'all' AS account, format('customers %s, house %s, balances %s', s.customers, s.house,
        s.balances) AS detail
@@ -133,19 +109,4 @@ SELECT 'all' AS account, format('customers %s, house %s, balances %s', s.custome
  WHERE s.customers + s.house <> 0 OR s.customers <> s.balances""",
     ),
 ]
-
-SET_CHECKS = [
-    *_OF_BALANCES,
-    *invariants_of_records.SET_CHECKS,
-    *invariants_of_payments.SET_CHECKS,
-    *invariants_of_plans.SET_CHECKS,
-    *invariants_of_schema.SET_CHECKS,
-]
-"""What must hold, and a query for (account, detail) of everything that breaks it."""
-
-
-def check(session: Session, number: int) -> Iterator[Breach]:
-    """Yield what breaks the set check of this number."""
-    invariant, query = SET_CHECKS[number]
-    for row in session.execute(text(query), execution_options={"yield_per": 1_000}):
-        yield Breach(invariant, row.account, row.detail)
+"""Each invariant, and the query for (account, detail) of everything that breaks it."""

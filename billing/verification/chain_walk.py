@@ -1,8 +1,8 @@
 """The walk over every ledger row: version, running balance and hash, each from the row before.
 
-A row is judged by the row before it as it stands in the table. So the rows need not be walked
-from the first to the last: `segments` cuts them into parts of about the same size, an account
-with millions of rows too, and each part can be walked by itself, in another process.
+A row is checked against the row before it in the table, so the walk need not start at the first
+row: `segments` cuts the rows into parts of about the same size, even within an account of millions,
+and each part can be walked in another process.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ from billing.ledger.hash_chain import first_hash, row_hash
 from billing.verification.findings import Breach
 
 CHUNK = 2_000
-"""Rows that a process holds in memory at a time."""
+"""Number of rows that a process holds in memory."""
 
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
 
@@ -27,7 +27,7 @@ Place = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """The rows from `start` up to, but without, `end`."""
+    """The rows from `start` to `end`, exclusive."""
 
     start: Place
     end: Place
@@ -39,8 +39,7 @@ _SIZES = text("SELECT account_id, count(*) FROM credit_transactions GROUP BY 1 O
 def segments(session: Session, *, rows_each: int) -> list[Segment]:
     """Return parts of about `rows_each` rows that together cover every row.
 
-    What the rows say of themselves only decides where the cuts are: every possible place lies in
-    exactly one segment.
+    Tampered rows can only move the cuts: every possible place is in exactly one segment.
     """
     cuts = [(_LOWEST, _LOWEST)]
     filled = 0
@@ -55,7 +54,7 @@ def segments(session: Session, *, rows_each: int) -> list[Segment]:
     return [Segment(*places) for places in pairwise(cuts)]
 
 
-# A time that Python cannot hold comes as NULL: the row is at fault, not the verification.
+# A time out of the range of Python is read as NULL: the row is broken, not the verification.
 _ROWS = text("""
 SELECT t.account_id, a.ref, t.id, t.version, t.amount, t.balance_after, t.kind,
        t.idempotency_key, t.request_hash, t.lead_id, t.payment_id, t.dispute_id, t.actor,
@@ -80,7 +79,7 @@ SELECT version, balance_after, row_hash FROM credit_transactions
 
 @dataclass(slots=True)
 class _Chain:
-    """The row before, of the account that is being walked."""
+    """The state after the row before, on the account of the walk."""
 
     account_id: int
     version: int
@@ -90,19 +89,18 @@ class _Chain:
 
 
 def walk(session: Session, segment: Segment) -> Iterator[Breach | int]:
-    """Walk a segment; yield breaches, each account's first, and numbers of rows just walked."""
-    # The planner may read the table once and sort, where that is cheaper than to hop about in it.
+    """Walk a segment; yield the first breach of each account, and numbers of rows walked."""
+    # Lets the planner read the table once and sort, if that is cheaper than the index.
     session.execute(text("SET LOCAL cursor_tuple_fraction = 1"))
     chain = _chain_before(session, segment.start)
     (account, version), (end_account, end_version) = segment.start, segment.end
-    rows = session.execute(
-        _ROWS,
-        {
-            "account": account, "version": version,
-            "end_account": end_account, "end_version": end_version,
-        },
-        execution_options={"yield_per": CHUNK},
-    )  # fmt: skip
+    bounds = {
+        "account": account,
+        "version": version,
+        "end_account": end_account,
+        "end_version": end_version,
+    }
+    rows = session.execute(_ROWS, bounds, execution_options={"yield_per": CHUNK})
     for partition in rows.partitions(CHUNK):
         for row in partition:
             if row[0] != chain.account_id:
@@ -119,12 +117,12 @@ def _chain_before(session: Session, place: Place) -> _Chain:
     account, version = place
     row = session.execute(_BEFORE, {"account": account, "version": version}).one_or_none()
     if row is None:
-        return _Chain(_LOWEST, 0, 0, b"")  # no account: the first row starts its own
+        return _Chain(_LOWEST, 0, 0, b"")  # no account: the first row starts a new chain
     return _Chain(account, row.version, row.balance_after, bytes(row.row_hash))
 
 
 def _follow(chain: _Chain, row: Sequence[Any]) -> Breach | None:
-    """Judge a row by the row before it, and step on to it."""
+    """Check a row against the row before it, and advance to it."""
     (
         _, ref, id_, version, amount, balance_after, kind, idempotency_key, request_hash, lead_id,
         payment_id, dispute_id, actor, description, event_at, created_at, stored_hash,
@@ -153,13 +151,13 @@ def _follow(chain: _Chain, row: Sequence[Any]) -> Breach | None:
         )
     chain.version, chain.balance, chain.head = version, balance_after, bytes(stored_hash)
     if ref is None:
-        problem = "every row belongs to an account", "its account is gone"
+        problem = "every row belongs to an account", "its account is missing"
     elif version != expected:
         problem = "versions have no gap", f"expected {expected}"
     elif balance_after != balance:
         problem = "balance_after is the running sum", f"{balance_after}, the sum is {balance}"
     elif head is None:
-        problem = "every row has times that can be", "event_at or created_at is out of all range"
+        problem = "every row has valid times", "event_at or created_at is out of range"
     elif chain.head != head:
         problem = (
             "each row's hash covers its content and the row before",

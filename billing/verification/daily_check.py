@@ -1,7 +1,7 @@
-"""Verifying the ledger on a schedule: when it was last proved, and what came of it.
+"""The daily verification of the ledger: when it ran, and its result.
 
-A check is a row before it begins, so that one whose process died is seen, and so that two beats
-start one check between them. Called by `tasks/ledger.py` and `billing ledger checks`.
+The row of a check is written before it begins, so that a check whose process died is visible, and
+two beats start only one. Called by `tasks/ledger.py` and `billing ledger checks`.
 """
 
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ from db.models import LedgerCheck
 
 EVERY = timedelta(hours=24)
 GIVEN_UP_AFTER = timedelta(hours=1)
-"""A check that has not ended by then is taken for dead, and another may start."""
+"""A check that has not ended by then counts as dead, and another may start."""
 
-# Any fixed number: the key of the advisory lock under which a check is started.
+# The key of the advisory lock for starting a check; any fixed number.
 _LOCK = text("SELECT pg_advisory_xact_lock(7100403)")
 _RECENT = text("""
 SELECT EXISTS (SELECT FROM ledger_checks
@@ -26,7 +26,7 @@ SELECT EXISTS (SELECT FROM ledger_checks
 
 
 def start_if_due(session: Session, *, now: datetime) -> int | None:
-    """Return the id of a check to be done now; None where there was one in the last day."""
+    """Return the id of a check to run now; None if there was one in the last day."""
     session.execute(_LOCK)
     bounds = {"given_up": now - GIVEN_UP_AFTER, "since": now - EVERY}
     if session.scalar(_RECENT, bounds):
@@ -38,7 +38,7 @@ def start_if_due(session: Session, *, now: datetime) -> int | None:
 
 
 def finish(session: Session, check_id: int, report: Report, *, now: datetime) -> None:
-    """Keep what a check came to."""
+    """Record the result of a check."""
     check = session.get_one(LedgerCheck, check_id)
     check.finished_at = now
     check.accounts = report.accounts

@@ -1,25 +1,24 @@
-"""Why books could not be verified or anchored."""
+"""The errors of verification and anchors."""
 
 from errors import PermanentError, TransientError
 
 
 class InvalidAnchor(PermanentError):
-    """A file is not an anchor as `billing ledger anchor` writes it."""
+    """The file is not an anchor that `billing ledger anchor` wrote."""
 
     def __init__(self, problem: str) -> None:
-        super().__init__(f"not an anchor as `billing ledger anchor` writes it: {problem}")
+        super().__init__(f"the file is not an anchor of `billing ledger anchor`: {problem}")
 
 
 class CannotAnchor(PermanentError):
-    """An account's newest row and the account disagree: an anchor would fix the disagreement."""
+    """An account does not match its newest row; an anchor would make that look right."""
 
     def __init__(self, account: str) -> None:
         super().__init__(
-            f"account {account!r} does not agree with its newest ledger row:"
-            " `billing ledger verify` tells more"
+            f"account {account!r} does not match its newest ledger row: run `billing ledger verify`"
         )
         self.account = account
 
 
 class VerificationFailed(TransientError):
-    """A process of a verification ended before its work was done; nothing is known of the books."""
+    """A process of the verification ended early; the state of the books is unknown."""

@@ -1,12 +1,9 @@
-"""What must hold between payments, their orders, the credit they brought and what took it back.
+"""The invariants of payments: orders, the credit of a payment, and its clawbacks agree."""
 
-Run by `billing/verification/proof.py`, with the set checks of `billing/verification/balances.py`.
-"""
-
-# Per claim and kind of credit: all that it took, in one step or several, and did not return. What
-# a hand gave back of that, or wrote off, leaves it taken; of what it has returned nothing is left.
-_CLAIMS = """
-WITH told AS (
+# For each clawback and kind of credit: all that it took, in one step or several, and did not
+# return. An operator's reversal or write-off leaves it taken; nothing is left of what it returned.
+_CLAWBACKS = """
+WITH recorded AS (
   SELECT c.subject, c.position, c.takes, k.kind, k.credits, p.account_id, p.gateway_payment_id
     FROM (SELECT 'refund:' || id AS subject, payment_id, position, takes, credits, bonus_credits
             FROM billing_refunds
@@ -40,7 +37,7 @@ SELECT coalesce(a.ref, 'all') AS account, format('%s, %s: %s %s credits, and the
        ' which %s are left', coalesce(c.subject, t.subject), coalesce(c.kind, t.kind),
        coalesce(c.position, 'not on record,'), coalesce(c.credits, 0), coalesce(t.kept, 0),
        coalesce(t.left, 0)) AS detail
-  FROM told c FULL JOIN taken t ON t.subject = c.subject AND t.kind = c.kind
+  FROM recorded c FULL JOIN taken t ON t.subject = c.subject AND t.kind = c.kind
   LEFT JOIN accounts a ON a.id = coalesce(c.account_id, t.account_id)
  WHERE c.subject IS NULL OR coalesce(t.still, 0) <> 0 OR t.last_step > c.takes
     OR CASE c.position WHEN 'taken' THEN c.credits <> coalesce(t.kept, 0)
@@ -52,7 +49,7 @@ SELECT coalesce(a.ref, 'all') AS account, format('%s, %s: %s %s credits, and the
 SET_CHECKS: list[tuple[str, str]] = [
     (
         # Both directions: credit without its payment, and a payment without its credit.
-        "a payment and the credit that it brought tell the same",
+        "a payment and its credit agree",
         """
 SELECT coalesce(a.ref, 'all') AS account, format('payment %s: %s credits and %s bonus, ledger:'
        ' %s and %s', coalesce(p.gateway_payment_id, t.payment_id), p.credits, p.bonus_credits,
@@ -87,6 +84,6 @@ SELECT coalesce(a.ref, 'all') AS account, format('order %s: %s paise, payment %s
            IS DISTINCT FROM
            (o.account_id, o.amount_paise, o.currency, o.credits, o.bonus_credits))""",
     ),
-    ("a refund or chargeback and the credit that it took tell the same", _CLAIMS),
+    ("a refund or chargeback and the credit that it took back agree", _CLAWBACKS),
 ]
-"""What must hold, and a query for (account, detail) of everything that breaks it."""
+"""Each invariant, and the query for (account, detail) of everything that breaks it."""

@@ -1,7 +1,4 @@
-"""What must hold between plans, the years that were paid of them, and their monthly grants.
-
-Run by `billing/verification/proof.py`, with the set checks of `billing/verification/balances.py`.
-"""
+"""The invariants of plans: their paid years and monthly grants agree."""
 
 _MONTHS = """
 WITH granted AS (
@@ -24,7 +21,7 @@ SELECT a.ref AS account, format('%s months granted from %s to %s, %s withheld, n
   LEFT JOIN granted g ON g.account_id = p.account_id
   LEFT JOIN withheld w ON w.subject = 'account:' || a.ref
  WHERE g.last >= to_char(p.next_grant_month, 'YYYY-MM')
-    -- A plan that brought nothing at first has no months to count from.
+    -- A plan without credit in its first month has no month to count from.
     OR (g.first = to_char(b.starts_on, 'YYYY-MM')
         AND g.months + coalesce(w.months, 0)
             <> 12 * (extract(year FROM p.next_grant_month) - extract(year FROM b.starts_on))
@@ -52,7 +49,7 @@ SELECT a.ref, format('%s years on record and no plan', count(*))
  GROUP BY 1""",
     ),
     (
-        "each month of a plan up to its next was granted or withheld, and none from there on",
+        "each month of a plan before its next was granted or withheld, and no later one",
         _MONTHS,
     ),
     (
@@ -62,11 +59,11 @@ SELECT a.ref AS account, format('%s; next step at %s; month of %s at %s', p.serv
        p.next_step_at, p.next_grant_month, p.next_grant_at) AS detail
   FROM account_plans p JOIN accounts a ON a.id = p.account_id
  WHERE (p.next_step_at IS NULL AND p.service_renewal_status <> 'degraded')
-    -- No zone is further from UTC; a plan that was put off is looked at within the hour.
+    -- No zone is further from UTC; a plan that was put off is tried again within the hour.
     OR p.next_grant_at < CAST(p.next_grant_month AS timestamp) AT TIME ZONE 'UTC'
                          - interval '2 days'
     OR p.next_grant_at > greatest(p.updated_at + interval '1 hour', interval '2 days'
                                   + CAST(p.next_grant_month AS timestamp) AT TIME ZONE 'UTC')""",
     ),
 ]
-"""What must hold, and a query for (account, detail) of everything that breaks it."""
+"""Each invariant, and the query for (account, detail) of everything that breaks it."""

@@ -1,9 +1,8 @@
-"""Work on one snapshot of the database in several processes: spawned, fed, ended.
+"""Work on one snapshot of the database in several processes.
 
-Hashing is plain Python on one core, so it is processes that make it faster, not threads. Each has
-a connection of its own on the same picture and asks for the next task when it is done with one.
-They are spawned, not forked: a child must not inherit its parent's connections. Used by
-`billing/verification/proof.py`.
+Hashing is plain Python, which only processes make faster, not threads. Each has a connection of its
+own on the same snapshot and gets the next task when it has done one. They are spawned, not forked:
+a child must not inherit its parent's connections. Used by `billing/verification/proof.py`.
 """
 
 import signal
@@ -23,7 +22,7 @@ from db.session import SharedSnapshot, same_snapshot
 from errors import BillingError
 
 Work = Callable[[Session, Any], Iterable[Any]]
-"""What a child does with a task. Both are pickled; what it yields comes out in the parent."""
+"""What a child does with a task. Both are pickled; the parent yields what it yields."""
 
 STOP_SECONDS = 5
 
@@ -33,7 +32,7 @@ _NO_MORE = None
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    """An error of a child, as far as it is good for a person."""
+    """An error of a child, reduced to what a person needs."""
 
     kind: str
     message: str
@@ -50,8 +49,8 @@ def run(
 ) -> Generator[Any, None, None]:
     """Do every task in up to `jobs` processes; yield what their work yields, as it comes.
 
-    Raises the first error of a child: the database's errors as they are, any other, and the
-    sudden end of a child, as `VerificationFailed`. However it ends, no child is left.
+    Raises the first error of a child: the database's errors as they are; any other error, and the
+    sudden end of a child, as `VerificationFailed`. In every case it leaves no child behind.
     """
     waiting = deque(tasks)
     children: dict[Connection, _Child] = {}
@@ -89,8 +88,8 @@ class _Child:
         context = get_context("spawn")
         pipe, its_end = context.Pipe()
         process = context.Process(target=_serve, args=(its_end, shared, work), daemon=True)
-        # A Ctrl-C reaches every process of the terminal. It is the parent's to answer: a child
-        # is born deaf to it, which it stays, and is ended by the parent.
+        # Ctrl-C reaches every process of the terminal. Only the parent answers it and ends the
+        # children, which inherit the blocked signal.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             process.start()
@@ -136,7 +135,7 @@ def _serve(pipe: Connection, shared: SharedSnapshot, work: Work) -> None:
                     pipe.send(result)
                 pipe.send(_TASK_DONE)
     except (EOFError, BrokenPipeError):
-        pass  # the parent is gone, and with it whoever wanted to know
+        pass  # the parent is gone
     except Exception as error:  # noqa: BLE001 - the parent raises it, in one line
         message = str(error).strip() or "no reason was given"
         kind = type(error).__name__

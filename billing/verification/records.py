@@ -1,7 +1,7 @@
-"""What must hold between a ledger row and the rows beside it that tell of the same event.
+"""The invariants between a ledger row and the other rows that record the same event.
 
-The hash chain covers the ledger's rows alone. Lots, debts, holds and leads are bound to them
-here, as far as what is on record twice allows; run by `billing/verification/proof.py`.
+The hash chain covers only the ledger's rows. These checks tie lots, debts, holds and leads to them,
+as far as something is recorded twice.
 """
 
 from billing.ledger import KIND_RULES
@@ -18,7 +18,7 @@ _REFUND_KINDS = ", ".join(
 
 
 def _iso(utc: str) -> str:
-    """Return SQL for `datetime.isoformat()` of a UTC timestamp; empty where there is none."""
+    """Return SQL for `datetime.isoformat()` of a UTC timestamp; the empty text for NULL."""
     return f"""CASE WHEN {utc} IS NULL THEN '' ELSE concat(
             to_char({utc}, 'YYYY-MM-DD"T"HH24:MI:SS'),
             CASE WHEN {utc} <> date_trunc('second', {utc}) THEN to_char({utc}, '.US') END,
@@ -38,12 +38,12 @@ SELECT coalesce(a.ref, 'all') AS account, format('lot %s: %s, of transaction %s,
     OR (t.reverses_id IS NOT NULL AND l.expires_at IS NULL)""",  # noqa: S608 - names of our own
     ),
     (
-        # When credit expires stands in no ledger row, but in the hash of what was asked for:
+        # No ledger row holds the expiry of its credit, but the hash of the request covers it:
         # `billing/ledger/posting.py::Posting.request_hash`, computed here for the rows that made a
-        # lot. The life of a lot that a refund made is not a part of any.
-        "credit lives as long as it was asked for",
+        # lot. No hash covers the expiry of a lot that a refund made.
+        "credit expires when its posting said",
         f"""
-SELECT q.ref AS account, format('lot %s: until %s, and transaction %s was asked for otherwise',
+SELECT q.ref AS account, format('lot %s: until %s, and transaction %s says otherwise',
        q.lot_id, coalesce(q.expires_at::text, 'for ever'), q.id) AS detail
   FROM (SELECT a.ref, l.id AS lot_id, l.expires_at, t.*, l.expires_at AT TIME ZONE 'UTC' AS utc
           FROM credit_lots l JOIN accounts a ON a.id = l.account_id
@@ -55,7 +55,7 @@ SELECT q.ref AS account, format('lot %s: until %s, and transaction %s was asked 
        q.description), 'UTF8'))""",  # noqa: S608 - names of our own
     ),
     (
-        "a debt is of its charge's account and time, and no more than that took",
+        "a debt is of its charge's account and time, and not larger than the charge",
         """
 SELECT coalesce(a.ref, 'all') AS account, format('debt of transaction %s: %s of %s', d.charge_id,
        d.amount, coalesce(t.amount::text, 'nothing')) AS detail
@@ -67,7 +67,7 @@ SELECT coalesce(a.ref, 'all') AS account, format('debt of transaction %s: %s of 
 
 _REVERSALS: list[tuple[str, str]] = [
     (
-        "a refund names a charge of its account and of the kind that it gives back",
+        "a refund names a charge of its account and of the kind that it reverses",
         f"""
 SELECT a.ref AS account, format('transaction %s, %s, reverses %s', t.id, t.kind,
        coalesce(t.reverses_id::text, 'nothing')) AS detail
@@ -78,7 +78,7 @@ SELECT a.ref AS account, format('transaction %s, %s, reverses %s', t.id, t.kind,
    AND k.charge IS NULL""",  # noqa: S608 - names of our own
     ),
     (
-        "what a refund takes from expired lots is in a lot of its own, and no other credit takes",
+        "a refund moves credit of expired lots to a lot of its own, and no other credit does",
         """
 SELECT a.ref AS account, format('transaction %s: movements %s, lots %s', t.id,
        coalesce(m.total, 0), coalesce(l.total, 0)) AS detail
@@ -94,21 +94,21 @@ SELECT a.ref AS account, format('transaction %s: movements %s, lots %s', t.id,
 
 _HOLDS: list[tuple[str, str]] = [
     (
-        "a hold is as its events tell",
+        "a hold agrees with its events",
         """
 SELECT coalesce(h.ref, 'all') AS account, format('hold %s: %s, its events: %s',
-       coalesce(h.id, e.hold_id), coalesce(h.told, 'it is gone'), coalesce(e.told, 'none'))
+       coalesce(h.id, e.hold_id), coalesce(h.steps, 'it is gone'), coalesce(e.steps, 'none'))
          AS detail
   FROM (SELECT o.id, a.ref, format('placed %s', o.amount) || CASE o.state
                WHEN 'captured' THEN format(', captured %s', o.captured)
                  || CASE WHEN o.captured < o.amount
                          THEN format(', released %s', o.amount - o.captured) ELSE '' END
-               WHEN 'open' THEN '' ELSE format(', %s %s', o.state, o.amount) END AS told,
+               WHEN 'open' THEN '' ELSE format(', %s %s', o.state, o.amount) END AS steps,
                (o.captured > 0) = (o.state = 'captured') AS fits
           FROM holds o LEFT JOIN accounts a ON a.id = o.account_id) h
-  FULL JOIN (SELECT hold_id, string_agg(format('%s %s', event, amount), ', ' ORDER BY id) AS told
+  FULL JOIN (SELECT hold_id, string_agg(format('%s %s', event, amount), ', ' ORDER BY id) AS steps
                FROM hold_events GROUP BY 1) e ON e.hold_id = h.id
- WHERE h.told IS DISTINCT FROM e.told OR NOT h.fits""",
+ WHERE h.steps IS DISTINCT FROM e.steps OR NOT h.fits""",
     ),
     (
         "a captured hold names the charge that it became",
@@ -122,7 +122,7 @@ SELECT coalesce(a.ref, 'all') AS account, format('hold %s: captured %s, transact
         OR t.idempotency_key <> format('hold:%s:capture', h.idempotency_key))""",
     ),
     (
-        # Which account a hold is of and how long it lasts is told when it is placed.
+        # The audit log records account and expiry when the hold is placed.
         "an open hold is of the account and the time for which it was placed",
         f"""
 SELECT coalesce(a.ref, 'all') AS account, format('hold %s: until %s, and placed on %s until %s',
@@ -135,7 +135,7 @@ SELECT coalesce(a.ref, 'all') AS account, format('hold %s: until %s, and placed 
     OR coalesce(p.after ->> 'expires_at', '') <> {_iso("h.utc")}""",  # noqa: S608 - names of our own
     ),
     (
-        # Whatever became of the hold: who posts under its key before it does not undo it.
+        # In whatever state: a row that somebody posted under its key does not undo a hold.
         "the hold of every capture is on record",
         """
 SELECT a.ref AS account, format('transaction %s: %s', t.id, t.idempotency_key) AS detail
@@ -147,9 +147,9 @@ SELECT a.ref AS account, format('transaction %s: %s', t.id, t.idempotency_key) A
 
 _LEADS: list[tuple[str, str]] = [
     (
-        # One pass for both directions: these are the two longest tables. A charge under another
-        # key than a lead's has no lead.
-        "a charged lead and its transaction tell the same",
+        # One pass for both directions: these are the two longest tables. A charge whose key is not
+        # a lead's has no lead.
+        "a charged lead and its transaction agree",
         """
 SELECT coalesce(a.ref, 'all') AS account, format('lead %s is %s: %s credits, package of %s,'
        ' transaction %s', coalesce(l.lead_id, t.lead_id), coalesce(l.state, 'not on record'),
@@ -170,7 +170,7 @@ SELECT coalesce(a.ref, 'all') AS account, format('lead %s is %s: %s credits, pac
        END""",
     ),
     (
-        "a dispute and the credit that it gave back tell the same",
+        "a dispute and the credit that it gave back agree",
         """
 SELECT coalesce(a.ref, 'all') AS account, format('dispute %s is %s: %s credits, ledger: %s',
        coalesce(d.id::text, t.idempotency_key), coalesce(d.state, 'not on record'),
@@ -186,4 +186,4 @@ SELECT coalesce(a.ref, 'all') AS account, format('dispute %s is %s: %s credits, 
 ]
 
 SET_CHECKS = [*_LOTS, *_REVERSALS, *_HOLDS, *_LEADS]
-"""What must hold, and a query for (account, detail) of everything that breaks it."""
+"""Each invariant, and the query for (account, detail) of everything that breaks it."""

@@ -1,7 +1,6 @@
-"""What must hold of the schema: the guards of the append-only tables, the house's accounts.
+"""The invariants of the schema: triggers of the append-only tables, house accounts of the kinds.
 
-Run with the other set checks by `billing/verification/proof.py`. The application's role may read
-all of it.
+The application's role may read all of it.
 """
 
 from billing.ledger import KIND_RULES
@@ -19,8 +18,8 @@ _HOUSE = ", ".join(f"('{kind}', '{rule.house_account}')" for kind, rule in KIND_
 
 SET_CHECKS: list[tuple[str, str]] = [
     (
-        # Whoever owns the tables can switch a trigger off, change rows and switch it on again.
-        # Who forgets to, or has a restore go wrong, is found here.
+        # The owner of the tables can disable a trigger, change rows and enable it again. This finds
+        # a trigger that stayed disabled, or a restore that went wrong.
         "the append-only tables are guarded by their triggers",
         f"""
 SELECT 'all' AS account, format('%s: the trigger %s %s', g.name, g.trigger,
@@ -43,4 +42,4 @@ SELECT 'all' AS account, format('kind %s: house account %s, by the rules %s',
  WHERE k.house_account IS DISTINCT FROM r.house""",  # noqa: S608 - names of our own
     ),
 ]
-"""What must hold, and a query for (account, detail) of everything that breaks it."""
+"""Each invariant, and the query for (account, detail) of everything that breaks it."""

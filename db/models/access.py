@@ -1,4 +1,4 @@
-"""Keys of the API, and the requests that were made under an Idempotency-Key."""
+"""API keys, and the requests made under an Idempotency-Key."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from db.models.base import Base
 
 
 class ApiKey(Base):
-    """A key for the API, kept as its hash; for one product or for one account."""
+    """An API key, stored as its hash, for one product or one account."""
 
     __tablename__ = "api_keys"
     __table_args__ = (
@@ -38,15 +38,15 @@ class ApiRequest(Base):
     )
 
     caller: Mapped[str] = mapped_column(primary_key=True)
-    """The name of the API key: keys of different callers never meet."""
+    """The name of the API key: idempotency keys of different callers are separate."""
     idempotency_key: Mapped[str] = mapped_column(primary_key=True)
     request: Mapped[str]
     """Method and path."""
     request_hash: Mapped[bytes]
     claimed_until: Mapped[datetime | None]
-    """Until then somebody works on it; a process that died leaves it behind."""
+    """When the lease ends; a process that died leaves it behind."""
     status: Mapped[int | None]
     answer: Mapped[str | None]
-    """The JSON that was answered, as sent."""
+    """The JSON of the answer, as sent."""
     created_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]

@@ -33,11 +33,11 @@ class Account(Base):
     head_hash: Mapped[bytes]
     created_at: Mapped[datetime]
     alert_level: Mapped[str] = mapped_column(server_default=text("'exhausted'"))
-    """What the balance was last reported as; see `billing/ledger/alert_levels.py`."""
+    """The level of the balance after the newest row; see `billing/ledger/alert_levels.py`."""
     low_balance: Mapped[int | None]
-    """Up to so many credits the balance is low; None: as many as the catalog says."""
+    """The balance is low at this many credits or fewer; None: the catalog decides."""
     review_reason: Mapped[str | None]
-    """Why a person should look at the account: `disputes_most_leads`, `chargeback`."""
+    """Why a person should review the account; see `billing/accounts/review.py`."""
     state_code: Mapped[str | None]
-    """GST state of the customer, two digits; decides how tax is split."""
+    """GST state of the customer, two digits; it decides how tax is split."""
     gstin: Mapped[str | None]

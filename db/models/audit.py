@@ -1,4 +1,4 @@
-"""The audit log: who changed what that is not itself a ledger row."""
+"""The audit log: changes that are not ledger rows, and who made them."""
 
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from db.models.base import Base
 
 
 class AuditEntry(Base):
-    """Who changed what that is not itself a ledger row, and through which door; append-only."""
+    """A change that is not a ledger row, who made it and through which door; append-only."""
 
     __tablename__ = "billing_audit_log"
     __table_args__ = (

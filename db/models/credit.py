@@ -1,4 +1,4 @@
-"""Holds and the steps in their lives."""
+"""Holds and their events."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from db.models.base import Base
 
 
 class Hold(Base):
-    """Credit set aside for a charge whose amount is not known yet."""
+    """Credit set aside for a charge whose amount is not yet known."""
 
     __tablename__ = "holds"
     __table_args__ = (
@@ -43,7 +43,7 @@ class Hold(Base):
 
 
 class HoldEvent(Base):
-    """One step in the life of a hold; append-only."""
+    """One step of a hold; append-only."""
 
     __tablename__ = "hold_events"
     __table_args__ = (

@@ -1,4 +1,4 @@
-"""The ledger: its rows, and where credit came from and went."""
+"""The ledger: its rows, lots, movements and debts."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from db.models.base import Base
 
 
 class TransactionKind(Base):
-    """The house account at the other side of each kind of ledger row."""
+    """The house account on the other side of each kind of ledger row."""
 
     __tablename__ = "transaction_kinds"
 
@@ -32,7 +32,7 @@ class CreditTransaction(Base):
             " 'clawback', 'clawback_return', 'bonus_clawback', 'bonus_clawback_return')",
             name="kind",
         ),
-        # The years 1970 to 9000 at any offset; Python could not even read a row of the year 10000.
+        # The years 1970 to 9000 at any offset; Python cannot read a row of the year 10000.
         *(
             CheckConstraint(
                 f"{column} >= '1969-12-31 00:00:00+00' AND {column} < '9001-01-02 00:00:00+00'",
@@ -64,11 +64,11 @@ class CreditTransaction(Base):
     created_at: Mapped[datetime]
     row_hash: Mapped[bytes]
     reverses_id: Mapped[int | None] = mapped_column(ForeignKey("credit_transactions.id"))
-    """The charge that this row gives back, wholly or in part."""
+    """The charge that this row reverses, all or part of it."""
 
 
 class CreditLot(Base):
-    """Credit that came in at one time from one source, and what is left of it."""
+    """Credit that came in at one time from one source, and what remains of it."""
 
     __tablename__ = "credit_lots"
     __table_args__ = (
@@ -101,15 +101,15 @@ class CreditLot(Base):
 class LotMovement(Base):
     """How much of a lot was spent on which charge; append-only.
 
-    `transaction_id` wrote the movement: the charge itself or, where the charge left a debt, the
-    later credit that paid it. `amount` is negative when credit leaves the lot.
+    `transaction_id` wrote the movement: the charge itself, the later credit that paid its debt, or
+    its reversal. `amount` is negative when credit leaves the lot.
     """
 
     __tablename__ = "lot_movements"
     __table_args__ = (CheckConstraint("amount <> 0", name="amount"),)
 
-    # Written by one place, which writes the named rows first, and never changed; a foreign key
-    # here would cost a tenth of a drain. `billing/verification/balances.py` checks them.
+    # Without foreign keys, which would cost a tenth of a drain: only the ledger writes movements,
+    # after the rows that they name. `billing/verification/balances.py` checks them.
     charge_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     lot_id: Mapped[int] = mapped_column(
         ForeignKey("credit_lots.id"), primary_key=True, autoincrement=False
@@ -119,7 +119,7 @@ class LotMovement(Base):
 
 
 class CreditDebt(Base):
-    """The part of a charge that no lot covered, and what is still unpaid of it."""
+    """The part of a charge that no lot covered, and what of it is still unpaid."""
 
     __tablename__ = "credit_debts"
     __table_args__ = (

@@ -1,4 +1,4 @@
-"""The outbox: what others are to hear of."""
+"""The outbox: events to be sent to others."""
 
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from db.models.base import Base
 
 
 class OutboxEvent(Base):
-    """Something that happened and that others are to hear of: the outbox; see `db/outbox.py`."""
+    """An event to be sent to others; see `db/outbox.py`."""
 
     __tablename__ = "outbox_events"
     __table_args__ = (
@@ -25,9 +25,9 @@ class OutboxEvent(Base):
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
     topic: Mapped[str]
     subject: Mapped[str]
-    """What it is about: `lead:L-17`, `account:clinic:42`."""
+    """Its subject: `lead:L-17`, `account:clinic:42`."""
     account_id: Mapped[int | None]
     payload: Mapped[dict[str, Any]] = mapped_column(JSONB)
     created_at: Mapped[datetime]
     superseded_at: Mapped[datetime | None]
-    """Set where a newer one says it better: it is kept for the record and not sent."""
+    """Set when a newer event replaced it: it is kept as a record and not sent."""

@@ -1,4 +1,4 @@
-"""When the books were verified, and what was found."""
+"""The scheduled verifications of the ledger."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from db.models.base import Base
 
 
 class LedgerCheck(Base):
-    """One scheduled verification of the ledger; unfinished where its process died."""
+    """One scheduled verification of the ledger; unfinished if its process died."""
 
     __tablename__ = "ledger_checks"
 

@@ -13,7 +13,7 @@ from werkzeug.serving import make_server
 
 import clock
 from billing import audit
-from billing.credit import holds
+from billing.credit import hold_expiry
 from billing_client import BillingClient
 from db.session import transaction
 from devstack import ports
@@ -63,7 +63,7 @@ class Bank:
         """Wait until the time of every hold is up, and sweep, as the back office does."""
         eventually("no hold is open", lambda: "open" not in {state for state, *_ in self.holds()})
         with audit.asked_by("test", door="beat"), transaction() as session:
-            holds.expire_due(session)
+            hold_expiry.expire_due(session)
 
     def check(self) -> None:
         """The books are right, and the API kept its secrets and its calm."""

@@ -31,7 +31,7 @@ def test_corrections_need_a_reason_an_actor_and_an_amount(database: str) -> None
 def test_write_off_forgives_debt_and_no_more(database: str) -> None:
     open_account(overdraft_limit=50)
     post_all(take(40, key="t"))
-    assert "owes 40 credits" in run("write-off", "clinic:42", "41", *WHY).error
+    assert "it owes 40" in run("write-off", "clinic:42", "41", *WHY).error
     assert run("write-off", "clinic:42", "40", *WHY, "--json").json["balance"] == 0
 
 
@@ -42,9 +42,9 @@ def test_reverse_gives_a_charge_back_in_parts_and_then_the_rest(database: str) -
     whole = run("reverse", "lead:L-1:charge", *WHY, "--key", "k", "--json").json
     again = run("reverse", "lead:L-1:charge", *WHY, "--key", "k", "--json").json
     assert (whole["balance"], again["repeated"]) == (100, True)
-    assert "0 credits can still be given back" in run("reverse", "lead:L-1:charge", *WHY).error
+    assert "of 'lead:L-1:charge': 0 are left" in run("reverse", "lead:L-1:charge", *WHY).error
     assert run("reverse", "no:such:key", *WHY).error == (
-        "no charge that can be given back has the key 'no:such:key'"
+        "there is no charge 'no:such:key' that can be reversed"
     )
 
 

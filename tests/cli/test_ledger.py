@@ -237,7 +237,7 @@ def test_no_anchor_is_taken_of_books_that_disagree_with_themselves() -> None:
     ran = run("ledger", "anchor")
 
     assert ran.exit_code == 1
-    assert ran.err.startswith("Error: account 'clinic:42' does not agree")
+    assert ran.err.startswith("Error: account 'clinic:42' does not match")
 
 
 def test_a_terminal_shows_how_far_it_is() -> None:

@@ -63,7 +63,7 @@ def test_a_number_that_cannot_be_is_refused(gstin: str, told: str) -> None:
 
 
 def test_a_number_of_another_state_than_the_one_given_is_refused() -> None:
-    with pytest.raises(InvalidAccount, match="must be of the state 29, not of 27") as refused:
+    with pytest.raises(InvalidAccount, match="must be of state 29, not 27") as refused:
         state_of("29", "27ABCDE1234F1Z0")
     assert refused.value.field == "gstin"
 

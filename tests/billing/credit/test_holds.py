@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 import clock
 from billing import accounts
-from billing.credit import HoldFinished, InvalidHold, UnknownHold, holds
+from billing.credit import HoldFinished, InvalidHold, UnknownHold, hold_expiry, holds
 from billing.credit import corrections as admin
 from billing.errors import IdempotencyConflict, UnknownAccount
 from billing.ledger import InsufficientCredit, InvalidPosting, Kind, Posting, SecondPost
@@ -58,7 +58,7 @@ def void(hold_id: Any, *, key: Any = "v", actor: Any = "test") -> Hold:
 
 def expire() -> int:
     with transaction() as session:
-        return holds.expire_due(session)
+        return hold_expiry.expire_due(session)
 
 
 def figures(ref: str = "clinic:42") -> tuple[int, int, int]:
@@ -245,7 +245,7 @@ def test_a_sweep_of_many_holds_takes_several_turns() -> None:
             place(1, key=f"h{n}", account=f"clinic:{42 + n % 2}", expires_in=HOUR * (n % 2 + 1))
         clock.advance(2 * HOUR)
         with transaction() as session:
-            first = holds.expire_due(session, limit=1)
+            first = hold_expiry.expire_due(session, limit=1)
         assert (first, expire(), expire()) == (3, 3, 0)
     assert_ledger_is_clean()
 

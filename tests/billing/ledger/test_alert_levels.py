@@ -8,7 +8,7 @@ import pytest
 import clock
 from billing import accounts
 from billing.accounts import LowBalance
-from billing.ledger import Kind, Outcome, expire, post
+from billing.ledger import Kind, Outcome, expire_lots, post
 from billing.ledger import alert_levels as alerts
 from billing.ledger.alert_levels import Level
 from db.session import transaction
@@ -153,7 +153,7 @@ def test_what_expires_is_told_like_what_is_spent() -> None:
         ends = start + timedelta(days=1)
         post_all(give(1_000, key="grant", kind=Kind.GRANT, expires_at=ends))
     with clock.frozen(ends), transaction() as session:
-        expire(session, {"clinic:42"})
+        expire_lots(session, {"clinic:42"})
     assert told() == [("balance.exhausted", "exhausted", 0)]
 
 

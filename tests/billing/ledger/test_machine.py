@@ -28,7 +28,7 @@ import clock
 from billing import accounts
 from billing.calendar import end_of_local_day
 from billing.credit import corrections as admin
-from billing.credit import holds
+from billing.credit import hold_expiry, holds
 from billing.ledger import Kind, Posting, PostingResult, expiry
 from db.models import Hold as HoldRow
 from db.session import transaction
@@ -232,7 +232,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule()
     def sweep(self) -> None:
         with transaction() as session:
-            assert holds.expire_due(session) == self.model.end_holds(clock.now())
+            assert hold_expiry.expire_due(session) == self.model.end_holds(clock.now())
         with transaction() as session:
             assert expiry.expire_due(session) == self.model.expire_lots(clock.now())
         with transaction() as session:

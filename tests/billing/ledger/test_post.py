@@ -18,7 +18,10 @@ from billing.ledger import (
     Outcome,
     Posting,
     SecondPost,
+    lock_accounts,
     post,
+    post_new_credit,
+    post_to_locked,
 )
 from db.session import transaction
 from tests.billing.given import (
@@ -282,3 +285,60 @@ def test_an_admin_credit_cannot_take_a_key_that_a_rule_makes(key: str) -> None:
             session, account="clinic:42", amount=5, reason="r", actor="a", idempotency_key=key
         )
     assert balance() == 0
+
+
+def test_results_are_found_by_the_key_of_their_posting() -> None:
+    open_account()
+    with transaction() as session:
+        results = post(session, [give(100, key="g"), take(30, key="t"), take(30, key="t")])
+
+    assert results.of("t") is results[1]
+    assert (results[1].outcome, results[2].outcome) == (Outcome.APPLIED, Outcome.REPEATED)
+    with pytest.raises(KeyError):
+        results.of("other")
+
+
+def test_a_post_to_locked_accounts_applies_and_repeats_as_any_other() -> None:
+    open_account(credits_=100)
+    with transaction() as session:
+        book = lock_accounts(session, [account_id()])["clinic:42"]
+        first = post_to_locked(session, [book], [take(30, key="t")])[0]
+    with transaction() as session:
+        book = lock_accounts(session, [account_id()])["clinic:42"]
+        again = post_to_locked(session, [book], [take(30, key="t")])[0]
+
+    assert (first.outcome, again.outcome) == (Outcome.APPLIED, Outcome.REPEATED)
+    assert balance() == 70
+    assert_ledger_is_clean()
+
+
+def test_new_credit_under_a_key_that_is_applied_is_a_repeat() -> None:
+    open_account()
+    post_all(give(100, key="g"))
+    with transaction() as session:
+        books = lock_accounts(session, [account_id()])
+        results = post_new_credit(session, books.values(), [give(100, key="g"), give(5, key="h")])
+
+    assert [result.outcome for result in results] == [Outcome.REPEATED, Outcome.APPLIED]
+    assert balance() == 105
+    assert_ledger_is_clean()
+
+
+def test_a_charge_among_new_credit_is_looked_up_first() -> None:
+    # Given a charge that took all there was
+    open_account(credits_=100)
+    post_all(take(100, key="t"))
+
+    # When it is posted again with new credit: without a look it would be refused
+    with transaction() as session:
+        books = lock_accounts(session, [account_id()])
+        results = post_new_credit(session, books.values(), [take(100, key="t"), give(5, key="g")])
+
+    assert [result.outcome for result in results] == [Outcome.REPEATED, Outcome.APPLIED]
+    assert balance() == 5
+
+
+def account_id() -> int:
+    [(id_,)] = rows("SELECT id FROM accounts WHERE ref = 'clinic:42'")
+    assert isinstance(id_, int)
+    return id_

@@ -9,7 +9,7 @@ import clock
 from billing.errors import UnknownAccount
 from billing.ledger import Kind, expiry
 from billing.reports import activity as happenings
-from billing.reports.activity import Happening, Watch
+from billing.reports.activity import Activity, Watch
 from db import outbox
 from db.outbox import NewNotice
 from db.session import transaction
@@ -22,12 +22,12 @@ HOUR = timedelta(hours=1)
 
 def begin(account: str | None = None) -> Watch:
     with transaction() as session:
-        return happenings.begin(session, account=account)
+        return happenings.start_watch(session, account=account)
 
 
-def news(watch: Watch, *, limit: int = 50) -> list[Happening]:
+def news(watch: Watch, *, limit: int = 50) -> list[Activity]:
     with transaction() as session:
-        return happenings.news(session, watch, limit=limit)
+        return happenings.read_new(session, watch, limit=limit)
 
 
 def totals(watch: Watch) -> happenings.Totals:
@@ -47,7 +47,7 @@ def grant(amount: int, *, key: str, account: str = "clinic:42") -> None:
     post_all(posting)
 
 
-def subjects(found: Sequence[Happening]) -> list[str]:
+def subjects(found: Sequence[Activity]) -> list[str]:
     return [happening.subject for happening in found]
 
 
@@ -98,7 +98,7 @@ def test_a_flood_can_be_skipped_and_is_counted() -> None:
     tell(*[f"lead:{n}" for n in range(100)])
     assert len(news(watch, limit=10)) == 10
     with transaction() as session:
-        happenings.skip(session, watch)
+        happenings.skip_to_end(session, watch)
     tell("lead:next")
     assert subjects(news(watch, limit=10)) == ["lead:next"]
     assert totals(watch).topics == {"lead.charged": 101}

@@ -21,7 +21,9 @@ HOUR = timedelta(hours=1)
 
 def versions(wanted: Filter | None = None, *, before_version: int | None = None) -> list[int]:
     with transaction() as session:
-        rows = reading.history(session, "clinic:42", wanted=wanted, before_version=before_version)
+        rows = reading.list_transactions(
+            session, "clinic:42", wanted=wanted, before_version=before_version
+        )
         return [row.version for row in rows]
 
 
@@ -121,7 +123,7 @@ def test_outstanding_credit_is_paid_or_promotional_and_debt_is_not_netted() -> N
 def test_an_unknown_account_has_no_history() -> None:
     with transaction() as session:
         with pytest.raises(UnknownAccount):
-            reading.history(session, "clinic:none")
+            reading.list_transactions(session, "clinic:none")
         with pytest.raises(UnknownAccount):
             reading.statement(session, "clinic:none", start=NOON, end=NOON)
         with pytest.raises(UnknownAccount):
@@ -133,9 +135,9 @@ def test_a_page_is_of_a_number_of_rows_before_a_version(number: int) -> None:
     open_account()
     with transaction() as session:
         with pytest.raises(InvalidReading, match="limit must be"):
-            reading.history(session, "clinic:42", limit=number)
+            reading.list_transactions(session, "clinic:42", limit=number)
         with pytest.raises(InvalidReading, match="before_version must be"):
-            reading.history(session, "clinic:42", before_version=number)
+            reading.list_transactions(session, "clinic:42", before_version=number)
 
 
 def test_a_time_without_a_zone_is_refused_by_its_field() -> None:
@@ -144,7 +146,7 @@ def test_a_time_without_a_zone_is_refused_by_its_field() -> None:
     with transaction() as session:
         for field in ("since", "until"):
             with pytest.raises(InvalidReading, match=f"{field} must be a time with a zone"):
-                reading.history(session, "clinic:42", wanted=Filter(**{field: naive}))  # type: ignore[arg-type]
+                reading.list_transactions(session, "clinic:42", wanted=Filter(**{field: naive}))  # type: ignore[arg-type]
         with pytest.raises(InvalidReading, match="at must be a time with a zone"):
             reading.balance_at(session, "clinic:42", naive)
         with pytest.raises(InvalidReading, match="start must be a time with a zone"):
@@ -164,4 +166,4 @@ def test_a_row_whose_time_cannot_be_is_an_error_that_says_where_to_look(
         f"UPDATE credit_transactions SET {column} = '{time}'",
     )
     with pytest.raises(UnreadableRow, match=r"clinic:42.*ledger verify"), transaction() as session:
-        reading.history(session, "clinic:42")
+        reading.list_transactions(session, "clinic:42")

@@ -173,7 +173,7 @@ def test_a_rewritten_history_with_all_its_hashes_is_found_by_the_anchor_alone(
     as_attacker(rewrite)
     [(account, detail)] = against(kept)
     assert account == "clinic:2"
-    assert detail.startswith("anchored at version 4: the row carries another hash")
+    assert detail.startswith("anchored at version 4: the row has another hash")
 
 
 def test_a_rewritten_amount_with_its_movements_is_found_by_the_anchor_alone() -> None:
@@ -194,7 +194,7 @@ def test_a_history_whose_newest_rows_were_taken_off_is_found_by_the_anchor_alone
         "DELETE FROM credit_transactions WHERE idempotency_key = 'clinic:2:2'",
     )
     assert against(kept) == [
-        ("clinic:2", "anchored at version 4: the history is shorter, it ends at version 3")
+        ("clinic:2", "anchored at version 4: the history is shorter: it ends at version 3")
     ]
 
 
@@ -248,25 +248,28 @@ def test_an_anchor_that_was_changed_or_cut_short_is_a_breach(form: Form) -> None
 @pytest.mark.parametrize(
     ("kept", "told"),
     [
-        (b"", "it does not begin as one"),
-        (b"\n", "it does not begin as one"),
-        (b"# some other file\nclinic:1 1 00\n", "it does not begin as one"),
-        (b"# billing ledger anchor 2, taken at 2026-11-21T12:00:00+00:00\n", "does not begin"),
-        (b"\xff\xfe\x00", "line 1 makes no sense"),
-        (b'{"entries": []}', "line 1 makes no sense"),
-        (b'{"format": "other", "entries": [\n', "it does not begin as one"),
-        (b'{"format": "billing ledger anchor 1", "entries": [\n', "it does not begin as one"),
-        (b"{" * 100_000, "line 1 makes no sense"),
-        (b"{HEAD}clinic:1 4\n", "line 2 makes no sense"),
-        (b"{HEAD}clinic:1 -4 " + b"0" * 64 + b"\n", "line 2 makes no sense"),
-        (b"{HEAD}clinic:1 04 " + b"0" * 64 + b"\n", "line 2 makes no sense"),
-        (b"{HEAD}clinic:1 9999999999999999999 " + b"0" * 64 + b"\n", "line 2 makes no sense"),
-        (b"{HEAD}clinic:1 4 " + b"F" * 64 + b"\n", "line 2 makes no sense"),
-        (b"{HEAD}clinic:1 4 \xff\n", "line 2 makes no sense"),
-        (b"{HEAD}" + b"x" * 1_000_000, "line 2 makes no sense"),
-        (b'{JSON}{"account": "clinic:1"}\n', "line 2 makes no sense"),
-        (b"{JSON}[1]\n", "line 2 makes no sense"),
-        (b"{JSON}nonsense\n", "line 2 makes no sense"),
+        (b"", "its first line is not"),
+        (b"\n", "its first line is not"),
+        (b"# some other file\nclinic:1 1 00\n", "its first line is not"),
+        (
+            b"# billing ledger anchor 2, taken at 2026-11-21T12:00:00+00:00\n",
+            "its first line is not",
+        ),
+        (b"\xff\xfe\x00", "line 1 is not valid"),
+        (b'{"entries": []}', "line 1 is not valid"),
+        (b'{"format": "other", "entries": [\n', "its first line is not"),
+        (b'{"format": "billing ledger anchor 1", "entries": [\n', "its first line is not"),
+        (b"{" * 100_000, "line 1 is not valid"),
+        (b"{HEAD}clinic:1 4\n", "line 2 is not valid"),
+        (b"{HEAD}clinic:1 -4 " + b"0" * 64 + b"\n", "line 2 is not valid"),
+        (b"{HEAD}clinic:1 04 " + b"0" * 64 + b"\n", "line 2 is not valid"),
+        (b"{HEAD}clinic:1 9999999999999999999 " + b"0" * 64 + b"\n", "line 2 is not valid"),
+        (b"{HEAD}clinic:1 4 " + b"F" * 64 + b"\n", "line 2 is not valid"),
+        (b"{HEAD}clinic:1 4 \xff\n", "line 2 is not valid"),
+        (b"{HEAD}" + b"x" * 1_000_000, "line 2 is not valid"),
+        (b'{JSON}{"account": "clinic:1"}\n', "line 2 is not valid"),
+        (b"{JSON}[1]\n", "line 2 is not valid"),
+        (b"{JSON}nonsense\n", "line 2 is not valid"),
     ],
 )
 def test_a_file_that_is_no_anchor_is_refused(kept: bytes, told: str) -> None:

@@ -9,7 +9,7 @@ from tests.billing.given import assert_ledger_is_clean, open_account
 from tests.billing.payments.given import news, open_order, take_in
 from tests.tampering import tamper
 
-CREDIT = "a payment and the credit that it brought tell the same"
+CREDIT = "a payment and its credit agree"
 ORDER = "a paid order names the payment that paid it, of its account, money and credit"
 
 

@@ -15,8 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 import settings
-from billing.verification import VerificationFailed
-from billing.verification import process_pool as verify_processes
+from billing.verification import VerificationFailed, process_pool
 from db.errors import DatabaseUnavailable
 from db.session import SharedSnapshot, share, snapshot
 from tests.billing.given import rows
@@ -40,7 +39,7 @@ def work(session: Session, task: str) -> Iterator[Any]:
 
 def run(*tasks: str, jobs: int = 1) -> list[Any]:
     with snapshot() as session:
-        return list(verify_processes.run(share(session), work, tasks, jobs=jobs))
+        return list(process_pool.run(share(session), work, tasks, jobs=jobs))
 
 
 def children() -> list[psutil.Process]:
@@ -90,13 +89,13 @@ def test_a_snapshot_that_is_over_cannot_be_shared() -> None:
     with snapshot() as session:
         shared = share(session)
     with pytest.raises(VerificationFailed, match="snapshot"):
-        list(verify_processes.run(shared, work, ["a"], jobs=1))
+        list(process_pool.run(shared, work, ["a"], jobs=1))
     assert "password" not in repr(SharedSnapshot("postgresql://ops:password@db/x", "1"))
 
 
 def test_who_loses_interest_leaves_no_process_and_no_query_behind() -> None:
     with snapshot() as session:
-        results = verify_processes.run(share(session), work, ["sleep"], jobs=1)
+        results = process_pool.run(share(session), work, ["sleep"], jobs=1)
         next(results)
         results.close()
         assert children() == []
@@ -110,13 +109,13 @@ import signal
 # As a terminal starts it: what a shell puts into the background is born deaf to SIGINT.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-from billing import verify_processes
+from billing.verification import process_pool
 from db.session import share, snapshot
-from tests.billing.test_verify_processes import work
+from tests.billing.verification.test_process_pool import work
 
 if __name__ == "__main__":
     with snapshot() as session:
-        for task, pid, _ in verify_processes.run(share(session), work, ["sleep"] * 2, jobs=2):
+        for task, pid, _ in process_pool.run(share(session), work, ["sleep"] * 2, jobs=2):
             print(task, pid, flush=True)
 """
 

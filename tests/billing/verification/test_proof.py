@@ -11,8 +11,8 @@ from sqlalchemy.exc import IntegrityError
 from billing import verification
 from billing.ledger import Outcome
 from billing.verification import chain_walk, findings
-from billing.verification.balances import SET_CHECKS
 from billing.verification.findings import Breach, Findings
+from billing.verification.set_checks import SET_CHECKS
 from db import roles
 from db.session import snapshot
 from tests.billing.given import give, open_account, post_all, take

@@ -7,7 +7,7 @@ import pytest
 import clock
 from billing import verification
 from billing.credit import corrections as admin
-from billing.credit import holds
+from billing.credit import hold_expiry, holds
 from billing.leads import LeadRequest, charge_leads
 from billing.ledger import Kind, expiry
 from db.session import snapshot, transaction
@@ -41,7 +41,7 @@ def books(database: str) -> None:
         # A charge that took from the grant comes back after it has expired
         clock.advance(2 * HOUR)
         with transaction() as session:
-            holds.expire_due(session)
+            hold_expiry.expire_due(session)
         with transaction() as session:
             expiry.expire_due(session)
         with transaction() as session:
@@ -103,25 +103,49 @@ ON_2 = "(SELECT id FROM accounts WHERE ref = 'clinic:2')"
     ("statement", "invariant"),
     [
         # Holds
-        (f"UPDATE holds SET captured = 9 WHERE id = {HOLD.format('part')}", "events tell"),
-        (f"UPDATE holds SET amount = 21 WHERE id = {HOLD.format('part')}", "events tell"),
-        (f"UPDATE holds SET amount = 6 WHERE id = {HOLD.format('whole')}", "events tell"),
-        (f"UPDATE holds SET state = 'voided' WHERE id = {HOLD.format('late')}", "events tell"),
-        (f"UPDATE holds SET state = 'expired' WHERE id = {HOLD.format('void')}", "events tell"),
+        (
+            f"UPDATE holds SET captured = 9 WHERE id = {HOLD.format('part')}",
+            "agrees with its events",
+        ),
+        (
+            f"UPDATE holds SET amount = 21 WHERE id = {HOLD.format('part')}",
+            "agrees with its events",
+        ),
+        (
+            f"UPDATE holds SET amount = 6 WHERE id = {HOLD.format('whole')}",
+            "agrees with its events",
+        ),
+        (
+            f"UPDATE holds SET state = 'voided' WHERE id = {HOLD.format('late')}",
+            "agrees with its events",
+        ),
+        (
+            f"UPDATE holds SET state = 'expired' WHERE id = {HOLD.format('void')}",
+            "agrees with its events",
+        ),
         (
             "UPDATE holds SET state = 'open', finished_at = NULL"
             f" WHERE id = {HOLD.format('void')};"
             " UPDATE accounts SET held = held + 7 WHERE ref = 'clinic:1'",
-            "events tell",
+            "agrees with its events",
         ),
-        (f"UPDATE holds SET captured = 1 WHERE id = {HOLD.format('void')}", "events tell"),
-        (f"UPDATE hold_events SET amount = 2 WHERE hold_id = {HOLD.format('open')}", "events tell"),
+        (
+            f"UPDATE holds SET captured = 1 WHERE id = {HOLD.format('void')}",
+            "agrees with its events",
+        ),
+        (
+            f"UPDATE hold_events SET amount = 2 WHERE hold_id = {HOLD.format('open')}",
+            "agrees with its events",
+        ),
         (
             f"DELETE FROM hold_events WHERE event = 'released' AND hold_id = {HOLD.format('part')}",
-            "events tell",
+            "agrees with its events",
         ),
-        (f"DELETE FROM hold_events WHERE hold_id = {HOLD.format('open')}", "events tell"),
-        (f"DELETE FROM holds WHERE id = {HOLD.format('late')}", "events tell"),
+        (
+            f"DELETE FROM hold_events WHERE hold_id = {HOLD.format('open')}",
+            "agrees with its events",
+        ),
+        (f"DELETE FROM holds WHERE id = {HOLD.format('late')}", "agrees with its events"),
         (f"UPDATE holds SET account_id = {ON_2} WHERE id = {HOLD.format('open')}", "open holds"),
         (
             f"UPDATE holds SET account_id = {ON_2} WHERE id = {HOLD.format('open')};"
@@ -190,7 +214,7 @@ ON_2 = "(SELECT id FROM accounts WHERE ref = 'clinic:2')"
         (f"UPDATE credit_debts SET account_id = {ON_2}", "a debt is"),
         ("UPDATE credit_debts SET created_at = created_at - interval '1 day'", "a debt is"),
         ("UPDATE credit_debts SET amount = 99999", "a debt is"),
-        ("UPDATE credit_debts SET amount = amount + 1", "then and less"),
+        ("UPDATE credit_debts SET amount = amount + 1", "at first and after"),
         # Reversals and movements
         (
             "UPDATE credit_transactions SET reverses_id = 999 WHERE idempotency_key = 'pays'",
@@ -208,22 +232,22 @@ ON_2 = "(SELECT id FROM accounts WHERE ref = 'clinic:2')"
         (
             "UPDATE lot_movements SET amount = amount - 1"
             f" WHERE charge_id = {TRANSACTION.format('back')}",
-            "takes from expired lots",
+            "a refund moves credit",
         ),
         (
             f"UPDATE lot_movements SET transaction_id = {TRANSACTION.format('pays')}"
             f" WHERE charge_id = {TRANSACTION.format('of the grant')} AND amount > 0",
-            "each where it belongs",
+            "each in its role",
         ),
         (
             f"UPDATE lot_movements SET transaction_id = {TRANSACTION.format('large')}"
             f" WHERE charge_id = {TRANSACTION.format('of the grant')} AND amount < 0",
-            "each where it belongs",
+            "each in its role",
         ),
         (
             f"UPDATE lot_movements SET transaction_id = {TRANSACTION.format('large')}"
             f" WHERE transaction_id = {TRANSACTION.format('pays')}",
-            "then and less",
+            "at first and after",
         ),
         # Leads
         ("UPDATE lead_charges SET credits = 1 WHERE lead_id = 'L-1'", "a charged lead and"),

@@ -19,8 +19,8 @@ from tests.billing.returns.given import (
 )
 from tests.tampering import tamper
 
-CLAIM = "a refund or chargeback and the credit that it took tell the same"
-DISPUTE = "a dispute and the credit that it gave back tell the same"
+CLAIM = "a refund or chargeback and the credit that it took back agree"
+DISPUTE = "a dispute and the credit that it gave back agree"
 
 
 @pytest.fixture(autouse=True)

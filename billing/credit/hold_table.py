@@ -1,6 +1,7 @@
-"""The holds' SQL: one statement a step, with the step's events and what the account then holds.
+"""The SQL of holds: each step is one statement with its events and the account's held credit.
 
-Called by `billing/credit/holds.py` and by nothing else, with the account locked.
+Called by `billing/credit/holds.py` and `billing/credit/hold_expiry.py` alone, with the account
+locked.
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ WITH placed AS (
                        created_at, expires_at)
     VALUES (:account, :amount, 'open', :key, :kind, :actor, :description, :now, :expires_at)
     ON CONFLICT (idempotency_key) DO NOTHING RETURNING *
-), told AS (
+), noted AS (
     INSERT INTO hold_events (hold_id, event, amount, actor, created_at)
     SELECT id, 'placed', amount, actor, created_at FROM placed
 ), kept AS (
@@ -43,22 +44,28 @@ def place(
     now: datetime,
     expires_at: datetime | None,
 ) -> Hold | None:
-    """Write a new open hold; None where its key is taken, by whatever account, by now."""
+    """Write a new open hold; None if its key is taken, on whatever account."""
     values = {
-        "account": account_id, "amount": amount, "key": idempotency_key, "kind": kind.value,
-        "actor": actor, "description": description, "now": now, "expires_at": expires_at,
-    }  # fmt: skip
-    return _changed(session, _PLACE, values)
+        "account": account_id,
+        "amount": amount,
+        "key": idempotency_key,
+        "kind": kind.value,
+        "actor": actor,
+        "description": description,
+        "now": now,
+        "expires_at": expires_at,
+    }
+    return _hold_of(session, _PLACE, values)
 
 
 def of_key(session: Session, idempotency_key: str) -> Hold | None:
-    """Return the hold that was placed under a key."""
+    """Return the hold that was placed under a key, or None."""
     query = select(Hold).where(Hold.idempotency_key == idempotency_key)
     return session.scalars(query.execution_options(populate_existing=True)).one_or_none()
 
 
 def lock(session: Session, hold_id: int) -> Hold:
-    """Lock a hold whose account is locked, and return it as it is now."""
+    """Lock a hold whose account is already locked, and return it as it is now."""
     return session.get_one(Hold, hold_id, with_for_update=True, populate_existing=True)
 
 
@@ -67,7 +74,7 @@ WITH ended AS (
     UPDATE holds SET state = 'captured', captured = :captured, transaction_id = :transaction,
            finish_key = :key, finished_at = :now
      WHERE id = :hold RETURNING *
-), told AS (
+), noted AS (
     INSERT INTO hold_events (hold_id, event, amount, actor, created_at)
     SELECT e.id, s.event, s.amount, :actor, :now
       FROM ended e,
@@ -89,19 +96,23 @@ def end_captured(
     actor: str,
     now: datetime,
 ) -> Hold:
-    """Write that a hold was captured; what it held was released by the charge's posting."""
+    """Write that a hold was captured; the charge's posting has released what it held."""
     values = {
-        "hold": hold_id, "captured": captured, "transaction": transaction_id, "key": finish_key,
-        "actor": actor, "now": now,
-    }  # fmt: skip
-    return _the_one(session, _CAPTURED, values)
+        "hold": hold_id,
+        "captured": captured,
+        "transaction": transaction_id,
+        "key": finish_key,
+        "actor": actor,
+        "now": now,
+    }
+    return _ended(session, _CAPTURED, values)
 
 
 _VOIDED = text("""
 WITH ended AS (
     UPDATE holds SET state = 'voided', finish_key = :key, finished_at = :now
      WHERE id = :hold RETURNING *
-), told AS (
+), noted AS (
     INSERT INTO hold_events (hold_id, event, amount, actor, created_at)
     SELECT id, 'voided', amount, :actor, :now FROM ended
 ), freed AS (
@@ -115,9 +126,9 @@ SELECT * FROM ended
 def end_voided(
     session: Session, hold: Hold, *, frees: bool, finish_key: str, actor: str, now: datetime
 ) -> Hold:
-    """Write that a hold was voided; unless it `frees` its credit, a posting must release that."""
+    """Write that a hold was voided. Unless it `frees` its credit, a posting must release it."""
     values = {"hold": hold.id, "key": finish_key, "actor": actor, "now": now, "frees": frees}
-    return _the_one(session, _VOIDED, values)
+    return _ended(session, _VOIDED, values)
 
 
 _DUE = text("""
@@ -131,7 +142,7 @@ WITH ended AS (
      WHERE state = 'open' AND expires_at <= :now
        AND account_id = ANY(CAST(:accounts AS bigint[]))
     RETURNING id, account_id, amount, expires_at
-), told AS (
+), noted AS (
     INSERT INTO hold_events (hold_id, event, amount, actor, created_at)
     SELECT id, 'expired', amount, :actor, :now FROM ended
 ), freed AS (
@@ -146,15 +157,15 @@ SELECT e.id, a.ref, e.amount, e.expires_at FROM ended e JOIN accounts a ON a.id 
 def end_due(
     session: Session, *, actor: str, now: datetime, limit: int
 ) -> Sequence[Row[int, str, int, datetime]]:
-    """End the open holds whose time is up, on up to `limit` accounts that nobody has locked.
+    """End the open holds past their time on up to `limit` accounts that nobody has locked.
 
-    Returns (id, account's reference, amount, when its time was up) of each.
+    Returns (id, account's reference, amount, when it expired) of each.
     """
     due = session.scalars(_DUE, {"now": now, "limit": limit}).all()
     return _end_of(session, due, actor=actor, now=now)
 
 
-# Nothing is locked, and little is looked at, where none is due.
+# If none is due, this locks nothing and reads little.
 _DUE_OF = text("""
 SELECT id FROM accounts a
  WHERE ref = :account AND EXISTS (SELECT 1 FROM holds h WHERE h.account_id = a.id
@@ -166,7 +177,7 @@ SELECT id FROM accounts a
 def end_due_of(
     session: Session, account: str, *, actor: str, now: datetime
 ) -> Sequence[Row[int, str, int, datetime]]:
-    """End the open holds of one account whose time is up, as `end_due` does; locks the account."""
+    """End the open holds of one account past their time, as `end_due` does; lock the account."""
     due = session.scalars(_DUE_OF, {"account": account, "now": now}).all()
     return _end_of(session, due, actor=actor, now=now) if due else []
 
@@ -178,18 +189,18 @@ def _end_of(
     return session.execute(_EXPIRE, values).all()
 
 
-def _the_one(session: Session, statement: TextClause, values: dict[str, Any]) -> Hold:
-    hold = _changed(session, statement, values)
+def _ended(session: Session, statement: TextClause, values: dict[str, Any]) -> Hold:
+    hold = _hold_of(session, statement, values)
     assert hold is not None  # noqa: S101 - its row is locked, and none is ever deleted
     return hold
 
 
-def _changed(session: Session, statement: TextClause, values: dict[str, Any]) -> Hold | None:
+def _hold_of(session: Session, statement: TextClause, values: dict[str, Any]) -> Hold | None:
     hold = session.scalars(
         select(Hold).from_statement(statement).execution_options(populate_existing=True), values
     ).one_or_none()
     if hold is not None:
-        # Objects that the caller loaded before know nothing of what was written past them.
+        # The statement wrote past the session: an account that the caller loaded is stale.
         account = session.identity_map.get(identity_key(Account, hold.account_id))
         if account is not None:
             session.expire(account, ["held"])

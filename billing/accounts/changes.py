@@ -1,13 +1,11 @@
-"""Accounts: opened here; their balance is changed by `billing/ledger/writer.py` alone."""
+"""Opening and changing accounts; only `billing/ledger/writer.py` changes their balances."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 from zoneinfo import available_timezones
 
-from sqlalchemy import ColumnElement, and_, select, text, true
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -17,7 +15,7 @@ from billing import audit, catalog
 from billing.accounts import gst
 from billing.accounts.errors import AccountExists, InvalidAccount
 from billing.errors import UnknownAccount
-from billing.ledger import alert_levels as alerts
+from billing.ledger import alert_levels
 from billing.ledger.hash_chain import first_hash
 from billing.money import MAX_CREDITS
 from billing.text import REF_MAX_LENGTH, problem_with
@@ -28,10 +26,10 @@ _REF = re.compile(r"[a-z][a-z0-9_]*:[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 class LowBalance(Enum):
-    """What a low balance may be set to that is no number."""
+    """A low balance that is not a number."""
 
     OF_CATALOG = "default"
-    """The account has none of its own any more: the catalog's holds."""
+    """Removes the account's own low balance, so that the catalog's applies."""
 
 
 def create(
@@ -46,12 +44,12 @@ def create(
     state_code: str | None = None,
     gstin: str | None = None,
 ) -> Account:
-    """Open an account with nothing on it and return it.
+    """Open an account without credit and return it.
 
-    `ref` is `kind:id` (`clinic:42`); `timezone` an IANA name, by default the house's;
-    `overdraft_limit` and `low_balance` in credits, without the latter the catalog's holds;
-    `state_code` the customer's GST state, by default that of its `gstin`. Raises `InvalidAccount`
-    naming the field, or `AccountExists`.
+    `ref` is `kind:id` (`clinic:42`); `timezone` is an IANA name, by default that of the setting;
+    `overdraft_limit` and `low_balance` are credits, the latter by default the catalog's;
+    `state_code` is the customer's GST state, by default that of its `gstin`. Raises
+    `InvalidAccount`, which names the field, or `AccountExists`.
     """
     if timezone is None:
         timezone = settings.get().billing_timezone
@@ -104,11 +102,11 @@ def update(
     overdraft_limit: int | None = None,
     low_balance: int | LowBalance | None = None,
 ) -> Account:
-    """Change what is given and return the account; the change is in the audit log.
+    """Change what is given, record it in the audit log, and return the account.
 
-    What is None stays as it is; `LowBalance.OF_CATALOG` takes the account's own low balance away.
-    A lower limit than the debt is allowed: it stops further charges. Another low balance may
-    change the level that the balance is at, which is told as if it had moved. Raises
+    None leaves a field as it is; `LowBalance.OF_CATALOG` removes the account's own low balance. An
+    overdraft limit below the debt is allowed: it stops further charges. Another low balance may
+    change the level of the balance, which is reported as if the balance had changed. Raises
     `UnknownAccount` or `InvalidAccount`.
     """
     account = session.scalars(
@@ -135,12 +133,12 @@ def update(
         setattr(account, field, value)
     audit.record(session, "account.changed", f"account:{ref}", before=before, after=after)
     if low_balance is not None:
-        _report_level(session, account, alerts.low_balance_of(account.low_balance))
+        _report_level(session, account, alert_levels.low_balance_of(account.low_balance))
     return account
 
 
 def set_timezone(session: Session, ref: str, timezone: str) -> Account:
-    """Give an account another zone and return it; `billing/plans/terms.py::move_to_zone` calls it.
+    """Give an account another zone and return it; called by `billing/plans/terms.py`.
 
     Raises `UnknownAccount` or `InvalidAccount`.
     """
@@ -149,7 +147,7 @@ def set_timezone(session: Session, ref: str, timezone: str) -> Account:
         select(Account)
         .where(Account.ref == ref)
         .with_for_update(key_share=True)
-        .execution_options(populate_existing=True)  # another may have moved it meanwhile
+        .execution_options(populate_existing=True)  # it may be changed by now
     ).one_or_none()
     if account is None:
         raise UnknownAccount(ref)
@@ -157,75 +155,18 @@ def set_timezone(session: Session, ref: str, timezone: str) -> Account:
     if before != timezone:
         account.timezone = timezone
         audit.record(
-            session, "account.changed", f"account:{ref}",
-            before={"timezone": before}, after={"timezone": timezone},
-        )  # fmt: skip
+            session,
+            "account.changed",
+            f"account:{ref}",
+            before={"timezone": before},
+            after={"timezone": timezone},
+        )
     return account
 
 
-def keep_from_new_rows(session: Session, account_id: int) -> None:
-    """Lock an account against rows of other tables that would name it, such as its first plan."""
+def lock_against_references(session: Session, account_id: int) -> None:
+    """Lock an account against new rows that reference it, such as its first plan."""
     session.scalar(select(Account.id).where(Account.id == account_id).with_for_update())
-
-
-def find(session: Session, ref: str) -> Account | None:
-    """Return the account, or None."""
-    return session.scalars(select(Account).where(Account.ref == ref)).one_or_none()
-
-
-def reach(product: str | None, account_id: int | None) -> ColumnElement[bool]:
-    """Return the condition of the accounts of `product`, of the one account, or of all of them."""
-    within: list[ColumnElement[bool]] = [true()]
-    if product is not None:
-        within.append(Account.product == product)
-    if account_id is not None:
-        within.append(Account.id == account_id)
-    return and_(*within)
-
-
-def find_in_reach(
-    session: Session, ref: str, *, product: str | None, account_id: int | None
-) -> Account | None:
-    """Return the account; None where it is out of `reach`, just as where nobody opened it."""
-    if problem_with(ref, max_length=REF_MAX_LENGTH):
-        return None  # what cannot be recorded never was
-    return session.scalars(
-        select(Account).where(Account.ref == ref, reach(product, account_id))
-    ).one_or_none()
-
-
-def list_all(session: Session) -> Sequence[Account]:
-    """Return every account, by reference."""
-    return session.scalars(select(Account).order_by(Account.ref)).all()
-
-
-def available(account: Account) -> int:
-    """Return the credits that can be spent now."""
-    return account.balance - account.held + account.overdraft_limit
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """What an account has at one moment, in credits."""
-
-    balance: int
-    held: int
-    available: int
-
-
-def figures_of(account: Account) -> Figures:
-    """Return what an account had when its row was read."""
-    return Figures(account.balance, account.held, available(account))
-
-
-_FIGURES = text("""
-SELECT balance, held, balance - held + overdraft_limit FROM accounts WHERE id = :id
-""")
-
-
-def figures(session: Session, account_id: int) -> Figures:
-    """Return what an account has, as the transaction has left it by now."""
-    return Figures(*session.execute(_FIGURES, {"id": account_id}).one())
 
 
 def _check(ref: str, name: str, product: str, timezone: str, overdraft_limit: int) -> None:
@@ -249,9 +190,9 @@ def _check_timezone(timezone: str) -> None:
         )
 
 
-@lru_cache(maxsize=1)  # it looks into some 600 files
+@lru_cache(maxsize=1)  # it reads some 600 files
 def _timezones() -> frozenset[str]:
-    # The first two are whatever a host makes of them, the last says that nobody chose a zone.
+    # The first two depend on the host; the last one means that no zone was chosen.
     return frozenset(available_timezones() - {"localtime", "posixrules", "Factory"})
 
 
@@ -267,10 +208,10 @@ def _check_credits(field: str, value: int) -> None:
 
 
 def _report_level(session: Session, account: Account, low_balance: int) -> None:
-    before = alerts.Level(account.alert_level)
-    after = alerts.level_of(account.balance, low_balance)
+    before = alert_levels.Level(account.alert_level)
+    after = alert_levels.level_of(account.balance, low_balance)
     account.alert_level = after.value
-    notice = alerts.notice(
+    notice = alert_levels.notice(
         ref=account.ref,
         account_id=account.id,
         before=before,

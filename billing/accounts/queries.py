@@ -1,0 +1,70 @@
+"""Reading accounts: by reference, within a caller's reach, and their funds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, and_, select, text, true
+from sqlalchemy.orm import Session
+
+from billing.text import REF_MAX_LENGTH, problem_with
+from db.models import Account
+
+
+def find(session: Session, ref: str) -> Account | None:
+    """Return the account of a reference, or None."""
+    return session.scalars(select(Account).where(Account.ref == ref)).one_or_none()
+
+
+def in_reach(product: str | None, account_id: int | None) -> ColumnElement[bool]:
+    """Return the SQL condition for the accounts of `product`, for the one account, or for all."""
+    within: list[ColumnElement[bool]] = [true()]
+    if product is not None:
+        within.append(Account.product == product)
+    if account_id is not None:
+        within.append(Account.id == account_id)
+    return and_(*within)
+
+
+def find_in_reach(
+    session: Session, ref: str, *, product: str | None, account_id: int | None
+) -> Account | None:
+    """Return the account; None if it does not exist or is out of reach (`in_reach`)."""
+    if problem_with(ref, max_length=REF_MAX_LENGTH):
+        return None  # no account has such a reference, and PostgreSQL may refuse it
+    return session.scalars(
+        select(Account).where(Account.ref == ref, in_reach(product, account_id))
+    ).one_or_none()
+
+
+def list_all(session: Session) -> Sequence[Account]:
+    """Return every account, by reference."""
+    return session.scalars(select(Account).order_by(Account.ref)).all()
+
+
+def available(account: Account) -> int:
+    """Return the credits that can be spent now."""
+    return account.balance - account.held + account.overdraft_limit
+
+
+@dataclass(frozen=True, slots=True)
+class Funds:
+    """The credits of an account at one moment."""
+
+    balance: int
+    held: int
+    available: int
+
+
+def funds_of(account: Account) -> Funds:
+    """Return an account's funds as of when its row was read."""
+    return Funds(account.balance, account.held, available(account))
+
+
+_FUNDS = text("""
+SELECT balance, held, balance - held + overdraft_limit FROM accounts WHERE id = :id
+""")
+
+
+def get_funds(session: Session, account_id: int) -> Funds:
+    """Return an account's funds as the transaction has left them."""
+    return Funds(*session.execute(_FUNDS, {"id": account_id}).one())
