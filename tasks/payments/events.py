@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from sqlalchemy.orm import Session
 
 from billing import audit, payments
-from billing.payments import Credited, GatewayName, Taken
+from billing.payments import CreditedPayment, GatewayName, IntakeResult
 from billing.payments import gateway_heartbeat as gateway_signs
 from billing.returns import chargebacks
 from billing.returns import refund_intake as refund_news
@@ -48,7 +48,7 @@ def handle(session: Session, events: Sequence[LeasedEvent], *, gateway: GatewayN
         also = [(fact.gateway, fact.payment_id) for _, fact in returned]
         also += [(fact.gateway, fact.payment_id) for _, fact in charged]
         facts = [fact for _, fact in paid]
-        taken = payments.take_in(session, facts, actor=actor, also=also)
+        taken = payments.take_in_payments(session, facts, actor=actor, also=also)
         refunded = refund_news.take_in(session, [fact for _, fact in returned], actor=actor)
         disputed = chargebacks.take_in(session, [fact for _, fact in charged])
         gateway_signs.heard(session, gateway)
@@ -69,7 +69,7 @@ def handle(session: Session, events: Sequence[LeasedEvent], *, gateway: GatewayN
     )
 
 
-def log_lines(taken: Taken) -> list[str]:
+def log_lines(taken: IntakeResult) -> list[str]:
     """Return what operators are told, after the commit, of credit that came."""
     return [
         *map(verified_line, taken.credited),
@@ -77,6 +77,6 @@ def log_lines(taken: Taken) -> list[str]:
     ]
 
 
-def verified_line(credited: Credited) -> str:
+def verified_line(credited: CreditedPayment) -> str:
     """Return the line that operators look for when a payment was credited."""
     return f"Payment verified: {credited.payment_id}, Credits {credited.credits}"

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 import clock
 from billing import audit
 from billing.payments import GatewayName
-from billing.payments import rows as payment_rows
+from billing.payments import queries as payment_queries
 from billing.returns import DisputeFacts, RefundFacts, chargebacks, refund_rows
 from billing.returns import refund_intake as refund_news
 from db.models import Payment
@@ -145,7 +145,7 @@ def _ours(session: Session, facts: Sequence[_Fact]) -> list[_Fact]:
     known = {
         (name, id_)
         for name in names
-        for id_ in payment_rows.known(session, name, (fact.payment_id for fact in facts))
+        for id_ in payment_queries.recorded_ids(session, name, (fact.payment_id for fact in facts))
     }
     return [fact for fact in facts if (fact.gateway, fact.payment_id) in known]
 
