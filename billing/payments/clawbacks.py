@@ -158,7 +158,7 @@ def unsettled(
     ).all()
 
 
-def wanted_by(state: str) -> str:
+def position_for(state: str) -> str:
     """Return where the credit belongs in a state of its claim: taken, reserved or none."""
     if state in TAKEN_STATES:
         return "taken"
@@ -183,7 +183,7 @@ def subject(claim: Claim) -> str:
 def _wanted(claim: Claim) -> str:
     if isinstance(claim, Chargeback) and not claim.moves_money:
         return "none"
-    return wanted_by(claim.state)
+    return position_for(claim.state)
 
 
 def _caps() -> bool:

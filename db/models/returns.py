@@ -8,7 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from db.models.base import Base
 
 
-class CreditClaim:
+class Clawback:
     """What takes a payment's credit back with its money; see `billing/payments/clawbacks.py`."""
 
     position: Mapped[str] = mapped_column(server_default=text("'none'"))
@@ -26,7 +26,7 @@ class CreditClaim:
     """When the credit was brought in line with the state; None: that is still to be done."""
 
 
-class Refund(CreditClaim, Base):
+class Refund(Clawback, Base):
     """Money on its way back to a payer; see `billing/returns/refunds.py`."""
 
     __tablename__ = "billing_refunds"
@@ -65,7 +65,7 @@ class Refund(CreditClaim, Base):
     last_error: Mapped[str | None]
 
 
-class Chargeback(CreditClaim, Base):
+class Chargeback(Clawback, Base):
     """A payer's bank wants money back; see `billing/returns/chargebacks.py`."""
 
     __tablename__ = "billing_chargebacks"

@@ -19,7 +19,7 @@ import clock
 from billing import audit
 from billing.payments import GatewayName
 from billing.payments import rows as payment_rows
-from billing.returns import DisputeFacts, RefundFacts, chargebacks, refund_rows
+from billing.returns import DisputeFacts, RefundFacts, chargebacks, refund_lifecycle
 from billing.returns import refund_intake as refund_news
 from db.models import Payment
 from db.session import transaction
@@ -83,7 +83,7 @@ def ask_gateway(name: GatewayName, *, stop_at: float) -> None:
 
 def _next(gateway: GatewayName) -> Outgoing | None:
     with transaction() as session:
-        due = refund_rows.lease_due(session, gateway=gateway, limit=1)
+        due = refund_lifecycle.start_inquiries(session, gateway=gateway, limit=1)
         return Outgoing.of(due[0], session.get_one(Payment, due[0].payment_id)) if due else None
 
 
@@ -112,27 +112,29 @@ def _list_all(gateway: Gateway) -> None:
 
 def _take_in_all(gateway: Gateway) -> None:
     with _going_on("refunds not listed", gateway=gateway.name):
-        for facts in _batches(gateway.refunds(since=clock.now() - refund_rows.WINDOW)):
+        for facts in _batches(gateway.refunds(since=clock.now() - refund_lifecycle.WINDOW)):
             with transaction() as session:
-                refund_news.take_in(session, _ours(session, facts), actor=settling.ACTOR)
+                refund_news.record_facts(session, _ours(session, facts), actor=settling.ACTOR)
     with _going_on("disputes not listed", gateway=gateway.name):
         for some in _batches(gateway.disputes(since=clock.now() - chargebacks.WINDOW)):
             with transaction() as session:
-                chargebacks.take_in(session, _ours(session, some))
+                chargebacks.record_facts(session, _ours(session, some))
 
 
 def _explain(gateway: Gateway) -> None:
     """Ask for the refunds of payments that say to be refunded, of which none was told."""
     with transaction() as session:
-        unexplained = refund_rows.unexplained(session, gateway=gateway.name, limit=_AT_ONCE)
+        unexplained = refund_lifecycle.unexplained_payments(
+            session, gateway=gateway.name, limit=_AT_ONCE
+        )
     for payment_id, gateway_payment_id, refunded_paise in unexplained:
         with _going_on("refunds not listed", gateway=gateway.name, payment=gateway_payment_id):
             facts = gateway.refunds_of(gateway_payment_id)
             with transaction() as session:
-                refund_news.take_in(session, facts, actor=settling.ACTOR)
-                refund_news.recount(session, payment_id)
+                refund_news.record_facts(session, facts, actor=settling.ACTOR)
+                refund_news.recount_refunded(session, payment_id)
         with transaction() as session:  # what is refused is not asked for at every tick
-            refund_rows.explained(session, payment_id, refunded_paise)
+            refund_lifecycle.mark_explained(session, payment_id, refunded_paise)
         settling.settle_all()
 
 
