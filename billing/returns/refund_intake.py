@@ -1,7 +1,7 @@
 """What the gateways report of refunds: ours, those of their dashboards, and their own.
 
-`record_facts` updates the rows; `settle` brings the credit in line, one refund a transaction. Called
-by `tasks/`.
+`record_facts` updates the rows; `settle` brings the credit in line, each refund in a transaction of
+its own. Called by `tasks/`.
 
 Locks: the payment, then the refund, then the account.
 """

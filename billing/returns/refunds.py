@@ -16,7 +16,7 @@ from sqlalchemy import Row, func, select
 from sqlalchemy.orm import Session
 
 import clock
-from billing import catalog, payments
+from billing import payments
 from billing.errors import IdempotencyConflict, InvalidReason
 from billing.payments import UnknownPayment, clawbacks
 from billing.returns import refund_lifecycle
@@ -62,23 +62,18 @@ def preview(session: Session, payment_id: str, amount_paise: int | None) -> Prev
     _refuse_disputed(session, payment)
     left = refundable_paise(session, payment)
     amount = _amount_to_refund(payment, amount_paise, left)
-    share = clawbacks.share_of(payment, amount, clawbacks.others_than(session, payment, None))
     account = session.get(Account, payment.account_id) if payment.credited_at else None
-    unspent = max(0, min(share.total, account.balance - account.held)) if account else 0
-    short = share.total - unspent
-    caps = catalog.get().refunds.when_spent == "cap"
+    clawback = clawbacks.preview(session, payment, amount)
     return Preview(
         payment_id=payment_id,
         account=account.ref if account else None,
         amount_paise=amount,
         refundable_paise=left,
-        credits=share.credits if not caps else min(share.credits, unspent),
-        bonus_credits=share.bonus_credits
-        if not caps
-        else min(share.bonus_credits, unspent - min(share.credits, unspent)),
-        unspent=unspent,
-        debt=0 if caps else short,
-        let_go=short if caps else 0,
+        credits=clawback.credits.paid,
+        bonus_credits=clawback.credits.bonus,
+        unspent=clawback.unspent,
+        debt=clawback.credits.total - clawback.unspent,
+        let_go=clawback.owed.total - clawback.credits.total,
     )
 
 
