@@ -11,7 +11,7 @@ Locks: the payment, then the chargeback, then the account.
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import Row, select, text
+from sqlalchemy import Row, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -58,36 +58,8 @@ def settle(session: Session, chargeback_id: int, *, actor: str) -> bool:
     return True
 
 
-ASK_EVERY = timedelta(hours=1)
-ASK_AGAIN = timedelta(minutes=5)
 WINDOW = timedelta(days=180)
 """A dispute that was opened earlier has ended."""
-
-_ASKED = text("""
-INSERT INTO gateway_signs AS s (gateway, last_event_at, disputes_asked_at)
-VALUES (:gateway, '2000-01-01 00:00:00+00', :now) -- never heard of
-    ON CONFLICT (gateway) DO UPDATE SET disputes_asked_at = :now
- WHERE s.disputes_asked_at IS NULL OR s.disputes_asked_at <= :limit
-RETURNING true
-""")
-
-
-def is_time_to_ask(session: Session, gateway: str) -> bool:
-    """Tell whether refunds and disputes are to be listed now, and take note that they are."""
-    now = clock.now()
-    asked = {"gateway": gateway, "now": now, "limit": now - ASK_EVERY}
-    return session.scalar(_ASKED, asked) is not None
-
-
-_AGAIN = text("""
-UPDATE gateway_signs SET disputes_asked_at = :asked_at WHERE gateway = :gateway
-""")
-
-
-def ask_again_soon(session: Session, gateway: str) -> None:
-    """Have a gateway that did not answer asked again in a few minutes."""
-    asked_at = clock.now() - ASK_EVERY + ASK_AGAIN
-    session.execute(_AGAIN, {"gateway": gateway, "asked_at": asked_at})
 
 
 def unsettled(session: Session, *, limit: int, after: int = 0) -> Sequence[int]:

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 import clock
 from billing import audit
-from billing.payments import GatewayName
+from billing.payments import GatewayName, gateway_heartbeat
 from billing.payments import rows as payment_rows
 from billing.returns import DisputeFacts, RefundFacts, chargebacks, refund_lifecycle
 from billing.returns import refund_intake as refund_news
@@ -99,13 +99,13 @@ def _going_on(event: str, **about: object) -> Iterator[None]:
 def _list_all(gateway: Gateway) -> None:
     """Take in all refunds and disputes of late, once an hour: a webhook of one may be lost."""
     with transaction() as session:
-        if not chargebacks.is_time_to_ask(session, gateway.name):
+        if not gateway_heartbeat.start_listing(session, gateway.name):
             return
     try:
         _take_in_all(gateway)
     except TransientError:
         with transaction() as session:
-            chargebacks.ask_again_soon(session, gateway.name)
+            gateway_heartbeat.retry_listing_soon(session, gateway.name)
         raise
     settling.settle_all()
 
