@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, and_, select, text, true
 from sqlalchemy.orm import Session
 
+from billing.ledger import availability
 from billing.text import REF_MAX_LENGTH, problem_with
 from db.models import Account
 
@@ -43,7 +44,9 @@ def list_all(session: Session) -> Sequence[Account]:
 
 def available(account: Account) -> int:
     """Return the credits that can be spent now."""
-    return account.balance - account.held + account.overdraft_limit
+    return availability.available(
+        balance=account.balance, held=account.held, overdraft_limit=account.overdraft_limit
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +64,12 @@ def funds_of(account: Account) -> Funds:
 
 
 _FUNDS = text("""
-SELECT balance, held, balance - held + overdraft_limit FROM accounts WHERE id = :id
+SELECT balance, held, overdraft_limit FROM accounts WHERE id = :id
 """)
 
 
 def get_funds(session: Session, account_id: int) -> Funds:
     """Return an account's funds as the transaction has left them."""
-    return Funds(*session.execute(_FUNDS, {"id": account_id}).one())
+    balance, held, overdraft_limit = session.execute(_FUNDS, {"id": account_id}).one()
+    spendable = availability.available(balance=balance, held=held, overdraft_limit=overdraft_limit)
+    return Funds(balance, held, spendable)

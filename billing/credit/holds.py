@@ -75,7 +75,7 @@ def reserve(
     request = HoldRequest(account, at_most, idempotency_key, actor, None, kind, description)
     request.check()
     book = _expire_and_lock(session, account)
-    amount = min(at_most, book.balance - book.held)
+    amount = min(at_most, book.available - book.overdraft_limit)
     if amount <= 0:
         return None
     placed = _write(session, request, book, amount, clock.now())

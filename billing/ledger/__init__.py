@@ -1,6 +1,6 @@
 """The ledger: rows, lots, debts and the hash chain; `post` is the only writer of credit."""
 
-from billing.ledger import alert_levels, expiry, hash_chain
+from billing.ledger import alert_levels, availability, expiry, hash_chain
 from billing.ledger.account_book import AccountBook
 from billing.ledger.errors import (
     InsufficientCredit,
@@ -43,6 +43,7 @@ __all__ = [
     "SecondPost",
     "UnknownCharge",
     "alert_levels",
+    "availability",
     "check_posting",
     "expire_lots",
     "expiry",

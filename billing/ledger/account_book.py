@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from billing.ledger import alert_levels
+from billing.ledger import alert_levels, availability
 from billing.ledger.alert_levels import Level
 from billing.ledger.errors import (
     InsufficientCredit,
@@ -78,7 +78,9 @@ class AccountBook:
     @property
     def available(self) -> int:
         """The credits that can be spent now: balance, less held, plus overdraft limit."""
-        return self.balance - self.held + self.overdraft_limit
+        return availability.available(
+            balance=self.balance, held=self.held, overdraft_limit=self.overdraft_limit
+        )
 
     def expired_lots(self, now: datetime) -> Iterator[tuple[Lot, int]]:
         """Yield each lot past its time and the credits that expire: not what open holds need."""

@@ -134,7 +134,8 @@ class GatewaySign(Base):
     __tablename__ = "gateway_signs"
 
     gateway: Mapped[str] = mapped_column(primary_key=True)
-    last_event_at: Mapped[datetime]
+    last_event_at: Mapped[datetime | None]
+    """None: it was listed, and never sent a webhook."""
     silent_since: Mapped[datetime | None]
     """Set once its silence was reported, until it is heard again."""
     disputes_asked_at: Mapped[datetime | None]

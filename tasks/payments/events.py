@@ -49,9 +49,9 @@ def handle(session: Session, events: Sequence[LeasedEvent], *, gateway: GatewayN
         also += [(fact.gateway, fact.payment_id) for _, fact in charged]
         facts = [fact for _, fact in paid]
         taken = payments.take_in_payments(session, facts, actor=actor, also=also)
-        refunded = refund_news.take_in(session, [fact for _, fact in returned], actor=actor)
-        disputed = chargebacks.take_in(session, [fact for _, fact in charged])
-        gateway_signs.heard(session, gateway)
+        refunded = refund_news.record_facts(session, [fact for _, fact in returned], actor=actor)
+        disputed = chargebacks.record_facts(session, [fact for _, fact in charged])
+        gateway_signs.record_event(session, gateway)
     outcomes = {i: state for (i, _), state in zip(paid, taken.states, strict=True)}
     outcomes |= {i: f"refund {state}" for (i, _), state in zip(returned, refunded, strict=True)}
     outcomes |= {i: f"chargeback {state}" for (i, _), state in zip(charged, disputed, strict=True)}

@@ -17,9 +17,9 @@ from sqlalchemy.orm import Session
 
 import clock
 from billing import audit
-from billing.payments import GatewayName
+from billing.payments import GatewayName, gateway_heartbeat
 from billing.payments import queries as payment_queries
-from billing.returns import DisputeFacts, RefundFacts, chargebacks, refund_rows
+from billing.returns import DisputeFacts, RefundFacts, chargebacks, refund_lifecycle
 from billing.returns import refund_intake as refund_news
 from db.models import Payment
 from db.session import transaction
@@ -83,7 +83,7 @@ def ask_gateway(name: GatewayName, *, stop_at: float) -> None:
 
 def _next(gateway: GatewayName) -> Outgoing | None:
     with transaction() as session:
-        due = refund_rows.lease_due(session, gateway=gateway, limit=1)
+        due = refund_lifecycle.start_inquiries(session, gateway=gateway, limit=1)
         return Outgoing.of(due[0], session.get_one(Payment, due[0].payment_id)) if due else None
 
 
@@ -99,40 +99,42 @@ def _going_on(event: str, **about: object) -> Iterator[None]:
 def _list_all(gateway: Gateway) -> None:
     """Take in all refunds and disputes of late, once an hour: a webhook of one may be lost."""
     with transaction() as session:
-        if not chargebacks.is_time_to_ask(session, gateway.name):
+        if not gateway_heartbeat.start_listing(session, gateway.name):
             return
     try:
         _take_in_all(gateway)
     except TransientError:
         with transaction() as session:
-            chargebacks.ask_again_soon(session, gateway.name)
+            gateway_heartbeat.retry_listing_soon(session, gateway.name)
         raise
     settling.settle_all()
 
 
 def _take_in_all(gateway: Gateway) -> None:
     with _going_on("refunds not listed", gateway=gateway.name):
-        for facts in _batches(gateway.refunds(since=clock.now() - refund_rows.WINDOW)):
+        for facts in _batches(gateway.refunds(since=clock.now() - refund_lifecycle.WINDOW)):
             with transaction() as session:
-                refund_news.take_in(session, _ours(session, facts), actor=settling.ACTOR)
+                refund_news.record_facts(session, _ours(session, facts), actor=settling.ACTOR)
     with _going_on("disputes not listed", gateway=gateway.name):
         for some in _batches(gateway.disputes(since=clock.now() - chargebacks.WINDOW)):
             with transaction() as session:
-                chargebacks.take_in(session, _ours(session, some))
+                chargebacks.record_facts(session, _ours(session, some))
 
 
 def _explain(gateway: Gateway) -> None:
     """Ask for the refunds of payments that say to be refunded, of which none was told."""
     with transaction() as session:
-        unexplained = refund_rows.unexplained(session, gateway=gateway.name, limit=_AT_ONCE)
+        unexplained = refund_lifecycle.unexplained_payments(
+            session, gateway=gateway.name, limit=_AT_ONCE
+        )
     for payment_id, gateway_payment_id, refunded_paise in unexplained:
         with _going_on("refunds not listed", gateway=gateway.name, payment=gateway_payment_id):
             facts = gateway.refunds_of(gateway_payment_id)
             with transaction() as session:
-                refund_news.take_in(session, facts, actor=settling.ACTOR)
-                refund_news.recount(session, payment_id)
+                refund_news.record_facts(session, facts, actor=settling.ACTOR)
+                refund_news.recount_refunded(session, payment_id)
         with transaction() as session:  # what is refused is not asked for at every tick
-            refund_rows.explained(session, payment_id, refunded_paise)
+            refund_lifecycle.mark_explained(session, payment_id, refunded_paise)
         settling.settle_all()
 
 

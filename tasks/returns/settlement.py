@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import structlog
 
 from billing import audit
-from billing.returns import chargebacks, refund_rows
+from billing.returns import chargebacks, refund_lifecycle
 from billing.returns import refund_intake as refund_news
 from db.errors import DatabaseBusy
 from db.session import transaction
@@ -30,7 +30,7 @@ def settle_all() -> int:
 
 
 def _round() -> int:
-    refunded = sum(_settled(refund_news.settle, id_) for id_ in _all(refund_rows.unsettled))
+    refunded = sum(_settled(refund_news.settle, id_) for id_ in _all(refund_lifecycle.unsettled))
     return refunded + sum(_settled(chargebacks.settle, id_) for id_ in _all(chargebacks.unsettled))
 
 

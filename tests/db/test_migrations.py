@@ -29,7 +29,29 @@ def test_an_upgrade_may_be_repeated_and_run_by_several_at_once(database: str) ->
     ends = [(process.communicate(timeout=60), process.returncode) for process in migrators]
     assert [code for _, code in ends] == [0, 0, 0], ends
     with transaction() as session:
-        assert session.scalars(text("SELECT version_num FROM alembic_version")).all() == ["0007"]
+        assert session.scalars(text("SELECT version_num FROM alembic_version")).all() == ["0008"]
+
+
+def test_a_gateway_never_heard_of_has_no_time_of_its_last_event(database: str) -> None:
+    alembic = migrate.config(settings.get().database_owner_url)
+    command.downgrade(alembic, "0007")
+    with transaction() as session:
+        session.execute(
+            text(
+                "INSERT INTO gateway_signs (gateway, last_event_at)"
+                " VALUES ('never', '2000-01-01 00:00:00+00'), ('heard', '2026-01-01 00:00:00+00')"
+            )
+        )
+    command.upgrade(alembic, "head")
+    with transaction() as session:
+        found = session.execute(
+            text("SELECT gateway, last_event_at IS NULL FROM gateway_signs ORDER BY gateway")
+        )
+        assert found.all() == [("heard", False), ("never", True)]
+    command.downgrade(alembic, "0007")
+    with transaction() as session:
+        never = text("SELECT extract(year FROM last_event_at) FROM gateway_signs ORDER BY gateway")
+        assert session.scalars(never).all() == [2026, 2000]
 
 
 def test_everything_can_be_taken_down_again(database: str) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 import clock
-from billing.payments import gateway_heartbeat as gateway_signs
+from billing.payments import gateway_heartbeat
 from db.session import transaction
 from tests.billing.given import at_once, open_account, rows
 from tests.billing.payments.given import news, open_order, take_in
@@ -27,12 +27,12 @@ def noon(database: str) -> Iterator[None]:
 
 def check() -> list[str]:
     with transaction() as session:
-        return gateway_signs.check(session)
+        return gateway_heartbeat.report_silent(session)
 
 
 def hear(gateway: str = "razorpay") -> None:
     with transaction() as session:
-        gateway_signs.heard(session, gateway)
+        gateway_heartbeat.record_event(session, gateway)
 
 
 def told() -> list[object]:
@@ -103,3 +103,37 @@ def test_two_ticks_at_once_report_once() -> None:
 
     assert sorted(map(len, found)) == [0, 0, 1]  # type: ignore[arg-type]
     assert told() == ["gateway.silent"]
+
+
+def start_listing(gateway: str = "razorpay") -> bool:
+    with transaction() as session:
+        return gateway_heartbeat.start_listing(session, gateway)
+
+
+def test_to_be_asked_is_no_sign_of_life() -> None:
+    start_listing()
+    open_order()
+    clock.advance(2 * HOURS)
+
+    assert (check(), check()) == (["razorpay"], [])
+    assert rows("SELECT payload -> 'last_event_at' FROM outbox_events") == [(None,)]
+    hear()
+    assert told() == ["gateway.silent", "gateway.heard"]
+
+
+def test_refunds_and_disputes_are_listed_once_an_hour() -> None:
+    assert (start_listing(), start_listing(), start_listing("stripe")) == (True, False, True)
+
+    clock.advance(HOURS)
+
+    assert start_listing()
+
+
+def test_a_listing_that_was_not_answered_is_started_again_soon() -> None:
+    start_listing()
+    with transaction() as session:
+        gateway_heartbeat.retry_listing_soon(session, "razorpay")
+
+    assert not start_listing()
+    clock.advance(timedelta(minutes=5))
+    assert start_listing()
