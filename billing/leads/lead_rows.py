@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 import clock
 from billing import audit
 from billing.errors import IdempotencyConflict
+from billing.leads.request import LeadRequest
 from db import outbox
 from db.bulk import copy_rows, int_array, text_array
 from db.outbox import NewNotice
@@ -130,20 +131,20 @@ SELECT DISTINCT n.lead_id, a.id, n.price, :actor, CAST(:now AS timestamptz)
 
 def write_refused(
     session: Session,
-    refused: Sequence[tuple[str, str, int, PermanentError]],
+    refused: Sequence[tuple[LeadRequest, PermanentError]],
     *,
     actor: str,
     now: datetime,
 ) -> None:
-    """Tell of refused requests (lead, account, package price, why), and keep the conflicts."""
-    conflicts = [entry for entry in refused if isinstance(entry[3], IdempotencyConflict)]
+    """Write a notice of each refused request and its reason, and keep the conflicts."""
+    conflicts = [asked for asked, error in refused if isinstance(error, IdempotencyConflict)]
     if conflicts:
         session.execute(
             _CONFLICTS,
             {
-                "leads": text_array(lead_id for lead_id, *_ in conflicts),
-                "refs": text_array(account for _, account, *_ in conflicts),
-                "prices": int_array(price for _, _, price, _ in conflicts),
+                "leads": text_array(request.lead_id for request in conflicts),
+                "refs": text_array(request.account for request in conflicts),
+                "prices": int_array(request.package_price_paise for request in conflicts),
                 "actor": actor,
                 "now": now,
             },
@@ -153,11 +154,15 @@ def write_refused(
         [
             NewNotice(
                 "lead.conflict" if isinstance(error, IdempotencyConflict) else "lead.refused",
-                f"lead:{lead_id}",
+                f"lead:{request.lead_id}",
                 None,
-                {"lead_id": lead_id, "account": account, "reason": type(error).__name__},
+                {
+                    "lead_id": request.lead_id,
+                    "account": request.account,
+                    "reason": type(error).__name__,
+                },
             )
-            for lead_id, account, _, error in refused
+            for request, error in refused
         ],
         now=now,
     )

@@ -15,8 +15,8 @@ from sqlalchemy import ColumnElement, func, literal, null, select, text, union_a
 from sqlalchemy.orm import Session
 
 from billing import accounts, catalog
-from billing.leads.charging import LeadRequest
 from billing.leads.pricing import lead_price_credits
+from billing.leads.request import LeadRequest
 from billing.text import ID_MAX_LENGTH, problem_with
 from db.models import Account, LeadCharge, LeadConflict
 
