@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from billing.catalog import LeadTier
 from billing.errors import IdempotencyConflict, UnknownAccount
-from billing.leads.lead_rows import NewRow, Recorded
+from billing.leads.lead_statements import NewLead, RecordedLead
 from billing.leads.pricing import lead_price_credits
 from billing.leads.request import LeadRequest, LeadResult, LeadState
 from billing.ledger import InsufficientCredit, Outcome, PostingResult
@@ -50,7 +50,7 @@ class Case:
         self.account_id = account_id
         self.result = self._priced(LeadState.INSUFFICIENT_CREDIT)
 
-    def settle(self, posted: PostingResult, recorded: Recorded | None) -> None:
+    def settle(self, posted: PostingResult, recorded: RecordedLead | None) -> None:
         """Take the ledger's answer; `recorded` is the lead's row if the answer is a conflict."""
         self.account_id, self.transaction_id = posted.account_id, posted.transaction_id
         if posted.outcome is Outcome.APPLIED:
@@ -73,12 +73,12 @@ class Case:
             return LeadResult(LeadState.REPEATED, result.account, result.credits)
         return result
 
-    def new_row(self) -> NewRow | None:
+    def new_lead(self) -> NewLead | None:
         """Return the row that a settled charge leaves; None if it leaves none."""
         state = _STATE_TO_RECORD.get(self.result.state) if self.result is not None else None
         if state is None:
             return None
-        return NewRow(
+        return NewLead(
             lead_id=self.request.lead_id,
             account_id=self.account_id,
             account=self.request.account,
@@ -97,7 +97,7 @@ class Case:
 def classify_all(
     requests: Sequence[LeadRequest],
     *,
-    recorded: Mapping[str, Recorded],
+    recorded: Mapping[str, RecordedLead],
     known_accounts: Collection[str] | None,
     tiers: Sequence[LeadTier],
 ) -> list[Case]:
@@ -121,7 +121,7 @@ def classify_all(
 def classify(
     request: LeadRequest,
     *,
-    recorded: Recorded | None,
+    recorded: RecordedLead | None,
     first: Case | None,
     known_accounts: Collection[str] | None,
     tiers: Sequence[LeadTier],
@@ -146,7 +146,7 @@ def classify(
 
 
 def conflict_between(
-    before: Recorded | LeadRequest, request: LeadRequest
+    before: RecordedLead | LeadRequest, request: LeadRequest
 ) -> IdempotencyConflict | None:
     """Return how a request differs from what was asked for its lead before; None: not at all."""
     differences: dict[str, tuple[object, object]] = {}

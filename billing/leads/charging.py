@@ -1,54 +1,25 @@
-"""Lead billing: what a patient lead costs, and charging it once. Both doors lead here.
+"""Charging leads once each: classify the requests of a batch, post the charges, record both.
 
-`charge_leads` is called by the handler of both doors' events in `tasks/`. Each lead has one row in
-`lead_charges`: charged, or parked because the account could not pay; `billing/leads/parking.py`
-releases it then, `billing/credit/reversals.py` makes it refunded.
+The handler of both doors' events in `tasks/` calls `charge_leads`. Each lead has one row in
+`lead_charges`: charged, or parked because the account could not pay. Later
+`billing/leads/parking.py` releases or cancels it, and `billing/credit/reversals.py` makes it
+refunded.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
 
-from sqlalchemy import Row, select, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 import clock
 from billing import catalog
 from billing.errors import IdempotencyConflict
-from billing.leads import lead_rows
+from billing.leads import coverage, lead_statements, refusals
 from billing.leads.cases import Case, classify_all
+from billing.leads.charge_posting import charge_posting, products_without_parking
 from billing.leads.request import LeadRequest, LeadResult
-from billing.ledger import Kind, Posting, post
+from billing.ledger import Posting, post
 from db.bulk import text_array
-from db.models import Account, LeadCharge, LeadConflict
-
-
-def find(session: Session, lead_id: str) -> LeadCharge | None:
-    """Return the charge of a lead, or None where the lead is not known."""
-    return session.get(LeadCharge, lead_id)
-
-
-def conflicts(session: Session, *, limit: int) -> Sequence[Row[LeadConflict, str]]:
-    """Return the newest requests that were at odds with the record, and their accounts."""
-    query = (
-        select(LeadConflict, Account.ref)
-        .join(Account, Account.id == LeadConflict.account_id)
-        .order_by(LeadConflict.id.desc())
-        .limit(limit)
-    )
-    return session.execute(query).all()
-
-
-def newest(session: Session, *, state: str | None, limit: int) -> Sequence[Row[LeadCharge, str]]:
-    """Return the newest leads with their account's reference, of one state where given."""
-    query = (
-        select(LeadCharge, Account.ref)
-        .join(Account, Account.id == LeadCharge.account_id)
-        .order_by(LeadCharge.created_at.desc(), LeadCharge.lead_id)
-        .limit(limit)
-    )
-    if state is not None:
-        query = query.where(LeadCharge.state == state)
-    return session.execute(query).all()
 
 
 def charge_leads(
@@ -62,24 +33,24 @@ def charge_leads(
     says so for the account's product. While parked leads of the account are about to be released,
     new ones wait behind them. Posts once; the caller's transaction holds it all together.
     """
-    cases = _classified(session, requests)
+    cases = _classify(session, requests)
     charges = [case for case in cases if case.is_charge]
-    _post(session, charges, actor=actor)
+    _settle(session, charges, actor=actor)
     now = clock.now()
-    lead_rows.write(session, [row for case in charges if (row := case.new_row())], now=now)
+    lead_statements.insert(session, [row for case in charges if (row := case.new_lead())], now=now)
     results = [case.final_result() for case in cases]
     refused = [
         (request, result.error)
         for request, result in zip(requests, results, strict=True)
         if result.error is not None
     ]
-    lead_rows.write_refused(session, refused, actor=actor, now=now)
+    refusals.record(session, refused, actor=actor, now=now)
     return results
 
 
-def _classified(session: Session, requests: Sequence[LeadRequest]) -> list[Case]:
+def _classify(session: Session, requests: Sequence[LeadRequest]) -> list[Case]:
     lead_ids = {request.lead_id for request in requests}
-    recorded = lead_rows.recorded(session, lead_ids)
+    recorded = lead_statements.recorded_leads(session, lead_ids)
     # Looked up only if a lead comes twice: a lead of an unknown account leaves no trace, so it
     # must not stand in the way of its correction in the same batch.
     known = _known_accounts(session, requests) if len(lead_ids) < len(requests) else None
@@ -87,62 +58,36 @@ def _classified(session: Session, requests: Sequence[LeadRequest]) -> list[Case]
     return classify_all(requests, recorded=recorded, known_accounts=known, tiers=tiers)
 
 
-def _post(session: Session, charges: Sequence[Case], *, actor: str) -> None:
-    """Settle the charges: post them, or park those whose account has others to release first."""
-    never_parked = _never_parked(session, charges)
-    waiting = lead_rows.lock_due(session, {case.request.account for case in charges})
+def _settle(session: Session, charges: Sequence[Case], *, actor: str) -> None:
+    """Post the charges; park those of accounts whose parked leads come first."""
+    without_parking = _accounts_without_parking(session, charges)
+    covered = coverage.lock_covered(session, {case.request.account for case in charges})
     for case in charges:
-        if case.request.account in waiting:
-            case.wait_behind_parked(waiting[case.request.account])
+        if case.request.account in covered:
+            case.wait_behind_parked(covered[case.request.account])
     to_post = [case for case in charges if case.is_charge]
-    posted = post(
-        session,
-        [
-            posting(
-                lead_id=case.request.lead_id,
-                account=case.request.account,
-                package_price_paise=case.request.package_price_paise,
-                price=case.price_credits,
-                occurred_at=case.request.occurred_at,
-                actor=actor,
-                passes_overdraft_limit=case.request.account in never_parked,
-            )
-            for case in to_post
-        ],
-    )
+    posted = post(session, [_posting(case, without_parking, actor) for case in to_post])
     # Somebody charged these leads while we waited for the lock: their rows are there by now.
     late = [
         case.request.lead_id
         for case, result in zip(to_post, posted, strict=True)
         if isinstance(result.error, IdempotencyConflict)
     ]
-    recorded = lead_rows.recorded(session, late) if late else {}
+    recorded = lead_statements.recorded_leads(session, late) if late else {}
     for case, result in zip(to_post, posted, strict=True):
         case.settle(result, recorded.get(case.request.lead_id))
 
 
-def posting(
-    *,
-    lead_id: str,
-    account: str,
-    package_price_paise: int,
-    price: int,
-    occurred_at: datetime | None,
-    actor: str,
-    passes_overdraft_limit: bool = False,
-) -> Posting:
-    """Return the charge of a lead, `price` in credits; the same whenever it is charged."""
-    return Posting(
-        account=account,
-        amount=-price,
-        kind=Kind.LEAD_CHARGE,
-        idempotency_key=f"lead:{lead_id}:charge",
+def _posting(case: Case, without_parking: set[str], actor: str) -> Posting:
+    request = case.request
+    return charge_posting(
+        lead_id=request.lead_id,
+        account=request.account,
+        package_price_paise=request.package_price_paise,
+        price_credits=case.price_credits,
+        occurred_at=request.occurred_at,
         actor=actor,
-        # The package value is part of what the key stands for: two packages can cost the same.
-        description=f"Lead {lead_id}, package of {package_price_paise} paise",
-        lead_id=lead_id,
-        event_at=occurred_at,
-        passes_overdraft_limit=passes_overdraft_limit,
+        passes_overdraft_limit=request.account in without_parking,
     )
 
 
@@ -158,17 +103,8 @@ def _known_accounts(session: Session, requests: Sequence[LeadRequest]) -> set[st
     return set(session.scalars(_KNOWN, {"refs": refs}))
 
 
-def never_parking_products() -> list[str]:
-    """Return the products whose leads are charged as debt where there is no credit."""
-    return [
-        name
-        for name, product in catalog.get().products.items()
-        if product.leads_without_credit == "charge"
-    ]
-
-
-def _never_parked(session: Session, charges: Sequence[Case]) -> set[str]:
-    products = never_parking_products()
+def _accounts_without_parking(session: Session, charges: Sequence[Case]) -> set[str]:
+    products = products_without_parking()
     if not products:
         return set()
     refs = text_array({case.request.account for case in charges})

@@ -7,28 +7,21 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
-from billing.text import ID_MAX_LENGTH, REF_MAX_LENGTH, problem_with
+from billing.text import ID_MAX_LENGTH, REF_MAX_LENGTH, recordable
 from errors import PermanentError
 
 MAX_PRICE_PAISE = 2**53 - 1
 """Largest whole number that every JSON reader keeps exact."""
 
 
-def _recordable(value: str) -> str:
-    problem = problem_with(value, max_length=ID_MAX_LENGTH)
-    if problem:
-        raise ValueError(problem)
-    return value
-
-
-def _plausible(value: datetime) -> datetime:
+def _of_this_century(value: datetime) -> datetime:
     if not 2000 <= value.year <= 2100:
         raise ValueError("must be in the years 2000 to 2100")
     return value
 
 
-_Text = Annotated[str, Field(max_length=ID_MAX_LENGTH), AfterValidator(_recordable)]
-EventTime = Annotated[AwareDatetime, AfterValidator(_plausible)]
+_Text = Annotated[str, Field(max_length=ID_MAX_LENGTH), recordable(ID_MAX_LENGTH)]
+EventTime = Annotated[AwareDatetime, AfterValidator(_of_this_century)]
 """An ISO 8601 time with its offset, of this century."""
 
 

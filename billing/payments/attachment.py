@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 import clock
 from billing import audit
 from billing.errors import InvalidReason, UnknownAccount
-from billing.leads import Released
+from billing.leads import ReleasedLead
 from billing.payments import (
     credit_posting as crediting,
 )
@@ -42,7 +42,7 @@ def attach(
     reason: str,
     actor: str,
     gateway: GatewayName | None = None,
-) -> tuple[Credited, list[Released]]:
+) -> tuple[Credited, list[ReleasedLead]]:
     """Credit a payment (the gateway's id) to an account, and return what came of it.
 
     `gateway` is needed where two have a payment of this id. What was refunded of it is taken back

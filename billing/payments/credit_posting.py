@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from billing.leads import Released, parking
+from billing.leads import ReleasedLead, parking
 from billing.ledger import Kind, Posting, post
 from billing.payments import clawbacks as claims
 from billing.plans.grants import granted_now
@@ -33,7 +33,7 @@ def credit(
     *,
     actor: str,
     grants: Sequence[Posting] = (),
-) -> tuple[list[Credited], list[Released]]:
+) -> tuple[list[Credited], list[ReleasedLead]]:
     """Post the credit of locked payments (each with its account's reference), and what it frees.
 
     Their `credits`, `bonus_credits` and `account_id` are set. `grants` are what the plans bring
@@ -45,9 +45,9 @@ def credit(
         for payment, account in paid
         for posting in _postings(payment, account, actor)
     ]
-    released: list[Released] = []
+    released: list[ReleasedLead] = []
     if postings or grants:  # a plan's renewal may bring nothing
-        waiting = parking.Waiting(session, _coming(paid))
+        waiting = parking.ReleaseWithCredit(session, _coming(paid))
         bought = [posting for _, posting in postings]
         results = post(session, [*bought, *grants, *waiting.postings()])
         for (payment, posting), result in zip(postings, results, strict=False):
@@ -56,7 +56,7 @@ def credit(
                 payment.transaction_id = applied.transaction_id
         for result in results[len(bought) : len(bought) + len(grants)]:
             granted_now(result)
-        released = waiting.posted(results[len(bought) + len(grants) :])
+        released = waiting.record(results[len(bought) + len(grants) :])
     credited = [Credited(p.gateway_payment_id, account, _brought(p)) for p, account in paid]
     return credited, released
 

@@ -27,7 +27,7 @@ from sqlalchemy.orm import Session
 
 import clock
 from billing import audit, catalog, plans
-from billing.leads import Released
+from billing.leads import ReleasedLead
 from billing.ledger import Posting
 from billing.payments import (
     credit_posting as crediting,
@@ -61,7 +61,7 @@ class Taken:
     states: list[str]
     """The state of each fact's payment, in the order of the facts."""
     credited: list[Credited]
-    released: list[Released]
+    released: list[ReleasedLead]
     """Parked leads that the credit paid for."""
 
 
@@ -231,7 +231,7 @@ class _Batch:
             return refused.reason
         return None
 
-    def credit(self) -> tuple[list[Credited], list[Released]]:
+    def credit(self) -> tuple[list[Credited], list[ReleasedLead]]:
         """Post what the captured payments bring."""
         self.session.flush()
         paid = [(payment, self.refs[payment.account_id or 0]) for payment in self.paid]

@@ -8,7 +8,7 @@ from billing import catalog
 from billing.errors import IdempotencyConflict, UnknownAccount
 from billing.leads import LeadRequest, LeadState
 from billing.leads.cases import Case, classify_all
-from billing.leads.lead_rows import Recorded
+from billing.leads.lead_statements import RecordedLead
 from billing.ledger import InsufficientCredit, Outcome, PostingResult
 from tests.billing.leads.given import CHEAP, DEAR, RS_6000, lead
 
@@ -23,7 +23,7 @@ NO_CREDIT = PostingResult(
 
 def classified(
     *requests: LeadRequest,
-    recorded: Mapping[str, Recorded] | None = None,
+    recorded: Mapping[str, RecordedLead] | None = None,
     known: frozenset[str] | None = None,
 ) -> list[Case]:
     return classify_all(
@@ -45,8 +45,8 @@ def settled(*requests: LeadRequest, by: PostingResult) -> list[Case]:
 
 def on_record(
     state: str, *, account: str = "clinic:42", price: int = RS_6000
-) -> dict[str, Recorded]:
-    return {"L-1": Recorded("L-1", account, price, 180, state)}
+) -> dict[str, RecordedLead]:
+    return {"L-1": RecordedLead("L-1", account, price, 180, state)}
 
 
 def states(cases: list[Case]) -> list[LeadState]:
@@ -119,7 +119,7 @@ def test_a_conflict_is_reported_before_an_unknown_account() -> None:
 
 def test_a_charged_lead_leaves_a_row_with_its_ledger_row() -> None:
     [case] = settled(lead(source="ads"), by=APPLIED)
-    row = case.new_row()
+    row = case.new_lead()
     assert row is not None
     assert (row.state, row.credits, row.account_id, row.transaction_id, row.source) == (
         "charged", 180, 3, 7, "ads",
@@ -128,7 +128,7 @@ def test_a_charged_lead_leaves_a_row_with_its_ledger_row() -> None:
 
 def test_a_lead_without_credit_leaves_a_parked_row() -> None:
     [case] = settled(lead(), by=NO_CREDIT)
-    row = case.new_row()
+    row = case.new_lead()
     assert row is not None
     assert (row.state, row.account_id, row.transaction_id) == ("parked", 3, None)
 
@@ -136,7 +136,7 @@ def test_a_lead_without_credit_leaves_a_parked_row() -> None:
 def test_a_lead_behind_parked_ones_is_parked_without_the_ledger() -> None:
     [case] = classified(lead())
     case.wait_behind_parked(3)
-    row = case.new_row()
+    row = case.new_lead()
     assert row is not None
     assert (case.is_charge, row.state, row.account_id) == (False, "parked", 3)
     assert case.final_result().state is LeadState.INSUFFICIENT_CREDIT
@@ -151,7 +151,7 @@ def test_a_lead_behind_parked_ones_is_parked_without_the_ledger() -> None:
 )
 def test_a_repeat_in_the_ledger_and_a_refusal_leave_no_row(posted: PostingResult) -> None:
     [case] = settled(lead(), by=posted)
-    assert case.new_row() is None
+    assert case.new_lead() is None
 
 
 def test_a_conflict_found_by_the_ledger_names_the_fields_of_the_lead() -> None:

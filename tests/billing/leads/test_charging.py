@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from billing import accounts, catalog
 from billing.errors import IdempotencyConflict, UnknownAccount
-from billing.leads import LeadRequest, LeadResult, LeadState, find
+from billing.leads import LeadRequest, LeadResult, LeadState, find_lead
 from db.session import transaction
 from tests.billing.given import (
     assert_ledger_is_clean,
@@ -84,7 +84,7 @@ def test_a_lead_that_cannot_be_paid_is_parked_and_nothing_is_taken() -> None:
     assert balance() == 179
     assert leads_on_record() == [("L-1", "parked", 180)]
     with transaction() as session:
-        found = find(session, "L-1")
+        found = find_lead(session, "L-1")
     assert found is not None
     assert found.transaction_id is None
 

@@ -15,7 +15,7 @@ from billing.leads import (
     LeadNotParked,
     LeadRequest,
     LeadState,
-    Released,
+    ReleasedLead,
     UnknownLead,
     charge_leads,
     parking,
@@ -173,7 +173,9 @@ def test_an_operator_releases_one_lead_before_its_turn() -> None:
     park(("dear", DEAR), ("cheap", CHEAP))
     post_all(give(100, key="g"))
     with transaction() as session:
-        assert parking.release(session, "cheap", actor="ops") == Released("cheap", "clinic:42", 100)
+        assert parking.release(session, "cheap", actor="ops") == ReleasedLead(
+            "cheap", "clinic:42", 100
+        )
     assert states() == {"cheap": "charged", "dear": "parked"}
     assert_ledger_is_clean()
 
