@@ -52,7 +52,7 @@ def show(path: LeadPath) -> Lead:
     """
     caller = auth.caller()
     with transaction() as session:
-        found = lead_status.find(
+        found = lead_status.find_status(
             session, path.lead_id, product=caller.product, account_id=caller.account_id
         )
     if found is None:

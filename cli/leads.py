@@ -42,7 +42,9 @@ def list_(state: str | None, limit: int | None, *, as_json: bool) -> None:
                 "occurred_at": lead.occurred_at,
                 "updated_at": lead.updated_at,
             }
-            for lead, ref in rules.newest(session, state=state, limit=page(limit, as_json=as_json))
+            for lead, ref in rules.newest_leads(
+                session, state=state, limit=page(limit, as_json=as_json)
+            )
         ]
     print_records(records, as_json=as_json, empty="No such leads.")
 
@@ -87,7 +89,7 @@ def cancel(lead_id: str, reason: str, *, as_json: bool) -> None:
 def show(lead_id: str, *, as_json: bool) -> None:
     """Show what became of lead LEAD_ID; one that still waits in the inbox too."""
     with transaction() as session:
-        found = lead_status.find(session, lead_id)
+        found = lead_status.find_status(session, lead_id)
     if found is None:
         raise PermanentError(f"there is no lead {lead_id!r}: see `billing leads list`")
     print_record(asdict(found), as_json=as_json)
@@ -105,6 +107,6 @@ def _list_conflicts(limit: int, *, as_json: bool) -> None:
                 "occurred_at": None,
                 "updated_at": conflict.created_at,
             }
-            for conflict, ref in rules.conflicts(session, limit=limit)
+            for conflict, ref in rules.newest_conflicts(session, limit=limit)
         ]
     print_records(records, as_json=as_json, empty="No such leads.")

@@ -15,7 +15,7 @@ def release_parked() -> None:
     be reached.
     """
     with transaction() as session:
-        if not parking.is_due(session):
+        if not parking.is_release_due(session):
             return
     # Imported for those who need it: Celery takes longer to load than a command to run.
     from tasks.plumbing import nudges  # noqa: PLC0415

@@ -138,7 +138,7 @@ def send_and_wait(lead: Lead, *, port: int) -> Outcome:
     deadline = time.monotonic() + OUTCOME_SECONDS
     while time.monotonic() < deadline:
         with transaction() as session:
-            charge = leads.find(session, lead.lead_id)
+            charge = leads.find_lead(session, lead.lead_id)
             if charge is not None:
                 state, amount = charge.state, charge.credits
                 break

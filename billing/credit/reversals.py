@@ -61,7 +61,7 @@ def reverse(
     )
     result = post(session, [posting])[0].applied_or_raise()
     if kind is Kind.LEAD_REFUND and charge.lead_id and not reversible_credits(session, charge_key):
-        leads.ended(
+        leads.end_lead(
             session,
             charge.lead_id,
             account=account.ref,

@@ -1,19 +1,12 @@
-"""Lead billing: what a lead costs, charging it once, parking what cannot be paid."""
+"""Leads: what a lead costs, charging it once, parking what cannot be paid, reporting on it."""
 
 from billing.leads import parking, status
-from billing.leads.charging import (
-    EventTime,
-    LeadRequest,
-    LeadResult,
-    LeadState,
-    charge_leads,
-    conflicts,
-    find,
-    newest,
-)
+from billing.leads.charging import charge_leads
 from billing.leads.errors import LeadNotParked, UnknownLead
-from billing.leads.lead_rows import ended
-from billing.leads.parking import Released
+from billing.leads.lead_statements import end_lead
+from billing.leads.parking import ReleasedLead
+from billing.leads.queries import find_lead, newest_conflicts, newest_leads
+from billing.leads.request import EventTime, LeadRequest, LeadResult, LeadState
 
 __all__ = [
     "EventTime",
@@ -21,13 +14,13 @@ __all__ = [
     "LeadRequest",
     "LeadResult",
     "LeadState",
-    "Released",
+    "ReleasedLead",
     "UnknownLead",
     "charge_leads",
-    "conflicts",
-    "ended",
-    "find",
-    "newest",
+    "end_lead",
+    "find_lead",
+    "newest_conflicts",
+    "newest_leads",
     "parking",
     "status",
 ]

@@ -1,4 +1,4 @@
-"""What is refused of leads."""
+"""The errors of leads."""
 
 from errors import NotFound, PermanentError
 

@@ -1,7 +1,7 @@
-"""What became of a lead, as far as the asker may see: the answer of the API and of the command.
+"""The status of one lead within the caller's reach, for the API and the command.
 
-A lead is found from the moment its event is recorded, charged or not. Nothing is written for
-that: the few rows of the inbox that wait are searched for the lead's id.
+A lead is found from the moment its event is recorded, whether it is charged yet or not. Nothing is
+written for that: the few rows of the inbox that wait are searched for the lead's id.
 """
 
 import json
@@ -15,8 +15,8 @@ from sqlalchemy import ColumnElement, func, literal, null, select, text, union_a
 from sqlalchemy.orm import Session
 
 from billing import accounts, catalog
-from billing.leads.charging import LeadRequest
 from billing.leads.pricing import lead_price_credits
+from billing.leads.request import LeadRequest
 from billing.text import ID_MAX_LENGTH, problem_with
 from db.models import Account, LeadCharge, LeadConflict
 
@@ -27,27 +27,27 @@ MOST_CANDIDATES = 50
 
 @dataclass(frozen=True, slots=True)
 class LeadStatus:
-    """A lead of an account that the asker may see."""
+    """A lead of an account within reach."""
 
     lead_id: str
     account: str
     state: str
     """pending, or as in `lead_charges`: charged, parked, conflict, refunded, cancelled."""
     credits: int
-    """Its price; nought for a conflict, which takes nothing."""
+    """Its price; zero for a conflict, which takes nothing."""
     package_price_paise: int
     conflicts: int
-    """Requests for it, by accounts that the asker may see, which disagreed with the record."""
+    """Requests for it, by accounts within reach, that did not match the record."""
     occurred_at: datetime | None
     updated_at: datetime
     reason: str | None = None
-    """Why it is still pending, where that is known."""
+    """Why it is still pending, if that is known."""
 
 
-def find(
+def find_status(
     session: Session, lead_id: str, *, product: str | None = None, account_id: int | None = None
 ) -> LeadStatus | None:
-    """Return what became of a lead; None where it is unknown, or of an account out of reach.
+    """Return the status of a lead; None if it is unknown, or of an account out of reach.
 
     In reach are the accounts of `product`, the account of `account_id`, or all of them.
     """
@@ -57,7 +57,7 @@ def find(
     everything = product is None and account_id is None
     return (
         _on_record(session, lead_id, reach)
-        or _waiting(session, lead_id, reach, everything=everything)
+        or _pending(session, lead_id, reach, everything=everything)
         # A worker may have taken it from the inbox between the two looks.
         or _on_record(session, lead_id, reach)
     )
@@ -66,8 +66,8 @@ def find(
 def _on_record(session: Session, lead_id: str, reach: ColumnElement[bool]) -> LeadStatus | None:
     """Return the lead, or the newest of the requests for it if none was ever accepted.
 
-    One statement: a lead and what disagrees with it may be committed together, and are then seen
-    together.
+    One statement: a lead and a request that conflicts with it may be committed together, and are
+    then seen together.
     """
     conflicts = LeadConflict.lead_id == lead_id
     number = (
@@ -100,13 +100,13 @@ def _on_record(session: Session, lead_id: str, reach: ColumnElement[bool]) -> Le
     return LeadStatus(lead_id, *row[2:]) if row else None
 
 
-def _waiting(
+def _pending(
     session: Session, lead_id: str, reach: ColumnElement[bool], *, everything: bool
 ) -> LeadStatus | None:
-    for request, dead, since in _requests_in_the_inbox(session, lead_id):
+    for request, dead, since in _unfinished_requests(session, lead_id):
         account = session.scalar(select(Account.ref).where(Account.ref == request.account, reach))
         if account is None and everything:
-            account = request.account  # which nobody opened yet
+            account = request.account  # it is not opened yet
         if account is not None:
             price = request.package_price_paise
             return LeadStatus(
@@ -117,9 +117,9 @@ def _waiting(
     return None
 
 
-# Each half by its own partial index; `id + 0`, so that nobody walks back through what is done in
-# the order of the primary key. The id in quotes is looked for as bytes: no body is parsed but the
-# one or two that hold it.
+# Each half uses its own partial index; `id + 0` keeps PostgreSQL from walking back through the
+# finished rows in the order of the primary key. The id in quotes is searched for as bytes, so that
+# only the one or two bodies that hold it are parsed.
 _CANDIDATES = text("""
 (SELECT 1 AS rank, id, body, received_at AS since FROM inbound_events
   WHERE state = 'pending' AND source IN ('leads', 'lead_calls')
@@ -142,10 +142,10 @@ class _Event(BaseModel):
     data: LeadRequest
 
 
-def _requests_in_the_inbox(
+def _unfinished_requests(
     session: Session, lead_id: str
 ) -> Iterator[tuple[LeadRequest, bool, datetime]]:
-    """Yield what waits for this lead (request, is it dead, since when), the pending first."""
+    """Yield the unfinished requests for this lead (request, is dead, since), pending ones first."""
     found = session.execute(_CANDIDATES, {"needles": _spellings(lead_id), "limit": MOST_CANDIDATES})
     for row in found:
         try:
@@ -157,7 +157,7 @@ def _requests_in_the_inbox(
 
 
 def _spellings(lead_id: str) -> list[bytes]:
-    """Return how JSON writers spell the id: in UTF-8 or escaped, and some escape the slash."""
+    """Return the spellings of the id in JSON: UTF-8 or escaped; some writers escape the slash."""
     escaped = json.dumps(lead_id)
     capitals = re.sub(r"(?<=\\u)[0-9a-f]{4}", lambda digits: digits[0].upper(), escaped)
     spellings = {json.dumps(lead_id, ensure_ascii=False), escaped, capitals}

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 import clock
 from billing import audit
 from billing.errors import InvalidReason, UnknownAccount
-from billing.leads import Released
+from billing.leads import ReleasedLead
 from billing.payments import pricing, queries
 from billing.payments.change_log import notice_of, subject_of
 from billing.payments.credit_posting import CreditedPayment, post_credit
@@ -32,7 +32,7 @@ def attach(
     reason: str,
     actor: str,
     gateway: GatewayName | None = None,
-) -> tuple[CreditedPayment, list[Released]]:
+) -> tuple[CreditedPayment, list[ReleasedLead]]:
     """Credit a payment (the gateway's id) to an account, and return what came of it.
 
     `gateway` is needed where two have a payment of this id. What was refunded of it is taken back

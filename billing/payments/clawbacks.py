@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session
 import clock
 from billing import audit, catalog
 from billing.credit import HoldFinished, holds
-from billing.ledger import Kind, Posting, availability, post
+from billing.ledger import Kind, Posting, availability, post, reversible_credits
 from billing.payments.clawback_decision import Case, Credits, Position, Settlement, decide
 from billing.plans import refunded_plans
 from db.bulk import int_array

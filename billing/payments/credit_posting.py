@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from billing.leads import Released, parking
+from billing.leads import ReleasedLead, parking
 from billing.ledger import Kind, Posting, post
 from billing.payments import clawbacks as claims
 from billing.plans.grants import granted_now
@@ -33,7 +33,7 @@ def post_credit(
     *,
     actor: str,
     grants: Sequence[Posting] = (),
-) -> tuple[list[CreditedPayment], list[Released]]:
+) -> tuple[list[CreditedPayment], list[ReleasedLead]]:
     """Post the credit of locked payments, each given with the reference of its account.
 
     The payments have their `credits`, `bonus_credits` and `account_id`. `grants` are the months of
@@ -46,10 +46,10 @@ def post_credit(
         for payment, account in paid
         for posting in _postings(payment, account, actor)
     ]
-    released: list[Released] = []
+    released: list[ReleasedLead] = []
     if bought or grants:  # the year of a plan may bring none
-        waiting = parking.Waiting(session, _credits_by_account(paid))
-        charges = waiting.postings()
+        release = parking.ReleaseWithCredit(session, _credits_by_account(paid))
+        charges = release.postings()
         postings = [*(posting for _, posting in bought), *grants, *charges]
         results = {
             posting.idempotency_key: result
@@ -61,7 +61,7 @@ def post_credit(
                 payment.transaction_id = applied.transaction_id
         for grant in grants:
             granted_now(results[grant.idempotency_key])  # raises if it was refused
-        released = waiting.posted([results[charge.idempotency_key] for charge in charges])
+        released = release.record([results[charge.idempotency_key] for charge in charges])
     credited = [
         CreditedPayment(payment.gateway_payment_id, account, _credits_with_bonus(payment))
         for payment, account in paid

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 import clock
 from billing import catalog, plans
-from billing.leads import Released
+from billing.leads import ReleasedLead
 from billing.ledger import Posting
 from billing.payments import intake_rows
 from billing.payments.credit_posting import CreditedPayment, post_credit
@@ -37,7 +37,7 @@ class IntakeResult:
     states: list[str]
     """The state of each fact's payment, in the order of the facts."""
     credited: list[CreditedPayment]
-    released: list[Released]
+    released: list[ReleasedLead]
     """Parked leads that the credit paid for."""
 
 

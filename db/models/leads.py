@@ -1,4 +1,4 @@
-"""Leads: what was charged or parked, and requests that were at odds with the record."""
+"""Leads: charged or parked ones, and requests that did not match the record."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from db.models.base import Base
 
 
 class LeadCharge(Base):
-    """What became of a lead: charged, or parked until there is credit; see `billing/leads/`."""
+    """A lead: charged, or parked until there is credit; see `billing/leads/`."""
 
     __tablename__ = "lead_charges"
     __table_args__ = (
@@ -46,9 +46,9 @@ class LeadCharge(Base):
 
 
 class LeadConflict(Base):
-    """A request for a lead that is on record with another account or package; nothing was taken.
+    """A request for a lead that is on record with another account or package price.
 
-    Append-only.
+    Nothing was taken. Append-only.
     """
 
     __tablename__ = "lead_conflicts"

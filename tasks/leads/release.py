@@ -17,7 +17,7 @@ def release() -> None:
     """Charge the parked leads that are covered by now, batch by batch, until none is left."""
     nudges.taken(nudges.RELEASE)
     while True:
-        with audit.asked_by(parking.ACTOR, door="beat"), transaction() as session:
+        with audit.asked_by(parking.RELEASE_ACTOR, door="beat"), transaction() as session:
             released = parking.release_due(session)
         if not released:
             return

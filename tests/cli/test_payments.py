@@ -11,7 +11,7 @@ from billing.payments import Seen
 from db.session import transaction
 from tests.between import once_read
 from tests.billing.given import assert_ledger_is_clean, balance, give, post_all, rows
-from tests.billing.leads.test_parking import DEAR, park, states
+from tests.billing.leads.given import DEAR, park, states
 from tests.billing.payments.given import news, open_order, take_in
 from tests.billing.verification.payment_rows import CREATED, add_order, add_payment
 from tests.cli.runner import Ran, open_clinic, run

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from billing import accounts, catalog
 from billing.errors import IdempotencyConflict, UnknownAccount
-from billing.leads import LeadRequest, LeadResult, LeadState, charge_leads, find
+from billing.leads import LeadRequest, LeadResult, LeadState, find_lead
 from db.session import transaction
 from tests.billing.given import (
     assert_ledger_is_clean,
@@ -20,25 +20,12 @@ from tests.billing.given import (
     post_all,
     rows,
 )
+from tests.billing.leads.given import RS_6000, charge, lead
 
 pytestmark = pytest.mark.usefixtures("database")
 
-RS_6000 = 600_000  # costs 180 credits
 
-
-def lead(
-    lead_id: str = "L-1", *, account: str = "clinic:42", price: int = RS_6000, **more: object
-) -> LeadRequest:
-    fields = {"lead_id": lead_id, "account": account, "package_price_paise": price, **more}
-    return LeadRequest.model_validate(fields)
-
-
-def charge(*requests: LeadRequest) -> list[LeadResult]:
-    with transaction() as session:
-        return charge_leads(session, requests, actor="test")
-
-
-def states() -> Sequence[tuple[object, ...]]:
+def leads_on_record() -> Sequence[tuple[object, ...]]:
     return rows("SELECT lead_id, state, credits FROM lead_charges ORDER BY lead_id")
 
 
@@ -88,16 +75,16 @@ def test_the_same_lead_with_other_content_is_a_conflict_that_names_the_field(
     assert isinstance(result.error, IdempotencyConflict)
     assert result.error.differences == {field: (before, now)}
     assert (balance(), balance("clinic:43")) == (820, 1_000)
-    assert states() == [("L-1", "charged", 180)]
+    assert leads_on_record() == [("L-1", "charged", 180)]
 
 
 def test_a_lead_that_cannot_be_paid_is_parked_and_nothing_is_taken() -> None:
     open_account(credits_=179)
     assert charge(lead())[0].state is LeadState.INSUFFICIENT_CREDIT
     assert balance() == 179
-    assert states() == [("L-1", "parked", 180)]
+    assert leads_on_record() == [("L-1", "parked", 180)]
     with transaction() as session:
-        found = find(session, "L-1")
+        found = find_lead(session, "L-1")
     assert found is not None
     assert found.transaction_id is None
 
@@ -109,7 +96,7 @@ def test_a_parked_lead_sent_again_stays_in_its_place() -> None:
     post_all(give(100, key="g"))
     # When it is sent again, Then it waits for its release: others may be before it
     assert charge(lead())[0].state is LeadState.INSUFFICIENT_CREDIT
-    assert (states(), balance()) == ([("L-1", "parked", 180)], 200)
+    assert (leads_on_record(), balance()) == ([("L-1", "parked", 180)], 200)
     assert_ledger_is_clean()
 
 
@@ -180,7 +167,7 @@ def test_an_overdraft_pays_for_leads() -> None:
 def test_an_unknown_account_is_refused_and_leaves_no_lead() -> None:
     result = charge(lead(account="clinic:none"))[0]
     assert isinstance(result.error, UnknownAccount)
-    assert states() == []
+    assert leads_on_record() == []
 
 
 def test_sixteen_at_once_with_the_same_lead_are_one_deduction(many_connections: None) -> None:

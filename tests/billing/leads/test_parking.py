@@ -15,7 +15,7 @@ from billing.leads import (
     LeadNotParked,
     LeadRequest,
     LeadState,
-    Released,
+    ReleasedLead,
     UnknownLead,
     charge_leads,
     parking,
@@ -32,32 +32,9 @@ from tests.billing.given import (
     rows,
     take,
 )
+from tests.billing.leads.given import CHEAP, DEAR, MIDDLE, park, release_due, states
 
 pytestmark = pytest.mark.usefixtures("database")
-
-CHEAP, MIDDLE, DEAR = 100_000, 1_000_000, 10_000_000
-"""Packages of leads that cost 100, 250 and 500 credits."""
-
-
-def park(*leads: tuple[str, int], account: str = "clinic:42") -> list[LeadState]:
-    """Send leads (id, package price) in one batch; what became of each."""
-    requests = [
-        LeadRequest.model_validate(
-            {"lead_id": lead_id, "account": account, "package_price_paise": price}
-        )
-        for lead_id, price in leads
-    ]
-    with transaction() as session:
-        return [result.state for result in charge_leads(session, requests, actor="test")]
-
-
-def release_due(limit: int = 500) -> list[str]:
-    with transaction() as session:
-        return [lead.lead_id for lead in parking.release_due(session, limit=limit)]
-
-
-def states() -> dict[object, object]:
-    return dict(rows("SELECT lead_id, state FROM lead_charges ORDER BY lead_id"))  # type: ignore[arg-type]
 
 
 def test_credit_releases_leads_in_the_order_in_which_they_were_parked() -> None:
@@ -196,7 +173,9 @@ def test_an_operator_releases_one_lead_before_its_turn() -> None:
     park(("dear", DEAR), ("cheap", CHEAP))
     post_all(give(100, key="g"))
     with transaction() as session:
-        assert parking.release(session, "cheap", actor="ops") == Released("cheap", "clinic:42", 100)
+        assert parking.release(session, "cheap", actor="ops") == ReleasedLead(
+            "cheap", "clinic:42", 100
+        )
     assert states() == {"cheap": "charged", "dear": "parked"}
     assert_ledger_is_clean()
 

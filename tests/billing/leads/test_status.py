@@ -28,7 +28,7 @@ Writer = Callable[[object], str]
 
 def find(lead_id: str = "L-1", **reach: object) -> LeadStatus | None:
     with transaction() as session:
-        return lead_status.find(session, lead_id, **reach)  # type: ignore[arg-type]
+        return lead_status.find_status(session, lead_id, **reach)  # type: ignore[arg-type]
 
 
 def state(lead_id: str = "L-1", **reach: object) -> str | None:

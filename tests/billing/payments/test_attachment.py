@@ -10,7 +10,7 @@ from billing.payments import attachment as attaching
 from db.session import transaction
 from errors import PermanentError
 from tests.billing.given import assert_ledger_is_clean, at_once, balance, open_account, rows
-from tests.billing.leads.test_parking import DEAR, park, states
+from tests.billing.leads.given import DEAR, park, states
 from tests.billing.payments.given import (
     CLINIC,
     PRICE,

@@ -23,7 +23,7 @@ from tests.billing.given import (
     rows,
     take,
 )
-from tests.billing.leads.test_parking import CHEAP, DEAR, MIDDLE, park, states
+from tests.billing.leads.given import CHEAP, DEAR, MIDDLE, park, states
 from tests.billing.payments.given import (
     CLINIC,
     PRICE,

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 import clock
 from tests.billing.given import assert_ledger_is_clean, at_once, balance, open_account, rows
-from tests.billing.leads.test_parking import DEAR, park
+from tests.billing.leads.given import DEAR, park
 from tests.conftest import owner
 from tests.gateways import bodies
 from tests.gateways.conftest import Sim

@@ -1,0 +1,69 @@
+"""A request to charge a lead, and its result: the types that every door uses."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+
+from billing.text import ID_MAX_LENGTH, REF_MAX_LENGTH, recordable
+from errors import PermanentError
+
+MAX_PRICE_PAISE = 2**53 - 1
+"""Largest whole number that every JSON reader keeps exact."""
+
+
+def _of_this_century(value: datetime) -> datetime:
+    if not 2000 <= value.year <= 2100:
+        raise ValueError("must be in the years 2000 to 2100")
+    return value
+
+
+_Text = Annotated[str, Field(max_length=ID_MAX_LENGTH), recordable(ID_MAX_LENGTH)]
+EventTime = Annotated[AwareDatetime, AfterValidator(_of_this_century)]
+"""An ISO 8601 time with its offset, of this century."""
+
+
+class LeadRequest(BaseModel):
+    """A lead to charge, as a platform sends it. Strict: no number in quotes, no fraction."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+    lead_id: _Text
+    account: Annotated[_Text, Field(max_length=REF_MAX_LENGTH)]
+    package_price_paise: Annotated[int, Field(ge=0, le=MAX_PRICE_PAISE)]
+    source: _Text | None = None
+    """Where the lead came from, such as `google-ads`."""
+    occurred_at: EventTime | None = None
+
+    def happened_at(self, moment: datetime) -> "LeadRequest":
+        """Return this request with `moment` as its time if it names none."""
+        if self.occurred_at is not None:
+            return self
+        # Not model_copy, which costs more than reading the body did: every field is valid.
+        return LeadRequest.model_construct(**{**self.__dict__, "occurred_at": moment})
+
+
+class LeadState(StrEnum):
+    """What became of a request to charge a lead."""
+
+    CHARGED = "charged"
+    REPEATED = "repeated"
+    """The lead is already charged, for the same account and package; nothing was taken now."""
+    INSUFFICIENT_CREDIT = "insufficient_credit"
+    """The lead is parked, now or since an earlier request; nothing was taken."""
+    CANCELLED = "cancelled"
+    """An operator cancelled the parked lead; nothing was taken."""
+    REFUSED = "refused"
+    """`error` says why: `UnknownAccount` or `IdempotencyConflict`."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeadResult:
+    """What became of one request; `credits` is the price of the lead."""
+
+    state: LeadState
+    account: str
+    credits: int
+    error: PermanentError | None = None
