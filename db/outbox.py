@@ -35,7 +35,7 @@ def write(session: Session, notices: Iterable[NewNotice], *, now: datetime) -> N
     """Add the notices, in their order, to the caller's transaction."""
     rows = [
         (
-            n.topic,
+            str(n.topic),  # a `billing.topics.Topic` too
             n.subject,
             n.account_id,
             json.dumps(n.payload, separators=(",", ":")),

@@ -130,7 +130,7 @@ def settle(session: Session, claim: Claim, *, actor: str) -> bool:
             _give_back(session, claim, payment, actor)
     claim.settled_at = clock.now()
     _tell(session, claim, payment, before)
-    plan_refunds.watch(session, payment, claim, before)
+    plan_refunds.update_review(session, payment, claim, before)
     return True
 
 

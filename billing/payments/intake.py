@@ -11,8 +11,8 @@ was ordered (`amount_mismatch`, `currency_mismatch`), or comes for an order that
 (`order_paid_already`), is `quarantined`: visible, never credited by itself. A trigger of the
 database refuses every other transition.
 
-A payment for a plan adds a year to it (`billing/plans/terms.py`); one that finds nothing to add it
-to is quarantined as well.
+A payment for a plan adds a year to it (`billing/plans/paid_years.py`); one that finds nothing to
+add it to is quarantined as well.
 
 Locks, in this order: orders by id, plans by account, payments by the gateway's id, accounts by id
 (the ledger's).
@@ -155,7 +155,7 @@ class _Batch:
         with_plan = {o.account_id for o in self.orders.values() if o.plan is not None}
         self.plans = plans.lock_plans(self.session, with_plan)
         # After the plans are locked: until then an account may be given another zone.
-        self.owners = plans.owners(self.session, accounts)
+        self.owners = plans.load_owners(self.session, accounts)
         self.refs = {owner.id: owner.ref for owner in self.owners.values()}
 
     def learn(self, fact: PaymentFacts) -> None:
@@ -224,7 +224,7 @@ class _Batch:
             return None
         owner = self.owners[order.account_id]
         try:
-            self.grants += plans.pay_order(
+            self.grants += plans.add_ordered_year(
                 self.session, owner, order, payment, plans=self.plans, actor=self.actor
             )
         except PlanRefused as refused:
