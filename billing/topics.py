@@ -1,7 +1,7 @@
-"""The topics of the outbox: everything that others are notified of, by name.
+"""The topics of the outbox: the name of everything that others are notified of.
 
 Each area writes its own; `Topic("payment.captured")` refuses a name that is not listed here. A
-name never changes once it was written: platforms route by it.
+name never changes once it is in use: platforms route by it.
 """
 
 from enum import StrEnum
