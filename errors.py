@@ -1,7 +1,7 @@
-"""The root of the error tree: what may be tried again, and what may not.
+"""The root of the error tree: errors that may be retried, and errors that may not.
 
-Every error a rule raises on purpose is one of these, with typed fields and a message that tells
-a person what to do. `TransientError` is retried by the inbox; `PermanentError` goes dead.
+Every error that a rule raises on purpose is one of these, with typed fields and a message that says
+what to do. The inbox retries a `TransientError`; a `PermanentError` goes dead.
 """
 
 
@@ -10,7 +10,7 @@ class BillingError(Exception):
 
 
 class TransientError(BillingError):
-    """The same call may succeed later: it is tried again."""
+    """The same call may succeed later: it is retried."""
 
 
 class PermanentError(BillingError):
@@ -18,7 +18,7 @@ class PermanentError(BillingError):
 
 
 class InvalidField(PermanentError):
-    """A field of what was asked for does not make sense, whatever the state of the system."""
+    """A field of the request does not make sense, whatever the state of the system."""
 
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(f"{field} {problem}")
@@ -27,4 +27,4 @@ class InvalidField(PermanentError):
 
 
 class NotFound(PermanentError):
-    """What was named does not exist, or is out of the caller's reach."""
+    """The named thing does not exist, or is out of the caller's reach."""

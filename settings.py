@@ -1,11 +1,12 @@
-"""What the environment tells the processes: one frozen object, read once.
+"""The settings of a process, from its environment: one frozen object, read once.
 
-Every variable of the README's table is here and nowhere else. A variable that is set always
-wins. Where `DATABASE_URL` and `REDIS_URL` are not set, the addresses of the development stack
-that `make run` has up in this checkout are used (`<BILLING_DATA_DIR>/stack.json`), so that the
-`billing` command and a plain `celery -A worker.app` find it by themselves. The stack's key and
-address of a gateway go together or not at all, and never to another database: what is paid at the
-simulator must not become credit there. Its development clock goes with its database alone.
+Every environment variable is here and nowhere else, in the order of the README's table.
+
+A variable that is set always wins. For those that are not set, the development stack that `make
+run` has up in this checkout fills in its own (`<BILLING_DATA_DIR>/stack.json`), so that the
+`billing` command and a plain `celery -A worker.app` find it. The key and the address of a gateway
+are filled in together or not at all, and only with the stack's own database: a payment at the
+simulator must not become credit in another one. The development clock too belongs to that database.
 """
 
 import base64
@@ -26,17 +27,17 @@ STACK_FILE_NAME = "stack.json"
 CLOCK_VARIABLE = "BILLING_DEVELOPMENT_CLOCK"
 
 API_KEY_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-"""How a key of the API may be named; the name stands in the audit log as `api-key:<name>`."""
+"""The name of an API key; it stands in the audit log as `api-key:<name>`."""
 API_KEY = re.compile("[A-Za-z0-9._~+/-]{16,500}")
-"""What a key may be made of: what a bearer header carries as it is (RFC 6750, 2.1)."""
+"""The characters of an API key: those of a bearer token (RFC 6750, 2.1)."""
 LIVE_KEYS = ("rzp_live_", "sk_live_", "rk_live_")
-"""How keys of the gateways begin with which real money moves."""
+"""The beginnings of gateway keys that move real money."""
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 class SettingsError(Exception):
-    """The environment does not make sense; the message names each variable and what to do."""
+    """The environment does not make sense; each line names a variable and what to do."""
 
 
 class Settings(BaseSettings):
@@ -47,17 +48,17 @@ class Settings(BaseSettings):
     )
 
     database_url: str = Field(repr=False)
-    """SQLAlchemy URL of PostgreSQL 15 or newer; a plain `postgresql://` is made psycopg2's."""
+    """SQLAlchemy URL of PostgreSQL 15 or newer; a plain `postgresql://` becomes psycopg2's."""
     database_owner_url: str = Field(default="", repr=False)
-    """The role that migrates; `database_url` where it is not set."""
+    """The role that migrates; by default `database_url`."""
     redis_url: str = Field(repr=False)
     """The broker: Redis 6.2 or newer."""
 
     billing_data_dir: Path = PROJECT_DIR / ".data"
     billing_development_clock: Path | None = None
-    """The file that moves time (clock.py); set by the development stack, and by nobody else."""
+    """The file that moves time (`clock/`); only the development stack sets it."""
     billing_timezone: str = "Asia/Kolkata"
-    """Time zone of a new account for which none is given (IANA name)."""
+    """Time zone of a new account, unless one is given (IANA name)."""
     billing_catalog: Path = PROJECT_DIR / "catalog.toml"
     log_level: str = "INFO"
     log_format: str = "auto"
@@ -69,16 +70,16 @@ class Settings(BaseSettings):
     simulator_port: Port = 8009
 
     lead_webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = ()
-    """Standard Webhooks secrets (`whsec_` + base64), any of which may sign; several to rotate."""
+    """Standard Webhooks secrets (`whsec_` + base64); a signature by any of them is valid."""
     api_keys: Annotated[dict[str, SecretStr], NoDecode] = {}
-    """Name -> key with every scope, from `name:key`, comma-separated; see
+    """Name -> key with every scope, from comma-separated `name:key`; see
     `billing/access/keys.py`."""
 
     razorpay_key_id: str = ""
     """`rzp_test_...` or `rzp_live_...`; empty: Razorpay is not set up here."""
     razorpay_key_secret: SecretStr = SecretStr("")
     razorpay_webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = ()
-    """Any of which may sign; the old one stays until its retries have ended (a day)."""
+    """A signature by any of them is valid; keep an old one until its retries have ended (a day)."""
     razorpay_api_base: str = "https://api.razorpay.com"
     """Without `/v1`, which the SDK adds."""
     stripe_api_key: SecretStr = SecretStr("")
@@ -174,7 +175,7 @@ class Settings(BaseSettings):
         keys: dict[str, str] = {}
         entries = [part.strip() for part in value.split(",") if part.strip()]
         for position, entry in enumerate(entries, start=1):
-            # Neither part is shown: whoever mixed them up would find the key in a log.
+            # Neither part is shown: if they are mixed up, the key would stand in a log.
             name, _, key = entry.partition(":")
             if not API_KEY_NAME.fullmatch(name) or not API_KEY.fullmatch(key):
                 raise ValueError(
@@ -201,7 +202,7 @@ class Settings(BaseSettings):
     @field_validator("razorpay_key_secret", "stripe_api_key")
     @classmethod
     def _trimmed_secret(cls, key: SecretStr) -> SecretStr:
-        # A blank at the end of a pasted key is the usual cause of "Authentication failed".
+        # A space after a pasted key is the usual cause of "Authentication failed".
         return SecretStr(key.get_secret_value().strip())
 
     @model_validator(mode="after")
@@ -211,13 +212,13 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _time_is_real_where_money_is(self) -> Self:
+    def _real_time_with_real_money(self) -> Self:
         keys = (self.razorpay_key_id, self.stripe_api_key.get_secret_value())
         if self.billing_development_clock and any(key.startswith(LIVE_KEYS) for key in keys):
             raise ValueError(
-                "BILLING_DEVELOPMENT_CLOCK: time is not moved where a gateway's key is live: unset"
-                " it, or use a key of test mode (where it is not set, it is that of the stack which"
-                " `make run` has up: unset the key, or set DATABASE_URL)"
+                "BILLING_DEVELOPMENT_CLOCK: time cannot be moved while a gateway's key is live:"
+                " unset it, or use a key of test mode (if it is not set, the running stack of"
+                " `make run` has filled it in: unset the key, or set DATABASE_URL)"
             )
         return self
 
@@ -230,7 +231,7 @@ class Settings(BaseSettings):
 
 @lru_cache(maxsize=1)
 def get() -> Settings:
-    """Return the settings of this process, read from the environment at the first call.
+    """Return the settings of this process, read at the first call.
 
     Raises `SettingsError` with one line for each variable that is missing or wrong.
     """
@@ -238,15 +239,15 @@ def get() -> Settings:
 
 
 def load() -> Settings:
-    """Read the environment afresh, filling gaps from the running development stack."""
+    """Read the environment anew, and fill its gaps from the running development stack."""
     try:
-        return Settings(**_running_stack_addresses())
+        return Settings(**_filled_in_by_stack())
     except ValidationError as error:
         raise SettingsError(_explain(error)) from None
 
 
 def stack_file(data_dir: Path) -> Path:
-    """Return where the development stack of `data_dir` writes its addresses while it is up."""
+    """Return the file in which the development stack of `data_dir` keeps its addresses while up."""
     return data_dir / STACK_FILE_NAME
 
 
@@ -255,8 +256,8 @@ class _DataDir(BaseSettings):
     billing_data_dir: Path = PROJECT_DIR / ".data"
 
 
-class _Unset(BaseSettings):
-    """Which of the stack's variables the environment sets itself."""
+class _Fillable(BaseSettings):
+    """The variables that a stack can fill in, as the environment has them; None: not set."""
 
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore")
     database_url: str | None = None
@@ -281,14 +282,15 @@ _KEYS_AND_ADDRESSES = (
 _WEBHOOK_SECRETS = ("razorpay_webhook_secrets", "stripe_webhook_secrets")
 
 
-def _running_stack_addresses() -> dict[str, Any]:
+def _filled_in_by_stack() -> dict[str, Any]:
+    """Return the values of the running stack that may stand in for unset variables."""
     try:
         stack = json.loads(stack_file(_DataDir().billing_data_dir).read_text())
     except (OSError, ValueError):
         return {}
     if not isinstance(stack, dict):
         return {}
-    given = _Unset().model_dump()
+    given = _Fillable().model_dump()
     unset = {name for name, value in given.items() if value is None}
     if "database_url" not in unset:
         unset.discard("database_owner_url")  # the stack's owner does not own another database

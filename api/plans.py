@@ -11,7 +11,7 @@ from api import auth
 from api.accounts import AccountPath
 from api.routes import route
 from billing.catalog import PlanState
-from billing.plans import Status
+from billing.plans import RenewalStatus
 from billing.plans import entitlements as rules
 from billing.plans import overview as plan_overview
 from db.session import transaction
@@ -61,7 +61,7 @@ class BoughtPlan(_Told):
 class Renewal(_Told):
     """What has become of the plan's yearly renewal."""
 
-    service_renewal_status: Status
+    service_renewal_status: RenewalStatus
     service_renewal_next_due: datetime = Field(description="the beginning of the day that is due")
     due_on: date = Field(description="that day, in the account's zone")
     grace_ends_at: datetime = Field(description="when it is degraded if nobody pays")
@@ -97,7 +97,7 @@ def entitlements(path: AccountPath) -> Entitlements:
     """Tell what an account may do now, why, and until when."""
     with transaction() as session:
         account = auth.account_in_reach(session, path.ref)
-        return Entitlements.model_validate(rules.of_account(session, account))
+        return Entitlements.model_validate(rules.get_entitlements(session, account))
 
 
 @route(plans, HTTPMethod.GET, "/accounts/<ref>/status", scope="accounts:read",
@@ -106,4 +106,4 @@ def status(path: AccountPath) -> AccountStatus:
     """Tell an account's plan, credit, renewal and next monthly grant."""
     with transaction() as session:
         account = auth.account_in_reach(session, path.ref)
-        return AccountStatus.model_validate(plan_overview.of_account(session, account))
+        return AccountStatus.model_validate(plan_overview.get_overview(session, account))

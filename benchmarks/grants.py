@@ -16,7 +16,7 @@ import clock
 from benchmarks import lab, outcome, processes
 from benchmarks.memory import peak_mib
 from benchmarks.report import Report, WrongOutcome
-from billing.plans import name_of
+from billing.plans import month_name
 from billing.plans.calendar import month_of, months_before, start_of
 from db import session as database
 from db.session import snapshot
@@ -102,7 +102,7 @@ def _open(accounts: int) -> str:
     _alone(_PLANS.text, values)
     _alone(_YEARS.text, {})
     lab.settle()
-    return name_of(month)
+    return month_name(month)
 
 
 _BARE = """
@@ -121,7 +121,7 @@ SELECT id, version, :credits, balance, 'grant', 'grant:' || ref || ':' || :month
 
 def _bare(accounts: int) -> float:
     now = clock.now()
-    values = {"credits": CREDITS, "month": name_of(month_of(now, ZONE)), "now": now}
+    values = {"credits": CREDITS, "month": month_name(month_of(now, ZONE)), "now": now}
     started = time.perf_counter()
     _alone(_BARE, values)
     seconds = time.perf_counter() - started

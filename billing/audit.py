@@ -1,6 +1,7 @@
-"""The audit log: who changed what, from which door, for every change that is no ledger row.
+"""The audit log: who changed what, and how, for every change that is not a ledger row.
 
-A door (CLI, API, webhook, task, beat) says once who is asking; the rules record under that name.
+A door (CLI, API, webhook, Celery, beat) names the actor once with `asked_by`; the rules record
+changes under that name.
 """
 
 import json
@@ -29,7 +30,7 @@ _asking: ContextVar[_Asking] = ContextVar("billing.audit.asking")
 
 @contextmanager
 def asked_by(actor: str, *, door: Door) -> Iterator[None]:
-    """Record whatever the block changes as asked by `actor` through `door`."""
+    """Record the changes of the block as asked by `actor` through `door`."""
     token = _asking.set(_Asking(actor, door))
     try:
         yield
@@ -39,7 +40,7 @@ def asked_by(actor: str, *, door: Door) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change: of what (`account:clinic:42`), which, and the fields that differ."""
+    """One change: its subject (`account:clinic:42`), its action, and the fields that differ."""
 
     subject: str
     action: str
@@ -47,11 +48,26 @@ class Change:
     after: Mapping[str, Any] | None
 
 
+def record(
+    session: Session,
+    action: str,
+    subject: str,
+    *,
+    before: dict[str, Any] | None,
+    after: dict[str, Any] | None,
+) -> None:
+    """Write one entry in the caller's transaction; see `Change` for the arguments.
+
+    Raises `LookupError` outside `asked_by`: a change without an actor is a mistake.
+    """
+    record_all(session, [Change(subject, action, before, after)])
+
+
 _COLUMNS = ("created_at", "actor", "door", "action", "subject", "before", "after")
 
 
 def record_all(session: Session, changes: Sequence[Change]) -> None:
-    """Write an entry for each change; see `record`."""
+    """Write an entry for each change; raises as `record`."""
     if not changes:
         return
     asking, now = _asking.get(), clock.now()
@@ -64,19 +80,3 @@ def record_all(session: Session, changes: Sequence[Change]) -> None:
 
 def _json(fields: Mapping[str, Any] | None) -> str | None:
     return None if fields is None else json.dumps(fields, separators=(",", ":"))
-
-
-def record(
-    session: Session,
-    action: str,
-    subject: str,
-    *,
-    before: dict[str, Any] | None,
-    after: dict[str, Any] | None,
-) -> None:
-    """Write one entry in the caller's transaction.
-
-    `subject` names what was changed (`account:clinic:42`), `before` and `after` the fields that
-    differ. Raises `LookupError` outside `asked_by`: a change that nobody asked for is a mistake.
-    """
-    record_all(session, [Change(subject, action, before, after)])

@@ -1,4 +1,4 @@
-"""What several areas refuse; the errors of one area are in its own `errors.py`."""
+"""Errors that several areas raise; those of one area are in its own `errors.py`."""
 
 from collections.abc import Mapping
 
@@ -14,7 +14,7 @@ class UnknownAccount(NotFound):
 
 
 class InvalidReason(PermanentError):
-    """The reason given for a change cannot be kept."""
+    """The reason given for a change cannot be recorded."""
 
     def __init__(self, problem: str) -> None:
         super().__init__(f"reason {problem}: it is what an auditor will read")
@@ -22,13 +22,13 @@ class InvalidReason(PermanentError):
 
 
 class IdempotencyConflict(PermanentError):
-    """A key was used before with other content; nothing was applied this time."""
+    """A key was used before with different content; nothing was applied this time."""
 
     def __init__(self, key: str, differences: Mapping[str, tuple[object, object]]) -> None:
-        told = "; ".join(
+        differing = "; ".join(
             f"{field} was {before!r} and is now {now!r}"
             for field, (before, now) in differences.items()
         )
-        super().__init__(f"{key} was recorded before with other content: {told}")
+        super().__init__(f"{key} was recorded before with other content: {differing}")
         self.key = key
         self.differences = dict(differences)

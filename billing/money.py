@@ -1,7 +1,7 @@
-"""Amounts: how large one may be, and money as people read it. Money is whole paise elsewhere."""
+"""The largest amount of credit, and money as people read it. Elsewhere money is whole paise."""
 
 MAX_CREDITS = 10**12
-"""Largest amount of one posting, in credits; keeps every sum far inside PostgreSQL's bigint."""
+"""Largest amount of one posting, in credits: every sum stays far below PostgreSQL's bigint."""
 
 
 def rupees(paise: int) -> str:

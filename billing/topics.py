@@ -1,7 +1,7 @@
-"""The topics of the outbox: everything that others are notified of, by name.
+"""The topics of the outbox: the name of everything that others are notified of.
 
 Each area writes its own; `Topic("payment.captured")` refuses a name that is not listed here. A
-name never changes once it was written: platforms route by it.
+name never changes once it is in use: platforms route by it.
 """
 
 from enum import StrEnum
@@ -53,6 +53,8 @@ class Topic(StrEnum):
     PLAN_DUE_SOON = "plan.due_soon"
     PLAN_PAST_DUE = "plan.past_due"
     PLAN_DEGRADED = "plan.degraded"
+    PLAN_REFUNDED = "plan.refunded"
+    PLAN_NOT_APPLIED = "plan.not_applied"
     RENEWAL_REMINDER = "renewal.reminder"
 
     GATEWAY_SILENT = "gateway.silent"

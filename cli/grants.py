@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from billing.plans import grants as rules
-from billing.plans import month_named, name_of
-from billing.plans.grants import Chunk
+from billing.plans import month_name, parse_month
+from billing.plans.grants import GrantChunk
 from cli.output import Record, json_option, print_json, print_record, print_records
 from db.errors import DatabaseBusy
 from db.session import snapshot, transaction
@@ -33,7 +33,7 @@ class _Month(click.ParamType[date]):
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> date:
         try:
-            return value if isinstance(value, date) else month_named(str(value))
+            return value if isinstance(value, date) else parse_month(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
@@ -84,7 +84,7 @@ class _Done:
         self.credits = self.accounts = self.elsewhere = self.left = 0
         self.seconds = 0.0
 
-    def add(self, chunk: Chunk) -> None:
+    def add(self, chunk: GrantChunk) -> None:
         self.granted += chunk.granted
         self.withheld += chunk.withheld
         self.put_off |= chunk.put_off
@@ -124,10 +124,10 @@ def _call_workers(month: date | None) -> None:
 
     # Without a broker nobody comes, which is not told: it is all done here.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    task.call_worker(name_of(month) if month else None)
+    task.call_worker(month_name(month) if month else None)
 
 
-def _chunks(month: date | None) -> Iterator[Chunk]:
+def _chunks(month: date | None) -> Iterator[GrantChunk]:
     try:
         yield from grant_chunks.chunks(through=month, stop_at=math.inf)
     except DatabaseBusy:
@@ -146,7 +146,7 @@ def _preview(month: date | None, *, as_json: bool) -> None:
     with snapshot() as session, _progress(as_json=as_json) as progress:
         bar = progress.add_task("accounts", total=rules.count_due(session, through=month))
         for due, brings in rules.preview(session, through=month):
-            name = name_of(due.month)
+            name = month_name(due.month)
             (withheld if due.withheld else granted)[name] += 1
             credits_[name] += brings
             progress.advance(bar)

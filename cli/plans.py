@@ -9,11 +9,11 @@ from uuid import uuid4
 import click
 
 from billing import plans as book
-from billing.plans import Status
+from billing.plans import RenewalStatus
 from billing.plans import entitlements as rules
 from billing.plans import manual_years as plan_admin
 from billing.plans import overview as plan_overview
-from billing.plans.manual_years import Added, Wish
+from billing.plans.manual_years import AddedYear, ManualYear
 from billing.plans.overview import Overview
 from cli.accounts import find_or_fail
 from cli.output import (
@@ -57,9 +57,9 @@ def show(ref: str, *, as_json: bool) -> None:
     """Show the plan of account REF: where it stands, what it may do, which years were paid."""
     with snapshot() as session:  # all that is shown is of one moment
         account = find_or_fail(session, ref)
-        overview = plan_overview.of_account(session, account)
-        entitled = rules.of_account(session, account)
-        years = [_year(term) for term in book.terms_of(session, account.id)]
+        overview = plan_overview.get_overview(session, account)
+        entitled = rules.get_entitlements(session, account)
+        years = [_year(term) for term in book.list_terms(session, account.id)]
     allowed = {name: asdict(found) for name, found in entitled.entitlements.items()}
     if as_json:
         status = {"service_renewal_status": entitled.service_renewal_status}
@@ -75,14 +75,16 @@ def show(ref: str, *, as_json: bool) -> None:
 
 
 @plans.command(name="list")
-@click.option("--state", type=click.Choice([s.value for s in Status]), help="Only these.")
+@click.option("--state", type=click.Choice([s.value for s in RenewalStatus]), help="Only these.")
 @limit_option
 @json_option
 def list_(state: str | None, limit: int | None, *, as_json: bool) -> None:
     """List plans by the day they are due, the most overdue first."""
     with transaction() as session:
-        found = plan_overview.listed(
-            session, state=Status(state) if state else None, limit=page(limit, as_json=as_json)
+        found = plan_overview.list_plans(
+            session,
+            state=RenewalStatus(state) if state else None,
+            limit=page(limit, as_json=as_json),
         )
     print_records([asdict(one) for one in found], as_json=as_json, empty="No such plans.")
 
@@ -102,7 +104,7 @@ def activate(
     as_json: bool,
 ) -> None:
     """Begin a plan of account REF whose price came another way, such as by bank transfer."""
-    wish = Wish(ref, reason, actor, str(uuid4()) if key is None else key, paid_at)
+    wish = ManualYear(ref, reason, actor, str(uuid4()) if key is None else key, paid_at)
     with transaction() as session:
         added = plan_admin.activate(session, wish, plan=plan)
     _print(added, wish, as_json=as_json)
@@ -121,13 +123,13 @@ def renew(
     as_json: bool,
 ) -> None:
     """Add a year to the plan of account REF whose price came another way."""
-    wish = Wish(ref, reason, actor, str(uuid4()) if key is None else key, paid_at)
+    wish = ManualYear(ref, reason, actor, str(uuid4()) if key is None else key, paid_at)
     with transaction() as session:
         added = plan_admin.renew(session, wish)
     _print(added, wish, as_json=as_json)
 
 
-def _print(added: Added, wish: Wish, *, as_json: bool) -> None:
+def _print(added: AddedYear, wish: ManualYear, *, as_json: bool) -> None:
     print_record({**asdict(added), "key": wish.key}, as_json=as_json)
     release_parked()
 

@@ -1,11 +1,11 @@
 """The only reader of the current time, for every process and every rule.
 
-SQL never asks for `now()`: the time a rule saw is passed in as a parameter, so that tests (and
-the development clock) can move it and a rule can be run again for the moment it first ran.
+SQL never asks for `now()`: the time is passed in as a parameter, so that tests and the development
+clock can move it, and a rule can run again for the moment at which it first ran.
 
-The development clock is a file that says how far time is ahead. A process that was told to
-`follow` it looks at the file whenever it asks for the time; one that follows none pays nothing.
-What may be written into it is the rule of `clock/development.py`.
+The development clock is a file that says how far time is ahead. A process that follows it looks at
+the file whenever it asks for the time; one that follows none pays nothing. `clock/development.py`
+decides what is written into the file.
 """
 
 import json
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 MOST_AHEAD = timedelta(days=36_525)
-"""A hundred years: further than anybody looks, and far from the end of the calendar."""
+"""A hundred years: further than anybody needs, and far from the end of the calendar."""
 
 _offset = timedelta(0)
 _frozen_at: datetime | None = None
@@ -38,7 +38,7 @@ def now() -> datetime:
 
 
 def real_now() -> datetime:
-    """Return the time as it is without the development clock; for what moves that clock."""
+    """Return the time without the development clock; for whatever moves that clock."""
     if _frozen_at is not None:
         return _frozen_at
     return datetime.now(UTC) + _offset  # noqa: TID251 - this is the one place
@@ -46,10 +46,10 @@ def real_now() -> datetime:
 
 @contextmanager
 def frozen(at: datetime) -> Iterator[None]:
-    """Hold the clock of this process at `at` (aware); for tests."""
+    """Stop the clock of this process at `at` (aware); for tests."""
     global _frozen_at  # noqa: PLW0603 - one clock a process is the point of this module
     if at.tzinfo is None:
-        raise ValueError("the clock takes aware times only: give the datetime a time zone")
+        raise ValueError("the clock needs an aware time: give the datetime a time zone")
     before, _frozen_at = _frozen_at, at.astimezone(UTC)
     try:
         yield
@@ -58,7 +58,7 @@ def frozen(at: datetime) -> Iterator[None]:
 
 
 def advance(by: timedelta) -> None:
-    """Move the clock of this process forward by `by`; frozen or running; for tests."""
+    """Move the clock of this process forward by `by`, frozen or running; for tests."""
     global _frozen_at, _offset  # noqa: PLW0603
     if _frozen_at is not None:
         _frozen_at += by
@@ -67,36 +67,38 @@ def advance(by: timedelta) -> None:
 
 
 def follow(path: Path | None) -> None:
-    """Be as far ahead as the file at `path` says, now and whenever it changes; None: follow none.
+    """Keep this process as far ahead as the file at `path` says; None: follow no file.
 
-    Raises `ClockError` where it cannot be read. Later a file that cannot be read, or is gone,
-    leaves this process where it is, and is logged once: time must not jump back.
+    Raises `ClockError` if the file cannot be read. If that happens later, or the file is gone, time
+    stays as far ahead as it is, and the problem is logged once: time must not jump back.
     """
     global _followed  # noqa: PLW0603
     _followed = None if path is None else _Followed(path)
 
 
 def read_ahead(path: Path) -> timedelta:
-    """Return how far the file at `path` says that time is ahead; nothing where there is no file.
+    """Return how far the file at `path` says that time is ahead; zero if there is no file.
 
     Raises `ClockError`.
     """
     try:
-        said = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes())
     except FileNotFoundError:
         return timedelta(0)
     except OSError as error:
         raise _unreadable(path, error.strerror or type(error).__name__) from None
     except (ValueError, RecursionError):
         raise _unreadable(path, "it is not JSON") from None
-    seconds: Any = said.get("offset_seconds") if isinstance(said, dict) else None
+    seconds: Any = content.get("offset_seconds") if isinstance(content, dict) else None
     if type(seconds) not in {int, float} or not 0 <= seconds <= MOST_AHEAD.total_seconds():
-        raise _unreadable(path, "offset_seconds is no number of seconds from 0 to a hundred years")
+        raise _unreadable(
+            path, "offset_seconds must be a number of seconds from 0 to a hundred years"
+        )
     return timedelta(seconds=seconds)
 
 
 def write_ahead(path: Path, ahead: timedelta) -> None:
-    """Replace the file at `path` in one step: a reader sees the old text or the new one.
+    """Replace the file at `path` at once: a reader sees the old text or the new one.
 
     Raises `ClockError`.
     """
@@ -119,13 +121,13 @@ def write_ahead(path: Path, ahead: timedelta) -> None:
 def _unreadable(path: Path, why: str) -> ClockError:
     return ClockError(
         f"the development clock {path} cannot be read ({why}): write"
-        ' {"offset_seconds": N} into it, N the seconds that time was ahead, or throw the data of'
-        " this stack away together with it"
+        ' {"offset_seconds": N} into it, with N the seconds that time was ahead, or delete it'
+        " together with the data of this stack"
     )
 
 
 class _Followed:
-    """A file that says how far ahead time is, read again when it is another one."""
+    """The file that this process follows; it is read again when it has changed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -135,7 +137,7 @@ class _Followed:
     def ahead(self) -> timedelta:
         signature = self._signature()
         if signature != self._seen:
-            # Before it is read and logged: the line has a time, which is asked for here.
+            # Before reading: if that logs, the log line asks for the time again.
             self._seen = signature
             try:
                 self._ahead = self._read_again()

@@ -1,8 +1,8 @@
 """The development clock: moving time forward, so that a year can be watched in a minute.
 
-It is a file in the data folder of the development stack, whose database is then as far ahead as
-its rows say: so the file stays over restarts and time is never moved back. Every process of the
-stack follows it from its start; `billing clock` moves it. No rule and no table knows of it.
+It is a file in the data folder of the development stack. The rows of that stack's database are
+ahead with it, so the file survives restarts, and time never moves back. Every process calls
+`follow` at its start; `billing clock` moves time. No rule and no table knows about it.
 """
 
 import fcntl
@@ -24,23 +24,23 @@ STEPS_A_SECOND = 4
 
 
 class NotInDevelopment(PermanentError):
-    """There is no development clock here: time is what it is."""
+    """There is no development clock here, so time cannot be moved."""
 
     def __init__(self) -> None:
         super().__init__(
             "time can be moved in development only: on the stack of `make run`, with the"
             " PostgreSQL that it brings along and no live key of a gateway. Start such a stack,"
-            " and unset DATABASE_URL where it names another database"
+            " and unset DATABASE_URL if it names another database"
         )
 
 
 class TimeCannotMove(PermanentError):
-    """What is asked of the development clock cannot be."""
+    """The development clock cannot be moved as asked."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What the clock shows; both times are aware and in UTC."""
+    """What the development clock shows; both times are aware and in UTC."""
 
     real_time: datetime
     time: datetime
@@ -53,9 +53,9 @@ class Reading:
 
 
 def follow() -> None:
-    """Have this process follow the development clock, where its settings name one.
+    """Make this process follow the development clock, if its settings name one.
 
-    To be called at the start of every process. Raises `settings.SettingsError`.
+    Called at the start of every process. Raises `settings.SettingsError`.
     """
     try:
         clock.follow(settings.get().billing_development_clock)
@@ -66,7 +66,7 @@ def follow() -> None:
 def read() -> Reading:
     """Return what the clock shows. Raises `NotInDevelopment` or `TimeCannotMove`."""
     path = _path()
-    with _as_our_error():
+    with _as_time_cannot_move():
         ahead = clock.read_ahead(path)
     real_time = clock.real_now()
     return Reading(real_time, real_time + ahead, path)
@@ -75,7 +75,7 @@ def read() -> Reading:
 def advance(by: timedelta) -> Reading:
     """Move time forward by `by`. Raises `NotInDevelopment` or `TimeCannotMove`."""
     if by <= timedelta(0):
-        raise TimeCannotMove("time does not go back: advance it by more than nothing")
+        raise TimeCannotMove("time does not go back: advance it by more than zero")
     return _move(lambda before: before.ahead + by)
 
 
@@ -85,9 +85,9 @@ def move_to(moment: datetime) -> Reading:
     def target(before: Reading) -> timedelta:
         if moment <= before.time:
             raise TimeCannotMove(
-                f"it is {before.time.isoformat(timespec='seconds')} already, and time does not go"
-                f" back: name a later time than {moment.isoformat()}, or throw the data of this"
-                " stack away for a new start"
+                f"it is already {before.time.isoformat(timespec='seconds')}, and time does not go"
+                f" back: name a later time than {moment.isoformat()}, or delete the data of this"
+                " stack for a new start"
             )
         return moment - before.real_time
 
@@ -95,9 +95,9 @@ def move_to(moment: datetime) -> Reading:
 
 
 def steps_of(span: timedelta, *, seconds: float) -> int:
-    """Return in how many equal steps `span` is to pass within `seconds` of real time.
+    """Return the number of equal steps in which `span` passes within `seconds` of real time.
 
-    None is longer than a day; they are shorter, down to an hour, where there is time for it.
+    A step is a day at most; it is shorter, down to an hour, if there is time for more steps.
     """
     fewest = math.ceil(span / LONGEST_STEP)
     finest = math.ceil(span / SHORTEST_STEP)
@@ -106,11 +106,11 @@ def steps_of(span: timedelta, *, seconds: float) -> int:
 
 def _move(target: Callable[[Reading], timedelta]) -> Reading:
     path = _path()
-    with _as_our_error(), _alone(path):
+    with _as_time_cannot_move(), _alone(path):
         before = read()
         ahead = target(before)
         if ahead > clock.MOST_AHEAD:
-            raise TimeCannotMove("time can be moved ahead by a hundred years, and no further")
+            raise TimeCannotMove("time can be at most a hundred years ahead: name an earlier time")
         clock.write_ahead(path, ahead)
     return Reading(before.real_time, before.real_time + ahead, path)
 
@@ -124,7 +124,7 @@ def _path() -> Path:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Let one process at a time move the clock: none of two moves is to be lost."""
+    """Let one process at a time move the clock, so that no move is lost."""
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
@@ -134,7 +134,7 @@ def _alone(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _as_our_error() -> Iterator[None]:
+def _as_time_cannot_move() -> Iterator[None]:
     try:
         yield
     except clock.ClockError as error:

@@ -14,7 +14,7 @@ from typing import Any
 from billing import accounts, audit, plans
 from billing.plans import manual_years as plan_admin
 from billing.plans import overview as plan_overview
-from billing.plans.manual_years import Wish
+from billing.plans.manual_years import ManualYear
 from billing.plans.overview import Overview
 from db.session import transaction
 from devstack import demo, demo_payment, ports
@@ -47,7 +47,7 @@ def have_one(ports: Buying | None) -> Overview:
     if found.plan is not None:
         return found
     if ports is None:
-        wish = Wish(PHARMACY, "demo account", "devstack", "demo-plan")
+        wish = ManualYear(PHARMACY, "demo account", "devstack", "demo-plan")
         with audit.asked_by("devstack:demo", door="cli"), transaction() as session:
             plan_admin.activate(session, wish, plan=PLAN)
         return overview()
@@ -72,14 +72,14 @@ def overview() -> Overview:
         account = accounts.find(session, PHARMACY)
         if account is None:
             account = accounts.create(session, ref=PHARMACY, name=NAME, product=PRODUCT)
-        return plan_overview.of_account(session, account)
+        return plan_overview.get_overview(session, account)
 
 
 def years_paid() -> int:
     """Return how many years of the plan were paid."""
     with transaction() as session:
         account = accounts.find(session, PHARMACY)
-        return len(plans.terms_of(session, account.id)) if account else 0
+        return len(plans.list_terms(session, account.id)) if account else 0
 
 
 def spend(amount: int, *, api_port: int, key: str) -> tuple[int, Any]:

@@ -1,4 +1,4 @@
-"""The clock: what a process takes from the file that it follows, and what it does in trouble."""
+"""The clock: the file that a process follows, and what happens if the file is damaged."""
 
 import logging
 from collections.abc import Iterator
@@ -26,25 +26,25 @@ def file(tmp_path: Path) -> Path:
 
 
 def ahead() -> timedelta:
-    """How far time is ahead, to the minute: what a test takes is no matter."""
+    """How far time is ahead, in whole days: the time that a test takes does not matter."""
     return timedelta(days=round((clock.now() - clock.real_now()) / timedelta(days=1)))
 
 
-def test_who_follows_nothing_has_the_time_of_the_world(file: Path) -> None:
+def test_a_process_that_follows_no_file_has_the_real_time(file: Path) -> None:
     clock.write_ahead(file, YEAR)
     assert abs(clock.now() - datetime.now(UTC)) < SOON  # noqa: TID251
 
 
-def test_who_follows_a_file_is_ahead_by_it_and_moves_with_it(file: Path) -> None:
+def test_a_process_that_follows_a_file_is_as_far_ahead_as_it_says(file: Path) -> None:
     # Given a process that began to follow before there was a file
     clock.follow(file)
     assert ahead() == timedelta(0)
-    # When the file comes, and when another takes its place
+    # When the file is written, and when it is replaced
     for moved in (YEAR, YEAR + timedelta(days=1), 2 * YEAR):
         clock.write_ahead(file, moved)
-        # Then the next look at the time is there
+        # Then the next reading of the time follows it
         assert ahead() == moved
-    # And a process that begins now is there as well
+    # And a process that begins to follow now is as far ahead
     clock.follow(file)
     assert ahead() == 2 * YEAR
 
@@ -72,9 +72,7 @@ GARBAGE = [
 
 
 @pytest.mark.parametrize("content", GARBAGE, ids=lambda content: str(content[:30]))
-def test_a_file_that_makes_no_sense_is_refused_by_name_at_the_start(
-    file: Path, content: bytes
-) -> None:
+def test_a_damaged_file_is_refused_by_name_at_the_start(file: Path, content: bytes) -> None:
     file.write_bytes(content)
     with pytest.raises(ClockError) as caught:
         clock.follow(file)
@@ -83,7 +81,7 @@ def test_a_file_that_makes_no_sense_is_refused_by_name_at_the_start(
 
 
 @pytest.mark.parametrize("content", [*GARBAGE, None], ids=lambda content: str(content)[:30])
-def test_later_it_leaves_time_where_it_is_and_is_logged_once(
+def test_a_file_damaged_later_leaves_time_as_it_is_and_is_logged_once(
     file: Path, content: bytes | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     # Given a process that is a year ahead
@@ -95,17 +93,17 @@ def test_later_it_leaves_time_where_it_is_and_is_logged_once(
             file.unlink()
         else:
             file.write_bytes(content)
-        # Then it stays there, and says so once
+        # Then time stays a year ahead, and one line is logged
         assert [ahead() for _ in range(5)] == [YEAR] * 5
     (line,) = caplog.messages
     assert str(file) in line
     assert "365 days" in line
-    # And a file that is mended is followed again
+    # And a repaired file is followed again
     clock.write_ahead(file, 2 * YEAR)
     assert ahead() == 2 * YEAR
 
 
-def test_a_file_of_somebody_else_is_no_traceback(file: Path) -> None:
+def test_a_file_that_cannot_be_read_or_written_is_a_clock_error(file: Path) -> None:
     file.mkdir()
     with pytest.raises(ClockError, match=r"cannot be read \(Is a directory\)"):
         clock.follow(file)

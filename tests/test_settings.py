@@ -1,4 +1,4 @@
-"""The environment: what is wrong is said by name, all at once, without a secret."""
+"""The settings: defaults, what a stack fills in, and errors that name variables, not secrets."""
 
 import json
 import os
@@ -18,7 +18,7 @@ DATABASE = "postgresql://ops:s3cr3t-pass@db.example/billing"
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """Only what a settings object needs is set, and no stack runs."""
+    """Set only what the settings need; no stack runs."""
     known = {name.upper() for name in settings.Settings.model_fields}
     for name in list(os.environ):
         if name.upper() in known:
@@ -41,7 +41,7 @@ def write_stack_file(folder: Path, **addresses: object) -> None:
     settings.stack_file(folder).write_text(json.dumps(addresses))
 
 
-def test_what_is_not_set_has_the_documented_default(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unset_variable_has_the_documented_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BILLING_DATA_DIR")
 
     found = settings.Settings()
@@ -58,7 +58,7 @@ def test_what_is_not_set_has_the_documented_default(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("variable", ["DATABASE_URL", "REDIS_URL"])
 @pytest.mark.parametrize("value", [None, ""])
-def test_an_address_that_is_missing_shows_the_way(
+def test_a_missing_address_says_what_to_do(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str | None
 ) -> None:
     if value is None:
@@ -74,7 +74,7 @@ def test_an_address_that_is_missing_shows_the_way(
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "told"),
+    ("variable", "value", "error"),
     [
         ("DATABASE_URL", "mysql://ops:s3cr3t-pass@db/billing", "must start with postgresql://"),
         ("DATABASE_URL", "postgresql+asyncpg://ops:s3cr3t-pass@db/billing", "postgresql://"),
@@ -104,8 +104,8 @@ def test_an_address_that_is_missing_shows_the_way(
         ("LEAD_WEBHOOK_SECRETS", f"{SECRET}, s3cr3t-pass", "secret 2 must be whsec_"),
     ],
 )
-def test_what_makes_no_sense_is_refused_by_name_and_not_repeated(
-    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, told: str
+def test_a_bad_value_is_refused_by_variable_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, error: str
 ) -> None:
     monkeypatch.setenv(variable, value)
 
@@ -114,14 +114,14 @@ def test_what_makes_no_sense_is_refused_by_name_and_not_repeated(
 
     message = str(caught.value)
     assert message.startswith(f"{variable}")
-    assert told in message
+    assert error in message
     assert "\n" not in message
     shown = "".join(traceback.format_exception(caught.value))
     assert "s3cr3t-pass" not in shown
     assert "tests-only" not in shown
 
 
-def test_everything_that_is_wrong_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_problems_are_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("REDIS_URL")
     monkeypatch.setenv("DATABASE_URL", "mysql://db")
     monkeypatch.setenv("RECEIVER_PORT", "http")
@@ -134,7 +134,7 @@ def test_everything_that_is_wrong_is_told_at_once(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])
-def test_a_plain_postgres_address_is_made_the_installed_drivers(
+def test_a_plain_postgres_address_becomes_that_of_the_installed_driver(
     monkeypatch: pytest.MonkeyPatch, scheme: str
 ) -> None:
     address = "://ops:a%40b@db.example:5433/billing?sslmode=require&host=%2Ftmp"
@@ -156,7 +156,7 @@ def test_redis_is_reached_by_any_of_its_schemes(monkeypatch: pytest.MonkeyPatch,
     assert settings.load().redis_url == url
 
 
-def test_several_secrets_are_parted_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_secrets_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     other = SECRET.replace("dGVz", "T1RI")
     monkeypatch.setenv("LEAD_WEBHOOK_SECRETS", f" {SECRET} , {other},, ")
 
@@ -210,7 +210,7 @@ def test_the_running_stack_fills_what_is_not_set(
     assert [s.get_secret_value() for s in found.lead_webhook_secrets] == [SECRET]
 
 
-def test_a_database_of_ones_own_is_never_migrated_as_the_stacks_owner(
+def test_another_database_is_never_migrated_as_the_stacks_owner(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     write_stack_file(
@@ -239,7 +239,7 @@ def test_a_stack_of_the_version_before_has_one_role_for_both(
 def test_each_variable_that_is_set_wins_over_the_stack(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, empty: str
 ) -> None:
-    # Given one variable set, and the other empty, which is not set
+    # Given one variable that is set, and one that is empty, which counts as not set
     monkeypatch.setenv(empty, "")
     monkeypatch.setenv("LEAD_WEBHOOK_SECRETS", SECRET)
     write_stack_file(
@@ -262,7 +262,7 @@ CLOCK = "/stack/clock.json"
 def test_the_stacks_time_goes_with_its_database(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, scheme: str | None
 ) -> None:
-    # Given a stack whose database is used because nothing, or its very address, is set
+    # Given a stack whose database is used: no address is set, or the very same one
     if scheme is None:
         monkeypatch.delenv("DATABASE_URL")
     else:
@@ -270,18 +270,18 @@ def test_the_stacks_time_goes_with_its_database(
     write_stack_file(
         tmp_path, database_url="postgresql://app@stack/x", billing_development_clock=CLOCK
     )
-    # Then its time is, too
+    # Then its time is used too
     assert settings.load().billing_development_clock == Path(CLOCK)
 
 
-def test_a_database_of_ones_own_is_in_the_time_of_the_world(
+def test_another_database_has_the_real_time(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     write_stack_file(
         tmp_path, database_url="postgresql://app@stack/x", billing_development_clock=CLOCK
     )
     assert settings.load().billing_development_clock is None
-    # Unless somebody says so
+    # Unless the variable is set
     monkeypatch.setenv("BILLING_DEVELOPMENT_CLOCK", "/mine")
     assert settings.load().billing_development_clock == Path("/mine")
 
@@ -294,14 +294,16 @@ def test_a_database_of_ones_own_is_in_the_time_of_the_world(
         {"STRIPE_API_KEY": " rk_live_s3cr3t-pass"},
     ],
 )
-def test_time_is_real_where_money_is(monkeypatch: pytest.MonkeyPatch, key: dict[str, str]) -> None:
+def test_time_is_real_if_money_is(monkeypatch: pytest.MonkeyPatch, key: dict[str, str]) -> None:
     monkeypatch.setenv("BILLING_DEVELOPMENT_CLOCK", CLOCK)
     for variable, value in key.items():
         monkeypatch.setenv(variable, value)
 
     message = refusal()
 
-    assert "BILLING_DEVELOPMENT_CLOCK: time is not moved where a gateway's key is live" in message
+    assert (
+        "BILLING_DEVELOPMENT_CLOCK: time cannot be moved while a gateway's key is live" in message
+    )
     assert "s3cr3t-pass" not in message
 
 
@@ -321,7 +323,7 @@ def write_stack_with_gateways(monkeypatch: pytest.MonkeyPatch, folder: Path) -> 
     write_stack_file(folder, database_url="postgresql://stack/x", **GATEWAYS)
 
 
-def test_the_running_stacks_gateways_are_used_where_none_is_set(
+def test_the_running_stacks_gateways_are_used_if_none_is_set(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     write_stack_with_gateways(monkeypatch, tmp_path)
@@ -338,7 +340,7 @@ def test_the_running_stacks_gateways_are_used_where_none_is_set(
     assert [s.get_secret_value() for s in found.stripe_webhook_secrets] == ["stack"]
 
 
-def test_a_key_of_ones_own_never_goes_to_the_stacks_address(
+def test_a_key_that_is_set_never_goes_to_the_stacks_address(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     write_stack_with_gateways(monkeypatch, tmp_path)
@@ -350,11 +352,11 @@ def test_a_key_of_ones_own_never_goes_to_the_stacks_address(
     assert found.razorpay_key_id == "rzp_live_mine"
     assert found.razorpay_api_base == "https://api.razorpay.com"
     assert found.razorpay_webhook_secrets == ()
-    # And the other gateway is the stack's as before
+    # And the other gateway is still the stack's
     assert found.stripe_api_base == "http://stack/stripe"
 
 
-def test_half_a_key_of_ones_own_is_not_completed_by_the_stacks(
+def test_half_a_key_is_not_completed_from_the_stack(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     write_stack_with_gateways(monkeypatch, tmp_path)
@@ -363,7 +365,7 @@ def test_half_a_key_of_ones_own_is_not_completed_by_the_stacks(
     assert "RAZORPAY_KEY_ID and RAZORPAY_KEY_SECRET: set both or neither" in refusal()
 
 
-def test_webhook_secrets_of_ones_own_leave_the_stacks_key(
+def test_webhook_secrets_that_are_set_leave_the_stacks_key(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     write_stack_with_gateways(monkeypatch, tmp_path)
@@ -375,7 +377,7 @@ def test_webhook_secrets_of_ones_own_leave_the_stacks_key(
     assert found.stripe_api_base == "http://stack/stripe"
 
 
-def test_what_is_paid_at_the_stacks_simulator_is_no_credit_on_a_database_of_ones_own(
+def test_another_database_gets_no_credit_from_the_stacks_simulator(
     tmp_path: Path,
 ) -> None:
     write_stack_file(tmp_path, database_url="postgresql://stack/x", **GATEWAYS)
@@ -390,7 +392,7 @@ def test_what_is_paid_at_the_stacks_simulator_is_no_credit_on_a_database_of_ones
 @pytest.mark.parametrize(
     "content", ["", "{", "[]", "null", '"text"', '{"database_url": 5}', "\x00"]
 )
-def test_a_stack_file_that_makes_no_sense_is_as_good_as_none(
+def test_a_damaged_stack_file_counts_as_none(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str
 ) -> None:
     monkeypatch.delenv("DATABASE_URL")
@@ -410,7 +412,7 @@ def test_the_settings_of_a_process_are_read_once_and_cannot_be_changed(
         first.receiver_port = 1  # type: ignore[misc]
 
 
-def test_api_keys_have_names_and_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_api_keys_have_names_and_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("API_KEYS", " ops:0123456789abcdef , Clinic-App.2:AZaz09._~+/-AZaz09,")
 
     found = settings.load()
@@ -422,7 +424,7 @@ def test_api_keys_have_names_and_do_not_show(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "error"),
     [
         ("0123456789abcdef-secret", "entry 1 must be name:key"),
         ("ops:0123456-sec", "entry 1 must be"),
@@ -438,14 +440,14 @@ def test_api_keys_have_names_and_do_not_show(monkeypatch: pytest.MonkeyPatch) ->
         ("a:0123456789abcdef-secret,b:0123456789abcdef-secret", "entry 2 repeats"),
     ],
 )
-def test_api_keys_that_make_no_sense_are_told_by_place_and_not_shown(
-    monkeypatch: pytest.MonkeyPatch, value: str, told: str
+def test_bad_api_keys_are_refused_by_position_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, value: str, error: str
 ) -> None:
     monkeypatch.setenv("API_KEYS", value)
 
     message = refusal()
 
-    assert message.startswith(f"API_KEYS: {told}")
+    assert message.startswith(f"API_KEYS: {error}")
     assert "0123456789" not in message
     assert "-sec" not in message
     assert message.count("\n") == 0

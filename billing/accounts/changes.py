@@ -138,7 +138,7 @@ def update(
 
 
 def set_timezone(session: Session, ref: str, timezone: str) -> Account:
-    """Give an account another zone and return it; called by `billing/plans/terms.py`.
+    """Give an account another zone and return it; called by `billing/plans/zone_change.py`.
 
     Raises `UnknownAccount` or `InvalidAccount`.
     """

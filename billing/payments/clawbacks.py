@@ -67,7 +67,7 @@ def settle(session: Session, clawback: Clawback, *, actor: str) -> bool:
         _bring_in_line(session, clawback, payment, wanted, actor)
     clawback.settled_at = clock.now()
     _record_change(session, clawback, payment, before)
-    refunded_plans.watch(session, payment, clawback, before)
+    refunded_plans.update_review(session, payment, clawback, before)
     return True
 
 

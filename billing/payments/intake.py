@@ -5,8 +5,8 @@ operator all come to it with facts, in any order and any number. It loads and lo
 (`intake_rows.py`), decides what each fact changes (`decision.py`, pure), applies the changes, and
 posts the credit.
 
-A payment for a plan adds a year to it (`billing/plans/terms.py`); if the plan does not take the
-year, the payment is quarantined.
+A payment for a plan adds a year to it (`billing/plans/paid_years.py`); if the plan does not take
+the year, the payment is quarantined.
 
 Locks, in this order: orders by id, plans by account, payments by the gateway's id, accounts by id
 (the ledger's).
@@ -98,7 +98,7 @@ def _decide(
     payment.happened_at = change.details.get("happened_at", payment.happened_at)
     owner = rows.owners[order.account_id]
     try:
-        return change, plans.pay_order(
+        return change, plans.add_ordered_year(
             session, owner, order, payment, plans=rows.plans, actor=actor
         )
     except PlanRefused as refused:

@@ -66,7 +66,7 @@ def load(
     of_plans = {order.account_id for order in found if order.plan is not None}
     locked_plans = plans.lock_plans(session, of_plans)
     # After the plans are locked: until then an account may get another time zone.
-    owners = plans.owners(session, {order.account_id for order in found})
+    owners = plans.load_owners(session, {order.account_id for order in found})
     every = [*facts, *(locks.bare_facts(*payment) for payment in also)]
     new_ids = locks.add_missing_payments(session, every, now=now)
     locked = locks.lock_payments(session, every)

@@ -13,7 +13,7 @@ import clock
 from billing import audit, plans
 from billing.ledger import post
 from billing.payments import orders
-from billing.plans import UNRECKONABLE, Owner, PlanRefused, grants
+from billing.plans import CALENDAR_ERRORS, Owner, PlanRefused, grants
 from billing.plans import refunded_plans as plan_refunds
 from db import outbox
 from db.models import Order, Payment
@@ -53,18 +53,18 @@ def apply_next(session: Session, *, actor: str, behind: int = 0) -> Found | None
     if order is None:
         return None
     held = plans.lock_plans(session, [order.account_id])
-    owner = plans.owners(session, [order.account_id])[order.account_id]
+    owner = plans.load_owners(session, [order.account_id])[order.account_id]
     payment = session.get_one(Payment, order.payment_id)
     receipt = order.receipt
-    if payment.state == "refunded" or plan_refunds.is_back(session, payment):
+    if payment.state == "refunded" or plan_refunds.is_fully_returned(session, payment):
         _leave(session, order, owner, payment, MONEY_IS_BACK)
         return Found(order.id, receipt)
     try:
-        postings = plans.pay_order(session, owner, order, payment, plans=held, actor=actor)
+        postings = plans.add_ordered_year(session, owner, order, payment, plans=held, actor=actor)
     except PlanRefused as refused:
         _leave(session, order, owner, payment, refused.reason)
         return Found(order.id, receipt)
-    except UNRECKONABLE as error:
+    except CALENDAR_ERRORS as error:
         # The others must not wait for it.
         return Found(order.id, receipt, f"{type(error).__name__}: {error}")
     found = Found(order.id, receipt)

@@ -1,7 +1,7 @@
-"""The calendar of plans: years from an anchor, months, and when they begin in a zone. Pure.
+"""The calendar of plans: years from an anchor, months, and their first instants in a zone. Pure.
 
-Days and months are those of the account's time zone. What is due is derived from the anchor and a
-counter, never from "is it the day today": a day of downtime then loses nothing.
+Days and months are those of the account's time zone. What is due follows from the anchor and a
+counter, never from "is it the day today": a day of downtime loses nothing.
 """
 
 import re
@@ -12,13 +12,13 @@ from zoneinfo import ZoneInfoNotFoundError
 
 from billing.calendar import local_day_of, start_of_local_day
 
-UNRECKONABLE = (ZoneInfoNotFoundError, ValueError, OverflowError)
-"""What is raised of a plan that nobody can reckon with, such as of a zone that the zone database no
-longer has. Who works on many plans leaves it aside, so that the others do not wait for it."""
+CALENDAR_ERRORS = (ZoneInfoNotFoundError, ValueError, OverflowError)
+"""What is raised for a plan whose dates cannot be computed, such as one in a zone that the zone
+database no longer has. A run over many plans puts such a plan off, so that the others go on."""
 
 
 def years_after(anchor: date, years: int) -> date:
-    """Return the same day `years` later; the 28th where the anchor is a 29 February that is none.
+    """Return the same day `years` later; 28 February if that year has no 29th.
 
     Always counted from the anchor itself: four years after 29 February it is the 29th again.
     """
@@ -39,7 +39,7 @@ def month_after(month: date) -> date:
 
 
 def months_before(month: date, months: int) -> date:
-    """Return the first day of the month so many months before."""
+    """Return the first day of the month that is `months` earlier."""
     number = month.year * 12 + month.month - 1 - months
     return date(number // 12, number % 12 + 1, 1)
 
@@ -57,13 +57,13 @@ def start_of(day: date, timezone: str) -> datetime:
 
 
 @lru_cache(maxsize=256)
-def name_of(month: date) -> str:
-    """Return a month as keys and people write it: 2026-11."""
+def month_name(month: date) -> str:
+    """Return a month as ledger keys and people write it: 2026-11."""
     return f"{month.year:04d}-{month.month:02d}"
 
 
-def month_named(name: str) -> date:
-    """Return the first day of a month that is written as 2026-11; raises `ValueError`."""
+def parse_month(name: str) -> date:
+    """Return the first day of a month written as 2026-11; raises `ValueError`."""
     if not re.fullmatch("[0-9]{4}-[0-9]{2}", name):
         raise ValueError(f"must be a month such as 2026-11, not {name!r}")
     try:

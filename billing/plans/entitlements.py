@@ -1,7 +1,7 @@
 """Entitlements: what an account may do by the state of its plan, why, and until when.
 
-Which states have what is the catalog's (`[entitlements]`, `[banners]`). Nothing is stored: the
-answer follows from the plan's due date and the clock. Asked by `api/plans.py` and `cli/plans.py`.
+The catalog says which states have what (`[entitlements]`, `[banners]`). Nothing is stored: the
+answer follows from the plan's due date and the clock. Used by `api/plans.py` and `cli/plans.py`.
 """
 
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ import clock
 from billing import catalog
 from billing.catalog import PlanState
 from billing.money import rupees
-from billing.plans import schedule as plan_status
-from billing.plans import terms as plans
-from billing.plans.schedule import Status, later_than
+from billing.plans.offers import find_renewal
+from billing.plans.queries import account_with_plan
+from billing.plans.schedule import RenewalStatus, status_start, statuses_after
 from billing.plans.standing import Standing, standing_of
 from db.models import Account
 
 NO_PLAN: PlanState = "none"
-NOT_SOLD = "a price to be agreed"
-"""What a banner says of the price of a renewal that the catalog has no more."""
+NO_PRICE = "price on request"
+"""The price in a banner if the catalog no longer has the plan's renewal."""
 
 _EVERY_STATE = frozenset(get_args(PlanState))
 _WITH_A_PLAN = _EVERY_STATE - {NO_PLAN}
@@ -36,7 +36,7 @@ class Entitlement:
     why: str
     """For a person."""
     until: datetime | None
-    """When it would end if nobody pays; None: never, or it is not allowed."""
+    """When it ends if nobody pays; None: never, or it is not allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Banner:
 
 
 @dataclass(frozen=True, slots=True)
-class Entitled:
+class Entitlements:
     """All that an account may and may not do now."""
 
     account: str
@@ -57,44 +57,42 @@ class Entitled:
     banner: Banner | None
 
 
-def of_account(session: Session, account: Account) -> Entitled:
-    """Return what an account may do now, each entitlement of the catalog by its name."""
-    account, plan = plans.with_account(session, account.id)
-    if plan is None:
-        return Entitled(account.ref, NO_PLAN, decide(None), banner(account.product, None, None))
-    standing = standing_of(plan, account.timezone, clock.now())
-    return Entitled(
-        account.ref,
-        standing.status.value,
-        decide(standing),
-        banner(account.product, plan.plan_type, standing),
+def get_entitlements(session: Session, account: Account) -> Entitlements:
+    """Return what an account may do now, read anew; each entitlement of the catalog by its name."""
+    account, plan = account_with_plan(session, account.id)
+    standing = standing_of(plan, account.timezone, clock.now()) if plan else None
+    return Entitlements(
+        account=account.ref,
+        service_renewal_status=standing.status.value if standing else NO_PLAN,
+        entitlements=decide(standing),
+        banner=fill_banner(account.product, plan.plan_type if plan else None, standing),
     )
 
 
 def decide(standing: Standing | None) -> dict[str, Entitlement]:
-    """Return each entitlement of the catalog; `standing` None: no plan was ever bought."""
+    """Return each entitlement of the catalog; `standing` None: no plan was ever bought. Pure."""
     return {
         name: _decide(frozenset(states), standing)
         for name, states in catalog.get().entitlements.items()
     }
 
 
-def banner(product: str, plan_type: str | None, standing: Standing | None) -> Banner | None:
-    """Return what is shown in a state, filled in; None: the catalog has nothing for it."""
+def fill_banner(product: str, plan_type: str | None, standing: Standing | None) -> Banner | None:
+    """Return the filled-in banner of a state; None: the catalog has none for it. Pure."""
     known = catalog.get()
     found = known.banners.get(standing.status.value if standing else NO_PLAN)
     if found is None:
         return None
-    told = {"plan": known.products[product].name if product in known.products else product}
+    fields = {"plan": known.products[product].name if product in known.products else product}
     if standing is not None and plan_type is not None:
-        renewal = plans.renewal_of(plan_type)
-        told |= {
+        renewal = find_renewal(plan_type)
+        fields |= {
             "due_on": standing.due_on.isoformat(),
             "days_left": str(standing.days_left),
             "grace_ends_on": standing.grace_ends_on.isoformat(),
-            "renewal_price": rupees(known.plans[renewal].price_paise) if renewal else NOT_SOLD,
+            "renewal_price": rupees(known.plans[renewal].price_paise) if renewal else NO_PRICE,
         }
-    return Banner(found.level, found.text.format(**told))
+    return Banner(found.level, found.text.format(**fields))
 
 
 def _decide(states: frozenset[PlanState], standing: Standing | None) -> Entitlement:
@@ -106,9 +104,10 @@ def _decide(states: frozenset[PlanState], standing: Standing | None) -> Entitlem
 
 
 def _until(states: frozenset[PlanState], standing: Standing) -> datetime | None:
-    lacking = (status for status in later_than(standing.status) if status.value not in states)
-    ends = (plan_status.begins(status, standing.due_on, standing.timezone) for status in lacking)
-    return next((end for end in ends if end is not None), None)
+    """Return the start of the first later status that lacks the entitlement."""
+    lacking = (s for s in statuses_after(standing.status) if s.value not in states)
+    starts = (status_start(status, standing.due_on, standing.timezone) for status in lacking)
+    return next((start for start in starts if start is not None), None)
 
 
 def _why(states: frozenset[PlanState], standing: Standing | None, until: datetime | None) -> str:
@@ -122,26 +121,26 @@ def _why(states: frozenset[PlanState], standing: Standing | None, until: datetim
 def _why_with_plan(states: frozenset[PlanState], standing: Standing, until: datetime | None) -> str:
     if states >= _WITH_A_PLAN:
         return "included since the plan was bought, renewed or not"
-    is_due = f"the plan {_is_or_was(standing)} due on {standing.due_on}"
-    if until is None:  # every later state has it too
-        return f"included although {is_due}"
+    if until is None:  # every later status has it too
+        return f"{_due(standing)}: included even if it is not renewed"
     if until < standing.due_at:
         return "included while the plan is active"
     if until == standing.due_at:
-        return f"included while the plan is paid, which is due on {standing.due_on}"
-    return f"{is_due}: included until its grace ends on {standing.grace_ends_on}"
+        return f"included while the plan is paid: it is due on {standing.due_on}"
+    return f"{_due(standing)}: included until its grace ends on {standing.grace_ends_on}"
 
 
 def _why_not(states: frozenset[PlanState], standing: Standing | None) -> str:
     if standing is None:
         return "this account has never bought a plan"
-    if Status.ACTIVE.value not in states:  # paying would not bring it
+    if RenewalStatus.ACTIVE.value not in states:  # a payment would not bring it
         return f"not included while the plan is {standing.status.value.replace('_', ' ')}"
-    told = f"the plan {_is_or_was(standing)} due on {standing.due_on}"
-    if standing.status is Status.DEGRADED:
-        told += f" and its grace ended on {standing.grace_ends_on}"
-    return f"{told}: renew to have it again"
+    ended = ""
+    if standing.status is RenewalStatus.DEGRADED:
+        ended = f" and its grace ended on {standing.grace_ends_on}"
+    return f"{_due(standing)}{ended}: renew to have it again"
 
 
-def _is_or_was(standing: Standing) -> str:
-    return "is" if standing.status in {Status.ACTIVE, Status.DUE_SOON} else "was"
+def _due(standing: Standing) -> str:
+    ahead = standing.status in {RenewalStatus.ACTIVE, RenewalStatus.DUE_SOON}
+    return f"the plan {'is' if ahead else 'was'} due on {standing.due_on}"

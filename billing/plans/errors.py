@@ -1,10 +1,10 @@
-"""What is refused of plans and of orders for them."""
+"""Errors of plans, and of orders for plans and credit."""
 
 from errors import InvalidField, PermanentError
 
 
 class PlanRefused(PermanentError):
-    """A year of a plan that the account cannot have; nothing was changed."""
+    """An account cannot have a year of a plan; nothing was changed."""
 
     def __init__(self, account: str, reason: str) -> None:
         todo = _WHAT_TO_DO[reason].format(account=account)
@@ -25,6 +25,6 @@ class InvalidOrder(InvalidField):
 _WHAT_TO_DO = {
     "plan_bought_already": "`billing plans renew {account}` adds a year",
     "no_plan_to_renew": "`billing plans activate {account} --plan NAME` begins one",
-    "renewal_of_another_plan": "`billing plans show {account}` tells which it has",
+    "renewal_of_another_plan": "`billing plans show {account}` shows which plan it has",
     "plan_not_in_catalog": "put the plan and its renewal into [plans] of the catalog",
 }

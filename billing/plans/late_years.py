@@ -1,7 +1,7 @@
-"""A year that was paid before another that is on record: what the plan then comes to. Pure.
+"""Years that became known out of the order in which they were paid: what the plan comes to. Pure.
 
-Such a payment became known late. The years are counted anew in the order in which they were paid,
-so that the plan is the same whichever was heard of first. Called by `billing/plans/renewal.py`.
+All years are counted again in the order of payment, so that the plan is the same whichever payment
+became known first. Called by `billing/plans/renewal.py`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,22 +9,23 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from billing.calendar import local_day_of
-from billing.plans import schedule as plan_status
 from billing.plans.calendar import first_month_from, month_after, start_of, years_after
+from billing.plans.schedule import grace_end
 
 
 @dataclass(frozen=True, slots=True)
-class Count:
+class YearCount:
     """Years from an anchor, and the spans in which the plan was not degraded."""
 
     anchor_on: date
     years: int
     spans: Sequence[tuple[datetime, datetime]]
+    """Since, until."""
 
-    def months(
+    def granted_months(
         self, begin: datetime, timezone: str, *, until: date
     ) -> Iterator[tuple[date, datetime]]:
-        """Yield the months that begin in a span, from a moment on and before the month `until`."""
+        """Yield the months that begin in a span, from `begin` on and before the month `until`."""
         month = first_month_from(begin, timezone)
         while month < until:
             begins = start_of(month, timezone)
@@ -33,16 +34,16 @@ class Count:
             month = month_after(month)
 
 
-def count(bought_on: date, renewals: Sequence[datetime], timezone: str) -> Count:
+def count_years(bought_on: date, renewals: Sequence[datetime], timezone: str) -> YearCount:
     """Return what a plan comes to that was bought on a day and renewed at these moments."""
     anchor_on, years, since = bought_on, 1, start_of(bought_on, timezone)
     spans = []
     for paid_at in sorted(renewals):
-        grace_ends_at = plan_status.grace_ends(years_after(anchor_on, years), timezone)
+        grace_ends_at = grace_end(years_after(anchor_on, years), timezone)
         if paid_at < grace_ends_at:
             years += 1
         else:
             spans.append((since, grace_ends_at))
             anchor_on, years, since = local_day_of(paid_at, timezone), 1, paid_at
-    spans.append((since, plan_status.grace_ends(years_after(anchor_on, years), timezone)))
-    return Count(anchor_on, years, spans)
+    spans.append((since, grace_end(years_after(anchor_on, years), timezone)))
+    return YearCount(anchor_on, years, spans)

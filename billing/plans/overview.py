@@ -1,6 +1,6 @@
-"""The plan of an account beside its credit, in one piece; and all plans by their due date.
+"""An account's plan and credit in one piece, and the list of plans by due date.
 
-Asked by `api/plans.py` and `cli/plans.py`. The state is that of the moment, not of the last tick.
+Used by `api/plans.py` and `cli/plans.py`. The status is that of the moment, not of the last tick.
 """
 
 from collections.abc import Sequence
@@ -14,22 +14,13 @@ from sqlalchemy.orm import Session
 
 import clock
 from billing import accounts
-from billing.plans import (
-    entitlements,
-    grants,
-)
-from billing.plans import (
-    rows as plan_rows,
-)
-from billing.plans import (
-    schedule as plan_status,
-)
-from billing.plans import (
-    terms as plans,
-)
-from billing.plans.calendar import UNRECKONABLE, name_of, start_of
+from billing.plans import entitlements
+from billing.plans.calendar import CALENDAR_ERRORS, month_name, start_of
 from billing.plans.entitlements import Banner
-from billing.plans.schedule import Status, later_than
+from billing.plans.grant_months import oldest_granted
+from billing.plans.plan_dates import due_day
+from billing.plans.queries import account_with_plan
+from billing.plans.schedule import RenewalStatus, renewal_steps, statuses_after
 from billing.plans.standing import Standing, standing_of
 from db.models import Account, AccountPlan
 
@@ -46,9 +37,9 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """What has become of its yearly renewal."""
+    """The state of its yearly renewal."""
 
-    service_renewal_status: Status
+    service_renewal_status: RenewalStatus
     service_renewal_next_due: datetime
     """The beginning of the day that is due."""
     due_on: date
@@ -64,7 +55,7 @@ class NextGrant:
     month: str
     """2026-12, of the account's calendar."""
     at: datetime
-    """When that month begins; past: the credit comes any moment."""
+    """When that month begins; in the past: the credit comes any moment."""
     credits: int
 
 
@@ -80,27 +71,27 @@ class Overview:
     overdraft_limit: int
     renewal: Renewal | None
     next_grant: NextGrant | None
-    """None: no month is promised, as things stand."""
+    """None: no month is promised as things stand."""
     banner: Banner | None
     alert_level: str
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedPlan:
     """One plan in the list of all."""
 
     account: str
     plan_type: str
-    service_renewal_status: Status
+    service_renewal_status: RenewalStatus
     due_on: date
     service_renewal_next_due: datetime
     grace_ends_at: datetime
     purchased_at: datetime
 
 
-def of_account(session: Session, account: Account) -> Overview:
+def get_overview(session: Session, account: Account) -> Overview:
     """Return what an account has now, read anew."""
-    account, plan = plans.with_account(session, account.id)
+    account, plan = account_with_plan(session, account.id)
     standing = standing_of(plan, account.timezone, clock.now()) if plan else None
     return Overview(
         account=account.ref,
@@ -111,13 +102,17 @@ def of_account(session: Session, account: Account) -> Overview:
         overdraft_limit=account.overdraft_limit,
         renewal=_renewal(standing) if standing else None,
         next_grant=_next_grant(plan, standing) if plan and standing else None,
-        banner=entitlements.banner(account.product, plan.plan_type if plan else None, standing),
+        banner=entitlements.fill_banner(
+            account.product, plan.plan_type if plan else None, standing
+        ),
         alert_level=account.alert_level,
     )
 
 
-def listed(session: Session, *, state: Status | None, limit: int) -> Sequence[Listed]:
-    """Return up to `limit` plans, of one state where given, by their due date."""
+def list_plans(
+    session: Session, *, state: RenewalStatus | None, limit: int
+) -> Sequence[ListedPlan]:
+    """Return up to `limit` plans by due date; `state` None: those of every state."""
     now = clock.now()
     query = (
         select(AccountPlan, Account.ref, Account.timezone)
@@ -127,7 +122,7 @@ def listed(session: Session, *, state: Status | None, limit: int) -> Sequence[Li
     )
     if state is not None:
         query = query.where(_may_be(state, now))
-    # The state is found here, not in SQL: it holds by the calendar, though no tick came.
+    # The state is computed here, not in SQL: it follows the calendar even if no tick came.
     with closing(session.execute(query)) as rows:
         found = (_listed(plan, ref, timezone, now) for plan, ref, timezone in rows)
         wanted = (one for one in found if state in {None, one.service_renewal_status})
@@ -138,20 +133,20 @@ _SLACK = timedelta(days=2)
 """More than any zone and its clock changes can move a day."""
 
 
-def _may_be(state: Status, now: datetime) -> ColumnElement[bool]:
-    """Return a condition that leaves out plans which are far from a state."""
-    told = AccountPlan.service_renewal_status == state.value
-    begins = {step.status: timedelta(step.days) for step in plan_status.steps() if step.status}
-    if state is not Status.ACTIVE and state not in begins:
-        return told
+def _may_be(state: RenewalStatus, now: datetime) -> ColumnElement[bool]:
+    """Return a condition that leaves out plans far from a state; `list_plans` checks the rest."""
+    recorded = AccountPlan.service_renewal_status == state.value
+    starts = {step.status: timedelta(step.days) for step in renewal_steps() if step.status}
+    if state is not RenewalStatus.ACTIVE and state not in starts:
+        return recorded
     due = AccountPlan.service_renewal_next_due
     near: list[ColumnElement[bool]] = [true()]
-    if state in begins:
-        near.append(due <= now - begins[state] + _SLACK)
-    ends = [begins[later] for later in later_than(state) if later in begins]
+    if state in starts:
+        near.append(due <= now - starts[state] + _SLACK)
+    ends = [starts[later] for later in statuses_after(state) if later in starts]
     if ends:
         near.append(due >= now - ends[0] - _SLACK)
-    return or_(told, and_(*near))
+    return or_(recorded, and_(*near))
 
 
 def _bought(plan: AccountPlan) -> Plan:
@@ -160,30 +155,38 @@ def _bought(plan: AccountPlan) -> Plan:
 
 def _renewal(standing: Standing) -> Renewal:
     return Renewal(
-        standing.status, standing.due_at, standing.due_on, standing.grace_ends_at,
-        standing.days_left,
-    )  # fmt: skip
+        service_renewal_status=standing.status,
+        service_renewal_next_due=standing.due_at,
+        due_on=standing.due_on,
+        grace_ends_at=standing.grace_ends_at,
+        days_left=standing.days_left,
+    )
 
 
 def _next_grant(plan: AccountPlan, standing: Standing) -> NextGrant | None:
-    # As `billing/plans/grants.py` will judge it
-    month = max(plan.next_grant_month, grants.oldest_granted(clock.now(), standing.timezone))
+    # As `billing/plans/grant_months.py` will decide it.
+    month = max(plan.next_grant_month, oldest_granted(clock.now(), standing.timezone))
     begins = start_of(month, standing.timezone)
-    withheld = standing.status is Status.DEGRADED or begins >= plan.grace_ends_at
+    withheld = standing.status is RenewalStatus.DEGRADED or begins >= plan.grace_ends_at
     if withheld or not plan.monthly_credits:
         return None
-    return NextGrant(name_of(month), begins, plan.monthly_credits)
+    return NextGrant(month_name(month), begins, plan.monthly_credits)
 
 
-def _listed(plan: AccountPlan, ref: str, timezone: str, now: datetime) -> Listed:
+def _listed(plan: AccountPlan, ref: str, timezone: str, now: datetime) -> ListedPlan:
     try:
         standing = standing_of(plan, timezone, now)
-    except UNRECKONABLE:  # as it was told last
-        return Listed(
-            ref, plan.plan_type, Status(plan.service_renewal_status), plan_rows.due_on(plan),
-            plan.service_renewal_next_due, plan.grace_ends_at, plan.purchased_at,
-        )  # fmt: skip
-    return Listed(
-        ref, plan.plan_type, standing.status, standing.due_on, standing.due_at,
-        standing.grace_ends_at, plan.purchased_at,
-    )  # fmt: skip
+        status, due_at = standing.status, standing.due_at
+        grace_ends_at = standing.grace_ends_at
+    except CALENDAR_ERRORS:  # as it is on record
+        status, due_at = RenewalStatus(plan.service_renewal_status), plan.service_renewal_next_due
+        grace_ends_at = plan.grace_ends_at
+    return ListedPlan(
+        account=ref,
+        plan_type=plan.plan_type,
+        service_renewal_status=status,
+        due_on=due_day(plan),
+        service_renewal_next_due=due_at,
+        grace_ends_at=grace_ends_at,
+        purchased_at=plan.purchased_at,
+    )

@@ -1,6 +1,6 @@
-"""What a further year does to a plan: its days, its terms, its steps, the months it brings.
+"""A further year of a plan: its days, what it brings, its steps, and the months it grants.
 
-Called by `billing/plans/terms.py`, which locks the plan and writes the year down.
+Called by `billing/plans/paid_years.py`, which locks the plan and records the year.
 """
 
 from collections.abc import Sequence
@@ -11,23 +11,14 @@ from sqlalchemy.orm import Session
 import clock
 from billing import audit, catalog
 from billing.calendar import local_day_of
-from billing.catalog import Plan
 from billing.ledger import Posting
-from billing.plans import (
-    enforcement as renewals,
-)
-from billing.plans import (
-    grants,
-)
-from billing.plans import (
-    late_years as plan_late,
-)
-from billing.plans import (
-    rows as plan_rows,
-)
 from billing.plans.calendar import first_month_from, month_after, years_after
-from billing.plans.enforcement import Record
-from billing.plans.rows import Owner
+from billing.plans.grant_months import grant_posting, missed_grants, months_due, withheld_change
+from billing.plans.late_years import count_years
+from billing.plans.offers import sold_fields
+from billing.plans.plan_dates import due_day, set_instants
+from billing.plans.plan_locks import Owner
+from billing.plans.renewal_steps import StepLog, reactivate, take_steps
 from db.models import AccountPlan, PlanTerm
 
 
@@ -37,98 +28,86 @@ def renew(
     plan: AccountPlan,
     *,
     paid_at: datetime,
-    paid: Sequence[PlanTerm],
+    terms: Sequence[PlanTerm],
 ) -> tuple[date, list[Posting]]:
-    """Add a year to a locked plan, of which `paid` are the years on record, the oldest first.
+    """Add a year to a locked plan; `terms` are the years on record, the oldest first.
 
-    Returns the day on which the year begins, and the grants that the caller must post.
+    Returns the day on which the year begins, and the grants to be posted.
     """
-    record = Record()
-    if any(term.paid_at > paid_at for term in paid):
-        starts_on, postings = _renew_late(owner, paid_at, plan, paid, record)
+    log = StepLog()
+    if any(term.paid_at > paid_at for term in terms):
+        starts_on, postings = _insert_year(owner, paid_at, plan, terms, log)
     else:
-        starts_on, postings = _renew_now(session, owner, paid_at, plan, record)
+        starts_on, postings = _append_year(session, owner, paid_at, plan, log)
     plan.updated_at = clock.now()
-    plan_rows.reckon(plan, owner.timezone)
-    record.write(session)
+    set_instants(plan, owner.timezone)
+    log.write(session)
     return starts_on, postings
 
 
-def terms_of(sold: Plan) -> dict[str, object]:
-    """Return what the catalog's plan brings, by the columns of an account's."""
-    return {
-        "branches": sold.branches,
-        "features": sold.features,
-        "monthly_credits": sold.monthly_credits or 0,
-    }
-
-
-def _renew_now(
-    session: Session, owner: Owner, paid_at: datetime, plan: AccountPlan, record: Record
+def _append_year(
+    session: Session, owner: Owner, paid_at: datetime, plan: AccountPlan, log: StepLog
 ) -> tuple[date, list[Posting]]:
-    """Add a year to those that were paid before it; return when it begins, and what to grant."""
+    """Add a year that was paid after all others; return its first day, and the grants."""
     zone = owner.timezone
-    # What had come to pass by then, though no tick has seen it: judged by the years paid before.
-    renewals.advance(plan, owner, record, until=paid_at, remind=False)
+    # What was due before the payment, even if no tick has come: judged by the years paid before.
+    take_steps(plan, owner, log, until=paid_at, remind=False)
     postings = _grants_until(session, owner, plan, paid_at)
     in_time = paid_at < plan.grace_ends_at
     unpaid_from = plan.grace_ends_at if in_time else paid_at
     if in_time:
-        starts_on = plan_rows.due_on(plan)
+        starts_on = due_day(plan)
         plan.years += 1
     else:
         starts_on = plan.anchor_on = local_day_of(paid_at, zone)
         plan.years = 1
-    # Months may have been withheld since, where the payment became known late.
+    # If the payment became known late, months that it pays for were withheld meanwhile.
     plan.next_grant_month = min(plan.next_grant_month, first_month_from(unpaid_from, zone))
-    _sell(plan)
-    _begin_steps(plan, owner, record)
+    _set_sold_fields(plan)
+    _restart_steps(plan, owner, log)
     return starts_on, postings
 
 
-def _renew_late(
-    owner: Owner, paid_at: datetime, plan: AccountPlan, paid: Sequence[PlanTerm], record: Record
+def _insert_year(
+    owner: Owner, paid_at: datetime, plan: AccountPlan, terms: Sequence[PlanTerm], log: StepLog
 ) -> tuple[date, list[Posting]]:
-    """Add a year that was paid before another of them: all are counted anew, in their order."""
-    due_on, zone = plan_rows.due_on(plan), owner.timezone
-    renewed = [term.paid_at for term in paid[1:]]
-    counted = plan_late.count(paid[0].starts_on, [*renewed, paid_at], zone)
+    """Add a year that was paid before another on record: all are counted again, in order."""
+    due_before, zone = due_day(plan), owner.timezone
+    renewals = [term.paid_at for term in terms[1:]]
+    counted = count_years(terms[0].starts_on, [*renewals, paid_at], zone)
     plan.anchor_on, plan.years = counted.anchor_on, counted.years
-    if plan_rows.due_on(plan) != due_on:  # else its steps are those that were done
-        _begin_steps(plan, owner, record)
-    # What was granted is in the ledger; of what was withheld, this year brings some after all.
-    months = counted.months(paid_at, zone, until=plan.next_grant_month)
-    postings = grants.still_granted(owner.ref, plan, months, zone)
+    if due_day(plan) != due_before:  # otherwise the steps that were done are still its steps
+        _restart_steps(plan, owner, log)
+    # The ledger knows the months that were granted; this year brings some that were withheld.
+    months = counted.granted_months(paid_at, zone, until=plan.next_grant_month)
+    postings = missed_grants(owner.ref, plan, months, zone, now=clock.now())
     return years_after(plan.anchor_on, plan.years - 1), postings
 
 
-def _sell(plan: AccountPlan) -> None:
+def _set_sold_fields(plan: AccountPlan) -> None:
     """Fix what a plan brings from now on, as the catalog has it."""
     sold = catalog.get().plans.get(plan.plan_type)
-    for name, value in terms_of(sold).items() if sold else ():
+    for name, value in sold_fields(sold).items() if sold else ():
         setattr(plan, name, value)
 
 
-def _begin_steps(plan: AccountPlan, owner: Owner, record: Record) -> None:
+def _restart_steps(plan: AccountPlan, owner: Owner, log: StepLog) -> None:
     """Make a plan active whose due date has moved: the steps to that date begin anew."""
     plan.stepped_to = None
-    renewals.reactivate(plan, owner, record)
+    reactivate(plan, owner, log)
 
 
 def _grants_until(
     session: Session, owner: Owner, plan: AccountPlan, moment: datetime
 ) -> list[Posting]:
+    """Move the plan past the months that have begun by a moment; return their grants."""
     postings = []
     withheld = []
-    for due in list(grants.months_due(plan, owner.timezone, until=moment)):
+    for due in list(months_due(plan, owner.timezone, until=moment)):
         plan.next_grant_month = month_after(due.month)
-        if due.withheld is not None:
-            withheld.append(grants.withholding(owner.ref, due))
+        if due.withheld is None:
+            postings.append(grant_posting(owner.ref, plan, due.month, event_at=due.begins))
         else:
-            postings.append(
-                grants.posting(
-                    owner.ref, due.month, plan.monthly_credits, plan.plan_type, event_at=due.begins
-                )
-            )
+            withheld.append(withheld_change(owner.ref, due))
     audit.record_all(session, withheld)
     return postings

@@ -1,8 +1,7 @@
-"""Plans: what an account has bought of a calendar, and what was paid for it.
+"""Plans and their paid years; written by `billing/plans/` only.
 
-The rules are in `billing/plans/terms.py`, `billing/plans/grants.py` and
-`billing/plans/enforcement.py`. Dates are days of the account's calendar; the instants beside them
-are the beginnings of such days in its zone.
+Dates are days in the account's time zone; the instants next to them are the beginnings of such
+days.
 """
 
 from datetime import date, datetime
@@ -24,7 +23,7 @@ from db.models.base import Base
 
 
 class AccountPlan(Base):
-    """The plan of an account, where its calendar stands, and what is due next."""
+    """The plan of an account, where its calendar stands, and what is due next; one per account."""
 
     __tablename__ = "account_plans"
     __table_args__ = (
@@ -55,26 +54,26 @@ class AccountPlan(Base):
     service_renewal_next_due: Mapped[datetime]
     """The beginning of the local day `years` after the anchor."""
     grace_ends_at: Mapped[datetime]
-    """From then on it is degraded; months that begin before are granted."""
+    """From then on it is degraded; months that begin before it are granted."""
     service_renewal_status: Mapped[str]
     stepped_to: Mapped[int | None]
-    """The last step of enforcement that was done for this due date, in days from it."""
+    """The last renewal step that was taken for this due date, in days from it; None: none was."""
     next_step_at: Mapped[datetime | None]
-    """When the next one is due; None: there is none."""
+    """When the next step is due; None: there is none."""
     branches: Mapped[int]
     features: Mapped[list[str]] = mapped_column(ARRAY(Text))
     monthly_credits: Mapped[int]
-    """What each month brings, as sold when the plan was last paid for."""
+    """Credits that each month brings, as sold when the plan was last paid for."""
     next_grant_month: Mapped[date] = mapped_column(Date)
-    """First day of the month that is granted, or withheld, next; it moves forward one by one."""
+    """First day of the month that is granted or withheld next; it moves on month by month."""
     next_grant_at: Mapped[datetime]
-    """When that month begins in the account's zone."""
+    """When that month begins in the account's zone; later if the plan was put off."""
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
 
 
 class PlanTerm(Base):
-    """A year that was paid, of a plan: its purchase or a renewal; append-only."""
+    """A paid year of a plan: its purchase or a renewal; append-only."""
 
     __tablename__ = "plan_terms"
     __table_args__ = (
@@ -90,7 +89,7 @@ class PlanTerm(Base):
     """1 is the purchase."""
     kind: Mapped[str]
     request_key: Mapped[str]
-    """Of the payment (`razorpay:pay_X:plan`) or the operator's request: each is one year."""
+    """Of the payment (`razorpay:pay_X:plan`) or of the operator's request; each is one year."""
     paid_at: Mapped[datetime]
     starts_on: Mapped[date] = mapped_column(Date)
     ends_on: Mapped[date] = mapped_column(Date)

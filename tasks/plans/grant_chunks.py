@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from datetime import date
 
 from billing.plans import grants
-from billing.plans.grants import Chunk
+from billing.plans.grants import GrantChunk
 from db.session import transaction
 
 
-def chunks(*, through: date | None, stop_at: float) -> Iterator[Chunk]:
+def chunks(*, through: date | None, stop_at: float) -> Iterator[GrantChunk]:
     """Grant chunk after chunk, each in a transaction, until none is left or time is up.
 
     `stop_at` by the monotonic clock.

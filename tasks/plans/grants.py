@@ -11,8 +11,8 @@ import time
 import structlog
 
 from billing import audit
-from billing.plans import grants, month_named
-from billing.plans.grants import CHUNK
+from billing.plans import grants, parse_month
+from billing.plans.grants import CHUNK_SIZE
 from tasks.plans import grant_chunks
 from tasks.plumbing import broker
 from worker.app import app
@@ -32,14 +32,14 @@ def grant(through: str | None = None) -> None:
     called = False
     with audit.asked_by(grants.ACTOR, door="beat"):
         for chunk in grant_chunks.chunks(
-            through=month_named(through) if through else None,
+            through=parse_month(through) if through else None,
             stop_at=time.monotonic() + TURN_SECONDS,
         ):
             granted += chunk.granted.total()
             withheld += chunk.withheld.total()
             for account, error in chunk.put_off.items():
                 log.error("grant put off", account=account, error=error)
-            if chunk.accounts == CHUNK and not called:
+            if chunk.accounts == CHUNK_SIZE and not called:
                 called = call_worker(through)
     if granted or withheld:
         log.info("monthly credit granted", months=granted, withheld=withheld)

@@ -7,7 +7,7 @@ import pytest
 from billing import accounts
 from billing.access import keys as api_keys
 from billing.plans import manual_years as plan_admin
-from billing.plans.manual_years import Wish
+from billing.plans.manual_years import ManualYear
 from db.session import transaction
 from tests.api.api_process import problem
 from tests.api.given import RETURN_URL, Shop, wish
@@ -104,7 +104,7 @@ def test_a_plan_is_renewed_once_there_is_one(shop: Shop, pharmacy: str) -> None:
     assert "no plan to renew: order pharmapulse_one first" in problem(early)["detail"]
 
     with transaction() as session:
-        paid = Wish(pharmacy, "transfer 4711", "ops", pharmacy)
+        paid = ManualYear(pharmacy, "transfer 4711", "ops", pharmacy)
         plan_admin.activate(session, paid, plan="pharmapulse_one")
 
     told = shop.buy(pharmacy, plan="plan_renewal")

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 import clock
-from billing.plans import name_of
+from billing.plans import month_name
 from billing.plans.calendar import month_of, months_before, start_of
 from tests.billing.given import assert_ledger_is_clean, rows
 from tests.billing.plans import given as planning
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("database", "redis")
 NUMBER = 3
 NOW = datetime(2026, 11, 21, 8, tzinfo=UTC)
 THIS = month_of(NOW, KOLKATA)
-LAST, THIS_NAME = name_of(months_before(THIS, 1)), name_of(THIS)
+LAST, THIS_NAME = month_name(months_before(THIS, 1)), month_name(THIS)
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import structlog
 
 import clock
 from billing.plans import manual_years as plan_admin
-from billing.plans.manual_years import Wish
+from billing.plans.manual_years import ManualYear
 from db.session import transaction
 from tests.billing.given import assert_ledger_is_clean, at_once, balance, rows
 from tests.billing.plans import given as planning
@@ -219,7 +219,7 @@ def test_a_renewal_cannot_be_older_than_its_plan() -> None:
 
 
 def test_one_key_at_the_same_moment_is_one_year() -> None:
-    wish = Wish(PHARMACY, "transfer 4711", "ops", "one")
+    wish = ManualYear(PHARMACY, "transfer 4711", "ops", "one")
 
     def add() -> bool:
         with transaction() as session:

@@ -44,8 +44,8 @@ def test_a_plan_paid_at_a_gateway_begins_once_and_each_renewal_adds_a_year(
     with snapshot() as session:
         account = accounts.find(session, ref)
         assert account is not None
-        found = plan_overview.of_account(session, account)
-        years = [(y.kind, y.starts_on, y.ends_on) for y in plans.terms_of(session, account.id)]
+        found = plan_overview.get_overview(session, account)
+        years = [(y.kind, y.starts_on, y.ends_on) for y in plans.list_terms(session, account.id)]
         assert verification.verify(session).breaches == []
     forget_orders()
     begun = years[0][1]

@@ -6,10 +6,9 @@ from datetime import UTC, datetime, timedelta
 from billing import accounts
 from billing.calendar import local_day_of
 from billing.payments import IntakeResult, Seen
-from billing.plans import calendar as plan_calendar
-from billing.plans import enforcement as renewals
-from billing.plans import grants
-from billing.plans import schedule as plan_status
+from billing.plans import enforcement, grants
+from billing.plans.calendar import month_after, start_of, years_after
+from billing.plans.schedule import grace_end
 from db.models import Account, AccountPlan
 from db.session import transaction
 from tests.billing.given import rows
@@ -87,18 +86,18 @@ SELECT id, 1, 'purchase', 'test:' || ref, %(bought)s, %(anchor)s, %(due_on)s, 't
 def open_many(number: int, *, bought_at: datetime) -> None:
     """Accounts by the thousands, with a plan whose next month is the one after the purchase."""
     anchor = local_day_of(bought_at, KOLKATA)
-    month = plan_calendar.month_after(anchor.replace(day=1))
-    due_on = plan_calendar.years_after(anchor, 1)
+    month = month_after(anchor.replace(day=1))
+    due_on = years_after(anchor, 1)
     values = {
         "number": number,
         "bought": bought_at,
         "anchor": anchor,
         "due_on": due_on,
-        "due": plan_calendar.start_of(due_on, KOLKATA),
-        "grace": plan_status.grace_ends(due_on, KOLKATA),
-        "step": plan_calendar.start_of(due_on - timedelta(days=30), KOLKATA),
+        "due": start_of(due_on, KOLKATA),
+        "grace": grace_end(due_on, KOLKATA),
+        "step": start_of(due_on - timedelta(days=30), KOLKATA),
         "month": month,
-        "begins": plan_calendar.start_of(month, KOLKATA),
+        "begins": start_of(month, KOLKATA),
     }
     with owner() as connection:
         connection.exec_driver_sql("SET statement_timeout = 0")
@@ -116,7 +115,7 @@ def tick() -> None:
 
 def _enforce() -> int:
     with transaction() as session:
-        return renewals.enforce_due(session).plans
+        return enforcement.enforce_due(session).plans
 
 
 def _grant() -> int:

@@ -7,7 +7,7 @@ import pytest
 import clock
 from billing import catalog, plans
 from billing.payments import plan_orders
-from billing.plans import Status
+from billing.plans import RenewalStatus
 from billing.plans.standing import standing_of
 from db.session import transaction
 from tests.billing.given import assert_ledger_is_clean, at_once, rows
@@ -248,7 +248,7 @@ def test_a_grace_that_is_made_longer_gives_none_to_those_who_are_degraded(
 
     assert planning.months()[-1] == "2027-12"
     # It ended on the day on which it was told to have ended.
-    assert standing.status is Status.DEGRADED
+    assert standing.status is RenewalStatus.DEGRADED
     assert standing.grace_ends_on == date(2027, 12, 6)
     assert planning.plan().grace_ends_at == standing.grace_ends_at
     # And whoever pays now, pays late: a year from today.

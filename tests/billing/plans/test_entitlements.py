@@ -11,9 +11,9 @@ import clock
 import settings
 from billing import accounts, catalog, plans
 from billing.money import rupees
-from billing.plans import Status, entitlements
+from billing.plans import RenewalStatus, entitlements
 from billing.plans import overview as plan_overview
-from billing.plans.entitlements import Entitled, Entitlement
+from billing.plans.entitlements import Entitlement, Entitlements
 from billing.plans.overview import Overview
 from billing.plans.standing import Standing
 from db.session import transaction
@@ -53,18 +53,18 @@ TABLE: dict[str, dict[str, datetime | bool | None]] = {
 }  # fmt: skip
 
 
-def entitled(ref: str = PHARMACY) -> Entitled:
+def entitled(ref: str = PHARMACY) -> Entitlements:
     with transaction() as session:
         account = accounts.find(session, ref)
         assert account is not None
-        return entitlements.of_account(session, account)
+        return entitlements.get_entitlements(session, account)
 
 
 def overview(ref: str = PHARMACY) -> Overview:
     with transaction() as session:
         account = accounts.find(session, ref)
         assert account is not None
-        return plan_overview.of_account(session, account)
+        return plan_overview.get_overview(session, account)
 
 
 def shape(found: dict[str, Entitlement]) -> dict[str, datetime | bool | None]:
@@ -137,7 +137,7 @@ def test_each_state_says_why() -> None:
     }
     for paid in ("active", "due_soon"):
         assert told[paid]["priority_support"] == (
-            "included while the plan is paid, which is due on 2027-11-21"
+            "included while the plan is paid: it is due on 2027-11-21"
         )
     assert told["past_due"]["priority_support"] == (
         "the plan was due on 2027-11-21: renew to have it again"
@@ -146,14 +146,18 @@ def test_each_state_says_why() -> None:
     assert told["degraded"]["spend_credits"] == "always included: it needs no plan"
 
 
-@pytest.mark.parametrize("status", Status)
+@pytest.mark.parametrize("status", RenewalStatus)
 @pytest.mark.parametrize(
     "states",
-    [chosen for number in (1, 2, 3) for chosen in combinations((s.value for s in Status), number)],
+    [
+        chosen
+        for number in (1, 2, 3)
+        for chosen in combinations((s.value for s in RenewalStatus), number)
+    ],
     ids="+".join,
 )
 def test_why_never_speaks_against_until_when(
-    monkeypatch: pytest.MonkeyPatch, states: tuple[str, ...], status: Status
+    monkeypatch: pytest.MonkeyPatch, states: tuple[str, ...], status: RenewalStatus
 ) -> None:
     own = {"perk": list(states)}
     known = catalog.get().model_copy(update={"entitlements": own})
@@ -166,8 +170,8 @@ def test_why_never_speaks_against_until_when(
         assert ("until its grace ends on 2027-12-06" in found.why) == (found.until == GRACE_ENDS)
         assert ("while the plan is paid" in found.why) == (found.until == DUE)
         assert ("while the plan is active" in found.why) == (found.until == DUE_SOON)
-        # What nothing but a payment ends is not said to be there until anything.
-        assert ("although" in found.why) == (found.until is None)
+        # An entitlement without an end names none.
+        assert ("even if it is not renewed" in found.why) == (found.until is None)
 
 
 @pytest.mark.usefixtures("bought")
@@ -242,21 +246,21 @@ def test_a_catalog_of_ones_own_decides(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setattr(catalog, "get", lambda: known)
 
     # A renewal that is not sold any more has no price.
-    due = Standing(Status.PAST_DUE, date(2027, 11, 21), KOLKATA, 0)
-    shown = entitlements.banner("pharmapulse_one", PLAN, due)
+    due = Standing(RenewalStatus.PAST_DUE, date(2027, 11, 21), KOLKATA, 0)
+    shown = entitlements.fill_banner("pharmapulse_one", PLAN, due)
     assert shown is not None
-    assert shown.text.endswith("One more year: a price to be agreed.")
+    assert shown.text.endswith("One more year: price on request.")
     # What the catalog has more is told as well.
     assert entitlements.decide(due)["dark_mode"].until == GRACE_ENDS
-    active = Standing(Status.ACTIVE, date(2027, 11, 21), KOLKATA, 200)
+    active = Standing(RenewalStatus.ACTIVE, date(2027, 11, 21), KOLKATA, 200)
     assert entitlements.decide(active)["dark_mode"] == Entitlement(
         allowed=False, why="not included while the plan is active", until=None
     )
-    gone = Standing(Status.DEGRADED, date(2027, 11, 21), KOLKATA, 0)
+    gone = Standing(RenewalStatus.DEGRADED, date(2027, 11, 21), KOLKATA, 0)
     assert entitlements.decide(gone)["farewell"].why == (
-        "included although the plan was due on 2027-11-21"
+        "the plan was due on 2027-11-21: included even if it is not renewed"
     )
-    shown = entitlements.banner("pharmapulse_one", None, None)
+    shown = entitlements.fill_banner("pharmapulse_one", None, None)
     assert shown is not None
     assert shown.text == "Have a look at PharmaPulse One."
 
@@ -270,7 +274,7 @@ def test_a_grace_of_no_days_ends_everything_on_the_day(
     known = catalog.load(file)
     monkeypatch.setattr(catalog, "get", lambda: known)
 
-    active = Standing(Status.ACTIVE, date(2027, 11, 21), KOLKATA, 200)
+    active = Standing(RenewalStatus.ACTIVE, date(2027, 11, 21), KOLKATA, 200)
 
     found = shape(entitlements.decide(active))
     assert (found["updates"], found["priority_support"]) == (DUE, DUE)
@@ -336,8 +340,8 @@ def test_a_plan_bought_while_one_reads_is_shown_with_its_first_credit_and_in_its
         with transaction() as another:
             plans.move_to_zone(another, ref, "Pacific/Auckland")
 
-        shown = plan_overview.of_account(session, account)
-        found = entitlements.of_account(session, account)
+        shown = plan_overview.get_overview(session, account)
+        found = entitlements.get_entitlements(session, account)
         afterwards = overview(ref)
 
     assert shown.plan is not None
@@ -352,16 +356,16 @@ def test_plans_are_listed_by_due_date_in_the_state_they_are_in() -> None:
         planning.open_pharmacy("pharmacy:8")
         planning.buy(PLAN, 1, "pharmacy:8")
 
-    def listed(state: Status | None = None, limit: int = 10) -> list[tuple[str, str]]:
+    def listed(state: RenewalStatus | None = None, limit: int = 10) -> list[tuple[str, str]]:
         with transaction() as session:
-            found = plan_overview.listed(session, state=state, limit=limit)
+            found = plan_overview.list_plans(session, state=state, limit=limit)
             return [(one.account, one.service_renewal_status.value) for one in found]
 
     with clock.frozen(DUE):
         assert listed() == [(PHARMACY, "past_due"), ("pharmacy:8", "active")]
         assert listed(limit=1) == [(PHARMACY, "past_due")]
-        assert listed(Status.ACTIVE) == [("pharmacy:8", "active")]
-        assert listed(Status.DEGRADED) == []
+        assert listed(RenewalStatus.ACTIVE) == [("pharmacy:8", "active")]
+        assert listed(RenewalStatus.DEGRADED) == []
 
 
 @pytest.mark.usefixtures("bought")
@@ -381,11 +385,11 @@ def test_a_plan_is_in_the_list_of_its_state_alone_at_every_border(
                     planning.tick()
                 with transaction() as session:
                     of_state = {
-                        state: len(plan_overview.listed(session, state=state, limit=10))
-                        for state in Status
+                        state: len(plan_overview.list_plans(session, state=state, limit=10))
+                        for state in RenewalStatus
                     }
-                assert of_state == dict.fromkeys(Status, 0) | {
-                    Status(entitled().service_renewal_status): 1
+                assert of_state == dict.fromkeys(RenewalStatus, 0) | {
+                    RenewalStatus(entitled().service_renewal_status): 1
                 }
 
 

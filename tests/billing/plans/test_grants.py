@@ -6,7 +6,7 @@ import pytest
 
 import clock
 from billing import plans
-from billing.plans import grants, month_named
+from billing.plans import grants, parse_month
 from db.session import transaction
 from tests.billing.given import assert_ledger_is_clean, at_once, balance, rows
 from tests.billing.plans import given as planning
@@ -184,7 +184,7 @@ def test_a_run_for_a_month_leaves_the_later_ones() -> None:
     subscribe()
 
     with clock.frozen(at("2027-03-05T00:00")), transaction() as session:
-        chunk = grants.grant_due(session, through=month_named("2027-01"))
+        chunk = grants.grant_due(session, through=parse_month("2027-01"))
 
     assert dict(chunk.granted) == {"2026-12": 1, "2027-01": 1}
     assert planning.plan().next_grant_month == date(2027, 2, 1)

@@ -11,9 +11,9 @@ from redis import Redis
 from structlog.testing import capture_logs
 
 import clock
-from billing.plans import name_of
+from billing.plans import month_name
 from billing.plans.calendar import month_of, months_before, start_of
-from billing.plans.grants import CHUNK
+from billing.plans.grants import CHUNK_SIZE
 from tasks.plans import grants as task
 from tests.billing.given import assert_ledger_is_clean, rows
 from tests.billing.plans import given as planning
@@ -31,7 +31,7 @@ def bought_last_month(number: int) -> str:
     planning.open_many(
         number, bought_at=start_of(months_before(month, 1), KOLKATA) + timedelta(days=3)
     )
-    return name_of(month)
+    return month_name(month)
 
 
 def granted() -> int:
@@ -68,12 +68,12 @@ def test_a_tick_grants_what_is_due_and_a_second_one_nothing() -> None:
 
 
 def test_who_claims_a_whole_chunk_calls_one_worker_more(redis: Redis) -> None:
-    bought_last_month(2 * CHUNK + 1)
+    bought_last_month(2 * CHUNK_SIZE + 1)
 
     task.grant.run()
 
     assert redis.llen("schedule") == 1
-    assert granted() == 2 * CHUNK + 1
+    assert granted() == 2 * CHUNK_SIZE + 1
 
 
 def test_a_run_of_workers_that_are_killed_grants_each_account_once(
