@@ -15,6 +15,7 @@ from tasks.disputes import calls as dispute_calls
 from tasks.inbox.handler import Handler
 from tasks.leads import calls as lead_calls
 from tasks.leads import events as lead_events
+from tasks.operator_lines import write_to_log
 from tasks.payments import events as payment_events
 from tasks.plumbing import nudges
 from tasks.returns import calls as refund_calls
@@ -85,8 +86,7 @@ def work_one_batch(source: str) -> int:
     except Exception as error:  # noqa: BLE001 - whatever it is, it is counted and kept on the row
         _give_back(source, lease, error)
     else:
-        for line in handled.log_lines:
-            log.info(line)
+        write_to_log(handled.log_lines)
         if handled.afterwards is not None:
             _do_afterwards(source, handled.afterwards)
     return len(lease.event_ids)

@@ -11,6 +11,7 @@ from billing.audit import Door
 from billing.leads import EventTime, LeadRequest, LeadResult, LeadState, charge_leads
 from db.inbox import Finished, LeasedEvent
 from tasks.inbox.handler import Handled
+from tasks.operator_lines import deduction_line
 
 LEAD_CREATED = "lead.created"
 
@@ -67,11 +68,6 @@ def handle(
         if result.state is LeadState.CHARGED:
             log_lines.append(deduction_line(result.account, result.credits))
     return Handled([end for end in finished if end is not None], log_lines)
-
-
-def deduction_line(account: str, amount: int) -> str:
-    """Return the line that operators look for when credit was deducted."""
-    return f"Credit deduction: Clinic {account.partition(':')[2]}, Amount {amount}"
 
 
 def _finished(result: LeadResult) -> Finished:

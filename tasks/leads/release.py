@@ -1,15 +1,11 @@
 """Releasing parked leads when there is credit: on beat, and at once where a door nudges."""
 
-import structlog
-
 from billing import audit
 from billing.leads import parking
 from db.session import transaction
-from tasks.leads.events import deduction_line
+from tasks.operator_lines import deduction_line, write_to_log
 from tasks.plumbing import nudges
 from worker.app import app
-
-log = structlog.get_logger()
 
 
 @app.task(name=nudges.RELEASE_TASK)
@@ -21,5 +17,4 @@ def release() -> None:
             released = parking.release_due(session)
         if not released:
             return
-        for lead in released:
-            log.info(deduction_line(lead.account, lead.credits))
+        write_to_log(deduction_line(lead.account, lead.credits) for lead in released)

@@ -11,7 +11,7 @@ from datetime import timedelta
 import structlog
 
 from billing import payments
-from billing.payments import OrderAtOdds, OrderRequest, PaymentFacts, Seen, Taken, orders
+from billing.payments import OrderAtOdds, OrderRequest, PaymentFacts, Seen, orders
 from billing.payments import rows as payment_rows
 from billing.plans import InvalidOrder
 from db.models import Order, Payment
@@ -20,7 +20,7 @@ from errors import TransientError
 from gateways import registry
 from gateways.errors import GatewayRefused
 from gateways.protocol import Gateway, NewOrder
-from tasks.payments.events import log_lines
+from tasks.operator_lines import payment_lines, write_to_log
 
 log = structlog.get_logger()
 
@@ -102,7 +102,7 @@ def place_order(wish: OrderRequest, *, actor: str, operation_key: str) -> Placed
         with transaction() as session:
             orders.refused(session, order_id, error)
         raise OrderRefused(str(error)) from error
-    tell(taken)
+    write_to_log(payment_lines(taken))
     return placed
 
 
@@ -138,14 +138,8 @@ def verify(
         if payment is None or payment.state in payments.IN_DOUBT:
             orders.ask_within(orders.lock(session, order_id), ASK_SOON)
         verified = _verified(payment)
-    tell(taken)
+    write_to_log(payment_lines(taken))
     return verified
-
-
-def tell(taken: Taken) -> None:
-    """Write the lines that operators look for; after the commit."""
-    for line in log_lines(taken):
-        log.info(line)
 
 
 def _new_order(order: Order, account: str) -> NewOrder:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from sqlalchemy.orm import Session
 
 from billing import audit, payments
-from billing.payments import Credited, GatewayName, Taken
+from billing.payments import GatewayName
 from billing.payments import gateway_heartbeat as gateway_signs
 from billing.returns import chargebacks
 from billing.returns import refund_intake as refund_news
@@ -19,7 +19,7 @@ from gateways.events import Event
 from gateways.razorpay import webhooks as razorpay_webhooks
 from gateways.stripe import webhooks as stripe_webhooks
 from tasks.inbox.handler import Handled
-from tasks.leads.events import deduction_line
+from tasks.operator_lines import payment_lines
 from tasks.returns import settlement as settling
 
 _PARSE: dict[GatewayName, Callable[[bytes], Event]] = {
@@ -62,21 +62,8 @@ def handle(session: Session, events: Sequence[LeasedEvent], *, gateway: GatewayN
             finished[i] = Finished("ignored", outcome="no_payment", type=read.type)
     return Handled(
         [end for end in finished if end is not None],
-        log_lines(taken),
+        payment_lines(taken),
         # Credit that money takes along is posted once its row is there; see
         # `billing/payments/clawbacks.py`.
         settling.settle_all if returned or charged or taken.credited else None,
     )
-
-
-def log_lines(taken: Taken) -> list[str]:
-    """Return what operators are told, after the commit, of credit that came."""
-    return [
-        *map(verified_line, taken.credited),
-        *(deduction_line(lead.account, lead.credits) for lead in taken.released),
-    ]
-
-
-def verified_line(credited: Credited) -> str:
-    """Return the line that operators look for when a payment was credited."""
-    return f"Payment verified: {credited.payment_id}, Credits {credited.credits}"

@@ -21,7 +21,7 @@ from errors import BillingError, PermanentError, TransientError
 from gateways import registry
 from gateways.errors import GatewayKeyRefused, GatewayNotFound
 from gateways.protocol import Gateway
-from tasks.payments.checkout import tell
+from tasks.operator_lines import payment_lines, write_to_log
 from tasks.plumbing import mutex as turns
 from worker.app import app
 
@@ -158,14 +158,14 @@ def _look_up(gateway: Gateway, due: _Due) -> str | None:
             orders.refused(session, due.id, missing)
     if facts is None:
         return None
-    tell(taken)
+    write_to_log(payment_lines(taken))
     return facts.order_id
 
 
 def _take_in(facts: Sequence[PaymentFacts]) -> list[str]:
     with transaction() as session:
         taken = payments.take_in(session, facts, actor=ACTOR)
-    tell(taken)
+    write_to_log(payment_lines(taken))
     return taken.states
 
 
