@@ -78,17 +78,16 @@ def work_one_batch(source: str) -> int:
     try:
         with transaction() as session:
             events = inbox.load_leased(session, lease)
-            handled = HANDLERS[source](session, events)
-            ends = zip((event.id for event in events), handled.finished, strict=True)
-            inbox.finish(session, ends, now=clock.now())
+            outcome = HANDLERS[source](session, events)
+            inbox.finish(session, outcome.ends(), now=clock.now())
     except DatabaseUnavailable:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, it is counted and kept on the row
         _give_back(source, lease, error)
     else:
-        write_to_log(handled.log_lines)
-        if handled.afterwards is not None:
-            _do_afterwards(source, handled.afterwards)
+        write_to_log(outcome.log_lines())
+        if outcome.afterwards is not None:
+            _do_afterwards(source, outcome.afterwards)
     return len(lease.event_ids)
 
 

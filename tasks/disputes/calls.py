@@ -12,12 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy.orm import Session
 
 from billing import audit, disputes
-from billing.text import ID_MAX_LENGTH
+from billing.text import ID_MAX_LENGTH, validation_problems
 from db.inbox import Finished, LeasedEvent
 from errors import PermanentError
 from tasks.inbox import calls
 from tasks.inbox.calls import Refusal, Rows
-from tasks.inbox.handler import Handled
+from tasks.inbox.handler import BatchOutcome
 from tasks.operator_lines import created_line
 from worker import redaction
 
@@ -63,24 +63,21 @@ def read(task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Rows:
     return rows
 
 
-def handle(session: Session, events: Sequence[LeasedEvent]) -> Handled:
+def handle(session: Session, events: Sequence[LeasedEvent]) -> BatchOutcome:
     """Open the disputes of one batch; what the rules refuse is dead, and stops no other."""
-    finished: list[Finished | None] = [None] * len(events)
-    requests: list[tuple[int, _Request]] = []
-    for i, event in enumerate(events):
+    outcome = BatchOutcome(events)
+    requests: list[tuple[LeasedEvent, _Request]] = []
+    for event in events:
         try:
-            requests.append((i, _Call.model_validate_json(event.body).data))
+            requests.append((event, _Call.model_validate_json(event.body).data))
         except ValidationError as error:
-            finished[i] = Finished("dead", error=calls.unreadable(error), type=REQUESTED)
-    log_lines: dict[int, str] = {}
+            reason = f"UnreadableCall: {validation_problems(error)}"
+            outcome.finish(event, Finished("dead", error=reason, type=REQUESTED))
     # By lead, so that two batches wait for each other's leads in one order.
-    for i, request in sorted(requests, key=lambda entry: (entry[1].lead_id, entry[0])):
-        finished[i], line = _open(session, request, event_id=events[i].event_id)
-        if line is not None:
-            log_lines[i] = line
-    return Handled(
-        [end for end in finished if end is not None], [log_lines[i] for i in sorted(log_lines)]
-    )
+    for event, request in sorted(requests, key=lambda entry: (entry[1].lead_id, entry[0].id)):
+        end, log_line = _open(session, request, event_id=event.event_id)
+        outcome.finish(event, end, log_line=log_line)
+    return outcome
 
 
 def _event_id(task_id: str, given: Mapping[str, Any]) -> str:

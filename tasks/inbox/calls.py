@@ -12,8 +12,6 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
-from pydantic import ValidationError
-
 import clock
 from billing.text import ID_MAX_LENGTH, problem_with
 from db.inbox import NewEvent
@@ -87,15 +85,6 @@ def dead(
         return event(source, event_id, content, max_bytes)
     except Refusal:
         return event(source, event_id, {"type": content["type"]}, max_bytes)
-
-
-def unreadable(error: ValidationError) -> str:
-    """Return why a row cannot be read, without what the sender wrote: it may be personal data."""
-    problems = error.errors(include_url=False, include_input=False, include_context=False)
-    told = "; ".join(
-        f"{'.'.join(map(str, problem['loc'])) or 'body'}: {problem['msg']}" for problem in problems
-    )
-    return f"UnreadableCall: {told}"
 
 
 def _body(content: Mapping[str, Any], max_bytes: int) -> bytes:

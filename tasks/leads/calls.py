@@ -7,15 +7,14 @@ message that is delivered twice, or found again as a copy, is the same delivery.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from db.inbox import Finished, LeasedEvent
+from db.inbox import LeasedEvent
 from tasks.inbox import calls
 from tasks.inbox.calls import Refusal, Rows
-from tasks.inbox.handler import Handled
+from tasks.inbox.handler import BatchOutcome
 from tasks.leads import events as lead_events
 
 SOURCE = "lead_calls"
@@ -49,13 +48,16 @@ def read(task: str, task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]
     return rows
 
 
-def handle(session: Session, events: Sequence[LeasedEvent]) -> Handled:
-    """Charge the leads of one batch; what is refused names its place in the call."""
-    handled = lead_events.handle(
-        session, events, actor=ACTOR, door="celery", form=lead_events.LeadCall
+def handle(session: Session, events: Sequence[LeasedEvent]) -> BatchOutcome:
+    """Charge the leads of one batch; the error of a dead row names its place in the call."""
+    return lead_events.handle(
+        session,
+        events,
+        actor=ACTOR,
+        door="celery",
+        form=lead_events.LeadCall,
+        place_of=_place_of,
     )
-    ends = zip(events, handled.finished, strict=True)
-    return replace(handled, finished=[_with_index(event, end) for event, end in ends])
 
 
 def _leads_of(given: Mapping[str, Any]) -> list[Any]:
@@ -77,14 +79,11 @@ def _add_lead(rows: Rows, event_id: str, content: dict[str, Any]) -> None:
         rows.refused.append((kept, f"{_place(content.get('index'))}RefusedCall: {refusal}"))
 
 
-def _with_index(event: LeasedEvent, end: Finished) -> Finished:
-    if end.state != "dead":
-        return end
+def _place_of(event: LeasedEvent) -> str:
     try:
-        place = _place(json.loads(event.body).get("index"))
+        return _place(json.loads(event.body).get("index"))
     except (ValueError, AttributeError, RecursionError):
-        place = ""  # no body that was written here
-    return replace(end, error=f"{place}{end.error}") if place else end
+        return ""  # not a body that was written here
 
 
 def _place(index: object) -> str:

@@ -49,16 +49,15 @@ def call(*args: Any, task_id: str = "call-1", **kwargs: Any) -> None:
 
 
 def log_lines() -> list[str]:
-    """Work on the batch that is due; what operators are told of it."""
+    """Work on the batch that is due; return the lines operators get."""
     with transaction() as session:
         lease = inbox.lease(session, SOURCE, now=clock.now())
     assert lease is not None
     with transaction() as session:
         events = inbox.load_leased(session, lease)
-        handled = dispute_calls.handle(session, events)
-        ends = zip((event.id for event in events), handled.finished, strict=True)
-        inbox.finish(session, ends, now=clock.now())
-    return handled.log_lines
+        outcome = dispute_calls.handle(session, events)
+        inbox.finish(session, outcome.ends(), now=clock.now())
+    return outcome.log_lines()
 
 
 def errors() -> list[str]:
