@@ -13,6 +13,7 @@ from typing import Protocol
 
 from billing.payments import GatewayName, OrderFacts, PaymentFacts
 from billing.returns import DisputeFacts, RefundFacts
+from gateways.events import Event
 
 CONNECT_SECONDS = 3
 READ_SECONDS = 8
@@ -34,6 +35,28 @@ class NewOrder:
     """What the customer buys, in words for the payment page."""
     return_url: str | None = None
     """Where the customer comes back to, for a gateway that has a page of its own."""
+
+
+class Headers(Protocol):
+    """The headers of a request, by name in any case."""
+
+    def get(self, name: str, /) -> str | None:
+        """Return the value of a header, or None if it was not sent."""
+
+
+class Webhooks(Protocol):
+    """How the deliveries of one gateway are read; its `webhooks.py` is one. Loads no SDK."""
+
+    def verify(
+        self, secrets: Sequence[str], *, body: bytes, headers: Headers, now: datetime
+    ) -> None:
+        """Check the signature of a raw body; raises `service.signatures.SignatureError`."""
+
+    def event_id(self, body: bytes, headers: Headers) -> str | None:
+        """Return the gateway's id of the event, None if it is missing; never raises."""
+
+    def parse(self, body: bytes) -> Event:
+        """Return what a verified body reports; raises `gateways.events.UnreadableEvent`."""
 
 
 class Gateway(Protocol):

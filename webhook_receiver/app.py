@@ -2,16 +2,15 @@
 
 Answers, small and JSON: 202 recorded, 200 seen before, 400 unreadable and unsigned, 401
 signature, 413 over 1 MiB, 415 not JSON, 503 could not be recorded: the sender tries again.
-What is asked of a delivery is in a file for each kind of sender: `lead_door.py`,
-`gateway_doors.py`.
+What a delivery must be stands in a file for each kind of sender: `lead_door.py`,
+`gateway_door.py`.
 """
 
 import sys
-from collections.abc import Sequence
+from functools import partial
 
 import structlog
 from flask import Flask, Response, request
-from pydantic import SecretStr
 from sqlalchemy import text
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
@@ -19,10 +18,11 @@ import settings
 from clock import development as development_clock
 from db.session import transaction
 from errors import TransientError
+from gateways import registry
 from service import logs
 from service.lingering import answer_then_read
-from webhook_receiver import gateway_doors, lead_door
-from webhook_receiver.doors import MAX_BODY_BYTES, answer, refuse
+from webhook_receiver import gateway_door, lead_door
+from webhook_receiver.answers import MAX_BODY_BYTES, answer, refuse
 from webhook_receiver.recorder import Recorder
 
 log = structlog.get_logger()
@@ -47,25 +47,15 @@ def create_app() -> Flask:
 
 def _open_doors(app: Flask, configured: settings.Settings) -> None:
     recorder = Recorder()
-    lead_secrets = _plain(configured.lead_webhook_secrets)
-    razorpay_secrets = _plain(configured.razorpay_webhook_secrets)
-    stripe_secrets = _plain(configured.stripe_webhook_secrets)
+    lead_secrets = tuple(secret.get_secret_value() for secret in configured.lead_webhook_secrets)
 
     @app.post(lead_door.PATH)
     def leads() -> Response:
         return lead_door.accept(lead_secrets, recorder)
 
-    @app.post(gateway_doors.RAZORPAY_PATH)
-    def razorpay() -> Response:
-        return gateway_doors.accept_razorpay(razorpay_secrets, recorder)
-
-    @app.post(gateway_doors.STRIPE_PATH)
-    def stripe() -> Response:
-        return gateway_doors.accept_stripe(stripe_secrets, recorder)
-
-
-def _plain(secrets: Sequence[SecretStr]) -> tuple[str, ...]:
-    return tuple(secret.get_secret_value() for secret in secrets)
+    for gateway, path in gateway_door.PATHS.items():
+        accept = partial(gateway_door.accept, gateway, registry.webhook_secrets(gateway), recorder)
+        app.add_url_rule(path, gateway, accept, methods=["POST"])
 
 
 def _tell_health(app: Flask) -> None:
@@ -83,9 +73,9 @@ def _tell_health(app: Flask) -> None:
         return answer(200, status="ready")
 
 
+_DOORS = ", ".join(f"POST {path}" for path in (lead_door.PATH, *gateway_door.PATHS.values()))
 _EXPLAINED = {
-    404: f"no such address: POST {lead_door.PATH}, POST {gateway_doors.RAZORPAY_PATH},"
-    f" POST {gateway_doors.STRIPE_PATH}, GET /healthz, GET /readyz",
+    404: f"no such address: {_DOORS}, GET /healthz, GET /readyz",
     405: "this address takes another method",
     413: f"the body must be at most {MAX_BODY_BYTES} bytes",
 }

@@ -10,6 +10,7 @@ tests hold it against the SDK.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from billing.payments import PaymentFacts
 from billing.returns import DisputeFacts, DisputeSeen, RefundFacts
@@ -17,6 +18,7 @@ from billing.text import ID_MAX_LENGTH
 from gateways.entity import Entity
 from gateways.errors import UnreadableAnswer
 from gateways.events import Event, UnreadableEvent, name_of_type, object_at, read_object
+from gateways.protocol import Headers
 from gateways.razorpay.payment_facts import payment_facts
 from gateways.razorpay.refund_facts import dispute_facts, refund_facts
 from service.signatures import SignatureError, fits, is_hex_digest
@@ -34,12 +36,13 @@ _VERDICTS: dict[str, DisputeSeen] = {"won": "won", "lost": "lost"}
 _ENDS = frozenset({"won", "lost", "closed"})
 
 
-def verify(secrets: Sequence[str], *, body: bytes, signature: str | None) -> None:
+def verify(secrets: Sequence[str], *, body: bytes, headers: Headers, now: datetime) -> None:  # noqa: ARG001
     """Check `X-Razorpay-Signature` against every secret, in constant time for each.
 
     Several secrets, because retries of what happened before a rotation are signed with the old
-    one, for a day. Raises `SignatureError`.
+    one, for a day. No time is signed, so `now` does not count. Raises `SignatureError`.
     """
+    signature = headers.get("X-Razorpay-Signature")
     if not signature:
         raise SignatureError("X-Razorpay-Signature is needed")
     if not is_hex_digest(signature):
@@ -49,6 +52,11 @@ def verify(secrets: Sequence[str], *, body: bytes, signature: str | None) -> Non
             "X-Razorpay-Signature fits no configured secret: RAZORPAY_WEBHOOK_SECRETS must hold"
             " the webhook's secret from Razorpay's dashboard, not the API key's"
         )
+
+
+def event_id(body: bytes, headers: Headers) -> str | None:  # noqa: ARG001
+    """Return the event's id, which is in a header that is not signed."""
+    return headers.get("X-Razorpay-Event-Id")
 
 
 def parse(body: bytes) -> Event:

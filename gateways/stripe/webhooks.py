@@ -14,6 +14,7 @@ from datetime import datetime
 from billing.payments import PaymentFacts, Seen
 from gateways.errors import UnreadableAnswer
 from gateways.events import Event, UnreadableEvent, name_of_type, object_at, read_object
+from gateways.protocol import Headers
 from gateways.stripe.payment_facts import intent_facts, session_facts
 from gateways.stripe.refund_facts import dispute_facts, refund_facts
 from service.signatures import SignatureError, fits, is_hex_digest
@@ -58,11 +59,12 @@ _READ = _OF_SESSIONS | _OF_INTENTS | _OF_REFUNDS | _OF_DISPUTES
 _OF_FAILURE = frozenset({"checkout.session.async_payment_failed", "payment_intent.payment_failed"})
 
 
-def verify(secrets: Sequence[str], *, body: bytes, header: str | None, now: datetime) -> None:
+def verify(secrets: Sequence[str], *, body: bytes, headers: Headers, now: datetime) -> None:
     """Check `Stripe-Signature` against every secret, in constant time for each.
 
     Raises `SignatureError`.
     """
+    header = headers.get("Stripe-Signature")
     if not header:
         raise SignatureError("Stripe-Signature is needed")
     timestamp, signatures = _parts_of(header)
@@ -77,8 +79,8 @@ def verify(secrets: Sequence[str], *, body: bytes, header: str | None, now: date
         )
 
 
-def event_id(body: bytes) -> str | None:
-    """Return the event's id, which is in the body; None where there is no text in its place."""
+def event_id(body: bytes, headers: Headers) -> str | None:  # noqa: ARG001
+    """Return the event's id, which is in the signed body; None if it is missing or no text."""
     try:
         value = read_object(body).get("id")
     except UnreadableEvent:

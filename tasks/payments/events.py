@@ -4,7 +4,7 @@ What a signed body says that we do not need is `ignored`; one that nobody can re
 an operator sees it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from sqlalchemy.orm import Session
@@ -14,17 +14,11 @@ from billing.payments import GatewayName, Taken, gateway_heartbeat
 from billing.returns import chargebacks, refund_intake
 from db.inbox import Finished, LeasedEvent
 from errors import PermanentError
+from gateways import registry
 from gateways.events import Event
-from gateways.razorpay import webhooks as razorpay_webhooks
-from gateways.stripe import webhooks as stripe_webhooks
 from tasks.inbox.handler import BatchOutcome
 from tasks.operator_lines import payment_lines
 from tasks.returns import settlement
-
-_PARSE: dict[GatewayName, Callable[[bytes], Event]] = {
-    "razorpay": razorpay_webhooks.parse,
-    "stripe": stripe_webhooks.parse,
-}
 
 
 def handle(
@@ -32,10 +26,11 @@ def handle(
 ) -> BatchOutcome:
     """Take in what one batch of a gateway's webhooks says."""
     outcome = BatchOutcome(events)
+    parse = registry.webhooks(gateway).parse
     readable: list[tuple[LeasedEvent, Event]] = []
     for event in events:
         try:
-            readable.append((event, _PARSE[gateway](event.body)))
+            readable.append((event, parse(event.body)))
         except PermanentError as error:
             reason = f"{type(error).__name__}: {error}"
             outcome.finish(event, Finished("dead", error=reason))

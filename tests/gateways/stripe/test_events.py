@@ -58,7 +58,7 @@ def test_an_event_tells_its_type_and_what_it_says_of_a_payment(name: str) -> Non
 
     assert event.type == json.loads(body)["type"]
     assert event.payment == TOLD[name]
-    assert event_id(body) == json.loads(body)["id"]
+    assert event_id(body, {}) == json.loads(body)["id"]
 
 
 @pytest.mark.parametrize("name", bodies.STRIPE)
