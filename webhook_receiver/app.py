@@ -19,8 +19,7 @@ from clock import development as development_clock
 from db.session import transaction
 from errors import TransientError
 from gateways import registry
-from service import logs
-from service.lingering import answer_then_read
+from service import http_bodies, logs
 from webhook_receiver import gateway_door, lead_door
 from webhook_receiver.answers import MAX_BODY_BYTES, answer, refuse
 from webhook_receiver.recorder import Recorder
@@ -37,8 +36,7 @@ def create_app() -> Flask:
         sys.exit(f"cannot start: {error}")
     logs.configure()
     app = Flask(__name__)
-    # One more: a body of unannounced length is cut there without a word (werkzeug 3.1).
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES + 1
+    http_bodies.limit_bodies(app, max_bytes=MAX_BODY_BYTES)
     _open_doors(app, configured)
     _tell_health(app)
     _explain_errors(app)
@@ -86,8 +84,7 @@ def _explain_errors(app: Flask) -> None:
     def refused(error: HTTPException) -> Response:
         response = refuse(error.code or 500, _EXPLAINED.get(error.code or 500, error.name))
         if isinstance(error, RequestEntityTooLarge):
-            body = request.environ["wsgi.input"]
-            response.response = answer_then_read(response.get_data(), body)
+            http_bodies.read_on_after(response, request)
         if isinstance(error, MethodNotAllowed) and error.valid_methods:
             response.headers["Allow"] = ", ".join(error.valid_methods)
         return response
