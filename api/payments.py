@@ -59,7 +59,7 @@ def verify(body: CheckoutResult) -> VerifiedPayment:
     """
     account = _account_of(body.order_id)
     with gateway_refusals.told():
-        found = checkout.verify(
+        found = checkout.verify_payment(
             gateway_order_id=body.order_id,
             payment_id=body.payment_id,
             signature=body.signature,

@@ -110,7 +110,7 @@ def one_line(value: object) -> str:
 
 
 @contextmanager
-def answers_of(gateway: GatewayName) -> Iterator[None]:
+def unreadable_is_unknown(gateway: GatewayName) -> Iterator[None]:
     """Let an answer that cannot be understood be an unknown outcome: the call was made."""
     try:
         yield

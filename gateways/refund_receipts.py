@@ -23,7 +23,9 @@ def ours_or_none(entity: Entity | None, name: str = "receipt") -> str | None:
     return entity.identifier(name)
 
 
-def find(refunds: Iterable[RefundFacts], receipt: str, *, amount_paise: int) -> RefundFacts | None:
+def find_refund(
+    refunds: Iterable[RefundFacts], receipt: str, *, amount_paise: int
+) -> RefundFacts | None:
     """Return the refund with our receipt, or None; raises `GatewayRefused` for another amount."""
     for refund in refunds:
         if refund.receipt != receipt:

@@ -45,7 +45,7 @@ DRAIN_SECONDS = 10
 @app.task(name=nudges.DRAIN_TASK, parameters=("source",), shown=frozenset({"source"}))
 def drain(source: str) -> None:
     """Handle the due rows of `source`, batch by batch, until none is left or time is up."""
-    nudges.taken(source)
+    nudges.acknowledge(source)
     stop_at = time.monotonic() + DRAIN_SECONDS
     while time.monotonic() < stop_at:
         rows = work_one_batch(source)

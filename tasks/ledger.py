@@ -12,7 +12,7 @@ import clock
 from billing import audit, verification
 from billing.credit import holds
 from billing.ledger import expiry
-from billing.verification import daily_check as ledger_checks
+from billing.verification import daily_check
 from db.session import snapshot, transaction
 from tasks.plumbing import nudges
 from worker.app import app
@@ -45,13 +45,13 @@ def expire() -> None:
 def check() -> None:
     """Verify the ledger where that is due, keep what came of it, and log every breach."""
     with transaction() as session:
-        check_id = ledger_checks.start_if_due(session, now=clock.now())
+        check_id = daily_check.start_if_due(session, now=clock.now())
     if check_id is None:
         return
     with snapshot() as session:
         report = verification.verify(session)
     with transaction() as session:
-        ledger_checks.finish(session, check_id, report, now=clock.now())
+        daily_check.finish(session, check_id, report, now=clock.now())
     for breach in report.breaches:
         log.error(
             "ledger breach",

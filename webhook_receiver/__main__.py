@@ -8,11 +8,11 @@ import sys
 
 import settings
 from billing import catalog
-from clock import development as development_clock
+from clock import development
 
 if __name__ == "__main__":
     try:
-        development_clock.follow()
+        development.follow()
         catalog.get()  # the Celery app, by which nudges are sent, reads it too
     except (settings.SettingsError, catalog.CatalogError) as error:
         sys.exit(f"cannot start: {error}")

@@ -44,7 +44,7 @@ def record_and_answer(recorder: Recorder, event: NewEvent) -> Response:
         return refuse(503, "could not be recorded; please send it again")
     if not is_new:
         return answer(200, status="seen before")
-    nudges.soon(event.source)
+    nudges.send_in_background(event.source)
     return answer(202, status="recorded")
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import text
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 import settings
-from clock import development as development_clock
+from clock import development
 from db.session import transaction
 from errors import TransientError
 from gateways import registry
@@ -31,7 +31,7 @@ def create_app() -> Flask:
     """Return the receiver, with its recorder running. One call a process."""
     try:
         configured = settings.get()
-        development_clock.follow()
+        development.follow()
     except settings.SettingsError as error:
         sys.exit(f"cannot start: {error}")
     logs.configure()

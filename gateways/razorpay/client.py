@@ -16,10 +16,10 @@ import razorpay
 from billing.payments import GatewayName, OrderFacts, PaymentFacts, Seen
 from billing.returns import DisputeFacts, RefundFacts
 from gateways import transport
-from gateways.entity import answers_of
+from gateways.entity import unreadable_is_unknown
 from gateways.errors import GatewayNotFound, GatewayRefused, OutcomeUnknown
 from gateways.protocol import NewOrder
-from gateways.razorpay import refunds as razorpay_refunds
+from gateways.razorpay import refunds
 from gateways.razorpay.answers import RazorpayRefused, Session
 from gateways.razorpay.lists import LARGEST_PAGE, all_items, items_of, pages_of
 from gateways.razorpay.payment_facts import order_facts, payment_facts
@@ -83,20 +83,20 @@ class RazorpayGateway:
     def order(self, order_id: str) -> OrderFacts:
         """Return an order; raises `GatewayNotFound`."""
         answer = self._sdk.order.fetch(checked_id("razorpay", order_id), {})
-        with answers_of("razorpay"):
+        with unreadable_is_unknown("razorpay"):
             return order_facts(answer)
 
     def payments_of(self, order_id: str) -> Sequence[PaymentFacts]:
         """Return every payment made on an order; unlike the list of all payments, it never lags."""
         checked_id("razorpay", order_id)
         items = all_items(lambda query: self._sdk.order.payments(order_id, query))
-        with answers_of("razorpay"):
+        with unreadable_is_unknown("razorpay"):
             return [payment_facts(item) for item in items]
 
     def payment(self, payment_id: str) -> PaymentFacts:
         """Return one payment; raises `GatewayNotFound`."""
         answer = self._sdk.payment.fetch(checked_id("razorpay", payment_id), {})
-        with answers_of("razorpay"):
+        with unreadable_is_unknown("razorpay"):
             return payment_facts(answer)
 
     def capture(self, payment: PaymentFacts) -> PaymentFacts:
@@ -115,7 +115,7 @@ class RazorpayGateway:
             if now.seen is Seen.CAPTURED:
                 return now
             raise
-        with answers_of("razorpay"):
+        with unreadable_is_unknown("razorpay"):
             return payment_facts(answer)
 
     def refund(
@@ -131,32 +131,30 @@ class RazorpayGateway:
         It goes back in the payment's own currency: Razorpay is told none. Raises
         `GatewayRefused` also for a receipt of another amount.
         """
-        return razorpay_refunds.refund(
-            self._sdk, payment_id, amount_paise=amount_paise, receipt=receipt
-        )
+        return refunds.refund(self._sdk, payment_id, amount_paise=amount_paise, receipt=receipt)
 
     def refunds_of(self, payment_id: str) -> Sequence[RefundFacts]:
         """Return every refund of a payment, also those of Razorpay's dashboard."""
-        return razorpay_refunds.refunds_of(self._sdk, payment_id)
+        return refunds.refunds_of(self._sdk, payment_id)
 
     def refunds(self, *, since: datetime) -> Sequence[RefundFacts]:
         """Return every refund that was started since then."""
         started = {"from": int(since.timestamp())}
         items = pages_of(lambda query: self._sdk.refund.all({**started, **query}))
-        with answers_of("razorpay"):
+        with unreadable_is_unknown("razorpay"):
             return [refund_facts(item) for item in items]
 
     def dispute(self, dispute_id: str) -> DisputeFacts:
         """Return a dispute; raises `GatewayNotFound`."""
         answer = self._sdk.dispute.fetch(checked_id("razorpay", dispute_id), {})
-        with answers_of("razorpay"):
+        with unreadable_is_unknown("razorpay"):
             return dispute_facts(answer)
 
     def disputes(self, *, since: datetime) -> Sequence[DisputeFacts]:
         """Return every dispute that was opened since then."""
         opened = {"from": int(since.timestamp())}
         items = pages_of(lambda query: self._sdk.dispute.all({**opened, **query}))
-        with answers_of("razorpay"):
+        with unreadable_is_unknown("razorpay"):
             return [dispute_facts(item) for item in items]
 
     def is_signed_by_gateway(self, order_id: str, payment_id: str, signature: str) -> bool:
@@ -195,7 +193,7 @@ class RazorpayGateway:
                 **more,
             }
         )
-        with answers_of("razorpay"):
+        with unreadable_is_unknown("razorpay"):
             return order_facts(answer)
 
     def _under_receipt(self, order: NewOrder, error: RazorpayRefused) -> OrderFacts:
@@ -208,7 +206,7 @@ class RazorpayGateway:
 
     def _with_receipt(self, receipt: str) -> OrderFacts | None:
         answer = self._sdk.order.all({"receipt": receipt, "count": LARGEST_PAGE})
-        with answers_of("razorpay"):
+        with unreadable_is_unknown("razorpay"):
             orders = [order_facts(item) for item in items_of(answer)]
         ours = [order for order in orders if order.receipt == receipt]
         return ours[-1] if ours else None  # they are listed newest first

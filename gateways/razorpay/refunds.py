@@ -3,11 +3,11 @@
 from typing import Any
 
 from billing.returns import RefundFacts
-from gateways.entity import answers_of
+from gateways.entity import unreadable_is_unknown
 from gateways.razorpay.answers import RazorpayRefused
 from gateways.razorpay.lists import all_items
 from gateways.razorpay.refund_facts import refund_facts
-from gateways.refund_receipts import find
+from gateways.refund_receipts import find_refund
 from gateways.transport import checked_id
 
 KEY_HEADER = "X-Refund-Idempotency"
@@ -29,10 +29,10 @@ def refund(sdk: Any, payment_id: str, *, amount_paise: int, receipt: str) -> Ref
         # The header is not known to be honoured everywhere (test mode). Without it a repeat is a
         # new refund, and refused for what the first has done, in whichever words: "fully refunded
         # already", "greater than amount captured".
-        if there := find(refunds_of(sdk, payment_id), receipt, amount_paise=amount_paise):
+        if there := find_refund(refunds_of(sdk, payment_id), receipt, amount_paise=amount_paise):
             return there
         raise
-    with answers_of("razorpay"):
+    with unreadable_is_unknown("razorpay"):
         return refund_facts(answer)
 
 
@@ -41,5 +41,5 @@ def refunds_of(sdk: Any, payment_id: str) -> list[RefundFacts]:
     checked_id("razorpay", payment_id)
     # A dict of its own for each request: the SDK's default is shared, and it writes into it.
     items = all_items(lambda query: sdk.payment.fetch_multiple_refund(payment_id, query))
-    with answers_of("razorpay"):
+    with unreadable_is_unknown("razorpay"):
         return [refund_facts(item) for item in items]

@@ -11,7 +11,7 @@ import stripe
 
 from errors import BillingError
 from gateways import transport
-from gateways.entity import answers_of, one_line
+from gateways.entity import one_line, unreadable_is_unknown
 from gateways.errors import (
     GatewayKeyRefused,
     GatewayNotFound,
@@ -45,10 +45,10 @@ class Session(transport.Session):
 
 
 @contextmanager
-def asking() -> Iterator[None]:
+def sdk_errors_translated() -> Iterator[None]:
     """Let one of our errors be raised for whatever goes wrong inside."""
     try:
-        with answers_of("stripe"):
+        with unreadable_is_unknown("stripe"):
             yield
     except stripe.StripeError as error:
         # The SDK makes a connection error of whatever its session raises. It is not chained: the
@@ -58,7 +58,7 @@ def asking() -> Iterator[None]:
         raise OutcomeUnknown("stripe", type(error).__name__) from None
 
 
-def plain(answer: object) -> dict[str, Any]:
+def as_dict(answer: object) -> dict[str, Any]:
     """Return an object of the SDK as a dict; raises `OutcomeUnknown` where it is none."""
     if not isinstance(answer, stripe.StripeObject):
         raise OutcomeUnknown("stripe", "the answer is not an object")
@@ -74,7 +74,7 @@ def pages(
     """
     query = {**asked, "limit": PAGE}
     for _ in range(most // PAGE):
-        page = plain(ask(query))
+        page = as_dict(ask(query))
         items = page.get("data")
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
             raise OutcomeUnknown("stripe", "the list has no items")

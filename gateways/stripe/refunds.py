@@ -4,8 +4,8 @@ from typing import Any
 
 from billing.returns import RefundFacts
 from gateways.errors import GatewayNotFound, GatewayRefused
-from gateways.refund_receipts import find
-from gateways.stripe.answers import asking, pages, plain
+from gateways.refund_receipts import find_refund
+from gateways.stripe.answers import as_dict, pages, sdk_errors_translated
 from gateways.stripe.refund_facts import refund_facts
 from gateways.transport import checked_id
 
@@ -26,14 +26,16 @@ def refund(service: Any, payment_id: str, *, amount_paise: int, receipt: str) ->
         "metadata": {"receipt": receipt},
     }
     try:
-        with asking():
-            return refund_facts(plain(service.create(asked, {"idempotency_key": receipt})))
+        with sdk_errors_translated():
+            return refund_facts(as_dict(service.create(asked, {"idempotency_key": receipt})))
     except GatewayNotFound:
         raise
     except GatewayRefused:
         # Stripe forgets a key after a day, and then a repeat is a new refund, refused for what the
         # first has done ("already been refunded", "greater than unrefunded amount").
-        if there := find(refunds_of(service, payment_id), receipt, amount_paise=amount_paise):
+        if there := find_refund(
+            refunds_of(service, payment_id), receipt, amount_paise=amount_paise
+        ):
             return there
         raise
 
@@ -41,6 +43,6 @@ def refund(service: Any, payment_id: str, *, amount_paise: int, receipt: str) ->
 def refunds_of(service: Any, payment_id: str) -> list[RefundFacts]:
     """Return every refund of an intent; raises `OutcomeUnknown` where they are too many."""
     asked = {"payment_intent": checked_id("stripe", payment_id)}
-    with asking():
+    with sdk_errors_translated():
         listed = pages(service.list, asked, most=MOST_REFUNDS, what="refunds")
         return [refund_facts(refund) for refund in listed]

@@ -15,8 +15,8 @@ from billing import audit, disputes
 from billing.text import ID_MAX_LENGTH, validation_problems
 from db.inbox import Finished, LeasedEvent
 from errors import PermanentError
-from tasks.inbox import calls
-from tasks.inbox.calls import Refusal, Rows
+from tasks.inbox import call_rows
+from tasks.inbox.call_rows import CallRows, Refusal
 from tasks.inbox.handler import BatchOutcome
 from tasks.operator_lines import created_line
 from worker import redaction
@@ -50,16 +50,18 @@ class _Call(BaseModel):
     data: _Request
 
 
-def read(task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Rows:
+def read(task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> CallRows:
     """Return the row of a call. Never raises for what was sent."""
-    rows, event_id = Rows(), calls.event_id_of(task_id)
+    rows, event_id = CallRows(), call_rows.event_id_of(task_id)
     try:
-        given = calls.bound(PARAMETERS, args, kwargs)
+        given = call_rows.bind_arguments(PARAMETERS, args, kwargs)
         event_id = _event_id(task_id, given)
-        rows.events.append(calls.event(SOURCE, event_id, {"type": REQUESTED, "data": given}))
+        rows.events.append(
+            call_rows.new_event(SOURCE, event_id, {"type": REQUESTED, "data": given})
+        )
     except Refusal as refusal:
         call = {"type": REQUESTED, "call": {"task": TASK, "args": args, "kwargs": kwargs}}
-        rows.refused.append(calls.refused_call(SOURCE, event_id, call, refusal))
+        rows.refused.append(call_rows.refused_call(SOURCE, event_id, call, refusal))
     return rows
 
 
@@ -83,9 +85,9 @@ def handle(session: Session, events: Sequence[LeasedEvent]) -> BatchOutcome:
 def _event_id(task_id: str, given: Mapping[str, Any]) -> str:
     account, request_id = given.get("account"), given.get("request_id")
     if not (isinstance(account, str) and isinstance(request_id, str)):
-        return calls.event_id_of(task_id)
+        return call_rows.event_id_of(task_id)
     # Operators see it: an id that could be a phone number or a name is in it as a digest.
-    return calls.event_id_of(f"{redaction.task_id(account)}:{redaction.task_id(request_id)}")
+    return call_rows.event_id_of(f"{redaction.task_id(account)}:{redaction.task_id(request_id)}")
 
 
 def _open(session: Session, request: _Request, *, event_id: str) -> tuple[Finished, str | None]:

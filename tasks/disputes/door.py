@@ -12,8 +12,8 @@ import structlog
 from billing import audit
 from billing.disputes import quality
 from db.session import transaction
-from tasks.disputes import calls as dispute_calls
-from tasks.inbox import recorder as recording
+from tasks.disputes import calls
+from tasks.inbox import recorder
 from tasks.plumbing import nudges
 from worker.app import app
 
@@ -24,11 +24,11 @@ ACTOR = "system:quality"
 
 
 # Whatever the arguments are, the call must reach us: we bind them ourselves.
-@app.task(**recording.door(dispute_calls.TASK, dispute_calls.PARAMETERS))
+@app.task(**recorder.door_options(calls.TASK, calls.PARAMETERS))
 def open_dispute(self: Any, /, *args: Any, **kwargs: Any) -> None:
     """Record one dispute to open; what cannot be opened becomes a dead row."""
-    recording.record_patiently(dispute_calls.read(self.request.id, args, kwargs))
-    nudges.soon(dispute_calls.SOURCE)
+    recorder.record_or_requeue(calls.read(self.request.id, args, kwargs))
+    nudges.send_in_background(calls.SOURCE)
 
 
 @app.task(name=SCORE_TASK)

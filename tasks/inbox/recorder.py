@@ -14,7 +14,7 @@ from celery.exceptions import Reject, SoftTimeLimitExceeded
 from db import inbox
 from db.session import transaction
 from errors import TransientError
-from tasks.inbox.calls import Rows
+from tasks.inbox.call_rows import CallRows
 
 log = structlog.get_logger()
 
@@ -25,12 +25,12 @@ PATIENCE_SECONDS = 25
 _KEPT = {"acks_on_failure_or_timeout": False, "recorded_by_task": True}
 
 
-def door(name: str, parameters: Sequence[str]) -> Mapping[str, Any]:
+def door_options(name: str, parameters: Sequence[str]) -> Mapping[str, Any]:
     """Return the options of a task that records its call; it binds its arguments itself."""
     return {"name": name, "bind": True, "parameters": parameters, **_KEPT}
 
 
-def record_patiently(rows: Rows) -> None:
+def record_or_requeue(rows: CallRows) -> None:
     """Record, waiting for PostgreSQL as long as a task may; then put the message back."""
     try:
         reason = _try_to_record(rows, until=time.monotonic() + PATIENCE_SECONDS)
@@ -41,7 +41,7 @@ def record_patiently(rows: Rows) -> None:
         raise Reject("the call could not be recorded and waits in its queue", requeue=True)
 
 
-def record(rows: Rows) -> None:
+def record(rows: CallRows) -> None:
     """Record all rows of a call, or none."""
     if not rows.events and not rows.refused:
         return
@@ -54,7 +54,7 @@ def record(rows: Rows) -> None:
         inbox.record_dead(session, rows.refused)
 
 
-def _try_to_record(rows: Rows, *, until: float) -> str | None:
+def _try_to_record(rows: CallRows, *, until: float) -> str | None:
     pause = 0.1
     while True:
         try:

@@ -16,10 +16,10 @@ import structlog
 
 import clock
 from db.inbox import NewEvent
-from tasks.inbox import calls
-from tasks.leads import calls as lead_calls
+from tasks.inbox import call_rows
+from tasks.leads import calls
 from tasks.plumbing import broker
-from tasks.plumbing.background import Beside
+from tasks.plumbing.background import BackgroundBatcher
 from worker import redaction
 
 log = structlog.get_logger()
@@ -44,7 +44,7 @@ class Copy:
     call: dict[str, Any] | None
 
 
-def old_ones(*, now: datetime) -> Iterator[list[Copy]]:
+def find_old(*, now: datetime) -> Iterator[list[Copy]]:
     """Yield the copies that are older than a minute, or of no form we know, in small batches."""
     cursor = 0
     while True:
@@ -58,19 +58,19 @@ def old_ones(*, now: datetime) -> Iterator[list[Copy]]:
             return
 
 
-def rows_of(copy: Copy) -> calls.Rows:
+def rows_of(copy: Copy) -> call_rows.CallRows:
     """Return what the task would have recorded; a dead row for what is no call."""
     if copy.call is not None:
         # The id in the message: a reused one has a copy for each of its calls.
         task_id = redaction.task_id(copy.call["id"])
-        return lead_calls.read(copy.call["task"], task_id, (), copy.call["kwargs"])
+        return calls.read(copy.call["task"], task_id, (), copy.call["kwargs"])
     event = NewEvent(
-        lead_calls.SOURCE,
-        calls.event_id_of(copy.field.decode("utf-8", "backslashreplace")),
+        calls.SOURCE,
+        call_rows.event_id_of(copy.field.decode("utf-8", "backslashreplace")),
         copy.value[:_MAX_KEPT_BYTES],
         clock.now(),
     )
-    return calls.Rows(refused=[(event, "UnreadableCopy: the copy of a call is no call")])
+    return call_rows.CallRows(refused=[(event, "UnreadableCopy: the copy of a call is no call")])
 
 
 def remove(fields: Iterable[bytes | str]) -> None:
@@ -78,9 +78,9 @@ def remove(fields: Iterable[bytes | str]) -> None:
     _redis.hdel(KEY, *fields)
 
 
-def forget_soon(field: str) -> None:
+def remove_in_background(field: str) -> None:
     """Have a copy removed beside the caller; what stays is recorded again, to no effect."""
-    _beside.ask(field)
+    _batcher.add(field)
 
 
 def _call_in(value: bytes) -> dict[str, Any] | None:
@@ -91,7 +91,7 @@ def _call_in(value: bytes) -> dict[str, Any] | None:
     if not isinstance(call, dict) or not isinstance(call.get("kwargs"), dict):
         return None
     task, at = call.get("task"), call.get("at")
-    known = isinstance(task, str) and task in lead_calls.PARAMETERS
+    known = isinstance(task, str) and task in calls.PARAMETERS
     known = known and isinstance(call.get("id"), str)
     return call if known and type(at) in {int, float} else None
 
@@ -111,4 +111,4 @@ def _remove_all(fields: set[str]) -> None:
         log.warning("copies not removed", copies=len(fields), error=type(error).__name__)
 
 
-_beside = Beside("copies", _remove_all)
+_batcher = BackgroundBatcher("copies", _remove_all)

@@ -12,8 +12,8 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from db.inbox import LeasedEvent
-from tasks.inbox import calls
-from tasks.inbox.calls import Refusal, Rows
+from tasks.inbox import call_rows
+from tasks.inbox.call_rows import CallRows, Refusal
 from tasks.inbox.handler import BatchOutcome
 from tasks.leads import events as lead_events
 
@@ -32,11 +32,11 @@ PARAMETERS = {
 _TYPE = {"type": lead_events.LEAD_CREATED}
 
 
-def read(task: str, task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Rows:
+def read(task: str, task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> CallRows:
     """Return the rows of a call of `task`, one of `PARAMETERS`. Never raises for what was sent."""
-    event_id, rows = calls.event_id_of(task_id), Rows()
+    event_id, rows = call_rows.event_id_of(task_id), CallRows()
     try:
-        given = calls.bound(PARAMETERS[task], args, kwargs)
+        given = call_rows.bind_arguments(PARAMETERS[task], args, kwargs)
         if task == "tasks.leads.charge":
             _add_lead(rows, event_id, {**_TYPE, "data": given})
         else:
@@ -44,7 +44,7 @@ def read(task: str, task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]
                 _add_lead(rows, f"{event_id}:{index}", {**_TYPE, "index": index, "data": lead})
     except Refusal as refusal:
         call = {**_TYPE, "call": {"task": task, "args": args, "kwargs": kwargs}}
-        rows.refused.append(calls.refused_call(SOURCE, event_id, call, refusal))
+        rows.refused.append(call_rows.refused_call(SOURCE, event_id, call, refusal))
     return rows
 
 
@@ -69,13 +69,13 @@ def _leads_of(given: Mapping[str, Any]) -> list[Any]:
     return leads
 
 
-def _add_lead(rows: Rows, event_id: str, content: dict[str, Any]) -> None:
+def _add_lead(rows: CallRows, event_id: str, content: dict[str, Any]) -> None:
     try:
-        rows.events.append(calls.event(SOURCE, event_id, content))
+        rows.events.append(call_rows.new_event(SOURCE, event_id, content))
     except Refusal as refusal:
         # Without its data: read again, it is refused again.
         rest = {name: content[name] for name in content if name != "data"}
-        kept = calls.dead(SOURCE, event_id, rest)
+        kept = call_rows.dead_event(SOURCE, event_id, rest)
         rows.refused.append((kept, f"{_place(content.get('index'))}RefusedCall: {refusal}"))
 
 

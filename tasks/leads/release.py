@@ -11,7 +11,7 @@ from worker.app import app
 @app.task(name=nudges.RELEASE_TASK)
 def release() -> None:
     """Charge the parked leads that are covered by now, batch by batch, until none is left."""
-    nudges.taken(nudges.RELEASE)
+    nudges.acknowledge(nudges.RELEASE)
     while True:
         with audit.asked_by(parking.ACTOR, door="beat"), transaction() as session:
             released = parking.release_due(session)

@@ -46,7 +46,7 @@ class PlacedOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class Verified:
+class PaymentStanding:
     """What is known of a payment that a browser speaks of."""
 
     payment_id: str | None
@@ -106,9 +106,9 @@ def place_order(wish: OrderRequest, *, actor: str, operation_key: str) -> Placed
     return placed
 
 
-def verify(
+def verify_payment(
     *, gateway_order_id: str, payment_id: str | None, signature: str | None, actor: str
-) -> Verified:
+) -> PaymentStanding:
     """Find out at the gateway what became of a payment, credit it if it is captured, and tell.
 
     The order must be known (the caller has looked). For Razorpay the payment and the signature of
@@ -204,8 +204,8 @@ def _claimed(order: Order, payment_id: str | None) -> list[PaymentFacts]:
     ]
 
 
-def _verified(payment: Payment | None) -> Verified:
+def _verified(payment: Payment | None) -> PaymentStanding:
     if payment is None:
-        return Verified(None, "created", 0)
+        return PaymentStanding(None, "created", 0)
     brought = payment.credits + payment.bonus_credits
-    return Verified(payment.gateway_payment_id, payment.state, brought)
+    return PaymentStanding(payment.gateway_payment_id, payment.state, brought)

@@ -12,8 +12,7 @@ from datetime import datetime
 import structlog
 
 from billing import audit, payments
-from billing.payments import GatewayName, PaymentFacts, Seen, orders
-from billing.payments import gateway_heartbeat as gateway_signs
+from billing.payments import GatewayName, PaymentFacts, Seen, gateway_heartbeat, orders
 from billing.payments import rows as payment_rows
 from db.models import Order
 from db.session import transaction
@@ -22,7 +21,7 @@ from gateways import registry
 from gateways.errors import GatewayKeyRefused, GatewayNotFound
 from gateways.protocol import Gateway
 from tasks.operator_lines import payment_lines, write_to_log
-from tasks.plumbing import mutex as turns
+from tasks.plumbing import mutex
 from worker.app import app
 
 log = structlog.get_logger()
@@ -33,10 +32,10 @@ ASK_SECONDS = 20
 _WAITING_AT_ONCE = 200
 
 
-@app.task(name="tasks.payments.ask", **turns.LIMITS)
+@app.task(name="tasks.payments.ask", **mutex.TIME_LIMITS)
 def ask() -> None:
     """Ask the gateways about the orders that are due, and place money whose order is known now."""
-    with turns.only_one("asking_about_orders") as is_mine:
+    with mutex.try_lock("asking_about_orders") as is_mine:
         if is_mine:
             _ask_all(stop_at=time.monotonic() + ASK_SECONDS)
 
@@ -47,7 +46,7 @@ def _ask_all(*, stop_at: float) -> None:
         for name in registry.configured():
             ask_gateway(name, stop_at=stop_at)
         with transaction() as session:
-            silent = gateway_signs.check(session)
+            silent = gateway_heartbeat.check(session)
     for gateway in silent:
         log.error("gateway is silent", gateway=gateway, hint="is its webhook still switched on?")
 

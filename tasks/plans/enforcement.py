@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from billing import audit
 from billing.payments import plan_orders
-from billing.plans import enforcement as renewals
+from billing.plans import enforcement
 from db.session import transaction
 from worker.app import app
 
@@ -47,7 +47,7 @@ def _apply_orders(stop_at: float) -> None:
 
 
 def _enforce(session: Session) -> int:
-    enforced = renewals.enforce_due(session)
+    enforced = enforcement.enforce_due(session)
     for account, error in enforced.put_off.items():
         log.error("plan put off", account=account, error=error)
     return enforced.plans

@@ -14,7 +14,7 @@ PAUSE_SECONDS = 0.02
 """Between two rounds: under load one round serves whatever came meanwhile."""
 
 
-class Beside:
+class BackgroundBatcher:
     """One thread a process that has `act` done for the items that were asked for."""
 
     def __init__(
@@ -28,7 +28,7 @@ class Beside:
         self._started_in = 0
         self._starting = threading.Lock()
 
-    def ask(self, item: str) -> None:
+    def add(self, item: str) -> None:
         """Have `item` acted on soon, a lone one at once; returns at once and never fails."""
         if self._started_in != os.getpid():  # the first call, or a fork: threads stay behind
             self._start()

@@ -5,23 +5,23 @@ from collections.abc import Iterator
 
 from tasks.plumbing import broker
 
-TURN_SECONDS = 120
+LOCK_SECONDS = 120
 """As long as such a task may take; of one that was killed, the turn ends by itself."""
-LIMITS = {"soft_time_limit": TURN_SECONDS - 20, "time_limit": TURN_SECONDS - 5}
+TIME_LIMITS = {"soft_time_limit": LOCK_SECONDS - 20, "time_limit": LOCK_SECONDS - 5}
 """Of a task that waits for gateways: its own time, and four calls of eleven seconds each."""
 
 _redis = broker.connect()
 
 
 @contextlib.contextmanager
-def only_one(what: str) -> Iterator[bool]:
+def try_lock(what: str) -> Iterator[bool]:
     """Give the block whether it is this process's turn.
 
     Without Redis everybody has one: whoever asks leases its rows, so that two do no harm.
     """
     key = f"billing:turn:{what}"
     try:
-        is_mine = bool(_redis.set(key, 1, nx=True, ex=TURN_SECONDS))
+        is_mine = bool(_redis.set(key, 1, nx=True, ex=LOCK_SECONDS))
     except broker.UNREACHABLE:
         is_mine = True
     try:

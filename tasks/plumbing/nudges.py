@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import structlog
 
 from tasks.plumbing import broker
-from tasks.plumbing.background import Beside
+from tasks.plumbing.background import BackgroundBatcher
 from worker.app import app
 
 log = structlog.get_logger()
@@ -77,13 +77,13 @@ def _send(what: str, task: str, arguments: tuple[str, ...], queue: str) -> bool:
     return True
 
 
-def soon(source: str) -> None:
+def send_in_background(source: str) -> None:
     """Have `source` nudged beside the caller, who waits for nothing and never fails.
 
     Under load one nudge serves many calls. One that a dying process takes along, the sweep makes
     good.
     """
-    _beside.ask(source)
+    _batcher.add(source)
 
 
 def send_all(sources: Iterable[str]) -> None:
@@ -97,7 +97,7 @@ def queue_of(source: str) -> str:
     return _QUEUES.get(source, source)
 
 
-def taken(source: str) -> None:
+def acknowledge(source: str) -> None:
     """Tell that a nudge was heard: what is recorded from now on sends one of its own."""
     try:
         _redis.delete(_flag(source), _flag(_by_sweep(source)))
@@ -113,4 +113,4 @@ def _by_sweep(source: str) -> str:
     return f"{source}:sweep"
 
 
-_beside = Beside("nudger", send_all)
+_batcher = BackgroundBatcher("nudger", send_all)

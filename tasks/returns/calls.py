@@ -16,8 +16,8 @@ from billing.returns import refunds
 from billing.text import ID_MAX_LENGTH, recordable, validation_problems
 from db.inbox import Finished, LeasedEvent
 from errors import PermanentError
-from tasks.inbox import calls
-from tasks.inbox.calls import Refusal, Rows
+from tasks.inbox import call_rows
+from tasks.inbox.call_rows import CallRows, Refusal
 from tasks.inbox.handler import BatchOutcome
 from tasks.plumbing import nudges
 from worker import redaction
@@ -54,18 +54,20 @@ class _Call(BaseModel):
     data: _Request
 
 
-def read(task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Rows:
+def read(task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> CallRows:
     """Return the row of a call. Never raises for what was sent."""
-    rows, event_id = Rows(), calls.event_id_of(task_id)
+    rows, event_id = CallRows(), call_rows.event_id_of(task_id)
     try:
-        given = calls.bound(PARAMETERS, args, kwargs)
+        given = call_rows.bind_arguments(PARAMETERS, args, kwargs)
         if isinstance(given.get("request_id"), str):
             # Operators see it: an id that could be a name or a number is in it as a digest.
-            event_id = calls.event_id_of(f"request:{redaction.task_id(given['request_id'])}")
-        rows.events.append(calls.event(SOURCE, event_id, {"type": REQUESTED, "data": given}))
+            event_id = call_rows.event_id_of(f"request:{redaction.task_id(given['request_id'])}")
+        rows.events.append(
+            call_rows.new_event(SOURCE, event_id, {"type": REQUESTED, "data": given})
+        )
     except Refusal as refusal:
         call = {"type": REQUESTED, "call": {"task": TASK, "args": args, "kwargs": kwargs}}
-        rows.refused.append(calls.refused_call(SOURCE, event_id, call, refusal))
+        rows.refused.append(call_rows.refused_call(SOURCE, event_id, call, refusal))
     return rows
 
 

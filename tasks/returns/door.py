@@ -19,19 +19,16 @@ import clock
 from billing import audit
 from billing.payments import GatewayName
 from billing.payments import rows as payment_rows
-from billing.returns import DisputeFacts, RefundFacts, chargebacks, refund_rows
-from billing.returns import refund_intake as refund_news
+from billing.returns import DisputeFacts, RefundFacts, chargebacks, refund_intake, refund_rows
 from db.models import Payment
 from db.session import transaction
 from errors import PermanentError, TransientError
 from gateways import registry
 from gateways.protocol import Gateway
-from tasks.inbox import recorder as recording
-from tasks.plumbing import mutex as turns
-from tasks.plumbing import nudges
-from tasks.returns import calls as refund_calls
-from tasks.returns import settlement as settling
-from tasks.returns.submission import Outgoing, find_out
+from tasks.inbox import recorder
+from tasks.plumbing import mutex, nudges
+from tasks.returns import calls, settlement
+from tasks.returns.submission import OutgoingRefund, resolve
 from worker.app import app
 
 log = structlog.get_logger()
@@ -42,22 +39,22 @@ _AT_ONCE = 20
 
 
 # Whatever the arguments are, the call must reach us: we bind them ourselves.
-@app.task(**recording.door(refund_calls.TASK, refund_calls.PARAMETERS))
+@app.task(**recorder.door_options(calls.TASK, calls.PARAMETERS))
 def request(self: Any, /, *args: Any, **kwargs: Any) -> None:
     """Record one refund to ask for; what cannot be refunded becomes a dead row."""
-    recording.record_patiently(refund_calls.read(self.request.id, args, kwargs))
-    nudges.soon(refund_calls.SOURCE)
+    recorder.record_or_requeue(calls.read(self.request.id, args, kwargs))
+    nudges.send_in_background(calls.SOURCE)
 
 
-@app.task(name=nudges.REFUNDS_TASK, **turns.LIMITS)
+@app.task(name=nudges.REFUNDS_TASK, **mutex.TIME_LIMITS)
 def ask() -> None:
     """Settle what can be, then ask about the refunds that are due."""
-    nudges.taken(nudges.REFUNDS)
-    settling.settle_all()
-    with turns.only_one("asking_about_refunds") as is_mine:
+    nudges.acknowledge(nudges.REFUNDS)
+    settlement.settle_all()
+    with mutex.try_lock("asking_about_refunds") as is_mine:
         if is_mine:
             stop_at = time.monotonic() + ASK_SECONDS
-            with audit.asked_by(settling.ACTOR, door="beat"):
+            with audit.asked_by(settlement.ACTOR, door="beat"):
                 for name in registry.configured():
                     ask_gateway(name, stop_at=stop_at)
 
@@ -76,15 +73,17 @@ def ask_gateway(name: GatewayName, *, stop_at: float) -> None:
             if outgoing is None:
                 return
             with _going_on("refund not settled", refund=outgoing.refund_id):
-                find_out(gateway, outgoing)
+                resolve(gateway, outgoing)
     except TransientError as error:
         log.warning("gateway not asked", gateway=name, error=f"{type(error).__name__}: {error}")
 
 
-def _next(gateway: GatewayName) -> Outgoing | None:
+def _next(gateway: GatewayName) -> OutgoingRefund | None:
     with transaction() as session:
         due = refund_rows.lease_due(session, gateway=gateway, limit=1)
-        return Outgoing.of(due[0], session.get_one(Payment, due[0].payment_id)) if due else None
+        return (
+            OutgoingRefund.of(due[0], session.get_one(Payment, due[0].payment_id)) if due else None
+        )
 
 
 @contextmanager
@@ -107,14 +106,14 @@ def _list_all(gateway: Gateway) -> None:
         with transaction() as session:
             chargebacks.ask_again_soon(session, gateway.name)
         raise
-    settling.settle_all()
+    settlement.settle_all()
 
 
 def _take_in_all(gateway: Gateway) -> None:
     with _going_on("refunds not listed", gateway=gateway.name):
         for facts in _batches(gateway.refunds(since=clock.now() - refund_rows.WINDOW)):
             with transaction() as session:
-                refund_news.take_in(session, _ours(session, facts), actor=settling.ACTOR)
+                refund_intake.take_in(session, _ours(session, facts), actor=settlement.ACTOR)
     with _going_on("disputes not listed", gateway=gateway.name):
         for some in _batches(gateway.disputes(since=clock.now() - chargebacks.WINDOW)):
             with transaction() as session:
@@ -129,11 +128,11 @@ def _explain(gateway: Gateway) -> None:
         with _going_on("refunds not listed", gateway=gateway.name, payment=gateway_payment_id):
             facts = gateway.refunds_of(gateway_payment_id)
             with transaction() as session:
-                refund_news.take_in(session, facts, actor=settling.ACTOR)
-                refund_news.recount(session, payment_id)
+                refund_intake.take_in(session, facts, actor=settlement.ACTOR)
+                refund_intake.recount(session, payment_id)
         with transaction() as session:  # what is refused is not asked for at every tick
             refund_rows.explained(session, payment_id, refunded_paise)
-        settling.settle_all()
+        settlement.settle_all()
 
 
 _Fact = TypeVar("_Fact", RefundFacts, DisputeFacts)

@@ -8,21 +8,20 @@ from dataclasses import dataclass
 
 import structlog
 
-from billing.returns import refund_intake as refund_news
-from billing.returns import refund_rows, refunds
+from billing.returns import refund_intake, refund_rows, refunds
 from db.models import Payment, Refund
 from db.session import transaction
 from errors import TransientError
 from gateways import registry
 from gateways.errors import GatewayRefused
 from gateways.protocol import Gateway
-from tasks.returns import settlement as settling
+from tasks.returns import settlement
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RefundStanding:
     """A refund as it stands."""
 
     refund_id: int
@@ -36,7 +35,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Outgoing:
+class OutgoingRefund:
     """What a gateway is told of a refund."""
 
     refund_id: int
@@ -48,7 +47,7 @@ class Outgoing:
     state: str
 
     @classmethod
-    def of(cls, refund: Refund, payment: Payment) -> "Outgoing":
+    def of(cls, refund: Refund, payment: Payment) -> "OutgoingRefund":
         """Return it for a refund and its payment."""
         return cls(
             refund.id, refund.gateway, payment.gateway_payment_id, refund.amount_paise,
@@ -56,9 +55,9 @@ class Outgoing:
         )  # fmt: skip
 
 
-def ask(
+def request_refund(
     *, payment_id: str, amount_paise: int | None, reason: str, actor: str, request_key: str
-) -> Asked:
+) -> RefundStanding:
     """Refund a payment (the gateway's id), in part or wholly, and return how it stands.
 
     Once for a request key. What the gateway did not answer is `unknown`, and found out by the
@@ -69,15 +68,15 @@ def ask(
             session, payment_id=payment_id, amount_paise=amount_paise, reason=reason,
             actor=actor, request_key=request_key,
         )  # fmt: skip
-        outgoing = Outgoing.of(refund, session.get_one(Payment, refund.payment_id))
+        outgoing = OutgoingRefund.of(refund, session.get_one(Payment, refund.payment_id))
         # Before the commit: credit must not be reserved for a gateway that nobody can ask.
         gateway = registry.by_name(outgoing.gateway) if is_new else None
     if gateway is not None:
         submit(gateway, outgoing)
-    return standing(outgoing.refund_id)
+    return get_refund(outgoing.refund_id)
 
 
-def submit(gateway: Gateway, outgoing: Outgoing) -> bool:
+def submit(gateway: Gateway, outgoing: OutgoingRefund) -> bool:
     """Ask the gateway for the refund, and return whether it answered; its errors end here."""
     assert outgoing.receipt is not None  # noqa: S101 - only what was asked for here is submitted
     try:
@@ -95,33 +94,33 @@ def submit(gateway: Gateway, outgoing: Outgoing) -> bool:
         return False
     else:
         with transaction() as session:
-            refund_news.take_in(session, [fact], actor=settling.ACTOR)
-    settling.settle_all()
+            refund_intake.take_in(session, [fact], actor=settlement.ACTOR)
+    settlement.settle_all()
     return True
 
 
-def standing(refund_id: int) -> Asked:
+def get_refund(refund_id: int) -> RefundStanding:
     """Return a refund as it stands."""
     with transaction() as session:
         refund = session.get_one(Refund, refund_id)
         payment = session.get_one(Payment, refund.payment_id)
-        return Asked(
+        return RefundStanding(
             refund.id, payment.gateway_payment_id, refund.state, refund.amount_paise,
             refund.credits + refund.bonus_credits, refund.debt, refund.last_error,
         )  # fmt: skip
 
 
-def find_out(gateway: Gateway, outgoing: Outgoing) -> None:
+def resolve(gateway: Gateway, outgoing: OutgoingRefund) -> None:
     """Find out what became of a refund; one that the gateway does not know is asked for again.
 
     Raises what the gateway raises.
     """
     facts = gateway.refunds_of(outgoing.payment_id)
     with transaction() as session:
-        refund_news.take_in(session, facts, actor=settling.ACTOR)
+        refund_intake.take_in(session, facts, actor=settlement.ACTOR)
         state = refund_rows.lock(session, outgoing.refund_id).state
     if state in refund_rows.UNCONFIRMED and outgoing.receipt is not None:
         submit(gateway, outgoing)
         with transaction() as session:  # what had to wait for it
-            refund_news.take_in(session, facts, actor=settling.ACTOR)
-    settling.settle_all()
+            refund_intake.take_in(session, facts, actor=settlement.ACTOR)
+    settlement.settle_all()

@@ -152,7 +152,7 @@ class Scenario:
     def _come_back(self, order_id: str, told: Mapping[str, Any]) -> None:
         """The browser tells us, whether or not there is a signature; nonsense is refused."""
         with suppress(TransientError, InvalidOrder), audit.asked_by(ACTOR, door="api"):
-            verified = checkout.verify(
+            verified = checkout.verify_payment(
                 gateway_order_id=order_id,
                 payment_id=told.get("razorpay_payment_id"),
                 signature=told.get("razorpay_signature"),

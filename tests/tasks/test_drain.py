@@ -154,7 +154,7 @@ def test_a_nudge_that_could_not_be_sent_holds_nobody_back(
 def test_nudges_of_one_source_are_coalesced_into_one_plain_list_entry(redis: Redis) -> None:
     assert [nudges.send("leads") for _ in range(5)] == [True, False, False, False, False]
     assert waiting(redis) == 1
-    nudges.taken("leads")
+    nudges.acknowledge("leads")
     assert nudges.send("leads")
     assert waiting(redis) == 2
 
@@ -203,7 +203,7 @@ def test_without_redis_a_nudge_is_not_sent_and_nothing_is_raised(
 ) -> None:
     monkeypatch.setattr(nudges, "_redis", Redis(port=1, retry=Retry(NoBackoff(), 0)))
     assert nudges.send("leads") is False
-    nudges.taken("leads")
+    nudges.acknowledge("leads")
 
 
 def test_time_limits_fit_into_one_another() -> None:

@@ -14,8 +14,8 @@ from celery.exceptions import Reject
 import clock
 from db import inbox
 from db.session import engine, transaction
-from tasks.inbox import recorder as recording
-from tasks.leads import calls as lead_calls
+from tasks.inbox import recorder
+from tasks.leads import calls
 from tests.billing.given import assert_ledger_is_clean, balance, open_account, rows
 from tests.tasks.given import deliver, inbox_rows, lead_event, work
 
@@ -32,7 +32,7 @@ def clinic(database: str) -> None:
 
 def call(*args: Any, task: str = "charge", task_id: str = "call-1", **kwargs: Any) -> None:
     """What the task does with a call, up to the commit."""
-    recording.record(lead_calls.read(f"tasks.leads.{task}", task_id, args, kwargs))
+    recorder.record(calls.read(f"tasks.leads.{task}", task_id, args, kwargs))
 
 
 def errors() -> list[tuple[str, str]]:
@@ -238,7 +238,7 @@ def test_a_task_id_that_cannot_be_kept_costs_no_lead(task_id: str) -> None:
 
 
 def test_without_postgresql_the_call_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recording, "PATIENCE_SECONDS", 1)
+    monkeypatch.setattr(recorder, "PATIENCE_SECONDS", 1)
     attempts: list[float] = []
 
     def refuse(*_: object, **__: object) -> None:
@@ -248,7 +248,7 @@ def test_without_postgresql_the_call_is_put_back(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(engine(), "raw_connection", refuse)
 
     with pytest.raises(Reject) as caught:
-        recording.record_patiently(lead_calls.read("tasks.leads.charge", "call-1", (), LEAD))
+        recorder.record_or_requeue(calls.read("tasks.leads.charge", "call-1", (), LEAD))
 
     assert caught.value.requeue
     assert 2 <= len(attempts) <= 6

@@ -178,7 +178,7 @@ def test_a_payment_is_found_by_the_sweep_where_the_api_dies_over_it(
     told = sim.pay(order_id)
     gateway.dies = {moment}
     with pytest.raises(Killed):
-        checkout.verify(
+        checkout.verify_payment(
             gateway_order_id=order_id, payment_id=told["razorpay_payment_id"],
             signature=told["razorpay_signature"], actor="test",
         )  # fmt: skip

@@ -12,9 +12,9 @@ import structlog
 from celery import Celery
 from redis import Redis
 
-from tasks.inbox import recorder as recording
+from tasks.inbox import recorder
 from tasks.plumbing import nudges
-from tasks.returns import calls as refund_calls
+from tasks.returns import calls
 from tasks.returns import door as tasks
 from tests.billing.given import assert_ledger_is_clean, balance, open_account, rows
 from tests.billing.returns.given import held
@@ -28,7 +28,7 @@ from worker.app import app
 pytestmark = pytest.mark.usefixtures("sim", "redis")
 
 PRIVATE = "Asha 98765 43210 asha@example.org"
-SOURCE = refund_calls.SOURCE
+SOURCE = calls.SOURCE
 
 
 @pytest.fixture(autouse=True)
@@ -49,10 +49,10 @@ def wish(payment_id: str, **more: Any) -> dict[str, Any]:
 
 def call(*args: Any, task_id: str = "call-1", **kwargs: Any) -> None:
     """What the task does with a call, up to the commit."""
-    recording.record(refund_calls.read(task_id, args, kwargs))
+    recorder.record(calls.read(task_id, args, kwargs))
 
 
-def calls() -> list[tuple[object, ...]]:
+def call_outcomes() -> list[tuple[object, ...]]:
     """(state, outcome) of each call's row, oldest first."""
     return [row[:2] for row in inbox_rows() if row[2] != "payment.captured"]
 
@@ -70,7 +70,7 @@ def test_a_call_is_recorded_then_reserved_and_asked_for(sim: Sim, payment: str) 
     call(**wish(payment, amount_paise=250_000))
     work(SOURCE)
     # The row alone: whoever settles asks the gateway after that
-    assert calls() == [("done", "requested")]
+    assert call_outcomes() == [("done", "requested")]
     assert rows("SELECT state, request_key, requested_by, reason FROM billing_refunds") == [
         ("requested", "call:call-1", "celery:refunds:platform", PRIVATE)
     ]
@@ -94,7 +94,7 @@ def test_a_message_that_comes_again_is_one_refund(sim: Sim, payment: str) -> Non
         work(SOURCE)
         tasks.ask()
 
-    assert calls() == [("done", "requested")]
+    assert call_outcomes() == [("done", "requested")]
     assert (len(refunds_at(sim, payment)), amounts()) == (1, [100_000])
 
 
@@ -109,7 +109,7 @@ def test_a_request_id_is_one_refund_whatever_the_messages_are_called(
     work(SOURCE)
     tasks.ask()
 
-    assert calls() == [("done", "requested"), ("done", "repeated")]
+    assert call_outcomes() == [("done", "requested"), ("done", "repeated")]
     assert (len(refunds_at(sim, payment)), amounts()) == (1, [100_000])
 
 
@@ -189,7 +189,7 @@ def test_several_calls_of_one_batch_take_no_more_than_there_is(sim: Sim, payment
     work(SOURCE)
     tasks.ask()
 
-    assert [row[0] for row in calls()] == ["done", "done", "dead", "dead"]
+    assert [row[0] for row in call_outcomes()] == ["done", "done", "dead", "dead"]
     assert len(refunds_at(sim, payment)) == 2
     assert balance() == 1_100
 

@@ -18,8 +18,8 @@ from gateways import registry
 from gateways.errors import GatewayNotConfigured, GatewayNotFound
 from gateways.razorpay.client import RazorpayGateway
 from tasks.returns import door as tasks
-from tasks.returns import submission as refunding
-from tasks.returns.submission import Asked
+from tasks.returns import submission
+from tasks.returns.submission import RefundStanding
 from tests.billing.given import (
     assert_ledger_is_clean,
     at_once,
@@ -60,8 +60,8 @@ def noon(database: str) -> Iterator[None]:
     structlog.reset_defaults()
 
 
-def ask(payment_id: str, amount: int | None = None, key: str = "r-1") -> Asked:
-    return refunding.ask(
+def ask(payment_id: str, amount: int | None = None, key: str = "r-1") -> RefundStanding:
+    return submission.request_refund(
         payment_id=payment_id, amount_paise=amount, reason="asked", actor="test", request_key=key
     )
 

@@ -23,7 +23,7 @@ MAX_CALL_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class CallRows:
     """What a call comes to: deliveries to work on, and what is refused at once."""
 
     events: list[NewEvent] = field(default_factory=list)
@@ -42,7 +42,7 @@ def event_id_of(task_id: object) -> str:
     return f"sha256:{sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 
-def bound(
+def bind_arguments(
     parameters: Sequence[str], args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the arguments by name, in the order of `parameters`; a handler misses the missing.
@@ -63,7 +63,7 @@ def bound(
     return given
 
 
-def event(
+def new_event(
     source: str, event_id: str, content: Mapping[str, Any], max_bytes: int = MAX_BODY_BYTES
 ) -> NewEvent:
     """Return the row of a call's `content`, which begins with its type; raises `Refusal`."""
@@ -74,17 +74,17 @@ def refused_call(
     source: str, event_id: str, content: Mapping[str, Any], refusal: Refusal
 ) -> tuple[NewEvent, str]:
     """Return a whole call as a dead row with its reason; where it is too large, without it."""
-    return dead(source, event_id, content, MAX_CALL_BYTES), f"RefusedCall: {refusal}"
+    return dead_event(source, event_id, content, MAX_CALL_BYTES), f"RefusedCall: {refusal}"
 
 
-def dead(
+def dead_event(
     source: str, event_id: str, content: Mapping[str, Any], max_bytes: int = MAX_BODY_BYTES
 ) -> NewEvent:
     """Return the row of what was refused; of what cannot be written, only the type."""
     try:
-        return event(source, event_id, content, max_bytes)
+        return new_event(source, event_id, content, max_bytes)
     except Refusal:
-        return event(source, event_id, {"type": content["type"]}, max_bytes)
+        return new_event(source, event_id, {"type": content["type"]}, max_bytes)
 
 
 def _body(content: Mapping[str, Any], max_bytes: int) -> bytes:
