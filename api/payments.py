@@ -79,7 +79,7 @@ def verify(body: CheckoutResult) -> VerifiedPayment:
 def _account_of(order_id: str) -> str:
     caller = auth.caller()
     with transaction() as session:
-        found = orders.find(session, order_id)
+        found = orders.find_with_account(session, order_id)
         if found is not None and accounts.find_in_reach(
             session, found[1].ref, product=caller.product, account_id=caller.account_id
         ):

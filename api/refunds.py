@@ -88,7 +88,7 @@ def _require_in_reach(payment_id: str) -> None:
             payment = payment_reading.find(session, payment_id)
         except AmbiguousPayment as error:
             raise Refusal(409, str(error), kind="ambiguous-payment") from error
-        ref = payment_reading.account_of(session, payment) if payment is not None else None
+        ref = payment_reading.find_account_ref(session, payment) if payment is not None else None
         if payment is not None and unlimited:
             return
         if ref is not None and accounts.find_in_reach(

@@ -74,11 +74,11 @@ def _open_orders(run: str, *, count: int, accounts: list[str]) -> None:
             for number in range(start, min(start + _CHUNK, count)):
                 account = accounts[number % len(accounts)]
                 wish = OrderRequest(account, "razorpay", amount_paise=webhooks.PAYMENT_PAISE)
-                order, _ = orders.request(
+                order, _ = orders.create(
                     session, wish, actor="benchmark", operation_key=f"{run}-{number}"
                 )
                 gateways_id = webhooks.order_id(run, number)
                 facts = OrderFacts(
                     "razorpay", gateways_id, order.receipt, order.amount_paise, order.currency
                 )
-                orders.opened(session, order.id, facts)
+                orders.record_opened(session, order.id, facts)

@@ -64,13 +64,15 @@ def show(payment_id: str, gateway: GatewayName | None, *, as_json: bool) -> None
         payment = payment_reading.find(session, payment_id, gateway=gateway)
         if payment is None:
             raise PermanentError(f"there is no payment {payment_id!r}: see `billing payments list`")
-        found = payment_reading.order_of(session, payment)
+        found = payment_reading.find_order_of(session, payment)
         order = _order(found) if found is not None else None
-        record = _payment(payment, payment_reading.account_of(session, payment)) | _more(payment)
+        record = _payment(payment, payment_reading.find_account_ref(session, payment)) | _more(
+            payment
+        )
         transactions = [_row(row) for row in payment_reading.transactions_of(session, payment)]
         log = [
             _entry(entry, as_json=as_json)
-            for entry in payment_reading.audit_log_of(session, payment)
+            for entry in payment_reading.audit_entries_of(session, payment)
         ]
     if as_json:
         more = {"order": order, "transactions": transactions, "audit_log": log}

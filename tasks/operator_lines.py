@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import structlog
 
-from billing.payments import Credited, Taken
+from billing.payments import CreditedPayment, IntakeResult
 
 log = structlog.get_logger()
 
@@ -18,7 +18,7 @@ def deduction_line(account: str, amount: int) -> str:
     return f"Credit deduction: Clinic {account.partition(':')[2]}, Amount {amount}"
 
 
-def verified_line(credited: Credited) -> str:
+def verified_line(credited: CreditedPayment) -> str:
     """Return the line for a payment that was credited."""
     return f"Payment verified: {credited.payment_id}, Credits {credited.credits}"
 
@@ -33,7 +33,7 @@ def refunded_line(dispute_id: int, amount: int) -> str:
     return f"Refund processed: Dispute {dispute_id}, Amount {amount}"
 
 
-def payment_lines(taken: Taken) -> list[str]:
+def payment_lines(taken: IntakeResult) -> list[str]:
     """Return the lines for payments taken in: those credited, then the leads they released."""
     return [
         *map(verified_line, taken.credited),

@@ -1,41 +1,43 @@
-"""Orders and payments: what the gateways say, and the credit that captured money brings."""
+"""Orders and payments: what the gateways report, and the credit that captured money brings."""
 
 from billing.payments import (
     attachment,
     clawbacks,
     gateway_heartbeat,
+    inquiries,
+    locks,
     orders,
     plan_orders,
     queries,
-    rows,
+    unmatched,
 )
-from billing.payments.credit_posting import Credited
-from billing.payments.errors import CannotAttach, OrderAtOdds, UnknownPayment
+from billing.payments.credit_posting import CreditedPayment
+from billing.payments.errors import AmbiguousPayment, CannotAttach, OrderAtOdds, UnknownPayment
 from billing.payments.facts import GatewayName, OrderFacts, PaymentFacts, Seen
-from billing.payments.intake import IN_DOUBT, Taken, of_order, take_in
+from billing.payments.intake import IN_DOUBT_STATES, IntakeResult, take_in_payments
 from billing.payments.orders import OrderRequest
-from billing.payments.queries import AmbiguousPayment
 
 __all__ = [
     "AmbiguousPayment",
     "CannotAttach",
-    "Credited",
+    "CreditedPayment",
     "GatewayName",
-    "IN_DOUBT",
+    "IN_DOUBT_STATES",
+    "IntakeResult",
     "OrderAtOdds",
     "OrderFacts",
     "OrderRequest",
     "PaymentFacts",
     "Seen",
-    "Taken",
     "UnknownPayment",
     "attachment",
     "clawbacks",
     "gateway_heartbeat",
-    "of_order",
+    "inquiries",
+    "locks",
     "orders",
     "plan_orders",
     "queries",
-    "rows",
-    "take_in",
+    "take_in_payments",
+    "unmatched",
 ]

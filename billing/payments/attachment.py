@@ -11,22 +11,12 @@ import clock
 from billing import audit
 from billing.errors import InvalidReason, UnknownAccount
 from billing.leads import Released
-from billing.payments import (
-    credit_posting as crediting,
-)
-from billing.payments import (
-    intake as payments,
-)
-from billing.payments import (
-    pricing as top_ups,
-)
-from billing.payments import (
-    queries as payment_reading,
-)
-from billing.payments.credit_posting import Credited
+from billing.payments import pricing, queries
+from billing.payments.change_log import notice_of, subject_of
+from billing.payments.credit_posting import CreditedPayment, post_credit
 from billing.payments.errors import CannotAttach, UnknownPayment
 from billing.payments.facts import GatewayName
-from billing.payments.orders import CURRENCY
+from billing.payments.pricing import CURRENCY
 from billing.text import DESCRIPTION_MAX_LENGTH, problem_with
 from db import outbox
 from db.models import Account, Payment
@@ -42,7 +32,7 @@ def attach(
     reason: str,
     actor: str,
     gateway: GatewayName | None = None,
-) -> tuple[Credited, list[Released]]:
+) -> tuple[CreditedPayment, list[Released]]:
     """Credit a payment (the gateway's id) to an account, and return what came of it.
 
     `gateway` is needed where two have a payment of this id. What was refunded of it is taken back
@@ -65,11 +55,11 @@ def attach(
     payment.credits, payment.bonus_credits = bought
     payment.credited_at = payment.updated_at = now
     session.flush()
-    credited, released = crediting.credit(session, [(payment, account)], actor=actor)
+    credited, released = post_credit(session, [(payment, account)], actor=actor)
     audit.record(
         session,
         "payment.attached",
-        payments.subject(payment),
+        subject_of(payment),
         before=before,
         after={
             "state": payment.state,
@@ -79,12 +69,12 @@ def attach(
             "by": actor,
         },
     )
-    outbox.write(session, [payments.notice(payment, account)], now=now)
+    outbox.write(session, [notice_of(payment, account)], now=now)
     return credited[0], released
 
 
 def _lock(session: Session, payment_id: str, gateway: GatewayName | None) -> Payment:
-    payment = payment_reading.find(session, payment_id, gateway=gateway)
+    payment = queries.find(session, payment_id, gateway=gateway)
     if payment is None:
         raise UnknownPayment(payment_id)
     session.refresh(payment, with_for_update=True)
@@ -97,7 +87,7 @@ def _bought(payment: Payment, account: Account) -> tuple[int, int]:
     """Return the credits and the bonus that the payment brings the account."""
     if payment.currency != CURRENCY:
         raise CannotAttach(payment.gateway_payment_id, f"is in {payment.currency}, not {CURRENCY}")
-    bought = top_ups.credits_for(account.product, payment.amount_paise)
+    bought = pricing.credits_for(account.product, payment.amount_paise)
     if bought is None:
         raise CannotAttach(
             payment.gateway_payment_id,

@@ -18,7 +18,7 @@ from db.models import Payment
 
 
 @dataclass(frozen=True, slots=True)
-class Credited:
+class CreditedPayment:
     """A payment that was counted as paid now."""
 
     payment_id: str
@@ -27,13 +27,13 @@ class Credited:
     """With the bonus."""
 
 
-def credit(
+def post_credit(
     session: Session,
     paid: Sequence[tuple[Payment, str]],
     *,
     actor: str,
     grants: Sequence[Posting] = (),
-) -> tuple[list[Credited], list[Released]]:
+) -> tuple[list[CreditedPayment], list[Released]]:
     """Post the credit of locked payments (each with its account's reference), and what it frees.
 
     Their `credits`, `bonus_credits` and `account_id` are set. `grants` are what the plans bring
@@ -57,7 +57,7 @@ def credit(
         for result in results[len(bought) : len(bought) + len(grants)]:
             granted_now(result)
         released = waiting.posted(results[len(bought) + len(grants) :])
-    credited = [Credited(p.gateway_payment_id, account, _brought(p)) for p, account in paid]
+    credited = [CreditedPayment(p.gateway_payment_id, account, _brought(p)) for p, account in paid]
     return credited, released
 
 

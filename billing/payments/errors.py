@@ -1,4 +1,6 @@
-"""What is refused of orders and payments."""
+"""Errors of orders and payments."""
+
+from collections.abc import Sequence
 
 from errors import NotFound, PermanentError
 
@@ -7,7 +9,10 @@ class OrderAtOdds(PermanentError):
     """A gateway has another amount or currency under our receipt than was ordered."""
 
     def __init__(self, receipt: str) -> None:
-        super().__init__(f"the gateway's order of receipt {receipt} is not what was ordered")
+        super().__init__(
+            f"the gateway's order for receipt {receipt} has another amount or currency than was"
+            " ordered: compare it with the order in the gateway's dashboard"
+        )
         self.receipt = receipt
 
 
@@ -19,6 +24,17 @@ class UnknownPayment(NotFound):
             f"unknown payment {payment_id!r}: `billing payments list` shows the newest"
         )
         self.payment_id = payment_id
+
+
+class AmbiguousPayment(PermanentError):
+    """Several gateways have a payment with this id."""
+
+    def __init__(self, payment_id: str, gateways: Sequence[str]) -> None:
+        super().__init__(
+            f"{' and '.join(gateways)} both have a payment {payment_id!r}: say which gateway"
+        )
+        self.payment_id = payment_id
+        self.gateways = tuple(gateways)
 
 
 class CannotAttach(PermanentError):

@@ -22,56 +22,44 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 import clock
 from billing import audit, catalog, plans
 from billing.leads import Released
 from billing.ledger import Posting
-from billing.payments import (
-    credit_posting as crediting,
-)
-from billing.payments import (
-    orders,
-)
-from billing.payments import (
-    queries as payment_reading,
-)
-from billing.payments import (
-    rows as payment_rows,
-)
-from billing.payments.credit_posting import Credited
+from billing.payments import inquiries, locks, orders
+from billing.payments.change_log import NOTIFIED_STATES, audit_change, notice_of
+from billing.payments.credit_posting import CreditedPayment, post_credit
 from billing.payments.facts import GatewayName, PaymentFacts, Seen
 from billing.plans import Owner, PlanRefused
 from db import outbox
 from db.models import AccountPlan, Order, Payment
-from db.outbox import NewNotice
 
 _UNSETTLED = ("created", "authorized", "failed", "unmatched")
 """States from which the news that the money was captured leads on."""
-IN_DOUBT = ("created", "authorized", "failed")
+IN_DOUBT_STATES = ("created", "authorized", "failed")
 """States of money that may still be captured, of an order that is paid as well."""
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class IntakeResult:
     """What came of one call."""
 
     states: list[str]
     """The state of each fact's payment, in the order of the facts."""
-    credited: list[Credited]
+    credited: list[CreditedPayment]
     released: list[Released]
     """Parked leads that the credit paid for."""
 
 
-def take_in(
+def take_in_payments(
     session: Session,
     facts: Sequence[PaymentFacts],
     *,
     actor: str,
     also: Sequence[tuple[GatewayName, str]] = (),
-) -> Taken:
+) -> IntakeResult:
     """Bring the payments up to what the gateways say, and credit those that are captured.
 
     `also` are payments (gateway, its id) that the caller goes on to lock in this transaction: they
@@ -81,7 +69,7 @@ def take_in(
     paid and parked leads are charged in it.
     """
     if not facts and not also:
-        return Taken([], [], [])
+        return IntakeResult([], [], [])
     batch = _Batch(session, actor, clock.now())
     batch.lock(facts, also)
     for fact in facts:
@@ -89,24 +77,7 @@ def take_in(
     credited, released = batch.credit()
     batch.tell()
     states = [batch.payments[f.gateway, f.payment_id].state for f in facts]
-    return Taken(states, credited, released)
-
-
-def of_order(session: Session, order_id: int, payment_id: str | None) -> Payment | None:
-    """Return a payment of an order by the gateway's id; without one, that which says most.
-
-    That is the one that was credited, else the newest; None where there is none.
-    """
-    query = select(Payment).where(Payment.order_id == order_id)
-    if payment_id is not None:
-        query = query.where(Payment.gateway_payment_id == payment_id)
-    query = query.order_by(Payment.credited_at.nulls_last(), Payment.id.desc())
-    return session.scalars(query.limit(1)).one_or_none()
-
-
-def subject(payment: Payment) -> str:
-    """Return what the audit log calls a payment."""
-    return payment_reading.subject(payment.gateway, payment.gateway_payment_id)
+    return IntakeResult(states, credited, released)
 
 
 @dataclass
@@ -137,17 +108,17 @@ class _Batch:
     ) -> None:
         """Lock the orders of the facts, then all payments; a payment not known is made."""
         self._lock_orders(facts)
-        every = [*facts, *(payment_rows.nothing_known(*payment) for payment in also)]
-        new = payment_rows.make_missing(self.session, every, now=self.now)
+        every = [*facts, *(locks.bare_facts(*payment) for payment in also)]
+        new = locks.add_missing_payments(self.session, every, now=self.now)
         mine = {(fact.gateway, fact.payment_id) for fact in facts}
-        for payment in payment_rows.lock_payments(self.session, every):
+        for payment in locks.lock_payments(self.session, every):
             if (payment.gateway, payment.gateway_payment_id) not in mine:
                 continue
             self.payments[payment.gateway, payment.gateway_payment_id] = payment
             self.before[payment.id] = None if payment.id in new else _standing(payment)
 
     def _lock_orders(self, facts: Sequence[PaymentFacts]) -> None:
-        for order in payment_rows.lock_orders(self.session, facts):
+        for order in locks.lock_orders(self.session, facts):
             self.orders[order.id] = order
             self.by_name[order.gateway, order.receipt] = order
             self.by_name[order.gateway, order.gateway_order_id or order.receipt] = order
@@ -173,8 +144,8 @@ class _Batch:
             case Seen.CAPTURED if payment.state in _UNSETTLED:
                 self._settle(payment, order)
         _note_refunds(payment, fact)
-        if order is not None and payment.state in IN_DOUBT and payment.state != before:
-            orders.ask_within(order, _patience(payment))
+        if order is not None and payment.state in IN_DOUBT_STATES and payment.state != before:
+            inquiries.ask_within(order, _patience(payment))
 
     def _order_of(self, payment: Payment, fact: PaymentFacts) -> Order | None:
         """Return the order that the payment is for, and remember it on both."""
@@ -191,7 +162,7 @@ class _Batch:
                 payment.account_id = order.account_id
             if order.gateway_order_id is None and fact.order_id is not None:
                 order.gateway_order_id = fact.order_id
-                if order.state in {*orders.NEVER_OPENED, "refused"}:
+                if order.state in orders.UNOPENED_STATES:
                     wait = timedelta(minutes=catalog.get().payments.ask_after_minutes)
                     orders.move(self.session, order, "open", next_ask_at=self.now + wait)
         return order
@@ -215,7 +186,7 @@ class _Batch:
             payment.credited_at = self.now
             order.payment_id = payment.id
             # One look more: a second payment may be on it whose webhook never comes.
-            orders.move(self.session, order, "paid", next_ask_at=self.now + orders.LAST_LOOK)
+            orders.move(self.session, order, "paid", next_ask_at=self.now + inquiries.LAST_LOOK)
             self.paid.append(payment)
 
     def _pay_plan(self, payment: Payment, order: Order) -> str | None:
@@ -231,11 +202,11 @@ class _Batch:
             return refused.reason
         return None
 
-    def credit(self) -> tuple[list[Credited], list[Released]]:
+    def credit(self) -> tuple[list[CreditedPayment], list[Released]]:
         """Post what the captured payments bring."""
         self.session.flush()
         paid = [(payment, self.refs[payment.account_id or 0]) for payment in self.paid]
-        return crediting.credit(self.session, paid, grants=self.grants, actor=self.actor)
+        return post_credit(self.session, paid, grants=self.grants, actor=self.actor)
 
     def tell(self) -> None:
         """Write down what changed: for auditors, and for whoever wants to hear of it."""
@@ -243,14 +214,14 @@ class _Batch:
         for payment in changed:
             payment.updated_at = self.now
         audit.record_all(
-            self.session, [_change(payment, self.before[payment.id]) for payment in changed]
+            self.session, [audit_change(payment, self.before[payment.id]) for payment in changed]
         )
         outbox.write(
             self.session,
             [
-                notice(payment, self.refs.get(payment.account_id or 0))
+                notice_of(payment, self.refs.get(payment.account_id or 0))
                 for payment in changed
-                if payment.state in _TOLD
+                if payment.state in NOTIFIED_STATES
             ],
             now=self.now,
         )
@@ -265,44 +236,8 @@ def _patience(payment: Payment) -> timedelta:
     return timedelta(minutes=known.ask_after_minutes)
 
 
-_TOLD = ("captured", "failed", "quarantined", "unmatched")
-
-
-def notice(payment: Payment, account: str | None) -> NewNotice:
-    """Return what the outbox tells of a payment: `payment.captured`, `payment.unmatched`, ..."""
-    return NewNotice(
-        f"payment.{payment.state}",
-        subject(payment),
-        payment.account_id,
-        {
-            "payment_id": payment.gateway_payment_id,
-            "gateway": payment.gateway,
-            "order_id": payment.gateway_order_id,
-            "account": account,
-            "state": payment.state,
-            "reason": payment.reason,
-            "amount_paise": payment.amount_paise,
-            "currency": payment.currency,
-            "credits": payment.credits,
-            "bonus_credits": payment.bonus_credits,
-        },
-    )
-
-
 def _standing(payment: Payment) -> tuple[str, int]:
     return payment.state, payment.refunded_paise
-
-
-def _change(payment: Payment, before: tuple[str, int] | None) -> audit.Change:
-    after = {"state": payment.state, "amount_paise": payment.amount_paise}
-    if payment.reason is not None:
-        after["reason"] = payment.reason
-    if payment.refunded_paise:
-        after["refunded_paise"] = payment.refunded_paise
-    if payment.credits:
-        after["credits"] = payment.credits + payment.bonus_credits
-    was = None if before is None else {"state": before[0], "refunded_paise": before[1]}
-    return audit.Change(subject(payment), f"payment.{payment.state}", was, after)
 
 
 def _note(payment: Payment, fact: PaymentFacts) -> None:

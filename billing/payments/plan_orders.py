@@ -77,7 +77,7 @@ def _leave(session: Session, order: Order, owner: Owner, payment: Payment, reaso
     """Tell why an order brings no year, once."""
     order.plan_applied_at = clock.now()
     told = {"account": owner.ref, "reason": reason, "payment_id": payment.gateway_payment_id}
-    audit.record(session, NOT_APPLIED, orders.subject(order), before=None, after=told)
-    notice = NewNotice(NOT_APPLIED, orders.subject(order), owner.id, told)
+    audit.record(session, NOT_APPLIED, orders.subject_of(order), before=None, after=told)
+    notice = NewNotice(NOT_APPLIED, orders.subject_of(order), owner.id, told)
     outbox.write(session, [notice], now=clock.now())
     session.flush()

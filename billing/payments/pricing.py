@@ -7,6 +7,7 @@ from billing import catalog
 from billing.catalog import Slab
 from billing.plans import InvalidOrder
 
+CURRENCY = "INR"
 MAX_ORDER_PAISE = 10**11
 """Rs 100 crore: beyond any gateway's limit, and far inside what the ledger can hold."""
 PAISE = 100

@@ -1,17 +1,18 @@
 """Reading payments: those of an account, the newest of all, and one with what belongs to it.
 
-Asked by the API and by the command. `billing/payments/intake.py` is who writes them.
+Called by the API, the command line and the tasks. Nothing is locked or written here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, get_args
 
 from sqlalchemy import Row, select
 from sqlalchemy.orm import Session
 
+from billing.payments.change_log import subject_of
+from billing.payments.errors import AmbiguousPayment
 from billing.payments.facts import GatewayName
 from db.models import Account, AuditEntry, CreditTransaction, Order, Payment
-from errors import PermanentError
 
 State = Literal[
     "created", "authorized", "captured", "failed", "refunded", "partially_refunded",
@@ -20,17 +21,6 @@ State = Literal[
 
 GATEWAYS: tuple[GatewayName, ...] = get_args(GatewayName)
 STATES: tuple[State, ...] = get_args(State)
-
-
-class AmbiguousPayment(PermanentError):
-    """Several gateways have a payment of this id."""
-
-    def __init__(self, payment_id: str, gateways: Sequence[str]) -> None:
-        super().__init__(
-            f"payments {payment_id!r} are known of {' and '.join(gateways)}: say which gateway"
-        )
-        self.payment_id = payment_id
-        self.gateways = tuple(gateways)
 
 
 def of_account(
@@ -58,9 +48,9 @@ def newest(
     gateway: GatewayName | None = None,
     limit: int,
 ) -> Sequence[Row[Payment, str | None]]:
-    """Return the newest payments with the reference of their account, None where it is not known.
+    """Return the newest payments, each with the reference of its account (None: not known).
 
-    What is None limits nothing.
+    A filter that is None does not limit the list.
     """
     query = select(Payment, Account.ref).outerjoin(Account, Account.id == Payment.account_id)
     wanted = {
@@ -77,11 +67,11 @@ def newest(
 def find(
     session: Session, payment_id: str, *, gateway: GatewayName | None = None
 ) -> Payment | None:
-    """Return the payment of a gateway's id, or None; raises `AmbiguousPayment`."""
+    """Return the payment with this id of a gateway, or None; raises `AmbiguousPayment`."""
     found = session.scalars(
         select(Payment)
         .where(
-            # The gateways by name, known or not, so that their unique index is used.
+            # The gateways by name even if none is given, so that their unique index is used.
             Payment.gateway.in_([gateway] if gateway is not None else GATEWAYS),
             Payment.gateway_payment_id == payment_id,
         )
@@ -92,13 +82,25 @@ def find(
     return found[0] if found else None
 
 
-def order_of(session: Session, payment: Payment) -> Order | None:
+def find_of_order(session: Session, order_id: int, payment_id: str | None) -> Payment | None:
+    """Return the payment of an order with this id of the gateway, or None.
+
+    Without an id: the payment that was credited, else the newest.
+    """
+    query = select(Payment).where(Payment.order_id == order_id)
+    if payment_id is not None:
+        query = query.where(Payment.gateway_payment_id == payment_id)
+    query = query.order_by(Payment.credited_at.nulls_last(), Payment.id.desc())
+    return session.scalars(query.limit(1)).one_or_none()
+
+
+def find_order_of(session: Session, payment: Payment) -> Order | None:
     """Return our order that the payment is for, or None."""
     return session.get(Order, payment.order_id) if payment.order_id is not None else None
 
 
-def account_of(session: Session, payment: Payment) -> str | None:
-    """Return the reference of the account that the payment is of, or None."""
+def find_account_ref(session: Session, payment: Payment) -> str | None:
+    """Return the reference of the payment's account, or None."""
     return session.scalar(select(Account.ref).where(Account.id == payment.account_id))
 
 
@@ -114,15 +116,18 @@ def transactions_of(session: Session, payment: Payment) -> Sequence[CreditTransa
     ).all()
 
 
-def audit_log_of(session: Session, payment: Payment) -> Sequence[AuditEntry]:
-    """Return what was changed of the payment that is no ledger row, oldest first."""
+def audit_entries_of(session: Session, payment: Payment) -> Sequence[AuditEntry]:
+    """Return the audit entries of the payment, oldest first."""
     return session.scalars(
-        select(AuditEntry)
-        .where(AuditEntry.subject == subject(payment.gateway, payment.gateway_payment_id))
-        .order_by(AuditEntry.id)
+        select(AuditEntry).where(AuditEntry.subject == subject_of(payment)).order_by(AuditEntry.id)
     ).all()
 
 
-def subject(gateway: str, payment_id: str) -> str:
-    """Return the name of a payment in the audit log."""
-    return f"payment:{gateway}:{payment_id}"
+def recorded_ids(session: Session, gateway: GatewayName, payment_ids: Iterable[str]) -> set[str]:
+    """Return those of the gateway's ids that are on record."""
+    found = session.scalars(
+        select(Payment.gateway_payment_id).where(
+            Payment.gateway == gateway, Payment.gateway_payment_id.in_(set(payment_ids))
+        )
+    )
+    return set(found)

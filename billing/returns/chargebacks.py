@@ -19,7 +19,7 @@ import clock
 from billing import audit
 from billing.accounts import review as account_review
 from billing.payments import clawbacks as claims
-from billing.payments import rows as payment_rows
+from billing.payments import locks
 from billing.returns.facts import DisputeFacts
 from db import outbox
 from db.models import Account, Chargeback, Payment
@@ -123,7 +123,7 @@ def newest(
 
 
 def _take_in_one(session: Session, fact: DisputeFacts) -> str:
-    payment = payment_rows.lock_or_make(session, fact.gateway, fact.payment_id, now=clock.now())
+    payment = locks.lock_or_add_payment(session, fact.gateway, fact.payment_id, now=clock.now())
     chargeback, is_new = _row(session, payment, fact)
     before = None if is_new else chargeback.state
     if _RANK[fact.seen] > _RANK[chargeback.state] or (

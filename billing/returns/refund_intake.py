@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 import clock
 from billing.payments import clawbacks as claims
-from billing.payments import rows as payment_rows
+from billing.payments import locks
 from billing.returns import refund_rows
 from billing.returns.facts import RefundFacts
 from billing.returns.refund_rows import ASK_AFTER, UNCONFIRMED
@@ -51,7 +51,7 @@ def settle(session: Session, refund_id: int, *, actor: str) -> bool:
 
 
 def _take_in_one(session: Session, fact: RefundFacts, actor: str) -> str:
-    payment = payment_rows.lock_or_make(session, fact.gateway, fact.payment_id, now=clock.now())
+    payment = locks.lock_or_add_payment(session, fact.gateway, fact.payment_id, now=clock.now())
     refund = _match(session, fact)
     if refund is None:
         if _may_be_ours(session, payment, fact):

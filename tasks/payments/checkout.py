@@ -11,8 +11,16 @@ from datetime import timedelta
 import structlog
 
 from billing import payments
-from billing.payments import OrderAtOdds, OrderRequest, PaymentFacts, Seen, orders
-from billing.payments import rows as payment_rows
+from billing.payments import (
+    OrderAtOdds,
+    OrderRequest,
+    PaymentFacts,
+    Seen,
+    inquiries,
+    orders,
+    queries,
+    unmatched,
+)
 from billing.plans import InvalidOrder
 from db.models import Order, Payment
 from db.session import transaction
@@ -72,7 +80,7 @@ def place_order(wish: OrderRequest, *, actor: str, operation_key: str) -> Placed
     """
     gateway = registry.by_name(wish.gateway)
     with transaction() as session:
-        order, is_new = orders.request(session, wish, actor=actor, operation_key=operation_key)
+        order, is_new = orders.create(session, wish, actor=actor, operation_key=operation_key)
         placed, order_id = _placed(order, wish.account, gateway), order.id
         request, opened_at = _new_order(order, wish.account), order.created_at
         last_error = order.last_error
@@ -86,21 +94,23 @@ def place_order(wish: OrderRequest, *, actor: str, operation_key: str) -> Placed
         facts = facts or gateway.open_order(request)
     except GatewayRefused as error:
         with transaction() as session:
-            orders.refused(session, order_id, error)
+            orders.record_refused(session, order_id, error)
         raise OrderRefused(error.reason) from error
     except TransientError as error:
         with transaction() as session:
-            orders.unanswered(session, order_id, error)
+            orders.record_unanswered(session, order_id, error)
         raise
     try:
         with transaction() as session:
-            order = orders.opened(session, order_id, facts)
+            order = orders.record_opened(session, order_id, facts)
             # What was paid while our own answer was under way.
-            taken = payments.take_in(session, payment_rows.waiting_for(session, order), actor=actor)
+            taken = payments.take_in_payments(
+                session, unmatched.facts_for_order(session, order), actor=actor
+            )
             placed = _placed(order, wish.account, gateway)
     except OrderAtOdds as error:
         with transaction() as session:
-            orders.refused(session, order_id, error)
+            orders.record_refused(session, order_id, error)
         raise OrderRefused(str(error)) from error
     write_to_log(payment_lines(taken))
     return placed
@@ -116,7 +126,7 @@ def verify_payment(
     asked now, what is known so far is told, and the sweep asks soon.
     """
     with transaction() as session:
-        found = orders.find(session, gateway_order_id)
+        found = orders.find_with_account(session, gateway_order_id)
         if found is None:
             raise InvalidOrder("order_id", "is not known")
         order_id, name = found[0].id, found[0].gateway
@@ -133,10 +143,10 @@ def verify_payment(
         log.warning("payment not verified yet", order=gateway_order_id, error=type(error).__name__)
         facts = claimed
     with transaction() as session:
-        taken = payments.take_in(session, facts, actor=actor)
-        payment = payments.of_order(session, order_id, payment_id)
-        if payment is None or payment.state in payments.IN_DOUBT:
-            orders.ask_within(orders.lock(session, order_id), ASK_SOON)
+        taken = payments.take_in_payments(session, facts, actor=actor)
+        payment = queries.find_of_order(session, order_id, payment_id)
+        if payment is None or payment.state in payments.IN_DOUBT_STATES:
+            inquiries.ask_within(orders.lock(session, order_id), ASK_SOON)
         verified = _verified(payment)
     write_to_log(payment_lines(taken))
     return verified

@@ -10,7 +10,7 @@ from dataclasses import replace
 from sqlalchemy.orm import Session
 
 from billing import audit, payments
-from billing.payments import GatewayName, Taken, gateway_heartbeat
+from billing.payments import GatewayName, IntakeResult, gateway_heartbeat
 from billing.returns import chargebacks, refund_intake
 from db.inbox import Finished, LeasedEvent
 from errors import PermanentError
@@ -49,7 +49,7 @@ def handle(
 
 def _take_in(
     session: Session, readable: Sequence[tuple[LeasedEvent, Event]], *, gateway: GatewayName
-) -> tuple[dict[int, str], Taken]:
+) -> tuple[dict[int, str], IntakeResult]:
     """Take in the facts; return the outcome by row, of the rows that had one, and the credit."""
     paid = {event.id: content.payment for event, content in readable if content.payment}
     returned = {event.id: content.refund for event, content in readable if content.refund}
@@ -59,7 +59,7 @@ def _take_in(
     also += [(fact.gateway, fact.payment_id) for fact in disputed.values()]
     actor = f"webhook:{gateway}"
     with audit.asked_by(actor, door="webhook"):
-        taken = payments.take_in(session, list(paid.values()), actor=actor, also=also)
+        taken = payments.take_in_payments(session, list(paid.values()), actor=actor, also=also)
         refunds = refund_intake.take_in(session, list(returned.values()), actor=actor)
         chargeback_states = chargebacks.take_in(session, list(disputed.values()))
         gateway_heartbeat.heard(session, gateway)

@@ -12,8 +12,15 @@ from datetime import datetime
 import structlog
 
 from billing import audit, payments
-from billing.payments import GatewayName, PaymentFacts, Seen, gateway_heartbeat, orders
-from billing.payments import rows as payment_rows
+from billing.payments import (
+    GatewayName,
+    PaymentFacts,
+    Seen,
+    gateway_heartbeat,
+    inquiries,
+    orders,
+    unmatched,
+)
 from db.models import Order
 from db.session import transaction
 from errors import BillingError, PermanentError, TransientError
@@ -57,7 +64,7 @@ def place_waiting() -> None:
     One by one: a payment that cannot be placed holds up no other, and no question to a gateway.
     """
     with transaction() as session:
-        waiting = payment_rows.all_waiting(session, limit=_WAITING_AT_ONCE)
+        waiting = unmatched.facts_with_known_order(session, limit=_WAITING_AT_ONCE)
     for fact in waiting:
         try:
             _take_in([fact])
@@ -81,7 +88,7 @@ def ask_gateway(name: GatewayName, *, stop_at: float) -> None:
         return
     while time.monotonic() < stop_at:
         with transaction() as session:
-            due = [_Due.of(order) for order in orders.lease_due(session, gateway=name, limit=1)]
+            due = [_Due.of(order) for order in inquiries.lease_due(session, gateway=name, limit=1)]
         if not due:
             return
         if not _ask_about(gateway, due[0]):
@@ -105,7 +112,7 @@ class _Due:
             order.receipt,
             order.gateway_order_id,
             order.created_at,
-            orders.is_forgotten(order),
+            inquiries.is_forgotten(order),
         )
 
 
@@ -118,14 +125,14 @@ def _ask_about(gateway: Gateway, due: _Due) -> bool:
             "gateway not asked", order=due.receipt, error=f"{type(error).__name__}: {error}"
         )
         with transaction() as session:
-            orders.not_answered(session, due.id, error)
-            orders.postpone(session, gateway.name)
+            inquiries.record_no_answer(session, due.id, error)
+            inquiries.postpone(session, gateway.name)
         return False
     except PermanentError as error:
         # It comes again at its next time; others must not wait for it.
         log.error("order not settled", order=due.receipt, error=f"{type(error).__name__}: {error}")
         with transaction() as session:
-            orders.failed(session, due.id, error)
+            inquiries.record_failure(session, due.id, error)
     return True
 
 
@@ -141,8 +148,8 @@ def _find_out(gateway: Gateway, due: _Due) -> None:
     # Asked after its payments: what is paid on an order that then ends has been seen.
     order = gateway.order(order_id)
     with transaction() as session:
-        in_doubt = any(state in payments.IN_DOUBT for state in states)
-        orders.asked(session, due.id, order, in_doubt=in_doubt)
+        in_doubt = any(state in payments.IN_DOUBT_STATES for state in states)
+        inquiries.record_answer(session, due.id, order, in_doubt=in_doubt)
 
 
 def _look_up(gateway: Gateway, due: _Due) -> str | None:
@@ -150,11 +157,13 @@ def _look_up(gateway: Gateway, due: _Due) -> str | None:
     facts = gateway.find_order(due.receipt, opened_at=due.created_at)
     with transaction() as session:
         if facts is not None:
-            order = orders.opened(session, due.id, facts, late=True)
-            taken = payments.take_in(session, payment_rows.waiting_for(session, order), actor=ACTOR)
+            order = orders.record_opened(session, due.id, facts, late=True)
+            taken = payments.take_in_payments(
+                session, unmatched.facts_for_order(session, order), actor=ACTOR
+            )
         elif due.forgotten:
             missing = GatewayNotFound(gateway.name, "no order has this receipt", status=None)
-            orders.refused(session, due.id, missing)
+            orders.record_refused(session, due.id, missing)
     if facts is None:
         return None
     write_to_log(payment_lines(taken))
@@ -163,7 +172,7 @@ def _look_up(gateway: Gateway, due: _Due) -> str | None:
 
 def _take_in(facts: Sequence[PaymentFacts]) -> list[str]:
     with transaction() as session:
-        taken = payments.take_in(session, facts, actor=ACTOR)
+        taken = payments.take_in_payments(session, facts, actor=ACTOR)
     write_to_log(payment_lines(taken))
     return taken.states
 

@@ -17,8 +17,7 @@ from sqlalchemy.orm import Session
 
 import clock
 from billing import audit
-from billing.payments import GatewayName
-from billing.payments import rows as payment_rows
+from billing.payments import GatewayName, queries
 from billing.returns import DisputeFacts, RefundFacts, chargebacks, refund_intake, refund_rows
 from db.models import Payment
 from db.session import transaction
@@ -144,7 +143,7 @@ def _ours(session: Session, facts: Sequence[_Fact]) -> list[_Fact]:
     known = {
         (name, id_)
         for name in names
-        for id_ in payment_rows.known(session, name, (fact.payment_id for fact in facts))
+        for id_ in queries.recorded_ids(session, name, (fact.payment_id for fact in facts))
     }
     return [fact for fact in facts if (fact.gateway, fact.payment_id) in known]
 

@@ -18,7 +18,8 @@ from sqlalchemy import text
 import clock
 from billing import accounts, audit, verification
 from billing.payments import GatewayName, OrderRequest
-from billing.payments.orders import LAST_LOOK, receipt_of
+from billing.payments.inquiries import LAST_LOOK
+from billing.payments.orders import receipt_of
 from billing.plans import InvalidOrder
 from db.session import snapshot, transaction
 from devstack.simulator.server import Running

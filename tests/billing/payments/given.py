@@ -6,11 +6,11 @@ from typing import Any
 from billing import payments
 from billing.payments import (
     GatewayName,
+    IntakeResult,
     OrderFacts,
     OrderRequest,
     PaymentFacts,
     Seen,
-    Taken,
     orders,
 )
 from db.models import Order, Payment
@@ -29,7 +29,7 @@ def request(key: str = "op-1", *, account: str = CLINIC, **wish: Any) -> Order:
         wish["package"] = "credits_5000"
     gateway: GatewayName = wish.pop("gateway", "razorpay")
     with transaction() as session:
-        order, _ = orders.request(
+        order, _ = orders.create(
             session, OrderRequest(account, gateway, **wish), actor="test", operation_key=key
         )
         session.expunge(order)
@@ -39,7 +39,7 @@ def request(key: str = "op-1", *, account: str = CLINIC, **wish: Any) -> Order:
 def opened(order: Order, order_id: str = "order_1", **more: Any) -> None:
     """The gateway has answered."""
     with transaction() as session:
-        orders.opened(session, order.id, order_facts(order, order_id, **more))
+        orders.record_opened(session, order.id, order_facts(order, order_id, **more))
 
 
 def order_facts(order: Order, order_id: str = "order_1", **more: Any) -> OrderFacts:
@@ -61,10 +61,10 @@ def news(seen: Seen = Seen.CAPTURED, payment_id: str = "pay_1", **more: Any) -> 
     return PaymentFacts(more.pop("gateway", "razorpay"), payment_id, seen, **told | more)
 
 
-def take_in(*facts: PaymentFacts) -> Taken:
+def take_in(*facts: PaymentFacts) -> IntakeResult:
     """Take the facts in, in one transaction."""
     with transaction() as session:
-        return payments.take_in(session, facts, actor="test")
+        return payments.take_in_payments(session, facts, actor="test")
 
 
 def payment(payment_id: str = "pay_1") -> Payment:

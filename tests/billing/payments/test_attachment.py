@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 
 from billing.errors import InvalidReason, UnknownAccount
-from billing.payments import AmbiguousPayment, CannotAttach, Credited, Seen, UnknownPayment
+from billing.payments import AmbiguousPayment, CannotAttach, CreditedPayment, Seen, UnknownPayment
 from billing.payments import attachment as attaching
 from db.session import transaction
 from errors import PermanentError
@@ -30,7 +30,9 @@ def clinic(database: str) -> str:
     return open_account()
 
 
-def attach(payment_id: str = "pay_1", account: str = CLINIC, reason: str = "bank slip") -> Credited:
+def attach(
+    payment_id: str = "pay_1", account: str = CLINIC, reason: str = "bank slip"
+) -> CreditedPayment:
     with transaction() as session:
         credited, _ = attaching.attach(
             session, payment_id, account=account, reason=reason, actor="admin:ops"
@@ -38,7 +40,7 @@ def attach(payment_id: str = "pay_1", account: str = CLINIC, reason: str = "bank
         return credited
 
 
-def refusal(ask: partial[Credited]) -> PermanentError | Credited:
+def refusal(ask: partial[CreditedPayment]) -> PermanentError | CreditedPayment:
     try:
         return ask()
     except PermanentError as error:
@@ -105,7 +107,7 @@ def test_two_operators_at_once_attach_once() -> None:
         partial(refusal, partial(attach, account="clinic:43")),
     )
 
-    assert sorted(type(result).__name__ for result in found) == ["CannotAttach", "Credited"]
+    assert sorted(type(result).__name__ for result in found) == ["CannotAttach", "CreditedPayment"]
     assert balance(CLINIC) + balance("clinic:43") == 5_500
 
 

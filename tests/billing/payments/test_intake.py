@@ -12,8 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 import clock
 from billing import payments
-from billing.payments import PaymentFacts, Seen, orders
-from billing.payments import rows as payment_rows
+from billing.payments import PaymentFacts, Seen, orders, unmatched
 from db.session import transaction
 from tests.billing.given import (
     assert_ledger_is_clean,
@@ -221,8 +220,8 @@ def test_money_that_comes_before_its_order_is_known_is_credited_when_it_is() -> 
 
     opened(order)
     with transaction() as session:
-        waiting = payment_rows.all_waiting(session, limit=10)
-        taken = payments.take_in(session, waiting, actor="test")
+        waiting = unmatched.facts_with_known_order(session, limit=10)
+        taken = payments.take_in_payments(session, waiting, actor="test")
 
     assert [c.payment_id for c in taken.credited] == ["pay_1"]
     assert credit_rows() == CREDITS
@@ -359,13 +358,15 @@ def test_an_order_that_opens_while_its_money_comes_is_credited_once() -> None:
 
     def open_it() -> None:
         with transaction() as session:
-            found = orders.opened(session, order.id, order_facts(order))
-            payments.take_in(session, payment_rows.waiting_for(session, found), actor="test")
+            found = orders.record_opened(session, order.id, order_facts(order))
+            payments.take_in_payments(
+                session, unmatched.facts_for_order(session, found), actor="test"
+            )
 
     at_once(open_it, partial(take_in, news()))
     with transaction() as session:  # as the beat's tick does
-        waiting = payment_rows.all_waiting(session, limit=10)
-        payments.take_in(session, waiting, actor="test")
+        waiting = unmatched.facts_with_known_order(session, limit=10)
+        payments.take_in_payments(session, waiting, actor="test")
 
     assert credit_rows() == CREDITS
 

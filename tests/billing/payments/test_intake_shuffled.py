@@ -8,9 +8,8 @@ from functools import partial
 import pytest
 
 from billing import payments
-from billing.payments import CannotAttach, PaymentFacts, Seen, UnknownPayment, orders
+from billing.payments import CannotAttach, PaymentFacts, Seen, UnknownPayment, orders, unmatched
 from billing.payments import attachment as attaching
-from billing.payments import rows as payment_rows
 from db.models import Order
 from db.session import transaction
 from errors import TransientError
@@ -54,14 +53,14 @@ def attach(rng: random.Random) -> None:
 
 def open_it(order: Order) -> None:
     with transaction() as session:
-        found = orders.opened(session, order.id, order_facts(order, f"order_{order.id}"))
-        payments.take_in(session, payment_rows.waiting_for(session, found), actor="test")
+        found = orders.record_opened(session, order.id, order_facts(order, f"order_{order.id}"))
+        payments.take_in_payments(session, unmatched.facts_for_order(session, found), actor="test")
 
 
 def place_waiting() -> None:
     with transaction() as session:
-        waiting = payment_rows.all_waiting(session, limit=10)
-        payments.take_in(session, waiting, actor="test")
+        waiting = unmatched.facts_with_known_order(session, limit=10)
+        payments.take_in_payments(session, waiting, actor="test")
 
 
 def patiently(act: Callable[[], object]) -> None:

@@ -9,7 +9,7 @@ import pytest
 import clock
 from billing import catalog
 from billing.errors import IdempotencyConflict, UnknownAccount
-from billing.payments import OrderAtOdds, Seen, orders
+from billing.payments import OrderAtOdds, Seen, inquiries, orders
 from billing.plans import InvalidOrder
 from db.models import Order
 from db.session import transaction
@@ -46,11 +46,11 @@ def asks(order: Order, *, until: timedelta) -> list[timedelta]:
             return times
         clock.advance(due - clock.now())  # type: ignore[operator]
         with transaction() as session:
-            leased = orders.lease_due(session, gateway="razorpay", limit=10)
+            leased = inquiries.lease_due(session, gateway="razorpay", limit=10)
             assert [found.id for found in leased] == [order.id]
         times.append(clock.now() - start)
         with transaction() as session:
-            orders.asked(session, order.id, order_facts(order))
+            inquiries.record_answer(session, order.id, order_facts(order))
 
 
 def test_an_order_is_a_row_before_the_gateway_is_asked() -> None:
@@ -128,8 +128,8 @@ def test_an_answer_with_another_amount_is_not_taken(wrong: dict[str, Any]) -> No
 def test_an_order_that_is_found_late_may_have_another_amount_by_now() -> None:
     order = request()
     with transaction() as session:
-        orders.unanswered(session, order.id, LOST)
-        orders.opened(session, order.id, order_facts(order, amount_paise=250_000), late=True)
+        orders.record_unanswered(session, order.id, LOST)
+        orders.record_opened(session, order.id, order_facts(order, amount_paise=250_000), late=True)
     assert order_state(order) == "open"
 
     assert take_in(news(amount_paise=250_000)).states == ["quarantined"]
@@ -138,7 +138,7 @@ def test_an_order_that_is_found_late_may_have_another_amount_by_now() -> None:
 def test_an_order_without_an_answer_is_unknown_until_the_gateway_tells() -> None:
     order = request()
     with transaction() as session:
-        orders.unanswered(session, order.id, LOST)
+        orders.record_unanswered(session, order.id, LOST)
     assert order_state(order) == "unknown"
 
     opened(order)
@@ -149,7 +149,7 @@ def test_an_order_without_an_answer_is_unknown_until_the_gateway_tells() -> None
 def test_a_refused_order_can_still_be_paid_where_the_gateway_has_it_after_all() -> None:
     order = request()
     with transaction() as session:
-        orders.refused(session, order.id, LOST)
+        orders.record_refused(session, order.id, LOST)
     assert order_state(order) == "refused"
 
     take_in(news(receipt=order.receipt))
@@ -176,7 +176,7 @@ def test_an_expired_order_that_is_paid_late_is_paid() -> None:
         order = open_order()
         clock.advance(timedelta(days=8))
         with transaction() as session:
-            orders.asked(session, order.id, order_facts(order))
+            inquiries.record_answer(session, order.id, order_facts(order))
         assert order_state(order) == "expired"
 
         take_in(news(Seen.CAPTURED))
@@ -188,7 +188,7 @@ def test_an_order_that_ended_at_the_gateway_expires() -> None:
     order = open_order(gateway="stripe", order_id="cs_1")
 
     with transaction() as session:
-        orders.asked(session, order.id, order_facts(order, "cs_1", ended=True))
+        inquiries.record_answer(session, order.id, order_facts(order, "cs_1", ended=True))
 
     assert order_state(order) == "expired"
     assert rows("SELECT next_ask_at FROM billing_orders") == [(None,)]
@@ -202,7 +202,7 @@ def test_two_that_lease_at_once_never_get_the_same_order() -> None:
 
         def lease() -> list[int]:
             with transaction() as session:
-                return [o.id for o in orders.lease_due(session, gateway="razorpay", limit=5)]
+                return [o.id for o in inquiries.lease_due(session, gateway="razorpay", limit=5)]
 
         leased = [id_ for ids in at_once(*[lease] * 4) for id_ in ids]  # type: ignore[attr-defined]
 
@@ -214,11 +214,11 @@ def test_a_gateway_that_does_not_answer_is_left_alone_for_a_minute() -> None:
         first, second = open_order(), open_order("order_2", "op-2")
         clock.advance(timedelta(minutes=20))
         with transaction() as session:
-            (leased,) = orders.lease_due(session, gateway="razorpay", limit=1)
+            (leased,) = inquiries.lease_due(session, gateway="razorpay", limit=1)
         assert leased.id == first.id
         with transaction() as session:
-            orders.not_answered(session, first.id, LOST)
-            orders.postpone(session, "razorpay")
+            inquiries.record_no_answer(session, first.id, LOST)
+            inquiries.postpone(session, "razorpay")
 
         due = rows("SELECT id, next_ask_at FROM billing_orders ORDER BY id")
 

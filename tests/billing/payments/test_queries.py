@@ -77,10 +77,10 @@ def test_what_belongs_to_a_payment_is_found_and_nothing_of_others() -> None:
     with transaction() as session:
         payment = payment_reading.find(session, "pay_1")
         assert payment
-        ours = payment_reading.order_of(session, payment)
+        ours = payment_reading.find_order_of(session, payment)
         rows = payment_reading.transactions_of(session, payment)
-        log = payment_reading.audit_log_of(session, payment)
-        assert payment_reading.account_of(session, payment) == account
+        log = payment_reading.audit_entries_of(session, payment)
+        assert payment_reading.find_account_ref(session, payment) == account
 
     assert ours
     assert ours.gateway_order_id == "order_1"

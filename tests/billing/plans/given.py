@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from billing import accounts
 from billing.calendar import local_day_of
-from billing.payments import Seen, Taken
+from billing.payments import IntakeResult, Seen
 from billing.plans import calendar as plan_calendar
 from billing.plans import enforcement as renewals
 from billing.plans import grants
@@ -44,7 +44,7 @@ def order(name: str, number: int, ref: str = PHARMACY) -> str:
     return order_id
 
 
-def pay(order_id: str, name: str, *, made_at: datetime | None = None) -> Taken:
+def pay(order_id: str, name: str, *, made_at: datetime | None = None) -> IntakeResult:
     """The payment of an order, made now or earlier."""
     return buying.take_in(
         buying.news(
@@ -54,7 +54,7 @@ def pay(order_id: str, name: str, *, made_at: datetime | None = None) -> Taken:
     )  # fmt: skip
 
 
-def buy(name: str, number: int = 1, ref: str = PHARMACY) -> Taken:
+def buy(name: str, number: int = 1, ref: str = PHARMACY) -> IntakeResult:
     """Order and pay at once."""
     return pay(order(name, number, ref), name)
 

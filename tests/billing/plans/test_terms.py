@@ -324,7 +324,9 @@ def test_who_moves_an_account_whose_plan_is_being_bought_tries_again() -> None:
     bought = buying.news(
         Seen.CAPTURED, "pay_1", order_id=order_id, amount_paise=planning.PRICES[PLAN]
     )
-    meanwhile(lambda session: payments.take_in(session, [bought], actor="test"), move_again)
+    meanwhile(
+        lambda session: payments.take_in_payments(session, [bought], actor="test"), move_again
+    )
 
     found = planning.plan()
     assert found.next_grant_at == start_of(found.next_grant_month, "Pacific/Kiritimati")
