@@ -1,4 +1,4 @@
-"""Working the inbox: `drain` handles what is due of a source, `sweep` finds what was forgotten."""
+"""The inbox at work: `drain` handles the due rows of a source, `sweep` nudges what was missed."""
 
 import time
 from collections.abc import Callable
@@ -31,11 +31,11 @@ HANDLERS: dict[str, Handler] = {
     "razorpay": partial(payment_events.handle, gateway="razorpay"),
     "stripe": partial(payment_events.handle, gateway="stripe"),
 }
-"""Source of inbound events -> what handles them. A source's nudges use the queue of its name."""
+"""Source of inbound events -> its handler. Queues of the nudges: `tasks/plumbing/nudges.py`."""
 
 TRICKLING = frozenset({lead_calls.SOURCE})
-"""Sources whose rows the draining processes record themselves, one by one. A drain that went on
-while they trickle in would find a handful each time and keep its process from recording; what is
+"""Sources whose rows the draining processes record themselves, one by one. A drain that went on as
+they trickle in would find a handful each time and keep its process from recording. Whatever is
 recorded after a drain began has a nudge of its own."""
 
 DRAIN_SECONDS = 10
@@ -68,8 +68,8 @@ def sweep() -> None:
 def work_one_batch(source: str) -> int:
     """Lease, handle and finish one batch; return how many rows were taken.
 
-    A failing batch is given back, to come again in halves; see `db/inbox.py`. Raises only when
-    PostgreSQL is out of reach: the lease then runs out by itself.
+    A failing batch is given back and comes again in halves; see `db/inbox.py`. Raises only when
+    PostgreSQL cannot be reached: the lease then expires by itself.
     """
     with transaction() as session:
         lease = inbox.lease(session, source, now=clock.now())
@@ -87,11 +87,11 @@ def work_one_batch(source: str) -> int:
     else:
         write_to_log(outcome.log_lines())
         if outcome.afterwards is not None:
-            _do_afterwards(source, outcome.afterwards)
+            _run_afterwards(source, outcome.afterwards)
     return len(lease.event_ids)
 
 
-def _do_afterwards(source: str, act: Callable[[], object]) -> None:
+def _run_afterwards(source: str, act: Callable[[], object]) -> None:
     try:
         act()
     except TransientError as error:

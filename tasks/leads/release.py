@@ -1,4 +1,4 @@
-"""Releasing parked leads when there is credit: on beat, and at once where a door nudges."""
+"""The release of parked leads when there is credit: on beat, and at once when a door nudges."""
 
 from billing import audit
 from billing.leads import parking
@@ -10,7 +10,7 @@ from worker.app import app
 
 @app.task(name=nudges.RELEASE_TASK)
 def release() -> None:
-    """Charge the parked leads that are covered by now, batch by batch, until none is left."""
+    """Charge the parked leads that credit covers by now, batch by batch, until none is left."""
     nudges.acknowledge(nudges.RELEASE)
     while True:
         with audit.asked_by(parking.ACTOR, door="beat"), transaction() as session:

@@ -26,7 +26,7 @@ from devstack.simulator.server import Running
 from devstack.simulator.switches import Switches
 from errors import TransientError
 from tasks.drain import work_one_batch
-from tasks.payments import checkout
+from tasks.payments import browser_reports, checkout
 from tasks.payments import inquiry as payments
 from tasks.payments.checkout import PlacedOrder
 from tasks.returns import door as refunds
@@ -153,7 +153,7 @@ class Scenario:
     def _come_back(self, order_id: str, told: Mapping[str, Any]) -> None:
         """The browser tells us, whether or not there is a signature; nonsense is refused."""
         with suppress(TransientError, InvalidOrder), audit.asked_by(ACTOR, door="api"):
-            verified = checkout.verify_payment(
+            verified = browser_reports.verify_payment(
                 gateway_order_id=order_id,
                 payment_id=told.get("razorpay_payment_id"),
                 signature=told.get("razorpay_signature"),
