@@ -1,8 +1,8 @@
 """Calls of `tasks.disputes.open` as inbox rows, and those rows' handler.
 
-A call is one row, under its request_id where it has one: a caller that asks again with the same id
-and content changes nothing, whatever became of the first message. The id is taken together with
-the account, so that two accounts' ids never meet.
+A call is one row, under its request_id if it has one: a caller that repeats the id and the content
+changes nothing, whatever became of the first message. The id counts together with the account, so
+that the ids of two accounts never collide.
 """
 
 from collections.abc import Mapping, Sequence
@@ -66,7 +66,7 @@ def read(task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> CallRo
 
 
 def handle(session: Session, events: Sequence[LeasedEvent]) -> BatchOutcome:
-    """Open the disputes of one batch; what the rules refuse is dead, and stops no other."""
+    """Open the disputes of one batch; one that the rules refuse is dead and stops no other."""
     outcome = BatchOutcome(events)
     requests: list[tuple[LeasedEvent, _Request]] = []
     for event in events:
@@ -86,7 +86,7 @@ def _event_id(task_id: str, given: Mapping[str, Any]) -> str:
     account, request_id = given.get("account"), given.get("request_id")
     if not (isinstance(account, str) and isinstance(request_id, str)):
         return call_rows.event_id_of(task_id)
-    # Operators see it: an id that could be a phone number or a name is in it as a digest.
+    # Operators see it, so an id that could be a phone number or a name becomes a digest.
     return call_rows.event_id_of(f"{redaction.task_id(account)}:{redaction.task_id(request_id)}")
 
 

@@ -1,8 +1,8 @@
-"""Copies of calls: what our client keeps in Redis until the call is an inbox row.
+"""Copies of calls, which our client keeps in Redis until the call is an inbox row.
 
 Celery's Redis transport can lose a message when a worker is killed at the hand-over. So the
-client writes a copy before it publishes, the task removes it after its commit, and whatever is
-still there after a minute is recorded by `tasks.leads.recover`, as the task would have.
+client writes a copy before it publishes, the task removes it after its commit, and
+`tasks.leads.recover` records what is still there after a minute, as the task would have.
 See docs/decisions/0007-copies-of-calls.md.
 """
 
@@ -27,7 +27,7 @@ log = structlog.get_logger()
 KEY = "billing:lead_copies"
 """A hash: task id and digest of the call -> JSON {"id", "task", "kwargs", "at" (unix seconds)}."""
 HEADER = "billing_copy"
-"""The message header that says which field its call's copy is in."""
+"""The message header that names the field of its call's copy."""
 OLD_AFTER_SECONDS = 60
 _BATCH = 100
 _MAX_KEPT_BYTES = 1024 * 1024
@@ -37,7 +37,7 @@ _redis = broker.connect()
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """One entry of the hash; `call` is None where it is not what our client writes."""
+    """One entry of the hash; `call` is None if our client did not write it."""
 
     field: bytes
     value: bytes
@@ -45,7 +45,7 @@ class Copy:
 
 
 def find_old(*, now: datetime) -> Iterator[list[Copy]]:
-    """Yield the copies that are older than a minute, or of no form we know, in small batches."""
+    """Yield, in small batches, the copies that are older than a minute or of no known form."""
     cursor = 0
     while True:
         scanned: Any = _redis.hscan(KEY, cursor, count=_BATCH)
@@ -59,9 +59,9 @@ def find_old(*, now: datetime) -> Iterator[list[Copy]]:
 
 
 def rows_of(copy: Copy) -> call_rows.CallRows:
-    """Return what the task would have recorded; a dead row for what is no call."""
+    """Return what the task would have recorded; a dead row if the copy is no call."""
     if copy.call is not None:
-        # The id in the message: a reused one has a copy for each of its calls.
+        # The id in the message: an id that is used again has a copy for each of its calls.
         task_id = redaction.task_id(copy.call["id"])
         return calls.read(copy.call["task"], task_id, (), copy.call["kwargs"])
     event = NewEvent(
@@ -74,12 +74,12 @@ def rows_of(copy: Copy) -> call_rows.CallRows:
 
 
 def remove(fields: Iterable[bytes | str]) -> None:
-    """Forget copies whose calls are recorded. Raises the errors of `broker.UNREACHABLE`."""
+    """Remove the copies of recorded calls; raises the errors of `broker.UNREACHABLE`."""
     _redis.hdel(KEY, *fields)
 
 
 def remove_in_background(field: str) -> None:
-    """Have a copy removed beside the caller; what stays is recorded again, to no effect."""
+    """Have a thread remove a copy; one that stays is recorded again, to no effect."""
     _batcher.add(field)
 
 
@@ -97,9 +97,9 @@ def _call_in(value: bytes) -> dict[str, Any] | None:
 
 
 def _is_old(at: int | float, now: datetime) -> bool:
-    # A sender's clock that is ahead makes its copies old too early, which does no harm.
+    # If a sender's clock is wrong, its copies are old too early, which does no harm.
     try:
-        return not abs(now.timestamp() - at) < OLD_AFTER_SECONDS  # what is no number is old
+        return not abs(now.timestamp() - at) < OLD_AFTER_SECONDS  # NaN is old
     except OverflowError:
         return True
 

@@ -1,8 +1,8 @@
 """Calls of `tasks.leads.*` as inbox rows, and those rows' handler.
 
-A call becomes one row for each lead, in the form of a lead event, so that it is read, retried,
-refused and charged by what does so for the webhook's. The body depends on the call alone: a
-message that is delivered twice, or found again as a copy, is the same delivery.
+A call becomes one row per lead, in the form of a lead event, so that one handler reads, charges
+and refuses both. The body depends on the call alone: a message that is delivered twice, or
+recovered from its copy, is the same delivery.
 """
 
 import json
@@ -21,13 +21,13 @@ SOURCE = "lead_calls"
 ACTOR = "celery:leads"
 
 MAX_LEADS = 10_000
-"""Most leads of one call."""
+"""Most leads in one call."""
 
 PARAMETERS = {
     "tasks.leads.charge": ("lead_id", "account", "package_price_paise", "source", "occurred_at"),
     "tasks.leads.charge_many": ("leads",),
 }
-"""The tasks that can be called, by name, with the names of their arguments in order."""
+"""Name of each task that can be called -> the names of its arguments in order."""
 
 _TYPE = {"type": lead_events.LEAD_CREATED}
 
@@ -73,7 +73,7 @@ def _add_lead(rows: CallRows, event_id: str, content: dict[str, Any]) -> None:
     try:
         rows.events.append(call_rows.new_event(SOURCE, event_id, content))
     except Refusal as refusal:
-        # Without its data: read again, it is refused again.
+        # Without its data: replayed, it is refused again.
         rest = {name: content[name] for name in content if name != "data"}
         kept = call_rows.dead_event(SOURCE, event_id, rest)
         rows.refused.append((kept, f"{_place(content.get('index'))}RefusedCall: {refusal}"))

@@ -2,7 +2,7 @@
 
 `charge(lead_id, account, package_price_paise, source=None, occurred_at=None)` bills one lead,
 `charge_many(leads=[{...}])` up to 10,000, each with the fields of `charge`. Any Celery app on the
-same Redis calls them by name. Nothing is answered: what became of a lead is its row.
+same Redis calls them by name. They return nothing: the outcome of a lead is its row.
 """
 
 import time
@@ -22,10 +22,10 @@ from worker.app import app
 log = structlog.get_logger()
 
 RECOVER_SECONDS = 10
-"""A recovery leaves the rest to the next tick after this."""
+"""After this a recovery leaves the rest to the next tick."""
 NUDGE_SECONDS = 1.0
-"""A process nudges for its calls this often at most, the first one at once: calls come one by one,
-and drains that follow each other closely find a handful of rows and slow the calls down."""
+"""A process nudges for its calls at most this often, for the first one at once. Calls come one by
+one, and drains close behind each other find a handful of rows and slow the calls down."""
 _ROWS_AT_ONCE = 1_000
 
 
@@ -33,10 +33,10 @@ def _door(name: str) -> Mapping[str, Any]:
     return recorder.door_options(name, calls.PARAMETERS[name])
 
 
-# Whatever the arguments are, the call must reach us: we bind them ourselves.
+# A call must reach us whatever its arguments are: we bind them ourselves.
 @app.task(**_door("tasks.leads.charge"))
 def charge(self: Any, /, *args: Any, **kwargs: Any) -> None:
-    """Record one lead to charge; what cannot be charged becomes a dead row."""
+    """Record one lead to charge; one that cannot be charged becomes a dead row."""
     _record_call(self, args, kwargs)
 
 
@@ -48,7 +48,7 @@ def charge_many(self: Any, /, *args: Any, **kwargs: Any) -> None:
 
 @app.task(name="tasks.leads.recover")
 def recover() -> None:
-    """Record the calls whose message was lost, from the copies that their senders keep."""
+    """Record the calls whose message was lost, from the copies that their senders wrote."""
     stop_at = time.monotonic() + RECOVER_SECONDS
     recovered = 0
     for batch in call_copies.find_old(now=clock.now()):

@@ -1,4 +1,4 @@
-"""Lead events of both doors: read the body strictly, charge the batch, end each row."""
+"""The handler of lead events from both doors: read each body strictly, charge, end each row."""
 
 from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
@@ -18,7 +18,7 @@ LEAD_CREATED = "lead.created"
 
 
 class LeadCreated(BaseModel):
-    """A lead event as senders write it; unknown fields are let through, wrong types are not."""
+    """A lead event as senders write it; unknown fields are ignored, wrong types refused."""
 
     model_config = ConfigDict(strict=True, extra="ignore")
 
@@ -28,7 +28,7 @@ class LeadCreated(BaseModel):
 
 
 class LeadCall(BaseModel):
-    """A lead event that we wrote ourselves for a call, which has no time but its row's."""
+    """A lead event that we wrote for a call; its time is that of its row."""
 
     model_config = LeadCreated.model_config
 

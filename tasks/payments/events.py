@@ -1,7 +1,6 @@
-"""Webhooks of the gateways: read the body tolerantly, take in what it says of a payment.
+"""The handler of the gateways' webhooks: read each body tolerantly, take in its facts.
 
-What a signed body says that we do not need is `ignored`; one that nobody can read is dead, where
-an operator sees it.
+A signed body without facts for us is `ignored`; an unreadable one is dead, and an operator sees it.
 """
 
 from collections.abc import Sequence
@@ -24,7 +23,7 @@ from tasks.returns import settlement
 def handle(
     session: Session, events: Sequence[LeasedEvent], *, gateway: GatewayName
 ) -> BatchOutcome:
-    """Take in what one batch of a gateway's webhooks says."""
+    """Take in the facts of one batch of a gateway's webhooks."""
     outcome = BatchOutcome(events)
     parse = registry.webhooks(gateway).parse
     readable: list[tuple[LeasedEvent, Event]] = []
@@ -41,7 +40,7 @@ def handle(
         outcome.finish(event, replace(end, type=content.type))
     outcome.log(payment_lines(taken))
     if taken.credited or any(content.refund or content.dispute for _, content in readable):
-        # Credit that goes back with money is posted once its row is there; see
+        # The credit that goes back with money is posted after its row is committed; see
         # `billing/payments/clawbacks.py`.
         outcome.afterwards = settlement.settle_all
     return outcome
@@ -50,7 +49,7 @@ def handle(
 def _take_in(
     session: Session, readable: Sequence[tuple[LeasedEvent, Event]], *, gateway: GatewayName
 ) -> tuple[dict[int, str], IntakeResult]:
-    """Take in the facts; return the outcome by row, of the rows that had one, and the credit."""
+    """Take in the facts; return the outcomes by row id, and what was credited."""
     paid = {event.id: content.payment for event, content in readable if content.payment}
     returned = {event.id: content.refund for event, content in readable if content.refund}
     disputed = {event.id: content.dispute for event, content in readable if content.dispute}

@@ -1,8 +1,8 @@
 """Calls of `tasks.refunds.request` as inbox rows, and those rows' handler.
 
-A call is one row, under its request_id where it has one, so that neither a redelivered message nor
-a caller that asks again refunds twice. The row's handler records the refund; its credit is
-reserved, and the gateway asked, in transactions of their own.
+A call is one row, under its request_id if it has one, so that neither a redelivered message nor a
+caller that asks again refunds twice. The row's handler records the refund. Later transactions
+reserve its credit and record the gateway's answer.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ REQUESTED = "refund.requested"
 """The type of the rows."""
 
 
-# PostgreSQL cannot look for every text: one that it refuses would be tried again and again.
+# PostgreSQL cannot look for every text: a row with one that it refuses would be retried.
 _Id = Annotated[str, Field(min_length=1, max_length=ID_MAX_LENGTH), recordable(ID_MAX_LENGTH)]
 
 
@@ -60,7 +60,7 @@ def read(task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> CallRo
     try:
         given = call_rows.bind_arguments(PARAMETERS, args, kwargs)
         if isinstance(given.get("request_id"), str):
-            # Operators see it: an id that could be a name or a number is in it as a digest.
+            # Operators see it, so an id that could be a name or a number becomes a digest.
             event_id = call_rows.event_id_of(f"request:{redaction.task_id(given['request_id'])}")
         rows.events.append(
             call_rows.new_event(SOURCE, event_id, {"type": REQUESTED, "data": given})
@@ -72,7 +72,7 @@ def read(task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> CallRo
 
 
 def handle(session: Session, events: Sequence[LeasedEvent]) -> BatchOutcome:
-    """Record the refunds of one batch; what the rules refuse is dead, and stops no other."""
+    """Record the refunds of one batch; one that the rules refuse is dead and stops no other."""
     outcome = BatchOutcome(events)
     requests: list[tuple[LeasedEvent, _Request]] = []
     for event in events:

@@ -1,10 +1,11 @@
-"""The Celery door of refunds; and on beat: settle what was missed, ask about those under way.
+"""The Celery door of refunds, and their inquiry on beat.
 
 `request(payment_id, reason, requested_by, amount_paise=None, request_id=None)` refunds a payment.
-Any Celery app on the same Redis calls it by name; what became of it is its row, and the refund.
+Any Celery app on the same Redis calls it by name; its outcome is its row, and the refund.
 
-What is due stands in the refunds' rows, so a tick may be missed or doubled. A webhook that never
-came is made good here.
+`ask` settles what was missed and asks the gateways about refunds under way. What is due stands in
+the refunds' rows, so a tick may be missed or doubled. This finds the refund or dispute whose
+webhook never came.
 """
 
 import time
@@ -33,21 +34,21 @@ from worker.app import app
 log = structlog.get_logger()
 
 ASK_SECONDS = 20
-"""A tick hands over to the next after this."""
+"""A tick leaves the rest to the next after this."""
 _AT_ONCE = 20
 
 
-# Whatever the arguments are, the call must reach us: we bind them ourselves.
+# A call must reach us whatever its arguments are: we bind them ourselves.
 @app.task(**recorder.door_options(calls.TASK, calls.PARAMETERS))
 def request(self: Any, /, *args: Any, **kwargs: Any) -> None:
-    """Record one refund to ask for; what cannot be refunded becomes a dead row."""
+    """Record one refund to ask for; one that cannot be recorded as such becomes a dead row."""
     recorder.record_or_requeue(calls.read(self.request.id, args, kwargs))
     nudges.send_in_background(calls.SOURCE)
 
 
 @app.task(name=nudges.REFUNDS_TASK, **mutex.TIME_LIMITS)
 def ask() -> None:
-    """Settle what can be, then ask about the refunds that are due."""
+    """Settle all that can be settled, then ask the gateways about the refunds that are due."""
     nudges.acknowledge(nudges.REFUNDS)
     settlement.settle_all()
     with mutex.try_lock("asking_about_refunds") as is_mine:
@@ -61,17 +62,17 @@ def ask() -> None:
 def ask_gateway(name: GatewayName, *, stop_at: float) -> None:
     """Ask one gateway until nothing is due, time is up or it does not answer.
 
-    `stop_at` by the monotonic clock.
+    `stop_at` is by the monotonic clock.
     """
     try:
         gateway = registry.by_name(name)
-        _list_all(gateway)
-        _explain(gateway)
+        _take_in_recent(gateway)
+        _explain_refunded(gateway)
         while time.monotonic() < stop_at:
             outgoing = _next(name)
             if outgoing is None:
                 return
-            with _going_on("refund not settled", refund=outgoing.refund_id):
+            with _permanent_error_logged("refund not settled", refund=outgoing.refund_id):
                 resolve(gateway, outgoing)
     except TransientError as error:
         log.warning("gateway not asked", gateway=name, error=f"{type(error).__name__}: {error}")
@@ -86,7 +87,7 @@ def _next(gateway: GatewayName) -> OutgoingRefund | None:
 
 
 @contextmanager
-def _going_on(event: str, **about: object) -> Iterator[None]:
+def _permanent_error_logged(event: str, **about: object) -> Iterator[None]:
     """Log what cannot succeed: the other refunds must not wait for it."""
     try:
         yield
@@ -94,13 +95,13 @@ def _going_on(event: str, **about: object) -> Iterator[None]:
         log.error(event, error=f"{type(error).__name__}: {error}", **about)
 
 
-def _list_all(gateway: Gateway) -> None:
-    """Take in all refunds and disputes of late, once an hour: a webhook of one may be lost."""
+def _take_in_recent(gateway: Gateway) -> None:
+    """Take in all recent refunds and disputes once an hour: a webhook of one may be lost."""
     with transaction() as session:
         if not chargebacks.is_time_to_ask(session, gateway.name):
             return
     try:
-        _take_in_all(gateway)
+        _take_in_lists(gateway)
     except TransientError:
         with transaction() as session:
             chargebacks.ask_again_soon(session, gateway.name)
@@ -108,28 +109,30 @@ def _list_all(gateway: Gateway) -> None:
     settlement.settle_all()
 
 
-def _take_in_all(gateway: Gateway) -> None:
-    with _going_on("refunds not listed", gateway=gateway.name):
+def _take_in_lists(gateway: Gateway) -> None:
+    with _permanent_error_logged("refunds not listed", gateway=gateway.name):
         for facts in _batches(gateway.refunds(since=clock.now() - refund_rows.WINDOW)):
             with transaction() as session:
                 refund_intake.take_in(session, _ours(session, facts), actor=settlement.ACTOR)
-    with _going_on("disputes not listed", gateway=gateway.name):
+    with _permanent_error_logged("disputes not listed", gateway=gateway.name):
         for some in _batches(gateway.disputes(since=clock.now() - chargebacks.WINDOW)):
             with transaction() as session:
                 chargebacks.take_in(session, _ours(session, some))
 
 
-def _explain(gateway: Gateway) -> None:
-    """Ask for the refunds of payments that say to be refunded, of which none was told."""
+def _explain_refunded(gateway: Gateway) -> None:
+    """Take in the refunds of payments that are refunded, if no refund was reported."""
     with transaction() as session:
         unexplained = refund_rows.unexplained(session, gateway=gateway.name, limit=_AT_ONCE)
     for payment_id, gateway_payment_id, refunded_paise in unexplained:
-        with _going_on("refunds not listed", gateway=gateway.name, payment=gateway_payment_id):
+        with _permanent_error_logged(
+            "refunds not listed", gateway=gateway.name, payment=gateway_payment_id
+        ):
             facts = gateway.refunds_of(gateway_payment_id)
             with transaction() as session:
                 refund_intake.take_in(session, facts, actor=settlement.ACTOR)
                 refund_intake.recount(session, payment_id)
-        with transaction() as session:  # what is refused is not asked for at every tick
+        with transaction() as session:  # a refused question is not repeated at every tick
             refund_rows.explained(session, payment_id, refunded_paise)
         settlement.settle_all()
 
@@ -138,7 +141,7 @@ _Fact = TypeVar("_Fact", RefundFacts, DisputeFacts)
 
 
 def _ours(session: Session, facts: Sequence[_Fact]) -> list[_Fact]:
-    """Return what is about payments that we know: others use the same gateway account."""
+    """Return the facts of payments that we know: others may use the same gateway account."""
     names = {fact.gateway for fact in facts}
     known = {
         (name, id_)

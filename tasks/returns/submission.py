@@ -1,7 +1,8 @@
-"""Refunding, as the API and the Celery door ask for it: reserve, ask the gateway, settle.
+"""The submission of refunds to a gateway: reserve credit, ask the gateway, settle.
 
-The gateway is called between two transactions. The refund is a row, and its credit reserved, before
-the gateway hears of it; whatever it answers, or if it does not, the row says so.
+For the API, the command and the inquiry on beat. The gateway is called between two transactions:
+first the refund is a row with its credit reserved. Whatever the gateway answers, or if it does not,
+the row records it.
 """
 
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ class RefundStanding:
 
 @dataclass(frozen=True, slots=True)
 class OutgoingRefund:
-    """What a gateway is told of a refund."""
+    """A refund as its gateway is asked for it."""
 
     refund_id: int
     gateway: str
@@ -48,28 +49,37 @@ class OutgoingRefund:
 
     @classmethod
     def of(cls, refund: Refund, payment: Payment) -> "OutgoingRefund":
-        """Return it for a refund and its payment."""
+        """Return it from the rows of a refund and its payment."""
         return cls(
-            refund.id, refund.gateway, payment.gateway_payment_id, refund.amount_paise,
-            payment.currency, refund.receipt, refund.state,
-        )  # fmt: skip
+            refund_id=refund.id,
+            gateway=refund.gateway,
+            payment_id=payment.gateway_payment_id,
+            amount_paise=refund.amount_paise,
+            currency=payment.currency,
+            receipt=refund.receipt,
+            state=refund.state,
+        )
 
 
 def request_refund(
     *, payment_id: str, amount_paise: int | None, reason: str, actor: str, request_key: str
 ) -> RefundStanding:
-    """Refund a payment (the gateway's id), in part or wholly, and return how it stands.
+    """Refund a payment (the gateway's id), in part or wholly, and return how the refund stands.
 
-    Once for a request key. What the gateway did not answer is `unknown`, and found out by the
-    sweep. Raises what `refunds.request` does, and `GatewayNotConfigured`.
+    Once per request key. A refund that the gateway did not answer is `unknown` until the inquiry on
+    beat resolves it. Raises what `refunds.request` does, and `GatewayNotConfigured`.
     """
     with transaction() as session:
         refund, is_new = refunds.request(
-            session, payment_id=payment_id, amount_paise=amount_paise, reason=reason,
-            actor=actor, request_key=request_key,
-        )  # fmt: skip
+            session,
+            payment_id=payment_id,
+            amount_paise=amount_paise,
+            reason=reason,
+            actor=actor,
+            request_key=request_key,
+        )
         outgoing = OutgoingRefund.of(refund, session.get_one(Payment, refund.payment_id))
-        # Before the commit: credit must not be reserved for a gateway that nobody can ask.
+        # Before the commit: no credit may be reserved for a gateway that is not configured.
         gateway = registry.by_name(outgoing.gateway) if is_new else None
     if gateway is not None:
         submit(gateway, outgoing)
@@ -77,13 +87,15 @@ def request_refund(
 
 
 def submit(gateway: Gateway, outgoing: OutgoingRefund) -> bool:
-    """Ask the gateway for the refund, and return whether it answered; its errors end here."""
-    assert outgoing.receipt is not None  # noqa: S101 - only what was asked for here is submitted
+    """Ask the gateway for the refund; return False if it did not answer. Its errors end here."""
+    assert outgoing.receipt is not None  # noqa: S101 - only refunds requested here are submitted
     try:
         fact = gateway.refund(
-            outgoing.payment_id, amount_paise=outgoing.amount_paise, currency=outgoing.currency,
+            outgoing.payment_id,
+            amount_paise=outgoing.amount_paise,
+            currency=outgoing.currency,
             receipt=outgoing.receipt,
-        )  # fmt: skip
+        )
     except GatewayRefused as error:
         with transaction() as session:
             refunds.refused(session, outgoing.refund_id, error)
@@ -105,13 +117,18 @@ def get_refund(refund_id: int) -> RefundStanding:
         refund = session.get_one(Refund, refund_id)
         payment = session.get_one(Payment, refund.payment_id)
         return RefundStanding(
-            refund.id, payment.gateway_payment_id, refund.state, refund.amount_paise,
-            refund.credits + refund.bonus_credits, refund.debt, refund.last_error,
-        )  # fmt: skip
+            refund_id=refund.id,
+            payment_id=payment.gateway_payment_id,
+            state=refund.state,
+            amount_paise=refund.amount_paise,
+            credits_taken=refund.credits + refund.bonus_credits,
+            debt=refund.debt,
+            last_error=refund.last_error,
+        )
 
 
 def resolve(gateway: Gateway, outgoing: OutgoingRefund) -> None:
-    """Find out what became of a refund; one that the gateway does not know is asked for again.
+    """Take in a refund's state at the gateway; ask again for one that the gateway does not know.
 
     Raises what the gateway raises.
     """
@@ -121,6 +138,6 @@ def resolve(gateway: Gateway, outgoing: OutgoingRefund) -> None:
         state = refund_rows.lock(session, outgoing.refund_id).state
     if state in refund_rows.UNCONFIRMED and outgoing.receipt is not None:
         submit(gateway, outgoing)
-        with transaction() as session:  # what had to wait for it
+        with transaction() as session:  # the facts that had to wait for it
             refund_intake.take_in(session, facts, actor=settlement.ACTOR)
     settlement.settle_all()
