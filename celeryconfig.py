@@ -20,6 +20,7 @@ imports = (
     "tasks.plans.enforcement",
     "tasks.plans.grants",
     "tasks.returns.door",
+    "tasks.returns.inquiry",
 )
 
 # Messages: plain JSON, so that any Celery app can send and nothing can be unpickled.

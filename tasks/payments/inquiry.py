@@ -42,8 +42,8 @@ _WAITING_AT_ONCE = 200
 @app.task(name="tasks.payments.ask", **mutex.TIME_LIMITS)
 def ask() -> None:
     """Ask the gateways about due orders, and place money whose order is known by now."""
-    with mutex.try_lock("asking_about_orders") as is_mine:
-        if is_mine:
+    with mutex.try_lock("asking_about_orders") as is_held:
+        if is_held:
             _ask_all(stop_at=time.monotonic() + ASK_SECONDS)
 
 

@@ -29,7 +29,7 @@ from tasks.drain import work_one_batch
 from tasks.payments import browser_reports, checkout
 from tasks.payments import inquiry as payments
 from tasks.payments.checkout import PlacedOrder
-from tasks.returns import door as refunds
+from tasks.returns import inquiry as refund_inquiry
 from tests.billing.given import rows
 from tests.scenarios.returns import Returns
 
@@ -172,13 +172,13 @@ class Scenario:
                 self.returns.some()
             clock.advance(TICK)
             payments.ask()
-            refunds.ask()
+            refund_inquiry.ask()
         wait_for_webhooks(self.sim)
         work()
         # What was paid a second time without a word is seen when a paid order is looked at last.
         clock.advance(LAST_LOOK)
         payments.ask()
-        refunds.ask()
+        refund_inquiry.ask()
 
     def _check(self) -> None:
         orders = rows(

@@ -14,8 +14,7 @@ from redis import Redis
 
 from tasks.inbox import recorder
 from tasks.plumbing import nudges
-from tasks.returns import calls
-from tasks.returns import door as tasks
+from tasks.returns import calls, inquiry
 from tests.billing.given import assert_ledger_is_clean, balance, open_account, rows
 from tests.billing.returns.given import held
 from tests.gateways.conftest import Sim
@@ -76,7 +75,7 @@ def test_a_call_is_recorded_then_reserved_and_asked_for(sim: Sim, payment: str) 
     ]
     assert refunds_at(sim, payment) == []
 
-    tasks.ask()
+    inquiry.ask()
 
     [there] = refunds_at(sim, payment)
     assert there["amount"] == 250_000
@@ -92,7 +91,7 @@ def test_a_message_that_comes_again_is_one_refund(sim: Sim, payment: str) -> Non
         call(**wish(payment, amount_paise=100_000))
         call(payment, PRIVATE, "platform", 100_000)
         work(SOURCE)
-        tasks.ask()
+        inquiry.ask()
 
     assert call_outcomes() == [("done", "requested")]
     assert (len(refunds_at(sim, payment)), amounts()) == (1, [100_000])
@@ -107,7 +106,7 @@ def test_a_request_id_is_one_refund_whatever_the_messages_are_called(
     # And in other words, which are another delivery of the same wish
     call(**{**wish(payment, request_id="r-1"), "requested_by": "another"}, task_id="c")
     work(SOURCE)
-    tasks.ask()
+    inquiry.ask()
 
     assert call_outcomes() == [("done", "requested"), ("done", "repeated")]
     assert (len(refunds_at(sim, payment)), amounts()) == (1, [100_000])
@@ -161,7 +160,7 @@ def test_a_call_that_cannot_be_refunded_is_a_dead_row_with_the_reason(
         call(**{**wish(payment), **more})
     call(**wish(second), task_id="good")
     work(SOURCE)
-    tasks.ask()
+    inquiry.ask()
 
     [error] = errors()
     assert error.startswith(reason)
@@ -174,7 +173,7 @@ def test_a_call_that_cannot_be_refunded_is_a_dead_row_with_the_reason(
 
 def test_a_charged_back_payment_is_not_refunded(sim: Sim, payment: str) -> None:
     open_dispute(sim, payment)
-    tasks.ask()  # lists it
+    inquiry.ask()  # lists it
 
     call(**wish(payment))
     work(SOURCE)
@@ -187,7 +186,7 @@ def test_several_calls_of_one_batch_take_no_more_than_there_is(sim: Sim, payment
     for i in range(4):
         call(**wish(payment, amount_paise=200_000), task_id=f"call-{i}")
     work(SOURCE)
-    tasks.ask()
+    inquiry.ask()
 
     assert [row[0] for row in call_outcomes()] == ["done", "done", "dead", "dead"]
     assert len(refunds_at(sim, payment)) == 2
