@@ -12,9 +12,10 @@ from billing.payments import (
     unmatched,
 )
 from billing.payments.credit_posting import CreditedPayment
+from billing.payments.decision import IN_DOUBT_STATES
 from billing.payments.errors import AmbiguousPayment, CannotAttach, OrderAtOdds, UnknownPayment
 from billing.payments.facts import GatewayName, OrderFacts, PaymentFacts, Seen
-from billing.payments.intake import IN_DOUBT_STATES, IntakeResult, take_in_payments
+from billing.payments.intake import IntakeResult, take_in_payments
 from billing.payments.orders import OrderRequest
 
 __all__ = [

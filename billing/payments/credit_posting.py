@@ -1,7 +1,7 @@
-"""The credit that a payment brings: paid lot and bonus lot, and the parked leads they pay for.
+"""The credit that a payment brings: a paid lot and a bonus lot; and the parked leads it pays for.
 
-Called by `billing/payments/intake.py` for what a gateway captured, and by
-`billing/payments/attachment.py` for what an operator gives to an account.
+Called by `billing/payments/intake.py` for captured money, and by `billing/payments/attachment.py`
+for money that an operator gives to an account.
 """
 
 from collections import Counter
@@ -24,7 +24,7 @@ class CreditedPayment:
     payment_id: str
     account: str
     credits: int
-    """With the bonus."""
+    """Bonus included; zero for a plan."""
 
 
 def post_credit(
@@ -34,35 +34,43 @@ def post_credit(
     actor: str,
     grants: Sequence[Posting] = (),
 ) -> tuple[list[CreditedPayment], list[Released]]:
-    """Post the credit of locked payments (each with its account's reference), and what it frees.
+    """Post the credit of locked payments, each given with the reference of its account.
 
-    Their `credits`, `bonus_credits` and `account_id` are set. `grants` are what the plans bring
-    that some of them paid for. Posts, once.
+    The payments have their `credits`, `bonus_credits` and `account_id`. `grants` are the months of
+    plans that some of them paid for. Posts at most once; returns what was credited, and the parked
+    leads that are charged now.
     """
     claims.reopen(session, [payment.id for payment, _ in paid])
-    postings = [
+    bought = [
         (payment, posting)
         for payment, account in paid
         for posting in _postings(payment, account, actor)
     ]
     released: list[Released] = []
-    if postings or grants:  # a plan's renewal may bring nothing
-        waiting = parking.Waiting(session, _coming(paid))
-        bought = [posting for _, posting in postings]
-        results = post(session, [*bought, *grants, *waiting.postings()])
-        for (payment, posting), result in zip(postings, results, strict=False):
-            applied = result.applied_or_raise()
+    if bought or grants:  # the year of a plan may bring none
+        waiting = parking.Waiting(session, _credits_by_account(paid))
+        charges = waiting.postings()
+        postings = [*(posting for _, posting in bought), *grants, *charges]
+        results = {
+            posting.idempotency_key: result
+            for posting, result in zip(postings, post(session, postings), strict=True)
+        }
+        for payment, posting in bought:
+            applied = results[posting.idempotency_key].applied_or_raise()
             if posting.kind is Kind.TOP_UP:
                 payment.transaction_id = applied.transaction_id
-        for result in results[len(bought) : len(bought) + len(grants)]:
-            granted_now(result)
-        released = waiting.posted(results[len(bought) + len(grants) :])
-    credited = [CreditedPayment(p.gateway_payment_id, account, _brought(p)) for p, account in paid]
+        for grant in grants:
+            granted_now(results[grant.idempotency_key])  # raises if it was refused
+        released = waiting.posted([results[charge.idempotency_key] for charge in charges])
+    credited = [
+        CreditedPayment(payment.gateway_payment_id, account, _credits_with_bonus(payment))
+        for payment, account in paid
+    ]
     return credited, released
 
 
 def _postings(payment: Payment, account: str, actor: str) -> list[Posting]:
-    # The same whoever finds out that it is paid: the keys stand for this content.
+    # The same for intake and attachment: a key stands for this content.
     payment_id = payment.gateway_payment_id
     key = f"{payment.gateway}:{payment_id}"
     parts = (
@@ -85,14 +93,14 @@ def _postings(payment: Payment, account: str, actor: str) -> list[Posting]:
     ]
 
 
-def _brought(payment: Payment) -> int:
+def _credits_with_bonus(payment: Payment) -> int:
     return payment.credits + payment.bonus_credits
 
 
-def _coming(paid: Sequence[tuple[Payment, str]]) -> dict[int, int]:
-    """Return what each account gets: account id -> credits."""
-    coming: Counter[int] = Counter()
+def _credits_by_account(paid: Sequence[tuple[Payment, str]]) -> dict[int, int]:
+    """Return the credits that each account gets, by account id."""
+    credits_: Counter[int] = Counter()
     for payment, _ in paid:
         assert payment.account_id is not None  # noqa: S101 - set by the caller
-        coming[payment.account_id] += _brought(payment)
-    return coming
+        credits_[payment.account_id] += _credits_with_bonus(payment)
+    return credits_

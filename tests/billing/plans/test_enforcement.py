@@ -6,7 +6,6 @@ import pytest
 
 import clock
 from billing import catalog, plans
-from billing.payments import intake as payments
 from billing.payments import plan_orders
 from billing.plans import Status
 from billing.plans.standing import standing_of
@@ -167,7 +166,7 @@ def test_a_paid_order_of_a_version_that_knew_no_plans_is_applied_by_the_sweep() 
 def pay_in_an_older_version(order_id: str) -> None:
     """Pay an order in a process that knows no plans."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(payments._Batch, "_pay_plan", lambda *_: None)
+        patch.setattr(plans, "pay_order", lambda *_, **__: [])
         planning.pay(order_id, PLAN, made_at=clock.now())
 
 
