@@ -1,8 +1,8 @@
 """The Celery door of refunds.
 
 `request(payment_id, reason, requested_by, amount_paise=None, request_id=None)` refunds a payment.
-Any Celery app on the same Redis calls it by name. It returns nothing: the outcome of the call is its
-row in the inbox, and the refund.
+Any Celery app on the same Redis calls it by name. It returns nothing: the outcome of the call is
+its row in the inbox, and the refund.
 """
 
 from typing import Any
