@@ -76,7 +76,7 @@ def list_(state: str | None, limit: int | None, *, as_json: bool) -> None:
 def show(refund_id: int, *, as_json: bool) -> None:
     """Show refund REFUND_ID."""
     with transaction() as session:
-        record = _record(*rules.find(session, refund_id))
+        record = _record(*rules.get(session, refund_id))
     print_record(record, as_json=as_json)
 
 

@@ -18,6 +18,7 @@ from billing.accounts import gst
 from billing.accounts.errors import AccountExists, InvalidAccount
 from billing.errors import UnknownAccount
 from billing.ledger import alert_levels as alerts
+from billing.ledger import availability
 from billing.ledger.hash_chain import first_hash
 from billing.money import MAX_CREDITS
 from billing.text import REF_MAX_LENGTH, problem_with
@@ -201,7 +202,9 @@ def list_all(session: Session) -> Sequence[Account]:
 
 def available(account: Account) -> int:
     """Return the credits that can be spent now."""
-    return account.balance - account.held + account.overdraft_limit
+    return availability.available(
+        balance=account.balance, held=account.held, overdraft_limit=account.overdraft_limit
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,13 +222,15 @@ def figures_of(account: Account) -> Figures:
 
 
 _FIGURES = text("""
-SELECT balance, held, balance - held + overdraft_limit FROM accounts WHERE id = :id
+SELECT balance, held, overdraft_limit FROM accounts WHERE id = :id
 """)
 
 
 def figures(session: Session, account_id: int) -> Figures:
     """Return what an account has, as the transaction has left it by now."""
-    return Figures(*session.execute(_FIGURES, {"id": account_id}).one())
+    balance, held, overdraft_limit = session.execute(_FIGURES, {"id": account_id}).one()
+    spendable = availability.available(balance=balance, held=held, overdraft_limit=overdraft_limit)
+    return Figures(balance, held, spendable)
 
 
 def _check(ref: str, name: str, product: str, timezone: str, overdraft_limit: int) -> None:

@@ -94,7 +94,7 @@ def reserve(
     book = ledger.expire(session, {account}).get(account)
     if book is None:
         raise UnknownAccount(account)
-    amount = min(at_most, book.balance - book.held)
+    amount = min(at_most, book.available - book.overdraft_limit)
     if amount <= 0:
         return None
     placed = hold_rows.place(

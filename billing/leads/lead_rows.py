@@ -14,18 +14,13 @@ from sqlalchemy.orm import Session
 import clock
 from billing import audit
 from billing.errors import IdempotencyConflict
+from billing.ledger import availability
 from db import outbox
 from db.bulk import copy_rows, int_array, text_array
 from db.outbox import NewNotice
 from errors import PermanentError
 
-# What an account can spend on leads now. Credit that is past its time goes before the charge is
-# posted: it covers nothing.
-AVAILABLE = """(a.balance - a.held + a.overdraft_limit
-  - least(greatest(a.balance - a.held, 0),
-          (SELECT coalesce(sum(o.remaining), 0) FROM credit_lots o
-            WHERE o.account_id = a.id AND o.exhausted_at IS NULL AND o.expires_at <= :now)))"""
-PARKED_IS_COVERED = f"""{AVAILABLE} >=
+PARKED_IS_COVERED = f"""{availability.AVAILABLE} >=
   (SELECT l.credits FROM lead_charges l WHERE l.account_id = a.id AND l.state = 'parked'
     ORDER BY l.parked_number, l.lead_id LIMIT 1)"""  # noqa: S608 - our own text
 

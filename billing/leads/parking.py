@@ -18,7 +18,7 @@ from billing.errors import InvalidReason
 from billing.leads import charging as leads
 from billing.leads import lead_rows
 from billing.leads.errors import LeadNotParked, UnknownLead
-from billing.ledger import Outcome, Posting, PostingResult, post
+from billing.ledger import Outcome, Posting, PostingResult, availability, post
 from billing.text import DESCRIPTION_MAX_LENGTH, problem_with
 from db import outbox
 from db.bulk import int_array, text_array
@@ -70,7 +70,7 @@ SELECT a.id FROM accounts a
 """)  # noqa: S608 - put together from our own text
 _COVERED = text(f"""
 SELECT p.lead_id, p.account_id, p.ref, p.package_price_paise, p.credits, p.occurred_at, p.product
-  FROM (SELECT l.*, a.ref, a.product, {lead_rows.AVAILABLE} + c.coming AS available,
+  FROM (SELECT l.*, a.ref, a.product, {availability.AVAILABLE} + c.coming AS available,
                sum(l.credits) OVER (PARTITION BY l.account_id
                                     ORDER BY l.parked_number, l.lead_id) AS total
           FROM lead_charges l JOIN accounts a ON a.id = l.account_id

@@ -1,6 +1,6 @@
 """The ledger: `post` is the only writer of credit. Rows, lots, debts, the hash chain."""
 
-from billing.ledger import alert_levels, expiry, hash_chain
+from billing.ledger import alert_levels, availability, expiry, hash_chain
 from billing.ledger.account_book import AccountBook
 from billing.ledger.errors import (
     InsufficientCredit,
@@ -28,6 +28,7 @@ __all__ = [
     "SecondPost",
     "UnknownCharge",
     "alert_levels",
+    "availability",
     "check",
     "expire",
     "expiry",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from billing.ledger import alert_levels as alerts
+from billing.ledger import availability
 from billing.ledger.alert_levels import Level
 from billing.ledger.errors import (
     InsufficientCredit,
@@ -138,7 +139,9 @@ class AccountBook:
     @property
     def available(self) -> int:
         """What can be spent now: the balance less what is held, plus the overdraft."""
-        return self.balance - self.held + self.overdraft_limit
+        return availability.available(
+            balance=self.balance, held=self.held, overdraft_limit=self.overdraft_limit
+        )
 
     def expired_lots(self, now: datetime) -> Iterator[tuple[Lot, int]]:
         """Yield the lots past their time and what goes of each: never what open holds need."""

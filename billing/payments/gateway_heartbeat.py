@@ -12,10 +12,9 @@ from sqlalchemy.orm import Session
 
 import clock
 from billing import catalog
+from billing.topics import Topic
 from db import outbox
 from db.outbox import NewNotice
-
-SILENT, HEARD = TOPICS = ("gateway.silent", "gateway.heard")
 
 NOTED_EVERY = timedelta(seconds=30)
 
@@ -43,7 +42,7 @@ RETURNING s.gateway, s.last_event_at
 """)
 
 
-def heard(session: Session, gateway: str) -> None:
+def record_event(session: Session, gateway: str) -> None:
     """Take note of a webhook from the gateway; tell of it where it had been silent.
 
     Now and then is enough: the row is one for all workers, who would wait for each other at it.
@@ -53,20 +52,22 @@ def heard(session: Session, gateway: str) -> None:
         return
     silent_since = session.scalar(_HEARD, {"gateway": gateway, "now": now})
     if silent_since is not None:
-        _tell(session, HEARD, gateway, "silent_since", silent_since)
+        _write_notice(session, Topic.GATEWAY_HEARD, gateway, "silent_since", silent_since)
 
 
-def check(session: Session) -> list[str]:
+def report_silent(session: Session) -> list[str]:
     """Report each gateway that fell silent, and return their names."""
     now = clock.now()
     limit = now - timedelta(minutes=catalog.get().payments.silent_after_minutes)
     fallen = session.execute(_BECAME_SILENT, {"now": now, "limit": limit}).all()
     for gateway, last_event_at in fallen:
-        _tell(session, SILENT, gateway, "last_event_at", last_event_at)
+        _write_notice(session, Topic.GATEWAY_SILENT, gateway, "last_event_at", last_event_at)
     return [gateway for gateway, _ in fallen]
 
 
-def _tell(session: Session, topic: str, gateway: str, field: str, moment: datetime) -> None:
+def _write_notice(
+    session: Session, topic: Topic, gateway: str, field: str, moment: datetime
+) -> None:
     payload = {"gateway": gateway, field: moment.isoformat()}
     notice = NewNotice(topic, f"gateway:{gateway}", None, payload)
     outbox.write(session, [notice], now=clock.now())

@@ -13,14 +13,14 @@ from billing import audit
 from billing.accounts import review as account_review
 from billing.plans import terms as plans
 from db import outbox
-from db.models import Account, Chargeback, Payment, PlanTerm, Refund
+from db.models import Account, Chargeback, Clawback, Payment, PlanTerm, Refund
 from db.outbox import NewNotice
 
 REFUNDED = "plan.refunded"
 """Topic of the outbox, and action of the audit log."""
 
 
-def watch(session: Session, payment: Payment, claim: Refund | Chargeback, before: str) -> None:
+def watch(session: Session, payment: Payment, claim: Clawback, before: str) -> None:
     """Look at a payment whose claim was settled, with the `position` that it had before.
 
     Where that completes the return of a plan's money it is told once; where money stays after

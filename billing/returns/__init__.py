@@ -1,6 +1,6 @@
 """Money that goes back: refunds and chargebacks."""
 
-from billing.returns import chargebacks, refund_intake, refund_rows, refunds
+from billing.returns import chargebacks, refund_intake, refund_lifecycle, refunds
 from billing.returns.errors import CannotRefund, InvalidRefund, UnknownRefund
 from billing.returns.facts import DisputeFacts, DisputeSeen, RefundFacts, RefundSeen
 
@@ -14,6 +14,6 @@ __all__ = [
     "UnknownRefund",
     "chargebacks",
     "refund_intake",
-    "refund_rows",
+    "refund_lifecycle",
     "refunds",
 ]

@@ -17,10 +17,10 @@ from sqlalchemy.orm import Session
 
 import clock
 from billing import audit
-from billing.accounts import review as account_review
-from billing.payments import clawbacks as claims
-from billing.payments import locks
+from billing.accounts import review
+from billing.payments import clawbacks, locks
 from billing.returns.facts import DisputeFacts
+from billing.topics import Topic
 from db import outbox
 from db.models import Account, Chargeback, Payment
 from db.outbox import NewNotice
@@ -31,7 +31,7 @@ _RANK = {"open": 0, "action_required": 1, "under_review": 1, "closed": 2, "lost"
 lost one may still be won."""
 
 
-def take_in(session: Session, facts: Sequence[DisputeFacts]) -> list[str]:
+def record_facts(session: Session, facts: Sequence[DisputeFacts]) -> list[str]:
     """Bring the chargebacks up to what the gateways say; return the state of each.
 
     Posts nothing: `settle` does, for whatever `unsettled` names; of a payment that is not credited
@@ -39,22 +39,22 @@ def take_in(session: Session, facts: Sequence[DisputeFacts]) -> list[str]:
     """
     states: dict[int, str] = {}
     for i in sorted(range(len(facts)), key=lambda i: (facts[i].gateway, facts[i].payment_id)):
-        states[i] = _take_in_one(session, facts[i])
+        states[i] = _record_fact(session, facts[i])
     return [states[i] for i in range(len(facts))]
 
 
 def settle(session: Session, chargeback_id: int, *, actor: str) -> bool:
-    """Bring the credit, and the account's flag, in line with the state; see `claims.settle`."""
+    """Bring the credit, and the account's flag, in line with the state; see `clawbacks.settle`."""
     chargeback = lock(session, chargeback_id)
-    if not claims.settle(session, chargeback, actor=actor):
+    if not clawbacks.settle(session, chargeback, actor=actor):
         return False
     payment = session.get_one(Payment, chargeback.payment_id)
     if payment.account_id is not None and payment.credited_at is not None:
         if chargeback.state in {"won", "closed"}:
             if not _others_open(session, chargeback, payment.account_id):
-                account_review.clear(session, payment.account_id, account_review.CHARGEBACK)
+                review.clear(session, payment.account_id, review.CHARGEBACK)
         elif chargeback.moves_money:
-            account_review.flag(session, payment.account_id, account_review.CHARGEBACK)
+            review.flag(session, payment.account_id, review.CHARGEBACK)
     return True
 
 
@@ -92,7 +92,7 @@ def ask_again_soon(session: Session, gateway: str) -> None:
 
 def unsettled(session: Session, *, limit: int, after: int = 0) -> Sequence[int]:
     """Return the ids, above `after`, of chargebacks whose credit `settle` can bring in line."""
-    return claims.unsettled(session, Chargeback, limit=limit, after=after)
+    return clawbacks.unsettled(session, Chargeback, limit=limit, after=after)
 
 
 def lock(session: Session, chargeback_id: int) -> Chargeback:
@@ -100,7 +100,7 @@ def lock(session: Session, chargeback_id: int) -> Chargeback:
     payment_id = session.scalars(
         select(Chargeback.payment_id).where(Chargeback.id == chargeback_id)
     ).one()
-    claims.lock_payment(session, payment_id)
+    clawbacks.lock_payment(session, payment_id)
     return session.get_one(Chargeback, chargeback_id, with_for_update=True, populate_existing=True)
 
 
@@ -122,30 +122,30 @@ def newest(
     return session.execute(query).all()
 
 
-def _take_in_one(session: Session, fact: DisputeFacts) -> str:
+def _record_fact(session: Session, fact: DisputeFacts) -> str:
     payment = locks.lock_or_add_payment(session, fact.gateway, fact.payment_id, now=clock.now())
-    chargeback, is_new = _row(session, payment, fact)
+    chargeback, is_new = _find_or_add(session, payment, fact)
     before = None if is_new else chargeback.state
     if _RANK[fact.seen] > _RANK[chargeback.state] or (
         _RANK[fact.seen] == _RANK[chargeback.state] == 1
     ):
-        if claims.wanted_by(chargeback.state) != claims.wanted_by(fact.seen):
+        if clawbacks.position_for(chargeback.state) != clawbacks.position_for(fact.seen):
             chargeback.settled_at = None
         chargeback.state = fact.seen
     if fact.moves_money and not chargeback.moves_money:
         chargeback.moves_money, chargeback.settled_at = True, None
     for name in ("phase", "reason_code", "respond_by"):
-        told = getattr(fact, name)
-        if told is not None:
-            setattr(chargeback, name, told)
+        value = getattr(fact, name)
+        if value is not None:
+            setattr(chargeback, name, value)
     chargeback.updated_at = clock.now()
     session.flush()
     if before != chargeback.state:
-        _record(session, chargeback, payment, before)
+        _record_change(session, chargeback, payment, before)
     return chargeback.state
 
 
-def _row(session: Session, payment: Payment, fact: DisputeFacts) -> tuple[Chargeback, bool]:
+def _find_or_add(session: Session, payment: Payment, fact: DisputeFacts) -> tuple[Chargeback, bool]:
     now = clock.now()
     made = session.scalar(
         insert(Chargeback)
@@ -185,7 +185,9 @@ def _others_open(session: Session, chargeback: Chargeback, account_id: int) -> b
     )
 
 
-def _record(session: Session, chargeback: Chargeback, payment: Payment, before: str | None) -> None:
+def _record_change(
+    session: Session, chargeback: Chargeback, payment: Payment, before: str | None
+) -> None:
     after = {
         "state": chargeback.state,
         "payment": payment.gateway_payment_id,
@@ -194,10 +196,10 @@ def _record(session: Session, chargeback: Chargeback, payment: Payment, before: 
         "moves_money": chargeback.moves_money,
         "respond_by": chargeback.respond_by.isoformat() if chargeback.respond_by else None,
     }
-    subject = claims.subject(chargeback)
+    subject = clawbacks.subject(chargeback)
     audit.record(
         session, f"chargeback.{chargeback.state}", subject,
         before=None if before is None else {"state": before}, after=after,
     )  # fmt: skip
-    notice = NewNotice(f"chargeback.{chargeback.state}", subject, payment.account_id, after)
+    notice = NewNotice(Topic(f"chargeback.{chargeback.state}"), subject, payment.account_id, after)
     outbox.write(session, [notice], now=clock.now())

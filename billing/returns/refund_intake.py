@@ -1,7 +1,7 @@
-"""What the gateways tell of refunds: ours, those of their dashboards, and their own.
+"""What the gateways report of refunds: ours, those of their dashboards, and their own.
 
-`take_in` brings the rows up to it; `settle` brings the credit in line, each refund in a transaction
-of its own. Called by `tasks/`.
+`record_facts` updates the rows; `settle` brings the credit in line, each refund in a transaction of
+its own. Called by `tasks/`.
 
 Locks: the payment, then the refund, then the account.
 """
@@ -12,15 +12,14 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 import clock
-from billing.payments import clawbacks as claims
-from billing.payments import locks
-from billing.returns import refund_rows
+from billing.payments import clawbacks, locks
+from billing.returns import refund_lifecycle
 from billing.returns.facts import RefundFacts
-from billing.returns.refund_rows import ASK_AFTER, UNCONFIRMED
+from billing.returns.refund_lifecycle import ASK_AFTER, UNCONFIRMED
 from db.models import Payment, Refund
 
 
-def take_in(session: Session, facts: Sequence[RefundFacts], *, actor: str) -> list[str]:
+def record_facts(session: Session, facts: Sequence[RefundFacts], *, actor: str) -> list[str]:
     """Bring the refunds up to what the gateways say; return what became of each fact.
 
     `waits`: a refund of ours on the payment has no answer yet and may be this one; the sweep lists
@@ -35,24 +34,26 @@ def take_in(session: Session, facts: Sequence[RefundFacts], *, actor: str) -> li
         return facts[i].gateway, facts[i].payment_id, facts[i].receipt is None
 
     for i in sorted(range(len(facts)), key=order):
-        states[i] = _take_in_one(session, facts[i], actor)
+        states[i] = _record_fact(session, facts[i], actor)
     return [states[i] for i in range(len(facts))]
 
 
 def settle(session: Session, refund_id: int, *, actor: str) -> bool:
-    """Bring the credit in line with the refund's state; see `claims.settle`. Posts at most once."""
-    refund = refund_rows.lock(session, refund_id)
-    if not claims.settle(session, refund, actor=actor):
+    """Bring the credit in line with the refund's state, as `clawbacks.settle` does."""
+    refund = refund_lifecycle.lock(session, refund_id)
+    if not clawbacks.settle(session, refund, actor=actor):
         return False
     payment = session.get_one(Payment, refund.payment_id)
     if refund.state == "processed":
-        _count(session, payment, failed=False)  # it may have been heard of before the payment
+        _update_refunded_paise(
+            session, payment, failed=False
+        )  # it may have been heard of before the payment
     return True
 
 
-def _take_in_one(session: Session, fact: RefundFacts, actor: str) -> str:
+def _record_fact(session: Session, fact: RefundFacts, actor: str) -> str:
     payment = locks.lock_or_add_payment(session, fact.gateway, fact.payment_id, now=clock.now())
-    refund = _match(session, fact)
+    refund = _find_refund(session, fact)
     if refund is None:
         if _may_be_ours(session, payment, fact):
             return "waits"
@@ -60,16 +61,16 @@ def _take_in_one(session: Session, fact: RefundFacts, actor: str) -> str:
     elif refund.gateway_refund_id is None:
         refund.gateway_refund_id = fact.refund_id
         if refund.state == "failed":  # we were refused, and yet the gateway has it
-            refund_rows.move(session, refund, "submitted")
+            refund_lifecycle.move(session, refund, "submitted")
     before = refund.state
     _advance(session, refund, fact)
     if refund.state == "processed" or before == "processed":
-        _count(session, payment, failed=refund.state == "failed")
+        _update_refunded_paise(session, payment, failed=refund.state == "failed")
     session.flush()
     return refund.state
 
 
-def _match(session: Session, fact: RefundFacts) -> Refund | None:
+def _find_refund(session: Session, fact: RefundFacts) -> Refund | None:
     by_id = Refund.gateway_refund_id == fact.refund_id
     query = select(Refund).where(Refund.gateway == fact.gateway).with_for_update()
     if fact.receipt:
@@ -109,11 +110,11 @@ def _add(session: Session, payment: Payment, fact: RefundFacts, actor: str) -> R
     )  # fmt: skip
     session.add(refund)
     session.flush()
-    refund_rows.record(session, refund, payment, None)
+    refund_lifecycle.record_change(session, refund, payment, None)
     return refund
 
 
-_TELLING = ("captured", "partially_refunded", "refunded", "quarantined", "unmatched")
+_COUNTING = ("captured", "partially_refunded", "refunded", "quarantined", "unmatched")
 """States of a payment that tell how much of it is back."""
 _NEXT = {
     "submitted": {"requested", "unknown"},
@@ -126,20 +127,20 @@ _NEXT = {
 
 def _advance(session: Session, refund: Refund, fact: RefundFacts) -> None:
     if refund.state in _NEXT[fact.seen]:
-        refund_rows.move(session, refund, fact.seen)
+        refund_lifecycle.move(session, refund, fact.seen)
         if fact.seen != "submitted":
             refund.next_ask_at = None
 
 
-def recount(session: Session, payment_id: int) -> None:
+def recount_refunded(session: Session, payment_id: int) -> None:
     """Let a credited payment tell what of it is back, once the gateway has listed its refunds.
 
     Old news of a refund that has failed since may have said more.
     """
-    _count(session, claims.lock_payment(session, payment_id), failed=True)
+    _update_refunded_paise(session, clawbacks.lock_payment(session, payment_id), failed=True)
 
 
-def _count(session: Session, payment: Payment, *, failed: bool) -> None:
+def _update_refunded_paise(session: Session, payment: Payment, *, failed: bool) -> None:
     """Let the payment tell what of it is back; what failed after all is not."""
     session.flush()
     back = session.scalar(
@@ -147,13 +148,13 @@ def _count(session: Session, payment: Payment, *, failed: bool) -> None:
             Refund.payment_id == payment.id, Refund.state == "processed"
         )
     )
-    told = min(int(back or 0), payment.amount_paise)
-    if payment.state not in _TELLING or (told <= payment.refunded_paise and not failed):
+    refunded_paise = min(int(back or 0), payment.amount_paise)
+    if payment.state not in _COUNTING or (refunded_paise <= payment.refunded_paise and not failed):
         return
-    payment.refunded_paise, payment.updated_at = told, clock.now()
-    if told == payment.amount_paise:
+    payment.refunded_paise, payment.updated_at = refunded_paise, clock.now()
+    if refunded_paise == payment.amount_paise:
         payment.state, payment.reason = "refunded", None
     elif payment.credited_at is not None:
-        payment.state = "partially_refunded" if told else "captured"
+        payment.state = "partially_refunded" if refunded_paise else "captured"
     elif payment.state == "refunded":  # nobody's credit, and still our money: let it be seen
         payment.state, payment.reason = "quarantined", "refund_failed"

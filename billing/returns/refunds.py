@@ -16,14 +16,12 @@ from sqlalchemy import Row, func, select
 from sqlalchemy.orm import Session
 
 import clock
-from billing import catalog
+from billing import payments
 from billing.errors import IdempotencyConflict, InvalidReason
-from billing.payments import UnknownPayment
-from billing.payments import clawbacks as claims
-from billing.payments import queries as payment_reading
-from billing.returns import refund_rows
+from billing.payments import UnknownPayment, clawbacks
+from billing.returns import refund_lifecycle
 from billing.returns.errors import CannotRefund, InvalidRefund, UnknownRefund
-from billing.returns.refund_rows import ASK_AFTER, OPEN, UNCONFIRMED
+from billing.returns.refund_lifecycle import ASK_AFTER, OPEN, UNCONFIRMED
 from billing.text import DESCRIPTION_MAX_LENGTH, ID_MAX_LENGTH, KEY_MAX_LENGTH, problem_with
 from db.models import Account, Chargeback, Payment, Refund
 
@@ -60,27 +58,22 @@ def preview(session: Session, payment_id: str, amount_paise: int | None) -> Prev
 
     Raises `UnknownPayment` or `CannotRefund`.
     """
-    payment = _find(session, payment_id)
+    payment = _get_payment(session, payment_id)
     _refuse_disputed(session, payment)
-    left = refundable(session, payment)
-    amount = _checked(payment, amount_paise, left)
-    share = claims.share_of(payment, amount, claims.others_than(session, payment, None))
+    left = refundable_paise(session, payment)
+    amount = _amount_to_refund(payment, amount_paise, left)
     account = session.get(Account, payment.account_id) if payment.credited_at else None
-    unspent = max(0, min(share.total, account.balance - account.held)) if account else 0
-    short = share.total - unspent
-    caps = catalog.get().refunds.when_spent == "cap"
+    clawback = clawbacks.preview(session, payment, amount)
     return Preview(
         payment_id=payment_id,
         account=account.ref if account else None,
         amount_paise=amount,
         refundable_paise=left,
-        credits=share.credits if not caps else min(share.credits, unspent),
-        bonus_credits=share.bonus_credits
-        if not caps
-        else min(share.bonus_credits, unspent - min(share.credits, unspent)),
-        unspent=unspent,
-        debt=0 if caps else short,
-        let_go=short if caps else 0,
+        credits=clawback.credits.paid,
+        bonus_credits=clawback.credits.bonus,
+        unspent=clawback.unspent,
+        debt=clawback.credits.total - clawback.unspent,
+        let_go=clawback.owed.total - clawback.credits.total,
     )
 
 
@@ -98,8 +91,8 @@ def request(
 
     `amount_paise` None: all that is left. The same key with the same content returns the first.
     Raises `UnknownPayment`, `CannotRefund`, `InvalidReason`, `InvalidRefund` or
-    `IdempotencyConflict`. Posts, unless `reserve` is False: `refund_news.settle` reserves then, and
-    no gateway is asked before.
+    `IdempotencyConflict`. Posts, unless `reserve` is False: then `refund_intake.settle` reserves,
+    and no gateway is asked before.
     """
     for field, value in (("actor", actor), ("request_key", request_key)):
         if wrong := problem_with(value, max_length=KEY_MAX_LENGTH):
@@ -107,13 +100,13 @@ def request(
     problem = problem_with(reason, max_length=DESCRIPTION_MAX_LENGTH)
     if problem:
         raise InvalidReason(problem)
-    payment = claims.lock_payment(session, _find(session, payment_id).id)
+    payment = clawbacks.lock_payment(session, _get_payment(session, payment_id).id)
     before = session.scalars(select(Refund).where(Refund.request_key == request_key)).one_or_none()
     if before is not None:
         _require_same(before, payment, amount_paise, reason)
         return before, False
     _refuse_disputed(session, payment)
-    amount = _checked(payment, amount_paise, refundable(session, payment))
+    amount = _amount_to_refund(payment, amount_paise, refundable_paise(session, payment))
     now = clock.now()
     refund = Refund(
         payment_id=payment.id, gateway=payment.gateway, request_key=request_key,
@@ -123,18 +116,18 @@ def request(
     )  # fmt: skip
     session.add(refund)
     session.flush()
-    refund_rows.record(session, refund, payment, None)
+    refund_lifecycle.record_change(session, refund, payment, None)
     if payment.credited_at is None:
         refund.settled_at = now  # it brought nothing: nothing is taken
         session.flush()
     elif reserve:
-        claims.settle(session, refund, actor=actor)
+        clawbacks.settle(session, refund, actor=actor)
     else:
         refund.next_ask_at = now
     return refund, True
 
 
-def refundable(session: Session, payment: Payment) -> int:
+def refundable_paise(session: Session, payment: Payment) -> int:
     """Return what of a payment can still be refunded, in paise; its row is locked to rely on it."""
     ours = session.scalar(
         select(func.coalesce(func.sum(Refund.amount_paise), 0)).where(
@@ -156,24 +149,24 @@ def refundable(session: Session, payment: Payment) -> int:
     return max(0, payment.amount_paise - gone - int(lost or 0))
 
 
-def unanswered(session: Session, refund_id: int, error: Exception) -> None:
+def record_no_answer(session: Session, refund_id: int, error: Exception) -> None:
     """Take note that nobody knows whether the gateway took the refund: the sweep will look."""
-    refund = refund_rows.lock(session, refund_id)
+    refund = refund_lifecycle.lock(session, refund_id)
     if refund.state == "requested":
-        refund_rows.move(session, refund, "unknown")
-    refund.last_error = _told(error)
+        refund_lifecycle.move(session, refund, "unknown")
+    refund.last_error = _error_text(error)
 
 
-def refused(session: Session, refund_id: int, error: Exception) -> None:
+def record_refusal(session: Session, refund_id: int, error: Exception) -> None:
     """Take note that the gateway will not refund; the credit is free again at its settlement."""
-    refund = refund_rows.lock(session, refund_id)
+    refund = refund_lifecycle.lock(session, refund_id)
     if refund.state in UNCONFIRMED:
-        refund_rows.move(session, refund, "failed")
+        refund_lifecycle.move(session, refund, "failed")
         refund.next_ask_at = None
-    refund.last_error = _told(error)
+    refund.last_error = _error_text(error)
 
 
-def find(session: Session, refund_id: int) -> tuple[Refund, Payment]:
+def get(session: Session, refund_id: int) -> tuple[Refund, Payment]:
     """Return a refund and its payment; raises `UnknownRefund`."""
     refund = session.get(Refund, refund_id) if refund_id < 2**63 else None
     if refund is None:
@@ -194,15 +187,15 @@ def newest(session: Session, *, state: str | None, limit: int) -> Sequence[Row[R
     return session.execute(query).all()
 
 
-def _find(session: Session, payment_id: str) -> Payment:
+def _get_payment(session: Session, payment_id: str) -> Payment:
     storable = problem_with(payment_id, max_length=ID_MAX_LENGTH) is None
-    found = payment_reading.find(session, payment_id) if storable else None
+    found = payments.queries.find(session, payment_id) if storable else None
     if found is None:
         raise UnknownPayment(payment_id)
     return found
 
 
-def _checked(payment: Payment, amount_paise: int | None, left: int) -> int:
+def _amount_to_refund(payment: Payment, amount_paise: int | None, left: int) -> int:
     known = payment.gateway_payment_id
     if payment.state not in REFUNDABLE or not left:
         raise CannotRefund(known, f"is {payment.state} and has nothing left to refund")
@@ -240,5 +233,5 @@ def _require_same(before: Refund, payment: Payment, amount_paise: int | None, re
         raise IdempotencyConflict("this refund's key", differences)
 
 
-def _told(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"[:_ERROR_MAX_LENGTH]

@@ -25,7 +25,7 @@ from db.models.ledger import (
 from db.models.outbox import OutboxEvent
 from db.models.payments import GatewaySign, Order, Payment
 from db.models.plans import AccountPlan, PlanTerm
-from db.models.returns import Chargeback, CreditClaim, Refund
+from db.models.returns import Chargeback, Clawback, Refund
 from db.models.verification import LedgerCheck
 
 __all__ = [
@@ -36,7 +36,7 @@ __all__ = [
     "AuditEntry",
     "Base",
     "Chargeback",
-    "CreditClaim",
+    "Clawback",
     "CreditDebt",
     "CreditLot",
     "CreditTransaction",

@@ -1,17 +1,24 @@
 """Money on its way back, and the credit that goes with it."""
 
 from datetime import datetime
+from typing import Literal
 
-from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.models.base import Base
 
 
-class CreditClaim:
+class Clawback:
     """What takes a payment's credit back with its money; see `billing/payments/clawbacks.py`."""
 
-    position: Mapped[str] = mapped_column(server_default=text("'none'"))
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    payment_id: Mapped[int] = mapped_column(ForeignKey("billing_payments.id"))
+    amount_paise: Mapped[int]
+    state: Mapped[str]
+    position: Mapped[Literal["none", "reserved", "taken"]] = mapped_column(
+        Text, server_default=text("'none'")
+    )
     """Where the credit is: with its owner (none), held for us (reserved), taken."""
     credits: Mapped[int] = mapped_column(server_default=text("0"))
     """What is reserved or taken of the paid credit."""
@@ -26,7 +33,7 @@ class CreditClaim:
     """When the credit was brought in line with the state; None: that is still to be done."""
 
 
-class Refund(CreditClaim, Base):
+class Refund(Clawback, Base):
     """Money on its way back to a payer; see `billing/returns/refunds.py`."""
 
     __tablename__ = "billing_refunds"
@@ -46,16 +53,12 @@ class Refund(CreditClaim, Base):
         Index("ix_billing_refunds_unsettled", "id", postgresql_where=text("settled_at IS NULL")),
     )  # fmt: skip
 
-    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
-    payment_id: Mapped[int] = mapped_column(ForeignKey("billing_payments.id"))
     gateway: Mapped[str]
     gateway_refund_id: Mapped[str | None]
     request_key: Mapped[str | None]
     """Of the request that asked for it; None: it was not asked for here."""
     receipt: Mapped[str | None]
     """Ours, repeated by the gateway: what finds it again after a lost answer."""
-    amount_paise: Mapped[int]
-    state: Mapped[str]
     reason: Mapped[str]
     requested_by: Mapped[str]
     created_at: Mapped[datetime]
@@ -65,7 +68,7 @@ class Refund(CreditClaim, Base):
     last_error: Mapped[str | None]
 
 
-class Chargeback(CreditClaim, Base):
+class Chargeback(Clawback, Base):
     """A payer's bank wants money back; see `billing/returns/chargebacks.py`."""
 
     __tablename__ = "billing_chargebacks"
@@ -85,16 +88,12 @@ class Chargeback(CreditClaim, Base):
               postgresql_where=text("settled_at IS NULL")),
     )  # fmt: skip
 
-    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
-    payment_id: Mapped[int] = mapped_column(ForeignKey("billing_payments.id"))
     gateway: Mapped[str]
     gateway_dispute_id: Mapped[str]
-    amount_paise: Mapped[int]
     phase: Mapped[str | None]
     reason_code: Mapped[str | None]
     moves_money: Mapped[bool]
     """False: an inquiry, which freezes nothing."""
     respond_by: Mapped[datetime | None]
-    state: Mapped[str]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]

@@ -59,9 +59,9 @@ def _take_in(
     actor = f"webhook:{gateway}"
     with audit.asked_by(actor, door="webhook"):
         taken = payments.take_in_payments(session, list(paid.values()), actor=actor, also=also)
-        refunds = refund_intake.take_in(session, list(returned.values()), actor=actor)
-        chargeback_states = chargebacks.take_in(session, list(disputed.values()))
-        gateway_heartbeat.heard(session, gateway)
+        refunds = refund_intake.record_facts(session, list(returned.values()), actor=actor)
+        chargeback_states = chargebacks.record_facts(session, list(disputed.values()))
+        gateway_heartbeat.record_event(session, gateway)
     states = dict(zip(paid, taken.states, strict=True))
     states |= {i: f"refund {state}" for i, state in zip(returned, refunds, strict=True)}
     states |= {

@@ -53,7 +53,7 @@ def _ask_all(*, stop_at: float) -> None:
         for name in registry.configured():
             ask_gateway(name, stop_at=stop_at)
         with transaction() as session:
-            silent = gateway_heartbeat.check(session)
+            silent = gateway_heartbeat.report_silent(session)
     for gateway in silent:
         log.error("gateway is silent", gateway=gateway, hint="is its webhook still switched on?")
 

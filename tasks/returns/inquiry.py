@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 import clock
 from billing import audit
 from billing.payments import GatewayName, queries
-from billing.returns import DisputeFacts, RefundFacts, chargebacks, refund_intake, refund_rows
+from billing.returns import DisputeFacts, RefundFacts, chargebacks, refund_intake, refund_lifecycle
 from db.models import Payment
 from db.session import transaction
 from errors import PermanentError, TransientError
@@ -67,7 +67,7 @@ def ask_gateway(name: GatewayName, *, stop_at: float) -> None:
 
 def _next(gateway: GatewayName) -> OutgoingRefund | None:
     with transaction() as session:
-        due = refund_rows.lease_due(session, gateway=gateway, limit=1)
+        due = refund_lifecycle.start_inquiries(session, gateway=gateway, limit=1)
         return (
             OutgoingRefund.of(due[0], session.get_one(Payment, due[0].payment_id)) if due else None
         )
@@ -98,29 +98,31 @@ def _take_in_recent(gateway: Gateway) -> None:
 
 def _take_in_lists(gateway: Gateway) -> None:
     with _permanent_error_logged("refunds not listed", gateway=gateway.name):
-        for facts in _batches(gateway.refunds(since=clock.now() - refund_rows.WINDOW)):
+        for facts in _batches(gateway.refunds(since=clock.now() - refund_lifecycle.WINDOW)):
             with transaction() as session:
-                refund_intake.take_in(session, _ours(session, facts), actor=settlement.ACTOR)
+                refund_intake.record_facts(session, _ours(session, facts), actor=settlement.ACTOR)
     with _permanent_error_logged("disputes not listed", gateway=gateway.name):
         for some in _batches(gateway.disputes(since=clock.now() - chargebacks.WINDOW)):
             with transaction() as session:
-                chargebacks.take_in(session, _ours(session, some))
+                chargebacks.record_facts(session, _ours(session, some))
 
 
 def _explain_refunded(gateway: Gateway) -> None:
     """Take in the refunds of payments that are refunded, if no refund was reported."""
     with transaction() as session:
-        unexplained = refund_rows.unexplained(session, gateway=gateway.name, limit=_AT_ONCE)
+        unexplained = refund_lifecycle.unexplained_payments(
+            session, gateway=gateway.name, limit=_AT_ONCE
+        )
     for payment_id, gateway_payment_id, refunded_paise in unexplained:
         with _permanent_error_logged(
             "refunds not listed", gateway=gateway.name, payment=gateway_payment_id
         ):
             facts = gateway.refunds_of(gateway_payment_id)
             with transaction() as session:
-                refund_intake.take_in(session, facts, actor=settlement.ACTOR)
-                refund_intake.recount(session, payment_id)
+                refund_intake.record_facts(session, facts, actor=settlement.ACTOR)
+                refund_intake.recount_refunded(session, payment_id)
         with transaction() as session:  # a refused question is not repeated at every tick
-            refund_rows.explained(session, payment_id, refunded_paise)
+            refund_lifecycle.mark_explained(session, payment_id, refunded_paise)
         settlement.settle_all()
 
 

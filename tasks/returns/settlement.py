@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import structlog
 
 from billing import audit
-from billing.returns import chargebacks, refund_intake, refund_rows
+from billing.returns import chargebacks, refund_intake, refund_lifecycle
 from db.errors import DatabaseBusy
 from db.session import transaction
 from errors import TransientError
@@ -29,7 +29,7 @@ def settle_all() -> int:
 
 
 def _round() -> int:
-    refunded = sum(_settled(refund_intake.settle, id_) for id_ in _all(refund_rows.unsettled))
+    refunded = sum(_settled(refund_intake.settle, id_) for id_ in _all(refund_lifecycle.unsettled))
     return refunded + sum(_settled(chargebacks.settle, id_) for id_ in _all(chargebacks.unsettled))
 
 

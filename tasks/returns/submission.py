@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from billing.returns import refund_intake, refund_rows, refunds
+from billing.returns import refund_intake, refund_lifecycle, refunds
 from db.models import Payment, Refund
 from db.session import transaction
 from errors import TransientError
@@ -98,15 +98,15 @@ def submit(gateway: Gateway, outgoing: OutgoingRefund) -> bool:
         )
     except GatewayRefused as error:
         with transaction() as session:
-            refunds.refused(session, outgoing.refund_id, error)
+            refunds.record_refusal(session, outgoing.refund_id, error)
     except TransientError as error:
         log.warning("refund not answered", refund=outgoing.refund_id, error=type(error).__name__)
         with transaction() as session:
-            refunds.unanswered(session, outgoing.refund_id, error)
+            refunds.record_no_answer(session, outgoing.refund_id, error)
         return False
     else:
         with transaction() as session:
-            refund_intake.take_in(session, [fact], actor=settlement.ACTOR)
+            refund_intake.record_facts(session, [fact], actor=settlement.ACTOR)
     settlement.settle_all()
     return True
 
@@ -134,10 +134,10 @@ def resolve(gateway: Gateway, outgoing: OutgoingRefund) -> None:
     """
     facts = gateway.refunds_of(outgoing.payment_id)
     with transaction() as session:
-        refund_intake.take_in(session, facts, actor=settlement.ACTOR)
-        state = refund_rows.lock(session, outgoing.refund_id).state
-    if state in refund_rows.UNCONFIRMED and outgoing.receipt is not None:
+        refund_intake.record_facts(session, facts, actor=settlement.ACTOR)
+        state = refund_lifecycle.lock(session, outgoing.refund_id).state
+    if state in refund_lifecycle.UNCONFIRMED and outgoing.receipt is not None:
         submit(gateway, outgoing)
         with transaction() as session:  # the facts that had to wait for it
-            refund_intake.take_in(session, facts, actor=settlement.ACTOR)
+            refund_intake.record_facts(session, facts, actor=settlement.ACTOR)
     settlement.settle_all()

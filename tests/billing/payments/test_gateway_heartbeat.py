@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 import clock
-from billing.payments import gateway_heartbeat as gateway_signs
+from billing.payments import gateway_heartbeat
 from db.session import transaction
 from tests.billing.given import at_once, open_account, rows
 from tests.billing.payments.given import news, open_order, take_in
@@ -27,12 +27,12 @@ def noon(database: str) -> Iterator[None]:
 
 def check() -> list[str]:
     with transaction() as session:
-        return gateway_signs.check(session)
+        return gateway_heartbeat.report_silent(session)
 
 
 def hear(gateway: str = "razorpay") -> None:
     with transaction() as session:
-        gateway_signs.heard(session, gateway)
+        gateway_heartbeat.record_event(session, gateway)
 
 
 def told() -> list[object]:

@@ -9,10 +9,10 @@ from billing.returns import (
     RefundFacts,
     RefundSeen,
     chargebacks,
-    refund_rows,
+    refund_intake,
+    refund_lifecycle,
     refunds,
 )
-from billing.returns import refund_intake as refund_news
 from db.models import Chargeback, Refund
 from db.session import transaction
 from tests.billing.given import rows
@@ -47,7 +47,7 @@ def ours(key: str = "r1") -> str:
 def hear(*facts: RefundFacts) -> list[str]:
     """Take the facts in, then settle, as the tasks do."""
     with transaction() as session:
-        states = refund_news.take_in(session, facts, actor="webhook:razorpay")
+        states = refund_intake.record_facts(session, facts, actor="webhook:razorpay")
     settle()
     return states
 
@@ -62,7 +62,7 @@ def dispute_news(
 
 def hear_dispute(*facts: DisputeFacts) -> list[str]:
     with transaction() as session:
-        states = chargebacks.take_in(session, facts)
+        states = chargebacks.record_facts(session, facts)
     settle()
     return states
 
@@ -73,7 +73,7 @@ def settle() -> None:
         for is_refund, id_ in pending:
             with transaction() as session:
                 if is_refund:
-                    refund_news.settle(session, id_, actor="system:refunds")
+                    refund_intake.settle(session, id_, actor="system:refunds")
                 else:
                     chargebacks.settle(session, id_, actor="system:refunds")
 
@@ -81,7 +81,7 @@ def settle() -> None:
 def _pending() -> list[tuple[bool, int]]:
     with transaction() as session:
         return [
-            *((True, id_) for id_ in refund_rows.unsettled(session, limit=1000)),
+            *((True, id_) for id_ in refund_lifecycle.unsettled(session, limit=1000)),
             *((False, id_) for id_ in chargebacks.unsettled(session, limit=1000)),
         ]
 
@@ -119,4 +119,6 @@ def refused(key: str = "r1") -> None:
     """The gateway says no to what we asked for."""
     ((id_,),) = rows("SELECT id FROM billing_refunds WHERE request_key = :key", key=key)
     with transaction() as session:
-        refunds.refused(session, int(str(id_)), CannotRefund("pay_1", "the gateway will not"))
+        refunds.record_refusal(
+            session, int(str(id_)), CannotRefund("pay_1", "the gateway will not")
+        )

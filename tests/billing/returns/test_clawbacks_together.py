@@ -6,8 +6,8 @@ import pytest
 
 import clock
 from billing import catalog
-from billing.ledger import Kind
-from billing.payments import attachment as attaching
+from billing.ledger import Kind, availability
+from billing.payments import attachment
 from db.session import transaction
 from tests.billing.given import (
     assert_ledger_is_clean,
@@ -169,6 +169,19 @@ def test_what_has_expired_counts_as_spent_under_the_cap() -> None:
     assert_ledger_is_clean()
 
 
+@pytest.mark.usefixtures("caps")
+def test_credit_that_expires_while_it_is_reserved_is_not_owed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    post_all(take(5_200, key="spent"))
+    monkeypatch.setattr(availability, "unspent", lambda *_: 5_500)  # as of a moment before
+
+    id_ = ask_refund()
+    hear(told_refund(receipt=ours()))
+
+    assert (balance(), refund(id_).credits, refund(id_).debt) == (0, 300, 0)
+
+
 def test_what_was_on_its_way_back_before_the_payment_was_attached_is_reserved_then() -> None:
     take_in(news(payment_id="pay_2", order_id=None))
     id_ = ask_refund(PRICE // 2, payment_id="pay_2")
@@ -176,7 +189,7 @@ def test_what_was_on_its_way_back_before_the_payment_was_attached_is_reserved_th
     assert (refund(id_).position, held()) == ("none", 0)
 
     with transaction() as session:
-        attaching.attach(session, "pay_2", account=CLINIC, reason="slip", actor="admin:ops")
+        attachment.attach(session, "pay_2", account=CLINIC, reason="slip", actor="admin:ops")
     settle()
 
     assert (refund(id_).position, held()) == ("reserved", 2_750)

@@ -8,7 +8,7 @@ import pytest
 import structlog
 from sqlalchemy import text
 
-from billing.returns import refund_intake, refund_rows
+from billing.returns import refund_intake, refund_lifecycle
 from db.session import transaction
 from devstack.simulator.razorpay import events as razorpay_events
 from devstack.simulator.world import unix_now
@@ -70,7 +70,7 @@ def test_claims_that_cannot_be_settled_keep_no_other_waiting(
     buying.take_in(buying.news())
     with transaction() as session:
         facts = [told_refund(refund_id=f"rfnd_{i}", amount=buying.PRICE // 4) for i in range(3)]
-        refund_intake.take_in(session, facts, actor="test")
+        refund_intake.record_facts(session, facts, actor="test")
         session.execute(text("UPDATE billing_refunds SET takes = 9223372036854775807"
                              " WHERE gateway_refund_id <> 'rfnd_2'"))  # fmt: skip
 
@@ -78,7 +78,7 @@ def test_claims_that_cannot_be_settled_keep_no_other_waiting(
 
     assert balance() == 5_500 - 1_375
     with transaction() as session:
-        assert len(refund_rows.unsettled(session, limit=10)) == 2
+        assert len(refund_lifecycle.unsettled(session, limit=10)) == 2
 
 
 def somebody_waits() -> None:

@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 
 import clock
 from billing import audit
-from billing.payments import clawbacks as claims
+from billing.payments import clawbacks
+from billing.topics import Topic
 from db import outbox
 from db.models import Payment, Refund
 from db.outbox import NewNotice
@@ -29,7 +30,7 @@ LONGEST_INTERVAL = timedelta(days=1)
 def lock(session: Session, refund_id: int) -> Refund:
     """Return the refund as it is now, locked with its payment to the end of the transaction."""
     payment_id = session.scalars(select(Refund.payment_id).where(Refund.id == refund_id)).one()
-    claims.lock_payment(session, payment_id)
+    clawbacks.lock_payment(session, payment_id)
     return session.get_one(Refund, refund_id, with_for_update=True, populate_existing=True)
 
 
@@ -38,12 +39,12 @@ def move(session: Session, refund: Refund, state: str) -> None:
     before, refund.state = refund.state, state
     refund.updated_at = clock.now()
     payment = session.get_one(Payment, refund.payment_id)
-    if claims.wanted_by(before) != claims.wanted_by(state):
+    if clawbacks.position_for(before) != clawbacks.position_for(state):
         refund.settled_at = None
-    record(session, refund, payment, before)
+    record_change(session, refund, payment, before)
 
 
-def record(session: Session, refund: Refund, payment: Payment, before: str | None) -> None:
+def record_change(session: Session, refund: Refund, payment: Payment, before: str | None) -> None:
     """Write a refund's new state into the audit log, and tell of it."""
     after = {
         "state": refund.state,
@@ -53,17 +54,17 @@ def record(session: Session, refund: Refund, payment: Payment, before: str | Non
         "gateway_refund_id": refund.gateway_refund_id,
     }
     audit.record(
-        session, f"refund.{refund.state}", claims.subject(refund),
+        session, f"refund.{refund.state}", clawbacks.subject(refund),
         before=None if before is None else {"state": before}, after=after,
     )  # fmt: skip
-    told = NewNotice(
-        f"refund.{refund.state}", claims.subject(refund), payment.account_id,
+    notice = NewNotice(
+        Topic(f"refund.{refund.state}"), clawbacks.subject(refund), payment.account_id,
         {"refund_id": refund.id, **after},
     )  # fmt: skip
-    outbox.write(session, [told], now=clock.now())
+    outbox.write(session, [notice], now=clock.now())
 
 
-def lease_due(session: Session, *, gateway: str, limit: int) -> Sequence[Refund]:
+def start_inquiries(session: Session, *, gateway: str, limit: int) -> Sequence[Refund]:
     """Return refunds to ask the gateway about now; each comes again, in growing intervals."""
     now = clock.now()
     due = session.scalars(
@@ -83,7 +84,7 @@ def lease_due(session: Session, *, gateway: str, limit: int) -> Sequence[Refund]
 
 def unsettled(session: Session, *, limit: int, after: int = 0) -> Sequence[int]:
     """Return the ids, above `after`, of refunds whose credit `settle` can bring in line."""
-    return claims.unsettled(session, Refund, limit=limit, after=after)
+    return clawbacks.unsettled(session, Refund, limit=limit, after=after)
 
 
 _UNEXPLAINED = text("""
@@ -96,7 +97,9 @@ SELECT p.id, p.gateway_payment_id, p.refunded_paise FROM billing_payments p
 """)
 
 
-def unexplained(session: Session, *, gateway: str, limit: int) -> list[tuple[int, str, int]]:
+def unexplained_payments(
+    session: Session, *, gateway: str, limit: int
+) -> list[tuple[int, str, int]]:
     """Return credited payments of which more is refunded than our refunds tell.
 
     (id, the gateway's id, refunded paise); to be asked for, taken in, and `explained`.
@@ -105,7 +108,7 @@ def unexplained(session: Session, *, gateway: str, limit: int) -> list[tuple[int
     return [(row[0], row[1], row[2]) for row in rows]
 
 
-def explained(session: Session, payment_id: int, refunded_paise: int) -> None:
+def mark_explained(session: Session, payment_id: int, refunded_paise: int) -> None:
     """Take note that the gateway was asked for the refunds of a payment."""
-    payment = claims.lock_payment(session, payment_id)
+    payment = clawbacks.lock_payment(session, payment_id)
     payment.refunds_asked_paise = max(payment.refunds_asked_paise, refunded_paise)
