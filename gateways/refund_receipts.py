@@ -32,8 +32,10 @@ def find_refund(
             continue
         if refund.amount_paise != amount_paise:
             raise GatewayRefused(
-                refund.gateway, "the receipt is that of a refund of another amount", status=None,
+                refund.gateway,
+                "the receipt belongs to a refund of another amount",
+                status=None,
                 field="receipt",
-            )  # fmt: skip
+            )
         return refund
     return None

@@ -1,4 +1,4 @@
-"""Refunds at Razorpay, through its SDK; a part of `razorpay_client.py`."""
+"""Refunds at Razorpay, through its SDK; a part of `client.py`."""
 
 from typing import Any
 
@@ -17,9 +17,9 @@ KEY_HEADER = "X-Refund-Idempotency"
 def refund(sdk: Any, payment_id: str, *, amount_paise: int, receipt: str) -> RefundFacts:
     """Refund the amount, or return the refund that is there under the receipt.
 
-    A caller whose first call ended unknown looks into `refunds_of` before he repeats it: where the
-    header is not honoured, and enough is left, a repeat refunds twice. Raises `GatewayRefused` also
-    where the receipt is that of a refund of another amount.
+    A caller whose first call ended unknown must look into `refunds_of` before repeating it: if the
+    header is not honoured and enough is left, a repeat refunds twice. Raises `GatewayRefused` also
+    if the receipt belongs to a refund of another amount.
     """
     asked = {"amount": amount_paise, "speed": "normal", "notes": {}, "receipt": receipt}
     payment_id = checked_id("razorpay", payment_id)

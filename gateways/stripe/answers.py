@@ -1,6 +1,6 @@
 """What Stripe's answers say: refusals, lists, and how our errors come through its SDK.
 
-Used by `stripe_client.py` and its refunds.
+Used by `client.py` and `refunds.py`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -46,7 +46,7 @@ class Session(transport.Session):
 
 @contextmanager
 def sdk_errors_translated() -> Iterator[None]:
-    """Let one of our errors be raised for whatever goes wrong inside."""
+    """Raise one of our errors for whatever goes wrong inside."""
     try:
         with unreadable_is_unknown("stripe"):
             yield
@@ -59,7 +59,7 @@ def sdk_errors_translated() -> Iterator[None]:
 
 
 def as_dict(answer: object) -> dict[str, Any]:
-    """Return an object of the SDK as a dict; raises `OutcomeUnknown` where it is none."""
+    """Return an object of the SDK as a dict; raises `OutcomeUnknown` if it is none."""
     if not isinstance(answer, stripe.StripeObject):
         raise OutcomeUnknown("stripe", "the answer is not an object")
     return answer.to_dict()
@@ -70,7 +70,7 @@ def pages(
 ) -> Iterator[dict[str, Any]]:
     """Return the items of a list, newest first, asking for a hundred at a time.
 
-    Raises `OutcomeUnknown` where there are more than `most`.
+    Raises `OutcomeUnknown` if there are more than `most`.
     """
     query = {**asked, "limit": PAGE}
     for _ in range(most // PAGE):

@@ -1,8 +1,8 @@
 """Stripe, through its SDK: sessions as orders, refunds, disputes. Made by `gateways/registry.py`.
 
 A session is paid on Stripe's own page, and its PaymentIntent is the payment. The SDK's retries are
-off: whoever calls us tries again, under the same idempotency key. How a call may end stands in
-`transport.py` and `stripe_answers.py`.
+off: callers try again, under the same idempotency key. How a call may end: `transport.py` and
+`answers.py`.
 """
 
 import re
@@ -24,11 +24,11 @@ from gateways.stripe.refund_facts import dispute_facts, refund_facts
 from gateways.transport import checked_id
 
 MOST_REFUNDS = 20_000
-"""So many of some days are read."""
+"""At most so many refunds of a few days are read."""
 MOST_DISPUTES = 5_000
-"""So many of half a year are read."""
+"""At most so many disputes of half a year are read."""
 MOST_SESSIONS = 1_000
-"""So many are looked through for a receipt, for Stripe cannot search sessions by it."""
+"""At most so many are looked through for a receipt: Stripe cannot search sessions by it."""
 SEARCHED = (
     (timedelta(minutes=-10), timedelta(hours=1)),
     (timedelta(hours=1, seconds=1), timedelta(days=1)),
@@ -96,7 +96,7 @@ class StripeGateway:
     def find_order(self, receipt: str, *, opened_at: datetime) -> OrderFacts | None:
         """Return the session with our receipt, opened from 10 minutes before to a day after.
 
-        Raises `OutcomeUnknown` where too many were opened in that time to look at all.
+        Raises `OutcomeUnknown` if too many were opened in that time to look at them all.
         """
         with sdk_errors_translated():
             for earliest, latest in SEARCHED:
@@ -113,7 +113,7 @@ class StripeGateway:
             ]
 
     def payments_of(self, order_id: str) -> Sequence[PaymentFacts]:
-        """Return the one payment of a session, or none where nobody has tried yet."""
+        """Return the one payment of a session, or none if nobody has tried yet."""
         expand = {"expand": ["payment_intent.latest_charge"]}
         with sdk_errors_translated():
             session = as_dict(self._sessions.retrieve(checked_id("stripe", order_id), expand))
@@ -129,7 +129,7 @@ class StripeGateway:
             )
 
     def capture(self, payment: PaymentFacts) -> PaymentFacts:
-        """Capture an intent, whole; one that was captured before is returned as it is."""
+        """Capture an intent in full; one that is already captured is returned as it is."""
         payment_id = checked_id("stripe", payment.payment_id)
         try:
             with sdk_errors_translated():
@@ -152,7 +152,7 @@ class StripeGateway:
     ) -> RefundFacts:
         """Refund a part or all; a repeat under one receipt returns the first.
 
-        It goes back in the payment's own currency: Stripe is told none. Raises
+        It goes back in the payment's own currency: Stripe takes none. Raises
         `GatewayRefused` also for a receipt of another amount.
         """
         return refunds.refund(self._refunds, payment_id, amount_paise=amount_paise, receipt=receipt)
@@ -198,6 +198,6 @@ def _is_of(receipt: str, session: Mapping[str, Any]) -> bool:
 
 
 def _coming_back(return_url: str, query: str) -> str:
-    """Return where the customer comes back to, with word of how; braces stay as they are."""
+    """Return the address that the customer returns to, with the outcome; braces stay."""
     address, hash_sign, fragment = return_url.partition("#")
     return f"{address}{'&' if '?' in address else '?'}{query}{hash_sign}{fragment}"

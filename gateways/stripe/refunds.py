@@ -1,4 +1,4 @@
-"""Refunds at Stripe, through its SDK; a part of `stripe_client.py`."""
+"""Refunds at Stripe, through its SDK; a part of `client.py`."""
 
 from typing import Any
 
@@ -10,15 +10,15 @@ from gateways.stripe.refund_facts import refund_facts
 from gateways.transport import checked_id
 
 MOST_REFUNDS = 1_000
-"""So many of one payment are read."""
+"""At most so many refunds of one payment are read."""
 
 
 def refund(service: Any, payment_id: str, *, amount_paise: int, receipt: str) -> RefundFacts:
     """Refund the amount, or return the refund that is there under the receipt.
 
-    A caller whose first call ended unknown looks into `refunds_of` before he repeats it: a day
-    later, and where enough is left, a repeat refunds twice. Raises `GatewayRefused` also where the
-    receipt is that of a refund of another amount.
+    A caller whose first call ended unknown must look into `refunds_of` before repeating it: a day
+    later, if enough is left, a repeat refunds twice. Raises `GatewayRefused` also if the receipt
+    belongs to a refund of another amount.
     """
     asked = {
         "payment_intent": checked_id("stripe", payment_id),
@@ -41,7 +41,7 @@ def refund(service: Any, payment_id: str, *, amount_paise: int, receipt: str) ->
 
 
 def refunds_of(service: Any, payment_id: str) -> list[RefundFacts]:
-    """Return every refund of an intent; raises `OutcomeUnknown` where they are too many."""
+    """Return every refund of an intent; raises `OutcomeUnknown` if they are too many."""
     asked = {"payment_intent": checked_id("stripe", payment_id)}
     with sdk_errors_translated():
         listed = pages(service.list, asked, most=MOST_REFUNDS, what="refunds")
