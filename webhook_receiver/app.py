@@ -1,7 +1,7 @@
 """The Flask app of the receiver, served by granian (see Procfile): its addresses and its answers.
 
-Answers, small and JSON: 202 recorded, 200 seen before, 400 unreadable and unsigned, 401
-signature, 413 over 1 MiB, 415 not JSON, 503 could not be recorded: the sender tries again.
+Answers are small JSON: 202 recorded, 200 seen before, 400 unreadable and unsigned, 401 signature,
+413 over 1 MiB, 415 not JSON, 503 could not be recorded: the sender must try again.
 What a delivery must be stands in a file for each kind of sender: `lead_door.py`,
 `gateway_door.py`.
 """
@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 
 def create_app() -> Flask:
-    """Return the receiver, with its recorder running. One call a process."""
+    """Return the receiver, with its recorder running; called once per process."""
     try:
         configured = settings.get()
         development.follow()
@@ -37,13 +37,13 @@ def create_app() -> Flask:
     logs.configure()
     app = Flask(__name__)
     http_bodies.limit_bodies(app, max_bytes=MAX_BODY_BYTES)
-    _open_doors(app, configured)
-    _tell_health(app)
-    _explain_errors(app)
+    _add_doors(app, configured)
+    _add_health(app)
+    _answer_errors(app)
     return app
 
 
-def _open_doors(app: Flask, configured: settings.Settings) -> None:
+def _add_doors(app: Flask, configured: settings.Settings) -> None:
     recorder = Recorder()
     lead_secrets = tuple(secret.get_secret_value() for secret in configured.lead_webhook_secrets)
 
@@ -56,7 +56,7 @@ def _open_doors(app: Flask, configured: settings.Settings) -> None:
         app.add_url_rule(path, gateway, accept, methods=["POST"])
 
 
-def _tell_health(app: Flask) -> None:
+def _add_health(app: Flask) -> None:
     @app.get("/healthz")
     def healthz() -> Response:
         return answer(200, status="alive")
@@ -74,12 +74,12 @@ def _tell_health(app: Flask) -> None:
 _DOORS = ", ".join(f"POST {path}" for path in (lead_door.PATH, *gateway_door.PATHS.values()))
 _EXPLAINED = {
     404: f"no such address: {_DOORS}, GET /healthz, GET /readyz",
-    405: "this address takes another method",
+    405: "this address does not accept this method; see the Allow header",
     413: f"the body must be at most {MAX_BODY_BYTES} bytes",
 }
 
 
-def _explain_errors(app: Flask) -> None:
+def _answer_errors(app: Flask) -> None:
     @app.errorhandler(HTTPException)
     def refused(error: HTTPException) -> Response:
         response = refuse(error.code or 500, _EXPLAINED.get(error.code or 500, error.name))
@@ -91,6 +91,6 @@ def _explain_errors(app: Flask) -> None:
 
     @app.errorhandler(Exception)
     def unexpected(error: Exception) -> Response:
-        # Whatever went wrong here, the delivery is not known to be recorded: ask for it again.
+        # Whatever went wrong, the delivery may not be recorded: ask for it again.
         log.error("request failed", path=request.path, error=type(error).__name__)
         return refuse(503, "could not be recorded; please send it again")
