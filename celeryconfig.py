@@ -20,6 +20,7 @@ imports = (
     "tasks.plans.enforcement",
     "tasks.plans.grants",
     "tasks.returns.door",
+    "tasks.returns.inquiry",
 )
 
 # Messages: plain JSON, so that any Celery app can send and nothing can be unpickled.
@@ -30,37 +31,37 @@ task_ignore_result = True
 
 # Queues are plain lists on Redis. A message is routed by the queue's name alone: a named exchange
 # whose binding is gone (FLUSHALL) would make the broker discard it.
-# Each is bound to an exchange of its own name: left alone, Celery binds all five to the default
+# Each is bound to an exchange of its own name: by default Celery binds all five to the default
 # queue's, and a sender that names that one (kombu's SimpleQueue does) reaches every queue at once.
 task_queues = [
     Queue(name, Exchange(name), routing_key=name)
     for name in ("leads", "payments", "refunds", "schedule", "notices")
 ]
 task_default_queue = "leads"
-# A typing error in a queue's name is an error at the sender, not a list that nobody reads.
+# A misspelt queue name is an error at the sender, not a list that nobody reads.
 task_create_missing_queues = False
-task_routes = {
-    "tasks.inbox.sweep": {"queue": "schedule"},
-    "tasks.leads.charge": {"queue": "leads"},
-    "tasks.leads.charge_many": {"queue": "leads"},
-    "tasks.leads.recover": {"queue": "schedule"},
-    "tasks.payments.ask": {"queue": "payments"},
-    "tasks.refunds.ask": {"queue": "refunds"},
-    "tasks.refunds.request": {"queue": "refunds"},
-    "tasks.disputes.open": {"queue": "refunds"},
-    "tasks.disputes.score": {"queue": "schedule"},
-    "tasks.grants.grant": {"queue": "schedule"},
-    "tasks.renewals.enforce": {"queue": "schedule"},
-    "tasks.ledger.expire": {"queue": "schedule"},
-    "tasks.ledger.check": {"queue": "schedule"},
-    # Not behind the backlog of "leads", which may be long when it matters.
-    "tasks.leads.release": {"queue": "schedule"},
+_TASKS_BY_QUEUE = {
+    "leads": ("tasks.leads.charge", "tasks.leads.charge_many"),
+    "payments": ("tasks.payments.ask",),
+    "refunds": ("tasks.refunds.ask", "tasks.refunds.request", "tasks.disputes.open"),
+    "schedule": (
+        "tasks.inbox.sweep",
+        "tasks.leads.recover",
+        # Not behind the backlog of "leads", which may be long when it matters.
+        "tasks.leads.release",
+        "tasks.disputes.score",
+        "tasks.grants.grant",
+        "tasks.renewals.enforce",
+        "tasks.ledger.expire",
+        "tasks.ledger.check",
+    ),
 }
+task_routes = {task: {"queue": queue} for queue, tasks in _TASKS_BY_QUEUE.items() for task in tasks}
 
 # Acknowledge when done: a worker that dies hands the message on. Every task may run twice.
 task_acks_late = True
 # Off: a task that kills its worker would come back at once, for ever (measured: 42 times in 6 s).
-# The row comes back through the sweep, with its attempts counted.
+# The sweep brings its row back, with its attempts counted.
 task_reject_on_worker_lost = False
 # One message a process at a time: a drain is long, and a second one belongs to another worker.
 worker_prefetch_multiplier = 1
@@ -68,7 +69,7 @@ worker_prefetch_multiplier = 1
 task_soft_time_limit = 45
 task_time_limit = 60
 
-# Lost connections: ask for ever. An operator restarts Redis without restarting workers.
+# Reconnect for ever: an operator restarts Redis without restarting workers.
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None
 # After a failover READONLY and OOM answers are the old primary's, not ours to die of.
@@ -82,7 +83,7 @@ broker_transport_options = {
     "socket_connect_timeout": 5,
     "socket_keepalive": True,
     "health_check_interval": 25,
-    # Look for messages of dead workers every few seconds, in place of about every 100.
+    # Look for messages of dead workers every few seconds instead of about every 100.
     "unacked_restore_interval": 5,
     "unacked_restore_throttle": 1,
     # Queues take turns: a flood of leads must not starve the schedule.
@@ -95,7 +96,7 @@ broker_transport_options = {
 }
 task_publish_retry = False
 
-# Discards the messages that would end the worker, which Celery's own takes for an error of ours.
+# Discards the messages that would end the worker: Celery's own consumer lets them end it.
 worker_consumer = "worker.celery_requests:Consumer"
 # Processes are replaced before a leak in any library could hurt.
 worker_max_tasks_per_child = 10_000
@@ -106,70 +107,29 @@ worker_hijack_root_logger = False
 # Events for Flower. They cost about a third of the rate of tiny tasks; ours are batches.
 worker_send_task_events = True
 
-# Beat keeps no file: ticks carry no meaning of their own, the database decides what is due, so
-# that lost, doubled and late ticks are harmless and two beats may run.
+# Beat keeps no file: the database decides what is due, so lost, doubled and late ticks are
+# harmless, and two beats may run.
 beat_scheduler = "celery.beat:Scheduler"
 enable_utc = True
 timezone = "UTC"
-SWEEP_SECONDS = 5
-EXPIRY_SECONDS = 15
-CHECK_TICK_SECONDS = 600
-RECOVERY_SECONDS = 15
-ASK_SECONDS = 10
-SCORE_TICK_SECONDS = 600
-CALENDAR_TICK_SECONDS = 30
-# Old ticks are of no use to anybody. But it is the worker's clock that judges them, and one that
-# is ahead by more than this would drop every tick: as wide as signatures allow.
-TICK_EXPIRES = 300
+# How often beat asks, in seconds. The quality scores are due once an hour, the proof of the ledger
+# once a day: a tick only asks whether they are.
+_TICKS = (
+    ("sweep the inbox", "tasks.inbox.sweep", 5),
+    ("release parked leads", "tasks.leads.release", 5),
+    ("recover calls whose message was lost", "tasks.leads.recover", 15),
+    ("ask the gateways about open orders", "tasks.payments.ask", 10),
+    ("settle refunds and ask about them", "tasks.refunds.ask", 10),
+    ("let holds and credit expire", "tasks.ledger.expire", 15),
+    ("grant the months that have begun", "tasks.grants.grant", 30),
+    ("enforce renewals", "tasks.renewals.enforce", 30),
+    ("verify the ledger once a day", "tasks.ledger.check", 600),
+    ("compute the quality scores once an hour", "tasks.disputes.score", 600),
+)
+# An old tick is of no use. But the worker's clock judges its age, and a clock that is ahead by
+# more than this would drop every tick: as wide as signatures allow.
+_TICK_EXPIRES_SECONDS = 300
 beat_schedule = {
-    "sweep the inbox": {
-        "task": "tasks.inbox.sweep",
-        "schedule": SWEEP_SECONDS,
-        "options": {"expires": TICK_EXPIRES},
-    },
-    "release parked leads": {
-        "task": "tasks.leads.release",
-        "schedule": SWEEP_SECONDS,
-        "options": {"expires": TICK_EXPIRES},
-    },
-    "recover calls whose message was lost": {
-        "task": "tasks.leads.recover",
-        "schedule": RECOVERY_SECONDS,
-        "options": {"expires": TICK_EXPIRES},
-    },
-    "ask the gateways about open orders": {
-        "task": "tasks.payments.ask",
-        "schedule": ASK_SECONDS,
-        "options": {"expires": TICK_EXPIRES},
-    },
-    "settle refunds and ask about them": {
-        "task": "tasks.refunds.ask",
-        "schedule": ASK_SECONDS,
-        "options": {"expires": TICK_EXPIRES},
-    },
-    "let holds and credit expire": {
-        "task": "tasks.ledger.expire",
-        "schedule": EXPIRY_SECONDS,
-        "options": {"expires": TICK_EXPIRES},
-    },
-    "grant the months that have begun": {
-        "task": "tasks.grants.grant",
-        "schedule": CALENDAR_TICK_SECONDS,
-        "options": {"expires": TICK_EXPIRES},
-    },
-    "enforce renewals": {
-        "task": "tasks.renewals.enforce",
-        "schedule": CALENDAR_TICK_SECONDS,
-        "options": {"expires": TICK_EXPIRES},
-    },
-    "verify the ledger once a day": {
-        "task": "tasks.ledger.check",
-        "schedule": CHECK_TICK_SECONDS,
-        "options": {"expires": TICK_EXPIRES},
-    },
-    "compute the quality scores once an hour": {
-        "task": "tasks.disputes.score",
-        "schedule": SCORE_TICK_SECONDS,
-        "options": {"expires": TICK_EXPIRES},
-    },
+    name: {"task": task, "schedule": seconds, "options": {"expires": _TICK_EXPIRES_SECONDS}}
+    for name, task, seconds in _TICKS
 }

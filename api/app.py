@@ -33,7 +33,7 @@ from billing import catalog
 from clock import development as development_clock
 from db import session as database
 from db.session import transaction
-from service import logs
+from service import http_bodies, logs
 
 RESOURCES: tuple[APIBlueprint, ...] = (
     accounts.accounts,
@@ -76,8 +76,7 @@ def create_app() -> OpenAPI:
     # What is used of it is the same in 3.1, which more generators of clients read than 3.2.
     app.openapi_version = "3.1.1"
     app.request_class = Request
-    # One more: a body of unannounced length is cut there without a word (werkzeug 3.1).
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES + 1
+    http_bodies.limit_bodies(app, max_bytes=MAX_BODY_BYTES)
     app.url_map.converters["any_id"] = _AnyId
     app.url_map.merge_slashes = False  # they may be part of an id
     app.before_request(auth.admit)

@@ -1,11 +1,12 @@
 """How a request's body is read: once, as strictly as every other door reads."""
 
-import json
 from typing import Any
 
 from flask import Request as FlaskRequest
 from flask import current_app
-from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.exceptions import UnsupportedMediaType
+
+from service import http_bodies
 
 MAX_BODY_BYTES = 64 * 1024
 WITHOUT_BODY = "without_body"
@@ -17,8 +18,7 @@ class Request(FlaskRequest):
 
     Flask's own reader would take NaN and leave times and numbers to be guessed at. Flask-OpenAPI
     gives a text to `model_validate_json`, where a strict model is strict about JSON. It too would
-    keep the last of two equal names, so those are refused here: whoever looked at the request on
-    its way may have read the first.
+    keep the last of two equal names, so those are refused here.
     """
 
     def get_json(self, *_args: Any, **_options: Any) -> str:
@@ -31,31 +31,8 @@ class Request(FlaskRequest):
             return "{}"
         if self.mimetype != "application/json":
             raise UnsupportedMediaType
-        try:
-            text = self.body().decode()
-        except UnicodeDecodeError:
-            raise BadRequest("the body must be UTF-8") from None
-        if _gives_a_field_twice(text):
-            raise BadRequest("the body gives a field twice")
-        return text
+        return http_bodies.json_text(self.body())
 
     def body(self) -> bytes:
         """Return the body as it was sent, again and again; raises 413."""
-        body = self.get_data()
-        if len(body) > MAX_BODY_BYTES:
-            raise RequestEntityTooLarge
-        return body
-
-
-def _gives_a_field_twice(text: str) -> bool:
-    twice = False
-
-    def look(fields: list[tuple[str, Any]]) -> None:
-        nonlocal twice
-        twice = twice or len({name for name, _ in fields}) < len(fields)
-
-    try:
-        json.loads(text, object_pairs_hook=look)
-    except (ValueError, RecursionError):
-        return False  # no JSON: the model says so
-    return twice
+        return http_bodies.read_body(self, max_bytes=MAX_BODY_BYTES)

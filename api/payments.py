@@ -12,7 +12,7 @@ from api.routes import route
 from billing import accounts
 from billing.payments import orders
 from db.session import transaction
-from tasks.payments import checkout
+from tasks.payments import browser_reports
 
 payments = APIBlueprint("payments", __name__, url_prefix="/v1", abp_tags=[Tag(name="payments")])
 
@@ -59,7 +59,7 @@ def verify(body: CheckoutResult) -> VerifiedPayment:
     """
     account = _account_of(body.order_id)
     with gateway_refusals.told():
-        found = checkout.verify(
+        found = browser_reports.verify_payment(
             gateway_order_id=body.order_id,
             payment_id=body.payment_id,
             signature=body.signature,

@@ -16,7 +16,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from api.json_body import MAX_BODY_BYTES
 from errors import TransientError
-from service.lingering import answer_then_read
+from service import http_bodies
 
 log = structlog.get_logger()
 
@@ -141,7 +141,7 @@ def _by_http(error: HTTPException) -> Response:
     status = error.code or 500
     response = answer(status, _EXPLAINED.get(status) or error.description or error.name)
     if isinstance(error, RequestEntityTooLarge):
-        response.response = answer_then_read(response.get_data(), request.environ["wsgi.input"])
+        http_bodies.read_on_after(response, request)
     allowed = getattr(error, "valid_methods", None)
     if allowed:
         response.headers["Allow"] = ", ".join(allowed)

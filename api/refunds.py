@@ -61,7 +61,7 @@ def create(body: NewRefund) -> Refund:
     _require_in_reach(body.payment_id)
     try:
         with gateway_refusals.told():
-            asked = refunding.ask(
+            asked = refunding.request_refund(
                 payment_id=body.payment_id,
                 amount_paise=body.amount_paise,
                 reason=body.reason,

@@ -10,7 +10,7 @@ from billing.leads import status as lead_status
 from cli.output import json_option, limit_option, page, print_record, print_records
 from db.session import transaction
 from errors import PermanentError
-from tasks.leads.events import deduction_line
+from tasks.operator_lines import deduction_line
 
 
 @click.group()

@@ -21,8 +21,7 @@ from cli.release import release_parked
 from db.models import AuditEntry, CreditTransaction, Order, Payment
 from db.session import snapshot, transaction
 from errors import PermanentError
-from tasks.leads.events import deduction_line
-from tasks.payments.events import verified_line
+from tasks.operator_lines import deduction_line, verified_line
 
 
 @click.group()

@@ -51,7 +51,7 @@ def request(
     as_json: bool,
 ) -> None:
     """Refund PAYMENT_ID (the gateway's): reserve its credit and ask the gateway."""
-    asked = refunding.ask(
+    asked = refunding.request_refund(
         payment_id=payment_id, amount_paise=amount_paise, reason=reason, actor=actor,
         request_key=f"cli:{key or uuid4()}",
     )  # fmt: skip

@@ -35,7 +35,7 @@ BATCH_SIZE = 500
 MAX_ATTEMPTS = 12
 """A row that fails alone this often is dead: after about 45 minutes with the delays below."""
 LEASE = timedelta(seconds=10)
-"""Longest pause between leasing rows and locking them; then they are taken for vanished."""
+"""Longest pause between leasing rows and locking them; after it their worker counts as gone."""
 FIRST_RETRY = timedelta(seconds=2)
 LAST_RETRY = timedelta(minutes=15)
 _ERROR_MAX_LENGTH = 2_000
@@ -123,7 +123,7 @@ VALUES (%s, %s, %s, %s, %s, %s, 'pending') ON CONFLICT (source, event_id, body_s
 def record_one(event: NewEvent) -> None:
     """Record one delivery in a transaction of its own; one seen before is left as it is.
 
-    For a door through which deliveries come one by one: in about a third of the time of
+    For a door through which deliveries come one by one: takes about a third of the time of
     `record` in a `transaction()`.
     """
     e = event
@@ -143,10 +143,10 @@ ON CONFLICT (source, event_id, body_sha256) DO NOTHING
 
 
 def record_dead(session: Session, refused: Iterable[tuple[NewEvent, str]]) -> None:
-    """Insert deliveries that are dead from the start, each with what is wrong with it.
+    """Insert deliveries that are dead from the start, each with the reason.
 
-    For what was refused before it could be put into the form that a handler reads: an operator
-    sees it with everything else that is dead. A known delivery is left as it is.
+    For what was refused before it had the form that a handler reads: an operator sees it with all
+    other dead rows. A known delivery is left as it is.
     """
     for event, error in refused:
         session.execute(
@@ -177,7 +177,7 @@ UPDATE inbound_events
 
 
 def lease(session: Session, source: str, *, now: datetime) -> Lease | None:
-    """Take up to `BATCH_SIZE` due rows of `source`, oldest first; None where none is due.
+    """Take up to `BATCH_SIZE` due rows of `source`, oldest first; None if none is due.
 
     Commit before working on them. Rows of a lease that ended badly are taken with companions
     of that lease only, half as many. A row that killed its process when it was alone, and that
@@ -223,10 +223,10 @@ SELECT id, event_id, body, received_at FROM inbound_events
 
 
 def load_leased(session: Session, lease: Lease) -> list[LeasedEvent]:
-    """Lock and return the rows of a lease; without those another worker has taken since.
+    """Lock and return the rows of a lease, without those another worker has leased since.
 
-    Suspects get less patience with other people's locks: an account that is locked for long must
-    not hold up the queue for five seconds at each halving.
+    Suspects wait less for other locks: an account that is locked for long must not hold up the
+    queue for five seconds at each halving.
     """
     if lease.suspect:
         session.execute(_LESS_PATIENCE)
@@ -279,7 +279,7 @@ def give_back(
     """Return the rows of a lease whose work failed and was rolled back.
 
     A batch is due again at once, in halves, behind what waits already. A single row waits for
-    its next attempt (set when it was leased); it is dead where the error is `permanent` or this
+    its next attempt (set when it was leased); it is dead if the error is `permanent` or this
     was its last attempt.
     """
     alone = len(lease.event_ids) == 1
@@ -335,7 +335,7 @@ def dead_ids(session: Session) -> list[int]:
 def newest(
     session: Session, *, state: str | None, source: str | None, limit: int
 ) -> Sequence[InboundEvent]:
-    """Return the newest rows, newest first, of one state or source where given."""
+    """Return the newest rows, newest first, of one state or source if given."""
     query = select(InboundEvent).order_by(InboundEvent.id.desc()).limit(limit)
     if state is not None:
         query = query.where(InboundEvent.state == state)
@@ -345,7 +345,7 @@ def newest(
 
 
 def _finish_killer(session: Session, event_id: int, attempts: int, now: datetime) -> None:
-    error = f"each of {attempts} attempts ended without a word: the process was killed or hung"
+    error = f"each of {attempts} attempts ended without an error: the process was killed or hung"
     finish(session, [(event_id, Finished("dead", error=error))], now=now)
 
 

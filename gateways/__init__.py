@@ -1,1 +1,1 @@
-"""What the outside world speaks: signatures and payment gateways. Their types stay in here."""
+"""The payment gateways: clients and webhooks behind one protocol. Their types stay in here."""

@@ -1,8 +1,8 @@
-"""Reads the fields of what a gateway sends: tolerant of what is not needed, strict with the rest.
+"""Reads the fields of what a gateway sends: tolerant of optional fields, strict with the rest.
 
-Used by `razorpay_reading.py` and `stripe_reading.py`. Unknown fields are ignored and optional ones
-may be missing, for both gateways add and drop them from year to year. A field that decides about
-money must be what it has to be. Errors name the field and never repeat its value.
+Used by the `..._facts.py` of both gateways. Unknown fields are ignored and optional ones may be
+missing, because both gateways add and drop them from year to year. A field that decides about money
+must be valid. Errors name the field and never repeat its value.
 """
 
 import re
@@ -16,7 +16,7 @@ from billing.text import ID_MAX_LENGTH, problem_with
 from gateways.errors import OutcomeUnknown, UnreadableAnswer
 
 MOST_PAISE = 2**53 - 1
-"""What JSON carries exactly everywhere, and far more than there is."""
+"""The largest number that every JSON parser reads exactly; far more than any payment."""
 METHOD_MAX_LENGTH = 50
 
 REASON_MAX_LENGTH = 200
@@ -38,7 +38,7 @@ class Entity:
     fields: Mapping[str, object]
 
     def problem(self, name: str, what: str) -> UnreadableAnswer:
-        """Return the error that a field is to blame for."""
+        """Return the error that names the field `name`."""
         return UnreadableAnswer(self.gateway, f"{self.kind}.{name}", what)
 
     def identifier(self, name: str) -> str:
@@ -49,7 +49,7 @@ class Entity:
         return str(value)
 
     def identifier_or_none(self, name: str) -> str | None:
-        """Return an id, or None where there is none."""
+        """Return an id, or None if there is none."""
         return None if self.fields.get(name) is None else self.identifier(name)
 
     def paise(self, name: str) -> int:
@@ -62,7 +62,7 @@ class Entity:
         return value
 
     def paise_or_none(self, name: str) -> int | None:
-        """Return an amount, or None where there is none."""
+        """Return an amount, or None if there is none."""
         return None if self.fields.get(name) is None else self.paise(name)
 
     def currency(self, name: str = "currency") -> str:
@@ -80,38 +80,38 @@ class Entity:
         return value
 
     def text_or_none(self, name: str, *, max_length: int) -> str | None:
-        """Return a text that is good to have, None where it cannot be kept."""
+        """Return an optional text, or None if it cannot be recorded."""
         value = self.fields.get(name)
         if problem_with(value, max_length=max_length):
             return None
         return str(value)
 
     def code_or_none(self, name: str) -> str | None:
-        """Return a gateway's own word for what went wrong; a sentence is none: it may tell."""
+        """Return a gateway's error code, or None for a sentence, which may be personal data."""
         value = self.fields.get(name)
         return value if isinstance(value, str) and _CODE(value) else None
 
     def moment_or_none(self, name: str) -> datetime | None:
-        """Return a time given in unix seconds; None where it is none or lies outside 2000..2100."""
+        """Return a time given in unix seconds; None if it is none or lies outside 2000..2100."""
         value = self.fields.get(name)
         if not isinstance(value, int) or isinstance(value, bool):
             return None
         return datetime.fromtimestamp(value, UTC) if _EARLIEST <= value < _LATEST else None
 
     def inner(self, name: str, kind: str) -> "Entity | None":
-        """Return an object inside this one, None where there is none or only its id."""
+        """Return an object inside this one, or None if there is none or only its id."""
         value = self.fields.get(name)
         return Entity(self.gateway, kind, value) if isinstance(value, Mapping) else None
 
 
 def one_line(value: object) -> str:
-    """Return a gateway's text as a line of a log may hold it; nothing for what is no text."""
+    """Return a gateway's text as one line of a log; the empty text if it is no text."""
     return _UNPRINTABLE("?", value[:REASON_MAX_LENGTH]) if isinstance(value, str) else ""
 
 
 @contextmanager
-def answers_of(gateway: GatewayName) -> Iterator[None]:
-    """Let an answer that cannot be understood be an unknown outcome: the call was made."""
+def unreadable_is_unknown(gateway: GatewayName) -> Iterator[None]:
+    """Turn an unreadable answer into `OutcomeUnknown`: the call was made."""
     try:
         yield
     except UnreadableAnswer as error:

@@ -9,7 +9,7 @@ class GatewayRefused(PermanentError):
     def __init__(
         self, gateway: str, reason: str, *, status: int | None, field: str | None = None
     ) -> None:
-        """`reason` is the gateway's own description, `field` what it finds fault with."""
+        """`reason` is the gateway's own description, `field` the field it names."""
         super().__init__(f"{gateway} refused: {reason}")
         self.gateway = gateway
         self.reason = reason
@@ -22,7 +22,7 @@ class GatewayNotFound(GatewayRefused):
 
 
 class GatewayKeyRefused(TransientError):
-    """The gateway does not take our API key; nothing was done. It heals when the key is mended."""
+    """The gateway does not accept our API key; nothing was done. Correct the key to go on."""
 
     def __init__(self, gateway: str, variables: str) -> None:
         """`variables` are those of the environment that hold the key."""
@@ -31,7 +31,7 @@ class GatewayKeyRefused(TransientError):
 
 
 class GatewayUnavailable(TransientError):
-    """The call was not made, or turned away before anything was done (no connection, 429)."""
+    """The call was not made, or was refused before anything was done (no connection, 429)."""
 
     def __init__(self, gateway: str, reason: str) -> None:
         super().__init__(f"{gateway} cannot be asked now: {reason}")
@@ -40,7 +40,7 @@ class GatewayUnavailable(TransientError):
 
 
 class OutcomeUnknown(TransientError):
-    """The call may or may not have had its effect (time-out, 5xx, an answer nobody can read)."""
+    """The call may or may not have had its effect (time-out, 5xx, an unreadable answer)."""
 
     def __init__(self, gateway: str, reason: str) -> None:
         super().__init__(f"{gateway} gave no clear answer: {reason}")
@@ -49,7 +49,7 @@ class OutcomeUnknown(TransientError):
 
 
 class UnreadableAnswer(PermanentError):
-    """What a gateway says of a payment or an order does not make sense; names the field only."""
+    """What a gateway says of a payment or an order is invalid; names the field only."""
 
     def __init__(self, gateway: str, field: str, problem: str) -> None:
         """`problem` never repeats the value, which may be the payer's."""

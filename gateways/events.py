@@ -1,4 +1,4 @@
-"""What a gateway's event tells us, whichever gateway it is; and the strict reading of its body."""
+"""An event of any gateway in our words, and the strict reading of its body."""
 
 import json
 from collections.abc import Mapping
@@ -18,22 +18,22 @@ class Event:
     """One event, as far as it concerns us."""
 
     type: str | None
-    """As the gateway names it; None where it has no name that could be kept."""
+    """The gateway's name for it; None if it has none that can be recorded."""
     payment: PaymentFacts | None
-    """What it says of a payment; None where it is about none, or not to be relied on."""
+    """What it says of a payment; None if it is about none, or unreliable."""
     refund: RefundFacts | None = None
     dispute: DisputeFacts | None = None
 
 
 class UnreadableEvent(PermanentError):
-    """The body is properly signed and still no event that can be read; `where` names the place.
+    """The body is properly signed but cannot be read as an event; `place` names the part.
 
     The message repeats nothing of the body: it may be personal data.
     """
 
-    def __init__(self, where: str, problem: str) -> None:
-        super().__init__(f"{where} {problem}")
-        self.where = where
+    def __init__(self, place: str, problem: str) -> None:
+        super().__init__(f"{place} {problem}")
+        self.place = place
 
 
 def read_object(body: bytes) -> Mapping[str, object]:
@@ -49,11 +49,11 @@ def read_object(body: bytes) -> Mapping[str, object]:
     return content
 
 
-def object_at(parent: Mapping[str, object], name: str, where: str) -> Mapping[str, object]:
-    """Return the object under `name`; raises `UnreadableEvent`, which calls it `where`."""
+def object_at(parent: Mapping[str, object], name: str, place: str) -> Mapping[str, object]:
+    """Return the object under `name`; raises `UnreadableEvent`, which calls it `place`."""
     value = parent.get(name)
     if not isinstance(value, dict):
-        raise UnreadableEvent(where, "must be a JSON object")
+        raise UnreadableEvent(place, "must be a JSON object")
     return value
 
 

@@ -1,8 +1,8 @@
-"""What the rest of the system asks of a payment gateway, whichever it is.
+"""The one form of every payment gateway: its client and the reader of its webhooks.
 
-`gateways/registry.py` returns them by name. A call is one request, or a few where something has to
-be looked up; a request takes at most `CALL_SECONDS`. None is ever made inside a database
-transaction. Each may raise `GatewayRefused`, `GatewayKeyRefused`,
+`gateways/registry.py` returns both by name. A call of the client is one request, or a few if
+something must be looked up first; a request takes at most `CALL_SECONDS`. No call is made inside a
+database transaction. Each may raise `GatewayRefused`, `GatewayKeyRefused`,
 `GatewayUnavailable` or `OutcomeUnknown` (`gateways/errors.py`); SDK types and errors stay inside.
 """
 
@@ -13,10 +13,11 @@ from typing import Protocol
 
 from billing.payments import GatewayName, OrderFacts, PaymentFacts
 from billing.returns import DisputeFacts, RefundFacts
+from gateways.events import Event
 
 CONNECT_SECONDS = 3
 READ_SECONDS = 8
-"""For the answer to begin, and for it to go on."""
+"""For the answer to begin, and for each part of it to follow."""
 CALL_SECONDS = CONNECT_SECONDS + READ_SECONDS
 
 
@@ -29,11 +30,33 @@ class NewOrder:
     amount_paise: int
     currency: str
     account: str
-    """Reference of the account, for whoever looks at the gateway's dashboard."""
+    """Reference of the account, for readers of the gateway's dashboard."""
     title: str
     """What the customer buys, in words for the payment page."""
     return_url: str | None = None
-    """Where the customer comes back to, for a gateway that has a page of its own."""
+    """The page to return the customer to, for a gateway with a checkout page of its own."""
+
+
+class Headers(Protocol):
+    """The headers of a request, by name in any case."""
+
+    def get(self, name: str, /) -> str | None:
+        """Return the value of a header, or None if it was not sent."""
+
+
+class Webhooks(Protocol):
+    """How the deliveries of one gateway are read; its `webhooks.py` is one. Loads no SDK."""
+
+    def verify(
+        self, secrets: Sequence[str], *, body: bytes, headers: Headers, now: datetime
+    ) -> None:
+        """Check the signature of a raw body; raises `service.signatures.SignatureError`."""
+
+    def event_id(self, body: bytes, headers: Headers) -> str | None:
+        """Return the gateway's id of the event, None if it is missing; never raises."""
+
+    def parse(self, body: bytes) -> Event:
+        """Return what a verified body reports; raises `gateways.events.UnreadableEvent`."""
 
 
 class Gateway(Protocol):
@@ -59,12 +82,12 @@ class Gateway(Protocol):
         """Return one payment as of now; raises `GatewayNotFound`."""
 
     def capture(self, payment: PaymentFacts) -> PaymentFacts:
-        """Capture an authorized payment, whole, and return it; one captured before is no error."""
+        """Capture an authorized payment in full and return it; one already captured is no error."""
 
     def refund(
         self, payment_id: str, *, amount_paise: int, currency: str, receipt: str
     ) -> RefundFacts:
-        """Refund a part of a captured payment, or all of it; a repeat under one receipt, once."""
+        """Refund a captured payment in part or in full, once per receipt."""
 
     def refunds_of(self, payment_id: str) -> Sequence[RefundFacts]:
         """Return every refund of a payment, whoever started it, as of now."""
@@ -81,5 +104,5 @@ class Gateway(Protocol):
     def is_signed_by_gateway(self, order_id: str, payment_id: str, signature: str) -> bool:
         """Tell whether the gateway's checkout signed that this payment is for this order.
 
-        Always False for a gateway whose checkout signs nothing. Asks nobody.
+        Always False for a gateway whose checkout signs nothing. Makes no request.
         """

@@ -23,15 +23,19 @@ def ours_or_none(entity: Entity | None, name: str = "receipt") -> str | None:
     return entity.identifier(name)
 
 
-def find(refunds: Iterable[RefundFacts], receipt: str, *, amount_paise: int) -> RefundFacts | None:
+def find_refund(
+    refunds: Iterable[RefundFacts], receipt: str, *, amount_paise: int
+) -> RefundFacts | None:
     """Return the refund with our receipt, or None; raises `GatewayRefused` for another amount."""
     for refund in refunds:
         if refund.receipt != receipt:
             continue
         if refund.amount_paise != amount_paise:
             raise GatewayRefused(
-                refund.gateway, "the receipt is that of a refund of another amount", status=None,
+                refund.gateway,
+                "the receipt belongs to a refund of another amount",
+                status=None,
                 field="receipt",
-            )  # fmt: skip
+            )
         return refund
     return None

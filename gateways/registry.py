@@ -1,7 +1,8 @@
-"""The payment gateways by name, each made once in a process. Used by routes, tasks and commands.
+"""The payment gateways by name: clients, made once per process, and readers of their webhooks.
 
-A gateway's module, and with it the SDK, is imported when somebody asks for that gateway: Stripe's
-takes 20 MB in each process, which the receiver and most workers would never use.
+Used by the receiver, API, tasks and commands; nobody else names a gateway's module. A client's
+module, and its SDK, is imported when that gateway is first asked for: Stripe's SDK takes 20 MB in
+each process, and the receiver and most workers never use it.
 """
 
 import os
@@ -11,9 +12,16 @@ from typing import get_args
 import settings
 from billing.payments import GatewayName
 from gateways.errors import GatewayNotConfigured, UnknownGateway
-from gateways.protocol import Gateway
+from gateways.protocol import Gateway, Webhooks
+from gateways.razorpay import webhooks as razorpay_webhooks
+from gateways.stripe import webhooks as stripe_webhooks
 
 NAMES: tuple[GatewayName, ...] = get_args(GatewayName)
+
+_WEBHOOKS: dict[GatewayName, Webhooks] = {
+    "razorpay": razorpay_webhooks,
+    "stripe": stripe_webhooks,
+}
 
 
 def by_name(name: str) -> Gateway:
@@ -39,6 +47,18 @@ def configured() -> list[GatewayName]:
         "stripe": bool(env.stripe_api_key.get_secret_value()),
     }
     return [name for name in NAMES if has_key[name]]
+
+
+def webhooks(name: GatewayName) -> Webhooks:
+    """Return how a gateway's deliveries are verified and parsed."""
+    return _WEBHOOKS[name]
+
+
+def webhook_secrets(name: GatewayName) -> tuple[str, ...]:
+    """Return the secrets that may have signed a gateway's deliveries; none if none is set."""
+    env = settings.get()
+    secrets = {"razorpay": env.razorpay_webhook_secrets, "stripe": env.stripe_webhook_secrets}
+    return tuple(secret.get_secret_value() for secret in secrets[name])
 
 
 @lru_cache(maxsize=1)

@@ -1,9 +1,9 @@
-"""HTTP to a gateway, below its SDK: each request has time-outs, and one of our errors if it fails.
+"""HTTP to a gateway, below its SDK: each request has time-outs, and fails with one of our errors.
 
-Both SDKs take a `requests.Session`; they get one from here (`razorpay_answers.py`,
-`stripe_answers.py`) and so see nothing but success. They would lose statuses, fail on a page of
-HTML, put whole bodies into messages and print to the standard output. Nothing is sent a second
-time, and nothing of a request is kept, so that threads may share a session.
+Both SDKs take a `requests.Session`. They get ours (`razorpay/answers.py`, `stripe/answers.py`) and
+so see only successes: on failures they lose the status, fail on a page of HTML, put whole bodies
+into messages and print to the standard output. Nothing is sent twice, and nothing of a request is
+kept, so that threads may share a session.
 """
 
 import re
@@ -43,18 +43,18 @@ _BEFORE_SENDING = (
 
 
 class Session(requests.Session):
-    """A session that returns successes in JSON, and raises one of our errors for all else."""
+    """A session that returns successes in JSON, and raises one of our errors otherwise."""
 
     gateway: ClassVar[GatewayName]
     key_variables: ClassVar[str]
-    """Where the environment holds the key."""
+    """The environment's variables for the key, for errors."""
 
     def __init__(self, base: str, timeout: tuple[float, float] = TIMEOUT) -> None:
         """Prepare for the gateway at the address `base`; `timeout` is (connect, read) seconds."""
         super().__init__()
         self._timeout = timeout
         # HTTPS_PROXY is often the only way out of a data centre, and whoever sets it means these
-        # calls too. Plain http is the simulator beside us: a proxy could only be in its way.
+        # calls too. Plain http is the simulator on this host, which no proxy can reach.
         self.trust_env = base.startswith("https://")
         # A shared cookie would be the one thing that threads and calls have in common.
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
@@ -64,7 +64,7 @@ class Session(requests.Session):
         """Return what an answer of 4xx says; `error` is the error object of its body."""
 
     def error_in(self, content: Mapping[str, object]) -> Mapping[str, object] | None:
-        """Return the error object of a body, None where it is not one of the gateway's own."""
+        """Return the error object of a body, or None if it is not the gateway's own."""
         error = content.get("error")
         return error if isinstance(error, Mapping) else None
 
@@ -106,7 +106,7 @@ class Session(requests.Session):
 
 
 def checked_id(gateway: GatewayName, entity_id: str) -> str:
-    """Return an id that may stand in a path; any other is asked of nobody: `GatewayNotFound`."""
+    """Return an id that may stand in a path; raises `GatewayNotFound` for any other, unasked."""
     if not _IS_ID(entity_id):
         raise GatewayNotFound(gateway, "this is not a valid id", status=None)
     return entity_id
@@ -116,7 +116,7 @@ def _nothing_was_sent(error: OSError, cause: BaseException) -> bool:
     if not isinstance(error, exceptions.RequestException):
         return True  # raised before there was a connection
     if isinstance(error, exceptions.SSLError):
-        # A certificate is looked at before anything is sent; a connection breaks at any time.
+        # A certificate is checked before anything is sent; a connection may break at any time.
         return any(isinstance(part, ssl.SSLCertVerificationError) for part in cause.args)
     return isinstance(error, _BEFORE_SENDING) or isinstance(
         cause, NewConnectionError | ConnectTimeoutError

@@ -1,7 +1,7 @@
 """Logging of every process: structlog, as console lines on a terminal and JSON elsewhere.
 
 Operators grep for some lines (docs/operations.md); those are the event texts themselves, so that
-they are found in both forms. Secrets, signatures and bodies are never logged: callers pass ids.
+both forms contain them. Secrets, signatures and bodies are never logged: callers pass ids.
 """
 
 import logging
@@ -18,7 +18,7 @@ import settings
 def configure(*, level: int | None = None) -> None:
     """Set up structlog and the standard library's logging (Celery, Alembic) to one format.
 
-    `level` is a command line's; without one, and where it is lower, LOG_LEVEL holds.
+    `level` is from the command line; LOG_LEVEL holds if it is missing or lower.
     """
     chosen = settings.get()
     threshold = max(logging.getLevelNamesMapping()[chosen.log_level], level or 0)
@@ -54,7 +54,7 @@ def configure(*, level: int | None = None) -> None:
 
 
 class _Unfailing:
-    """A stream whose reader may be gone: a line that cannot be written must fail no request."""
+    """A stream whose reader may be gone: a line that cannot be written fails no request."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

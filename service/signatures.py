@@ -1,4 +1,4 @@
-"""What the verifiers of every sender of webhooks share: the error, and hex HMAC-SHA256."""
+"""What all verifiers of webhooks share: the error, and hex HMAC-SHA256."""
 
 import hashlib
 import hmac
@@ -12,7 +12,7 @@ is_hex_digest = re.compile("[0-9a-f]{64}").fullmatch
 class SignatureError(Exception):
     """The delivery is not proven to come from somebody who knows a secret.
 
-    The message tells a person what to do about it and repeats nothing that was sent.
+    The message says what to do about it and repeats nothing that was sent.
     """
 
 

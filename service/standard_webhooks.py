@@ -1,9 +1,9 @@
 """Standard Webhooks 1.0.0 signatures (standardwebhooks.com), symmetric scheme `v1`.
 
 Signed is `<id>.<timestamp>.<raw body>` with HMAC-SHA256; the header lists `v1,<base64>` texts
-parted by blanks, so that a sender can rotate its secret. Written out here because the published
-Python library takes the body as text: a body that is not UTF-8 could not be judged. The tests
-hold it against that library.
+separated by spaces, so that a sender can rotate its secret. Written out here because the published
+Python library takes the body as text and cannot verify one that is not UTF-8. The tests compare it
+with that library.
 """
 
 import base64
@@ -36,7 +36,7 @@ def verify(
 ) -> None:
     """Check the three headers of a delivery against every secret, in constant time for each.
 
-    Raises `SignatureError` where a header is missing or malformed, the timestamp lies outside
+    Raises `SignatureError` if a header is missing or malformed, the timestamp lies outside
     the tolerance, or no listed signature fits.
     """
     if not message_id or not timestamp or not signatures:

@@ -1,4 +1,4 @@
-"""Working the inbox: `drain` handles what is due of a source, `sweep` finds what was forgotten."""
+"""The inbox at work: `drain` handles the due rows of a source, `sweep` nudges what was missed."""
 
 import time
 from collections.abc import Callable
@@ -15,6 +15,7 @@ from tasks.disputes import calls as dispute_calls
 from tasks.inbox.handler import Handler
 from tasks.leads import calls as lead_calls
 from tasks.leads import events as lead_events
+from tasks.operator_lines import write_to_log
 from tasks.payments import events as payment_events
 from tasks.plumbing import nudges
 from tasks.returns import calls as refund_calls
@@ -30,11 +31,11 @@ HANDLERS: dict[str, Handler] = {
     "razorpay": partial(payment_events.handle, gateway="razorpay"),
     "stripe": partial(payment_events.handle, gateway="stripe"),
 }
-"""Source of inbound events -> what handles them. A source's nudges use the queue of its name."""
+"""Source of inbound events -> its handler. Queues of the nudges: `tasks/plumbing/nudges.py`."""
 
 TRICKLING = frozenset({lead_calls.SOURCE})
-"""Sources whose rows the draining processes record themselves, one by one. A drain that went on
-while they trickle in would find a handful each time and keep its process from recording; what is
+"""Sources whose rows the draining processes record themselves, one by one. A drain that went on as
+they trickle in would find a handful each time and keep its process from recording. Whatever is
 recorded after a drain began has a nudge of its own."""
 
 DRAIN_SECONDS = 10
@@ -44,7 +45,7 @@ DRAIN_SECONDS = 10
 @app.task(name=nudges.DRAIN_TASK, parameters=("source",), shown=frozenset({"source"}))
 def drain(source: str) -> None:
     """Handle the due rows of `source`, batch by batch, until none is left or time is up."""
-    nudges.taken(source)
+    nudges.acknowledge(source)
     stop_at = time.monotonic() + DRAIN_SECONDS
     while time.monotonic() < stop_at:
         rows = work_one_batch(source)
@@ -67,8 +68,8 @@ def sweep() -> None:
 def work_one_batch(source: str) -> int:
     """Lease, handle and finish one batch; return how many rows were taken.
 
-    A failing batch is given back, to come again in halves; see `db/inbox.py`. Raises only when
-    PostgreSQL is out of reach: the lease then runs out by itself.
+    A failing batch is given back and comes again in halves; see `db/inbox.py`. Raises only when
+    PostgreSQL cannot be reached: the lease then expires by itself.
     """
     with transaction() as session:
         lease = inbox.lease(session, source, now=clock.now())
@@ -77,22 +78,20 @@ def work_one_batch(source: str) -> int:
     try:
         with transaction() as session:
             events = inbox.load_leased(session, lease)
-            handled = HANDLERS[source](session, events)
-            ends = zip((event.id for event in events), handled.finished, strict=True)
-            inbox.finish(session, ends, now=clock.now())
+            outcome = HANDLERS[source](session, events)
+            inbox.finish(session, outcome.ends(), now=clock.now())
     except DatabaseUnavailable:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, it is counted and kept on the row
         _give_back(source, lease, error)
     else:
-        for line in handled.log_lines:
-            log.info(line)
-        if handled.afterwards is not None:
-            _do_afterwards(source, handled.afterwards)
+        write_to_log(outcome.log_lines())
+        if outcome.afterwards is not None:
+            _run_afterwards(source, outcome.afterwards)
     return len(lease.event_ids)
 
 
-def _do_afterwards(source: str, act: Callable[[], object]) -> None:
+def _run_afterwards(source: str, act: Callable[[], object]) -> None:
     try:
         act()
     except TransientError as error:

@@ -1,6 +1,6 @@
-"""Keeping the ledger's promises in time, on beat: what expires, and the proof of the books.
+"""The ledger on beat: holds and credit that expire, and the daily check of the books.
 
-A tick asks what is due and goes on until nothing is: lost, doubled and late ticks are harmless.
+A tick works until nothing is due: lost, doubled and late ticks are harmless.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ import clock
 from billing import audit, verification
 from billing.credit import hold_expiry
 from billing.ledger import expiry
-from billing.verification import daily_check as ledger_checks
+from billing.verification import daily_check
 from db.session import snapshot, transaction
 from tasks.plumbing import nudges
 from worker.app import app
@@ -24,7 +24,7 @@ CHECK_SECONDS = 50 * 60
 
 @app.task(name="tasks.ledger.expire")
 def expire() -> None:
-    """End the holds whose time is up, then let the credit expire that is past its own."""
+    """End the holds whose time is up, then expire the credit that is past its time."""
     with audit.asked_by("system:expiry", door="beat"):
         ended = _until_none_is_left(hold_expiry.expire_due)
         accounts = _until_none_is_left(expiry.expire_due)
@@ -36,27 +36,29 @@ def expire() -> None:
 
 @app.task(
     name="tasks.ledger.check",
-    # Longer than any other task, and than the broker waits for an acknowledgement: it is given
-    # at once, and a check that dies is started again by a later tick.
+    # It runs longer than the broker waits for an acknowledgement, so that is sent at once. A
+    # later tick starts a check that died again.
     acks_late=False,
     soft_time_limit=CHECK_SECONDS,
     time_limit=CHECK_SECONDS + 60,
 )
 def check() -> None:
-    """Verify the ledger where that is due, keep what came of it, and log every breach."""
+    """Verify the ledger if that is due, record the result, and log every breach."""
     with transaction() as session:
-        check_id = ledger_checks.start_if_due(session, now=clock.now())
+        check_id = daily_check.start_if_due(session, now=clock.now())
     if check_id is None:
         return
     with snapshot() as session:
         report = verification.verify(session)
     with transaction() as session:
-        ledger_checks.finish(session, check_id, report, now=clock.now())
+        daily_check.finish(session, check_id, report, now=clock.now())
     for breach in report.breaches:
         log.error(
             "ledger breach",
-            invariant=breach.invariant, account=breach.account, detail=breach.detail,
-        )  # fmt: skip
+            invariant=breach.invariant,
+            account=breach.account,
+            detail=breach.detail,
+        )
     log.info(
         "ledger verified",
         accounts=report.accounts,

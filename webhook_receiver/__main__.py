@@ -1,6 +1,6 @@
 """`python -m webhook_receiver OPTIONS`: check the environment once, then become granian.
 
-Granian reads the environment in its workers only, and starts those that cannot again and again.
+Granian reads the environment only in its workers, and restarts those that fail for ever.
 """
 
 import os
@@ -8,12 +8,12 @@ import sys
 
 import settings
 from billing import catalog
-from clock import development as development_clock
+from clock import development
 
 if __name__ == "__main__":
     try:
-        development_clock.follow()
-        catalog.get()  # the Celery app, by which nudges are sent, reads it too
+        development.follow()
+        catalog.get()  # the Celery app, which sends the nudges, reads it too
     except (settings.SettingsError, catalog.CatalogError) as error:
         sys.exit(f"cannot start: {error}")
     granian = [sys.executable, "-m", "granian", *sys.argv[1:], "webhook_receiver.app:create_app"]

@@ -1,74 +1,62 @@
 """The Flask app of the receiver, served by granian (see Procfile): its addresses and its answers.
 
-Answers, small and JSON: 202 recorded, 200 seen before, 400 unreadable and unsigned, 401
-signature, 413 over 1 MiB, 415 not JSON, 503 could not be recorded: the sender tries again.
-What is asked of a delivery is in a file for each kind of sender: `lead_door.py`,
-`gateway_doors.py`.
+Answers are small JSON: 202 recorded, 200 seen before, 400 unreadable and unsigned, 401 signature,
+413 over 1 MiB, 415 not JSON, 503 could not be recorded: the sender must try again.
+What a delivery must be stands in a file for each kind of sender: `lead_door.py`,
+`gateway_door.py`.
 """
 
 import sys
-from collections.abc import Sequence
+from functools import partial
 
 import structlog
 from flask import Flask, Response, request
-from pydantic import SecretStr
 from sqlalchemy import text
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 import settings
-from clock import development as development_clock
+from clock import development
 from db.session import transaction
 from errors import TransientError
-from service import logs
-from service.lingering import answer_then_read
-from webhook_receiver import gateway_doors, lead_door
-from webhook_receiver.doors import MAX_BODY_BYTES, answer, refuse
+from gateways import registry
+from service import http_bodies, logs
+from webhook_receiver import gateway_door, lead_door
+from webhook_receiver.answers import MAX_BODY_BYTES, answer, refuse
 from webhook_receiver.recorder import Recorder
 
 log = structlog.get_logger()
 
 
 def create_app() -> Flask:
-    """Return the receiver, with its recorder running. One call a process."""
+    """Return the receiver, with its recorder running; called once per process."""
     try:
         configured = settings.get()
-        development_clock.follow()
+        development.follow()
     except settings.SettingsError as error:
         sys.exit(f"cannot start: {error}")
     logs.configure()
     app = Flask(__name__)
-    # One more: a body of unannounced length is cut there without a word (werkzeug 3.1).
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES + 1
-    _open_doors(app, configured)
-    _tell_health(app)
-    _explain_errors(app)
+    http_bodies.limit_bodies(app, max_bytes=MAX_BODY_BYTES)
+    _add_doors(app, configured)
+    _add_health(app)
+    _answer_errors(app)
     return app
 
 
-def _open_doors(app: Flask, configured: settings.Settings) -> None:
+def _add_doors(app: Flask, configured: settings.Settings) -> None:
     recorder = Recorder()
-    lead_secrets = _plain(configured.lead_webhook_secrets)
-    razorpay_secrets = _plain(configured.razorpay_webhook_secrets)
-    stripe_secrets = _plain(configured.stripe_webhook_secrets)
+    lead_secrets = tuple(secret.get_secret_value() for secret in configured.lead_webhook_secrets)
 
     @app.post(lead_door.PATH)
     def leads() -> Response:
         return lead_door.accept(lead_secrets, recorder)
 
-    @app.post(gateway_doors.RAZORPAY_PATH)
-    def razorpay() -> Response:
-        return gateway_doors.accept_razorpay(razorpay_secrets, recorder)
-
-    @app.post(gateway_doors.STRIPE_PATH)
-    def stripe() -> Response:
-        return gateway_doors.accept_stripe(stripe_secrets, recorder)
+    for gateway, path in gateway_door.PATHS.items():
+        accept = partial(gateway_door.accept, gateway, registry.webhook_secrets(gateway), recorder)
+        app.add_url_rule(path, gateway, accept, methods=["POST"])
 
 
-def _plain(secrets: Sequence[SecretStr]) -> tuple[str, ...]:
-    return tuple(secret.get_secret_value() for secret in secrets)
-
-
-def _tell_health(app: Flask) -> None:
+def _add_health(app: Flask) -> None:
     @app.get("/healthz")
     def healthz() -> Response:
         return answer(200, status="alive")
@@ -83,27 +71,26 @@ def _tell_health(app: Flask) -> None:
         return answer(200, status="ready")
 
 
+_DOORS = ", ".join(f"POST {path}" for path in (lead_door.PATH, *gateway_door.PATHS.values()))
 _EXPLAINED = {
-    404: f"no such address: POST {lead_door.PATH}, POST {gateway_doors.RAZORPAY_PATH},"
-    f" POST {gateway_doors.STRIPE_PATH}, GET /healthz, GET /readyz",
-    405: "this address takes another method",
+    404: f"no such address: {_DOORS}, GET /healthz, GET /readyz",
+    405: "this address does not accept this method; see the Allow header",
     413: f"the body must be at most {MAX_BODY_BYTES} bytes",
 }
 
 
-def _explain_errors(app: Flask) -> None:
+def _answer_errors(app: Flask) -> None:
     @app.errorhandler(HTTPException)
     def refused(error: HTTPException) -> Response:
         response = refuse(error.code or 500, _EXPLAINED.get(error.code or 500, error.name))
         if isinstance(error, RequestEntityTooLarge):
-            body = request.environ["wsgi.input"]
-            response.response = answer_then_read(response.get_data(), body)
+            http_bodies.read_on_after(response, request)
         if isinstance(error, MethodNotAllowed) and error.valid_methods:
             response.headers["Allow"] = ", ".join(error.valid_methods)
         return response
 
     @app.errorhandler(Exception)
     def unexpected(error: Exception) -> Response:
-        # Whatever went wrong here, the delivery is not known to be recorded: ask for it again.
+        # Whatever went wrong, the delivery may not be recorded: ask for it again.
         log.error("request failed", path=request.path, error=type(error).__name__)
         return refuse(503, "could not be recorded; please send it again")

@@ -8,7 +8,7 @@ import clock
 from db.inbox import NewEvent
 from service import standard_webhooks
 from service.signatures import SignatureError
-from webhook_receiver import doors
+from webhook_receiver import answers
 from webhook_receiver.recorder import Recorder
 
 PATH = "/webhooks/leads"
@@ -17,10 +17,10 @@ PATH = "/webhooks/leads"
 def accept(secrets: Sequence[str], recorder: Recorder) -> Response:
     """Answer one delivery of a lead event, which `secrets` may have signed."""
     if not secrets:
-        return doors.refuse_without_secrets("LEAD_WEBHOOK_SECRETS")
-    if not doors.is_announced_as_json():
-        return doors.refuse(415, "the Content-Type must be application/json")
-    body = doors.body_of_request()
+        return answers.refuse_without_secrets("LEAD_WEBHOOK_SECRETS")
+    if not answers.is_announced_as_json():
+        return answers.refuse(415, "the Content-Type must be application/json")
+    body = answers.body_of_request()
     now = clock.now()
     message_id = request.headers.get("webhook-id")
     try:
@@ -33,5 +33,5 @@ def accept(secrets: Sequence[str], recorder: Recorder) -> Response:
             now=now,
         )
     except SignatureError as error:
-        return doors.refuse_unsigned(body, str(error))
-    return doors.record_and_answer(recorder, NewEvent("leads", message_id or "", body, now))
+        return answers.refuse_unsigned(body, str(error))
+    return answers.record_and_answer(recorder, NewEvent("leads", message_id or "", body, now))

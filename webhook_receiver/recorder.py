@@ -1,8 +1,8 @@
 """Group commit: deliveries that arrive together become one INSERT and one commit.
 
-Each request waits until its own row is committed. While one group is being committed the next
-one gathers, so that a lone request waits for nobody and a crowd shares the cost of the disk.
-One thread and one connection a process; why: docs/decisions/0003-group-commit-receiver.md.
+Each request waits until its own row is committed. While one group is committed the next one
+gathers, so that a lone request waits for no other and a crowd shares the cost of the disk.
+One thread and one connection per process; why: docs/decisions/0003-group-commit-receiver.md.
 """
 
 import threading
@@ -14,17 +14,17 @@ from errors import TransientError
 
 MAX_GROUP = 200
 MAX_GROUP_BYTES = 4 * 1024 * 1024
-"""Keeps the statement, and the memory for it, small when bodies are large."""
+"""Keeps the statement and its memory small when bodies are large."""
 WAIT_SECONDS = 20
-"""A request that was not recorded by then is answered 503; it may yet be, and is then a repeat."""
+"""A request not recorded by then is answered 503; if it still is recorded, the next is a repeat."""
 
 
 class NotRecorded(Exception):
     """The delivery is not known to be in the database: the sender must try again."""
 
 
-class _Waiting:
-    """A delivery and the request that waits for it, at a lock that the recorder opens."""
+class _PendingDelivery:
+    """A delivery to record; its request waits at a lock that the recorder opens."""
 
     __slots__ = ("done", "error", "event", "is_new")
 
@@ -41,15 +41,15 @@ class Recorder:
     """Records deliveries for the requests of one process."""
 
     def __init__(self) -> None:
-        self._waiting: SimpleQueue[_Waiting] = SimpleQueue()
+        self._waiting: SimpleQueue[_PendingDelivery] = SimpleQueue()
         threading.Thread(target=self._run, name="recorder", daemon=True).start()
 
     def record(self, event: NewEvent) -> bool:
-        """Return True once the delivery is committed, False where it was seen before.
+        """Return True once the delivery is committed, False if it was seen before.
 
         Raises `NotRecorded`.
         """
-        waiting = _Waiting(event)
+        waiting = _PendingDelivery(event)
         self._waiting.put(waiting)
         if not waiting.done.acquire(timeout=WAIT_SECONDS):
             raise NotRecorded(f"no commit within {WAIT_SECONDS} seconds")
@@ -70,13 +70,13 @@ class Recorder:
                 pass
             self._commit(group)
 
-    def _commit(self, group: list[_Waiting]) -> None:
+    def _commit(self, group: list[_PendingDelivery]) -> None:
         try:
             with transaction() as session:
                 answers = record(session, [waiting.event for waiting in group])
         except Exception as error:  # noqa: BLE001 - handed to the requests that wait for it
             if len(group) > 1 and not isinstance(error, TransientError):
-                # One of them cannot be stored; the others must not suffer for it.
+                # One of them cannot be stored; the others must still be.
                 for waiting in group:
                     self._commit([waiting])
                 return

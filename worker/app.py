@@ -9,16 +9,15 @@ from celery import Celery
 
 import settings
 from billing import catalog
-from clock import development as development_clock
-from worker import bootstrap
-from worker import celery_requests as requests
+from clock import development
+from worker import bootstrap, celery_requests
 
 try:
-    development_clock.follow()
+    development.follow()
     catalog.get()
 except (settings.SettingsError, catalog.CatalogError) as error:
     sys.exit(f"cannot start: {error}")
 
-app = Celery("billing", task_cls=requests.Task)
+app = Celery("billing", task_cls=celery_requests.Task)
 app.config_from_object("celeryconfig")
 bootstrap.connect()

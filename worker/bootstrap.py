@@ -24,7 +24,7 @@ def _set_up_logging(loglevel: int | None = None, **_: Any) -> None:
 def _after_fork(**_: Any) -> None:
     # A connection shared with the parent would mix the answers of two processes.
     session.forget_connections()
-    # What was loaded before the fork is never garbage; and a batch makes tens of thousands of
-    # objects that live to its end, through which the collector would walk again and again.
+    # What was loaded before the fork is never garbage. And a batch makes tens of thousands of
+    # objects that live to its end, which the collector would visit again and again.
     gc.freeze()
     gc.set_threshold(50_000, 10, 10)

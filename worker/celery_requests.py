@@ -1,11 +1,11 @@
-"""How a worker receives messages: it shows ids, and never what a sender wrote.
+"""How a worker receives Celery's messages: it shows ids, and never what a sender wrote.
 
 Arguments hold personal data, and Celery would show them in Flower, in events, in `inspect` and in
-logs. Celery's `Request` stands for a message in a worker's main process; ours shows of the
-arguments what `worker/redaction.py` lets through, whatever the sender put into the headers.
+logs. Celery's `Request` stands for a message in a worker's main process; ours shows only the
+arguments that `worker/redaction.py` allows, whatever the sender put into the headers.
 
 Anybody can push anything to a list. An error in the main process would end the worker and put the
-message back, for the next one to end: so `Consumer` discards what Celery would stumble over.
+message back, to end the next worker: so `Consumer` discards what would make Celery fail.
 """
 
 import logging
@@ -56,13 +56,13 @@ def _problem_with(message: Any) -> str | None:
     if isinstance(payload, dict):  # the older form, or a mixture of both
         envelope = {**payload, **headers}
     elif "task" in headers and not isinstance(payload, list):
-        return "a message whose content is no list"
+        return "the content of the message is not a list"
     if "task" not in envelope:
         return None
     if not isinstance(envelope["task"], str):
-        return "a message whose task is no text"
+        return "the task of the message is not text"
     if not _is_task_id(envelope.get("id")):
-        return "a message whose task id is no text of 1 to 200 printable characters"
+        return "the task id of the message is not 1 to 200 printable characters"
     return None
 
 
@@ -77,14 +77,14 @@ class Request(request.Request):  # type: ignore[misc] # Celery has no types
         try:
             super().__init__(message, *args, **options)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            # It must cost that message, not the worker.
-            raise InvalidTaskError(f"a malformed message ({type(error).__name__})") from None
+            # This must cost the message, not the worker.
+            raise InvalidTaskError(f"the message is malformed ({type(error).__name__})") from None
         if not isinstance(self._args, list | tuple) or not isinstance(self._kwargs, dict):
-            raise InvalidTaskError("a message whose arguments are no list and object")
+            raise InvalidTaskError("the arguments of the message are not a list and an object")
         embedded = (options["body"] if options.get("decoded") else message.payload)[2]
         # It would overrule the headers, in the process that runs the task.
         if not (embedded is None or isinstance(embedded, dict)) or "id" in (embedded or {}):
-            raise InvalidTaskError("a message whose third part is not what Celery writes")
+            raise InvalidTaskError("the third part of the message is not in Celery's form")
         given = self._request_dict["id"]
         # It may hold anything, and goes into every line and event about the task.
         self.id: str = redaction.task_id(given)
@@ -114,7 +114,7 @@ class Request(request.Request):  # type: ignore[misc] # Celery has no types
         return None if given is None else redaction.shown_id(given)
 
     def info(self, safe: bool = False) -> Any:  # noqa: ARG002, FBT001, FBT002 - Celery's signature
-        """Return what `inspect` shows, with the arguments as everywhere."""
+        """Return what `inspect` shows, with the arguments as shown everywhere."""
         return super().info(safe=True)
 
     def send_event(self, type: str, **fields: Any) -> None:  # noqa: A002 - Celery's signature
@@ -126,7 +126,7 @@ class Request(request.Request):  # type: ignore[misc] # Celery has no types
         super().send_event(type, **fields)
 
     def on_failure(self, exc_info: Any, *args: Any, **options: Any) -> Any:
-        """End a failed task; one that no row stands for comes back once from a lost process."""
+        """End a failed task; after a lost process, a call without a row comes back once."""
         error = exc_info.exception
         if isinstance(error, ExceptionWithTraceback):
             error = error.exc
@@ -146,8 +146,8 @@ class Task(celery.Task):  # type: ignore[misc]
     Request = "worker.celery_requests:Request"
 
     parameters: tuple[str, ...] = ()
-    """The names of its arguments in order, for those that are given by place."""
+    """The names of its arguments in order, for those given by position."""
     shown: frozenset[str] = redaction.IDS
-    """The arguments that may be shown, where they look like ids."""
+    """The arguments that may be shown if they look like ids."""
     recorded_by_task = False
-    """Until the task has run, nothing but its message tells of the work."""
+    """Whether only the message knows of the work until the task has run."""

@@ -1,4 +1,4 @@
-"""What may be shown of messages: ids, names of arguments, counts, kinds and places of errors."""
+"""What may be shown of messages: ids, names of arguments, counts, types and places of errors."""
 
 import hashlib
 import logging
@@ -13,16 +13,16 @@ from errors import BillingError
 
 HIDDEN = "…"
 IDS = frozenset({"lead_id", "account", "payment_id", "request_id", "dispute_type"})
-"""The arguments that are shown of every task, where they look like ids."""
+"""The arguments that are shown of every task if they look like ids."""
 
 _MOST_SHOWN = 20
 _ID = re.compile(r"[A-Za-z0-9:._-]{1,64}").fullmatch
 _PHONE = re.compile(r"[\d:._-]{10,}").fullmatch
-"""Ten digits and more without a letter: as likely a phone number as an id."""
+"""Ten digits or more without a letter: a phone number as likely as an id."""
 
 
 def shown_args(args: Sequence[Any], parameters: Sequence[str], shown: frozenset[str]) -> str:
-    """Return arguments that were given by place, as Flower shows them."""
+    """Return the arguments given by position, as Flower shows them."""
     names = [*parameters, *[""] * len(args)]
     texts = [
         _shown(name, value, shown) for name, value in zip(names, args[:_MOST_SHOWN], strict=False)
@@ -33,7 +33,7 @@ def shown_args(args: Sequence[Any], parameters: Sequence[str], shown: frozenset[
 def shown_kwargs(
     kwargs: Mapping[str, Any], parameters: Sequence[str], shown: frozenset[str]
 ) -> str:
-    """Return arguments that were given by name; a name that we do not know is hidden too."""
+    """Return the arguments given by name; an unknown name is hidden too."""
     texts = [
         f"{name}: {_shown(name, kwargs[name], shown)}" for name in parameters if name in kwargs
     ]
@@ -43,12 +43,12 @@ def shown_kwargs(
 
 
 def shown_id(value: object) -> str:
-    """Return an id, or `HIDDEN` where it does not look like one."""
+    """Return an id, or `HIDDEN` if it does not look like one."""
     return value if isinstance(value, str) and _ID(value) and not _PHONE(value) else HIDDEN
 
 
 def task_id(given: str) -> str:
-    """Return a task's id, or the same id in its place for each that does not look like one."""
+    """Return a task's id, or always the same digest for one that does not look like an id."""
     if shown_id(given) == given:
         return given
     return f"sha256:{hashlib.sha256(given.encode('utf-8', 'surrogatepass')).hexdigest()[:40]}"
@@ -57,7 +57,7 @@ def task_id(given: str) -> str:
 def as_flower_shows(task: Any) -> Any:
     """Return Flower's copy of a task, without arguments that no worker has written.
 
-    Until a worker has received it, a task is what its sender's app told of it (`task-sent`).
+    Until a worker has received it, Flower knows a task from its sender's app (`task-sent`).
     """
     if task.received is None:
         task.args = task.kwargs = HIDDEN
@@ -94,17 +94,17 @@ def install() -> None:
 
 
 def _without_message(record: logging.LogRecord) -> bool:
-    """Celery would log the whole message."""
-    told = _DISCARDED.get(str(record.msg))
-    if told is not None:
+    """Replace the text of a discarded message: Celery would log all of it."""
+    text = _DISCARDED.get(str(record.msg))
+    if text is not None:
         error = record.args[0] if isinstance(record.args, tuple) and record.args else None
         task = f" {shown_id(error.args[0])}" if isinstance(error, KeyError) and error.args else ""
-        record.msg, record.args, record.exc_info = f"{told}{task}", (), None
+        record.msg, record.args, record.exc_info = f"{text}{task}", (), None
     return True
 
 
 def _without_error_text(record: logging.LogRecord) -> bool:
-    """A foreign error's text may repeat what a sender wrote; ours are written without it."""
+    """Remove the text of a foreign error, which may repeat what a sender wrote; ours do not."""
     if not record.exc_info or not record.exc_info[0]:
         return True
     kind, error, trace = record.exc_info

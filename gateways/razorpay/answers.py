@@ -1,4 +1,4 @@
-"""What Razorpay's refusals say. Used below its SDK, by `razorpay_client.py`.
+"""What Razorpay's refusals say. Used below its SDK, by `client.py`.
 
 Source of the texts: razorpay.com/docs/errors and the failure samples of razorpay/markdown-docs.
 """

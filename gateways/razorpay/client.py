@@ -1,8 +1,8 @@
 """Razorpay, through its SDK: orders, payments, refunds, disputes. Made by `gateways/registry.py`.
 
-What the SDK is kept from: sending anything twice (its retry repeats a POST and so opens a second
-order), hanging for ever (it has no time-out of its own) and its mutable defaults. How a call
-may end stands in `transport.py` and `razorpay_answers.py`.
+The SDK is kept from sending anything twice (its retry repeats a POST and so opens a second order),
+from hanging for ever (it has no time-out of its own) and from its mutable defaults. How a call may
+end: `transport.py` and `answers.py`.
 """
 
 import hashlib
@@ -16,10 +16,10 @@ import razorpay
 from billing.payments import GatewayName, OrderFacts, PaymentFacts, Seen
 from billing.returns import DisputeFacts, RefundFacts
 from gateways import transport
-from gateways.entity import answers_of
+from gateways.entity import unreadable_is_unknown
 from gateways.errors import GatewayNotFound, GatewayRefused, OutcomeUnknown
 from gateways.protocol import NewOrder
-from gateways.razorpay import refunds as razorpay_refunds
+from gateways.razorpay import refunds
 from gateways.razorpay.answers import RazorpayRefused, Session
 from gateways.razorpay.lists import LARGEST_PAGE, all_items, items_of, pages_of
 from gateways.razorpay.payment_facts import order_facts, payment_facts
@@ -29,14 +29,14 @@ from gateways.transport import checked_id
 CAPTURE = {
     "capture": "automatic",
     # The longest there is (five days, in minutes): whatever a bank authorizes late is captured and
-    # becomes credit, in place of going back to a customer who believes to have paid.
+    # becomes credit instead of going back to a customer who believes to have paid.
     "capture_options": {
         "automatic_expiry_period": 7200,
         "manual_expiry_period": 7200,
         "refund_speed": "normal",
     },
 }
-"""Sent with each order, for it overrides whatever the dashboard says."""
+"""Sent with each order: it overrides the dashboard's setting."""
 
 
 class RazorpayGateway:
@@ -66,14 +66,16 @@ class RazorpayGateway:
     def open_order(self, order: NewOrder) -> OrderFacts:
         """Open the order and return it; a repeat under the same receipt returns the first.
 
-        Raises `GatewayRefused` where the receipt is that of an order of another amount.
+        Raises `GatewayRefused` if the receipt belongs to an order of another amount.
         """
         opened = self._open_once(order)
         if (opened.amount_paise, opened.currency) != (order.amount_paise, order.currency):
             raise GatewayRefused(
-                "razorpay", "the receipt is that of an order of another amount", status=None,
+                "razorpay",
+                "the receipt belongs to an order of another amount",
+                status=None,
                 field="receipt",
-            )  # fmt: skip
+            )
         return opened
 
     def find_order(self, receipt: str, *, opened_at: datetime) -> OrderFacts | None:  # noqa: ARG002
@@ -83,24 +85,24 @@ class RazorpayGateway:
     def order(self, order_id: str) -> OrderFacts:
         """Return an order; raises `GatewayNotFound`."""
         answer = self._sdk.order.fetch(checked_id("razorpay", order_id), {})
-        with answers_of("razorpay"):
+        with unreadable_is_unknown("razorpay"):
             return order_facts(answer)
 
     def payments_of(self, order_id: str) -> Sequence[PaymentFacts]:
         """Return every payment made on an order; unlike the list of all payments, it never lags."""
         checked_id("razorpay", order_id)
         items = all_items(lambda query: self._sdk.order.payments(order_id, query))
-        with answers_of("razorpay"):
+        with unreadable_is_unknown("razorpay"):
             return [payment_facts(item) for item in items]
 
     def payment(self, payment_id: str) -> PaymentFacts:
         """Return one payment; raises `GatewayNotFound`."""
         answer = self._sdk.payment.fetch(checked_id("razorpay", payment_id), {})
-        with answers_of("razorpay"):
+        with unreadable_is_unknown("razorpay"):
             return payment_facts(answer)
 
     def capture(self, payment: PaymentFacts) -> PaymentFacts:
-        """Capture a payment, whole; one that was captured before is returned as it is."""
+        """Capture a payment in full; one that is already captured is returned as it is."""
         payment_id = checked_id("razorpay", payment.payment_id)
         try:
             answer = self._sdk.payment.capture(
@@ -115,7 +117,7 @@ class RazorpayGateway:
             if now.seen is Seen.CAPTURED:
                 return now
             raise
-        with answers_of("razorpay"):
+        with unreadable_is_unknown("razorpay"):
             return payment_facts(answer)
 
     def refund(
@@ -128,35 +130,33 @@ class RazorpayGateway:
     ) -> RefundFacts:
         """Refund a part or all; a repeat under one receipt returns the first.
 
-        It goes back in the payment's own currency: Razorpay is told none. Raises
+        It goes back in the payment's own currency: Razorpay takes none. Raises
         `GatewayRefused` also for a receipt of another amount.
         """
-        return razorpay_refunds.refund(
-            self._sdk, payment_id, amount_paise=amount_paise, receipt=receipt
-        )
+        return refunds.refund(self._sdk, payment_id, amount_paise=amount_paise, receipt=receipt)
 
     def refunds_of(self, payment_id: str) -> Sequence[RefundFacts]:
         """Return every refund of a payment, also those of Razorpay's dashboard."""
-        return razorpay_refunds.refunds_of(self._sdk, payment_id)
+        return refunds.refunds_of(self._sdk, payment_id)
 
     def refunds(self, *, since: datetime) -> Sequence[RefundFacts]:
         """Return every refund that was started since then."""
         started = {"from": int(since.timestamp())}
         items = pages_of(lambda query: self._sdk.refund.all({**started, **query}))
-        with answers_of("razorpay"):
+        with unreadable_is_unknown("razorpay"):
             return [refund_facts(item) for item in items]
 
     def dispute(self, dispute_id: str) -> DisputeFacts:
         """Return a dispute; raises `GatewayNotFound`."""
         answer = self._sdk.dispute.fetch(checked_id("razorpay", dispute_id), {})
-        with answers_of("razorpay"):
+        with unreadable_is_unknown("razorpay"):
             return dispute_facts(answer)
 
     def disputes(self, *, since: datetime) -> Sequence[DisputeFacts]:
         """Return every dispute that was opened since then."""
         opened = {"from": int(since.timestamp())}
         items = pages_of(lambda query: self._sdk.dispute.all({**opened, **query}))
-        with answers_of("razorpay"):
+        with unreadable_is_unknown("razorpay"):
             return [dispute_facts(item) for item in items]
 
     def is_signed_by_gateway(self, order_id: str, payment_id: str, signature: str) -> bool:
@@ -166,16 +166,16 @@ class RazorpayGateway:
         return hmac.compare_digest(expected, signature.encode(errors="surrogatepass"))
 
     def _open_once(self, order: NewOrder) -> OrderFacts:
-        """Open it, or return the one that is there under its receipt."""
+        """Open the order, or return the one that already has its receipt."""
         if self._unique_receipt_is_known:
             try:
                 return self._create(order, unique_receipt=True)
             except RazorpayRefused as error:
                 if error.why != "extra_field_sent":
                     return self._under_receipt(order, error)
-            # A newer field of Razorpay's, which it does not take from everybody yet.
+            # A newer field, which Razorpay does not accept from every account yet.
             self._unique_receipt_is_known = False
-        # Not every account has its receipts checked: looking first makes a repeat harmless.
+        # Receipts are not checked for every account: looking first makes a repeat harmless.
         if there := self._with_receipt(order.receipt):
             return there
         try:
@@ -195,20 +195,20 @@ class RazorpayGateway:
                 **more,
             }
         )
-        with answers_of("razorpay"):
+        with unreadable_is_unknown("razorpay"):
             return order_facts(answer)
 
     def _under_receipt(self, order: NewOrder, error: RazorpayRefused) -> OrderFacts:
-        """Return the order that has the receipt, where the refusal is for that; else raise it."""
+        """Return the order with the receipt if it was refused for that; else raise the refusal."""
         if "receipt should be unique" not in error.reason.lower():
             raise error
         if there := self._with_receipt(order.receipt):
             return there
-        raise OutcomeUnknown("razorpay", "the receipt is taken, and its order not listed yet")
+        raise OutcomeUnknown("razorpay", "the receipt is taken, and its order is not listed yet")
 
     def _with_receipt(self, receipt: str) -> OrderFacts | None:
         answer = self._sdk.order.all({"receipt": receipt, "count": LARGEST_PAGE})
-        with answers_of("razorpay"):
+        with unreadable_is_unknown("razorpay"):
             orders = [order_facts(item) for item in items_of(answer)]
         ours = [order for order in orders if order.receipt == receipt]
         return ours[-1] if ours else None  # they are listed newest first

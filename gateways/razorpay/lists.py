@@ -1,4 +1,4 @@
-"""Razorpay's collections, read to their end. Used by `razorpay_client.py` and its refunds."""
+"""Razorpay's collections, read to their end. Used by `client.py` and `refunds.py`."""
 
 from collections.abc import Callable, Mapping
 
@@ -13,7 +13,7 @@ Ask = Callable[[dict[str, int]], Item]
 
 
 def items_of(answer: Mapping[str, object]) -> list[Item]:
-    """Return the items of a collection; raises `OutcomeUnknown` where it is none."""
+    """Return the items of a collection; raises `OutcomeUnknown` if it has none."""
     items = answer.get("items")
     if not isinstance(items, list) or not all(isinstance(item, Mapping) for item in items):
         raise OutcomeUnknown("razorpay", "the list has no items")
@@ -21,7 +21,7 @@ def items_of(answer: Mapping[str, object]) -> list[Item]:
 
 
 def all_items(ask: Ask) -> list[Item]:
-    """Return all items of a list of one order or one payment, as `ask` tells them.
+    """Return all items of a list of one order or one payment.
 
     Whether such a list comes in pages is not documented; ten or more may be the first page.
     """
@@ -30,7 +30,7 @@ def all_items(ask: Ask) -> list[Item]:
 
 
 def pages_of(ask: Ask) -> list[Item]:
-    """Return all items of a list that comes in pages: asked for until fewer come than could."""
+    """Return all items of a list that comes in pages; the last page is not full."""
     found: list[Item] = []
     while True:
         page = items_of(ask({"count": LARGEST_PAGE, "skip": len(found)}))
@@ -40,7 +40,7 @@ def pages_of(ask: Ask) -> list[Item]:
 
 
 def _paged(ask: Ask, first: list[Item]) -> list[Item]:
-    """Return all items of a list that may come in pages, or may refuse to be asked for them."""
+    """Return all items of a list that may come in pages, or may refuse a query for pages."""
     found = {str(item.get("id")): item for item in first}
     while True:
         try:
@@ -48,7 +48,7 @@ def _paged(ask: Ask, first: list[Item]) -> list[Item]:
         except RazorpayRefused:
             if len(found) > len(first):
                 raise  # there are pages: what is missing must not pass for all there is
-            return first  # it knows no pages: the first answer told all
+            return first  # it has no pages: the first answer was complete
         new = {str(item.get("id")): item for item in page}
         if new.keys() <= found.keys():
             return list(found.values())

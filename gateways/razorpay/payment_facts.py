@@ -19,7 +19,7 @@ _SEEN = {
 
 
 def payment_facts(entity: Mapping[str, object], *, receipt: str | None = None) -> PaymentFacts:
-    """Read a payment entity; `receipt` is that of its order, where the caller has seen it.
+    """Read a payment entity; `receipt` is that of its order, if the caller has seen it.
 
     Raises `UnreadableAnswer`, which names the field and never its value.
     """
@@ -59,12 +59,12 @@ def _seen(payment: Entity) -> Seen:
     if status in _SEEN:
         return _SEEN[status]
     if status != "refunded":
-        raise payment.problem("status", "is none that we know")
+        raise payment.problem("status", "is not a known status")
     # Money that was never captured goes back as a refund too (a capture time-out, a second payment
-    # on a paid order); only this flag tells. It is a text in the bodies of some events.
+    # on a paid order); only this flag shows it. It is text in the bodies of some events.
     captured = payment.fields.get("captured")
     if captured in (True, "1"):
         return Seen.CAPTURED
     if captured in (False, "0"):
         return Seen.RETURNED
-    raise payment.problem("captured", "must be true or false where the status is refunded")
+    raise payment.problem("captured", "must be true or false when the status is refunded")

@@ -34,7 +34,7 @@ def refund_facts(entity: Mapping[str, object]) -> RefundFacts:
     # Bodies of 2020 have no status yet: under way, until the gateway is asked.
     status = refund.state("status") if entity.get("status") is not None else "pending"
     if status not in _REFUND_SEEN:
-        raise refund.problem("status", "is none that we know")
+        raise refund.problem("status", "is not a known status")
     return RefundFacts(
         gateway="razorpay",
         refund_id=refund.identifier("id"),
@@ -48,16 +48,16 @@ def refund_facts(entity: Mapping[str, object]) -> RefundFacts:
 def dispute_facts(entity: Mapping[str, object]) -> DisputeFacts:
     """Read a dispute entity; raises `UnreadableAnswer`.
 
-    That we have to act (`action_required`) only the name of an event tells.
+    Only the name of an event says that we have to act (`action_required`).
     """
     dispute = Entity("razorpay", "dispute", entity)
     status = dispute.state("status")
     if status not in _DISPUTE_SEEN:
-        raise dispute.problem("status", "is none that we know")
+        raise dispute.problem("status", "is not a known status")
     phase = dispute.code_or_none("phase")
     # In the other phases the amount may be gone from the start ("Deduct at Onset",
     # razorpay.com/docs/payments/disputes/chargeback-fees-and-penalties). A phase that we do not
-    # know is taken for a claim. What was deducted is gone, in whichever phase.
+    # know counts as a claim. What was deducted is gone, whatever the phase.
     deducted = dispute.paise_or_none("amount_deducted") or 0
     return DisputeFacts(
         gateway="razorpay",

@@ -1,4 +1,4 @@
-"""Razorpay's webhooks: whose they are, and what they tell of payments, refunds and disputes.
+"""Razorpay's webhooks: their signatures, and what they say of payments, refunds and disputes.
 
 The receiver has `verify` judge the raw bytes; the worker has `parse` read what was recorded.
 Signed is the body alone, with hex HMAC-SHA256 and the secret of the webhook, which is not that of
@@ -10,6 +10,7 @@ tests hold it against the SDK.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from billing.payments import PaymentFacts
 from billing.returns import DisputeFacts, DisputeSeen, RefundFacts
@@ -17,6 +18,7 @@ from billing.text import ID_MAX_LENGTH
 from gateways.entity import Entity
 from gateways.errors import UnreadableAnswer
 from gateways.events import Event, UnreadableEvent, name_of_type, object_at, read_object
+from gateways.protocol import Headers
 from gateways.razorpay.payment_facts import payment_facts
 from gateways.razorpay.refund_facts import dispute_facts, refund_facts
 from service.signatures import SignatureError, fits, is_hex_digest
@@ -34,12 +36,13 @@ _VERDICTS: dict[str, DisputeSeen] = {"won": "won", "lost": "lost"}
 _ENDS = frozenset({"won", "lost", "closed"})
 
 
-def verify(secrets: Sequence[str], *, body: bytes, signature: str | None) -> None:
+def verify(secrets: Sequence[str], *, body: bytes, headers: Headers, now: datetime) -> None:  # noqa: ARG001
     """Check `X-Razorpay-Signature` against every secret, in constant time for each.
 
     Several secrets, because retries of what happened before a rotation are signed with the old
-    one, for a day. Raises `SignatureError`.
+    one, for a day. No time is signed, so `now` does not count. Raises `SignatureError`.
     """
+    signature = headers.get("X-Razorpay-Signature")
     if not signature:
         raise SignatureError("X-Razorpay-Signature is needed")
     if not is_hex_digest(signature):
@@ -51,12 +54,17 @@ def verify(secrets: Sequence[str], *, body: bytes, signature: str | None) -> Non
         )
 
 
-def parse(body: bytes) -> Event:
-    """Return what a body tells, by what is in its `payload`: `contains` does not list all of it.
+def event_id(body: bytes, headers: Headers) -> str | None:  # noqa: ARG001
+    """Return the event's id, which is in a header that is not signed."""
+    return headers.get("X-Razorpay-Event-Id")
 
-    Of a refund its status counts and not the name of the event: `refund.created` often comes with
-    one that is processed. Events of disputes carry a copy of the payment whose state is not to be
-    relied on: they tell of none. Raises `UnreadableEvent`.
+
+def parse(body: bytes) -> Event:
+    """Return what a body says, by its `payload`: `contains` does not list all of it.
+
+    For a refund its status counts, not the name of the event: `refund.created` often comes with one
+    that is processed. Events of disputes carry a copy of the payment whose state is unreliable: it
+    is ignored. Raises `UnreadableEvent`.
     """
     event = read_object(body)
     name = event.get("event")
@@ -86,7 +94,7 @@ def _refund(payload: Mapping[str, object], name: str) -> RefundFacts | None:
 
 
 def _dispute(payload: Mapping[str, object], said: str) -> DisputeFacts:
-    """Return the dispute; `said` is the last word of the event's name."""
+    """Return the dispute; `said` is the last part of the event's name."""
     facts = dispute_facts(_needed(payload, "dispute"))
     return replace(facts, seen=_seen(said, facts.seen))
 
@@ -98,16 +106,16 @@ def _seen(said: str, status: DisputeSeen) -> DisputeSeen:
     if said in _VERDICTS:
         return _VERDICTS[said]
     # A copy that is ahead of its event: what is over is not taken up again by a step before. And
-    # each end is a kind of being closed, of which the status tells which.
+    # each end is a kind of being closed, and the status says which.
     if status in _ENDS:
         return status
     return "closed" if said == "closed" else _STEPS.get(said, status)
 
 
 def _entity(payload: Mapping[str, object], name: str) -> Mapping[str, object] | None:
-    """Return an entity of the payload, or None where it holds none of this name.
+    """Return an entity of the payload, or None if it has none of this name.
 
-    Beside the entities there may be plain values (`created_at`), and an empty object is `[]`.
+    There may be plain values beside the entities (`created_at`), and an empty object is `[]`.
     """
     holder = payload.get(name)
     entity = holder.get("entity") if isinstance(holder, dict) else None
@@ -115,7 +123,7 @@ def _entity(payload: Mapping[str, object], name: str) -> Mapping[str, object] | 
 
 
 def _needed(payload: Mapping[str, object], name: str) -> Mapping[str, object]:
-    """Return an entity of the payload; raises `UnreadableEvent` where there is none."""
+    """Return an entity of the payload; raises `UnreadableEvent` if it is missing."""
     entity = _entity(payload, name)
     if entity is None:
         raise UnreadableEvent(f"payload.{name}.entity", "must be a JSON object")
@@ -123,9 +131,9 @@ def _needed(payload: Mapping[str, object], name: str) -> Mapping[str, object]:
 
 
 def _receipt(payload: Mapping[str, object], payment: Mapping[str, object]) -> str | None:
-    """Return the receipt of the payment's order, which our server wrote, where the order came too.
+    """Return the receipt of the payment's order, which our server wrote, if the order came too.
 
-    Never from the notes of the payment, which a browser writes.
+    Never read from the notes of the payment, which a browser writes.
     """
     order = _entity(payload, "order")
     if order is None or order.get("id") is None or order.get("id") != payment.get("order_id"):

@@ -1,6 +1,6 @@
 """What Stripe's answers say: refusals, lists, and how our errors come through its SDK.
 
-Used by `stripe_client.py` and its refunds.
+Used by `client.py` and `refunds.py`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +11,7 @@ import stripe
 
 from errors import BillingError
 from gateways import transport
-from gateways.entity import answers_of, one_line
+from gateways.entity import one_line, unreadable_is_unknown
 from gateways.errors import (
     GatewayKeyRefused,
     GatewayNotFound,
@@ -45,10 +45,10 @@ class Session(transport.Session):
 
 
 @contextmanager
-def asking() -> Iterator[None]:
-    """Let one of our errors be raised for whatever goes wrong inside."""
+def sdk_errors_translated() -> Iterator[None]:
+    """Raise one of our errors for whatever goes wrong inside."""
     try:
-        with answers_of("stripe"):
+        with unreadable_is_unknown("stripe"):
             yield
     except stripe.StripeError as error:
         # The SDK makes a connection error of whatever its session raises. It is not chained: the
@@ -58,8 +58,8 @@ def asking() -> Iterator[None]:
         raise OutcomeUnknown("stripe", type(error).__name__) from None
 
 
-def plain(answer: object) -> dict[str, Any]:
-    """Return an object of the SDK as a dict; raises `OutcomeUnknown` where it is none."""
+def as_dict(answer: object) -> dict[str, Any]:
+    """Return an object of the SDK as a dict; raises `OutcomeUnknown` if it is none."""
     if not isinstance(answer, stripe.StripeObject):
         raise OutcomeUnknown("stripe", "the answer is not an object")
     return answer.to_dict()
@@ -70,11 +70,11 @@ def pages(
 ) -> Iterator[dict[str, Any]]:
     """Return the items of a list, newest first, asking for a hundred at a time.
 
-    Raises `OutcomeUnknown` where there are more than `most`.
+    Raises `OutcomeUnknown` if there are more than `most`.
     """
     query = {**asked, "limit": PAGE}
     for _ in range(most // PAGE):
-        page = plain(ask(query))
+        page = as_dict(ask(query))
         items = page.get("data")
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
             raise OutcomeUnknown("stripe", "the list has no items")

@@ -1,8 +1,8 @@
 """Stripe, through its SDK: sessions as orders, refunds, disputes. Made by `gateways/registry.py`.
 
 A session is paid on Stripe's own page, and its PaymentIntent is the payment. The SDK's retries are
-off: whoever calls us tries again, under the same idempotency key. How a call may end stands in
-`transport.py` and `stripe_answers.py`.
+off: callers try again, under the same idempotency key. How a call may end: `transport.py` and
+`answers.py`.
 """
 
 import re
@@ -17,18 +17,18 @@ from billing.returns import DisputeFacts, RefundFacts
 from gateways import transport
 from gateways.errors import GatewayKeyRefused, GatewayNotFound, GatewayRefused
 from gateways.protocol import NewOrder
-from gateways.stripe import refunds as stripe_refunds
-from gateways.stripe.answers import Session, asking, pages, plain
+from gateways.stripe import refunds
+from gateways.stripe.answers import Session, as_dict, pages, sdk_errors_translated
 from gateways.stripe.payment_facts import intent_facts, session_facts
 from gateways.stripe.refund_facts import dispute_facts, refund_facts
 from gateways.transport import checked_id
 
 MOST_REFUNDS = 20_000
-"""So many of some days are read."""
+"""At most so many refunds of a few days are read."""
 MOST_DISPUTES = 5_000
-"""So many of half a year are read."""
+"""At most so many disputes of half a year are read."""
 MOST_SESSIONS = 1_000
-"""So many are looked through for a receipt, for Stripe cannot search sessions by it."""
+"""At most so many are looked through for a receipt: Stripe cannot search sessions by it."""
 SEARCHED = (
     (timedelta(minutes=-10), timedelta(hours=1)),
     (timedelta(hours=1, seconds=1), timedelta(days=1)),
@@ -89,16 +89,16 @@ class StripeGateway:
                 order.return_url, "payment=success&session_id={CHECKOUT_SESSION_ID}"
             )
             asked["cancel_url"] = _coming_back(order.return_url, "payment=cancelled")
-        with asking():
+        with sdk_errors_translated():
             session = self._sessions.create(asked, {"idempotency_key": order.receipt})
-            return session_facts(plain(session))[0]
+            return session_facts(as_dict(session))[0]
 
     def find_order(self, receipt: str, *, opened_at: datetime) -> OrderFacts | None:
         """Return the session with our receipt, opened from 10 minutes before to a day after.
 
-        Raises `OutcomeUnknown` where too many were opened in that time to look at all.
+        Raises `OutcomeUnknown` if too many were opened in that time to look at them all.
         """
-        with asking():
+        with sdk_errors_translated():
             for earliest, latest in SEARCHED:
                 for session in self._opened(opened_at + earliest, opened_at + latest):
                     if _is_of(receipt, session):
@@ -107,31 +107,33 @@ class StripeGateway:
 
     def order(self, order_id: str) -> OrderFacts:
         """Return a session; raises `GatewayNotFound`."""
-        with asking():
-            return session_facts(plain(self._sessions.retrieve(checked_id("stripe", order_id))))[0]
+        with sdk_errors_translated():
+            return session_facts(as_dict(self._sessions.retrieve(checked_id("stripe", order_id))))[
+                0
+            ]
 
     def payments_of(self, order_id: str) -> Sequence[PaymentFacts]:
-        """Return the one payment of a session, or none where nobody has tried yet."""
+        """Return the one payment of a session, or none if nobody has tried yet."""
         expand = {"expand": ["payment_intent.latest_charge"]}
-        with asking():
-            session = plain(self._sessions.retrieve(checked_id("stripe", order_id), expand))
+        with sdk_errors_translated():
+            session = as_dict(self._sessions.retrieve(checked_id("stripe", order_id), expand))
             _, payment = session_facts(session)
         return [payment] if payment else []
 
     def payment(self, payment_id: str) -> PaymentFacts:
         """Return a PaymentIntent, without its order's id; raises `GatewayNotFound`."""
         expand = {"expand": ["latest_charge"]}
-        with asking():
+        with sdk_errors_translated():
             return intent_facts(
-                plain(self._intents.retrieve(checked_id("stripe", payment_id), expand))
+                as_dict(self._intents.retrieve(checked_id("stripe", payment_id), expand))
             )
 
     def capture(self, payment: PaymentFacts) -> PaymentFacts:
-        """Capture an intent, whole; one that was captured before is returned as it is."""
+        """Capture an intent in full; one that is already captured is returned as it is."""
         payment_id = checked_id("stripe", payment.payment_id)
         try:
-            with asking():
-                return intent_facts(plain(self._intents.capture(payment_id)))
+            with sdk_errors_translated():
+                return intent_facts(as_dict(self._intents.capture(payment_id)))
         except GatewayNotFound:
             raise
         except GatewayRefused:
@@ -150,33 +152,31 @@ class StripeGateway:
     ) -> RefundFacts:
         """Refund a part or all; a repeat under one receipt returns the first.
 
-        It goes back in the payment's own currency: Stripe is told none. Raises
+        It goes back in the payment's own currency: Stripe takes none. Raises
         `GatewayRefused` also for a receipt of another amount.
         """
-        return stripe_refunds.refund(
-            self._refunds, payment_id, amount_paise=amount_paise, receipt=receipt
-        )
+        return refunds.refund(self._refunds, payment_id, amount_paise=amount_paise, receipt=receipt)
 
     def refunds_of(self, payment_id: str) -> Sequence[RefundFacts]:
         """Return every refund of a payment, also those of Stripe's dashboard."""
-        return stripe_refunds.refunds_of(self._refunds, payment_id)
+        return refunds.refunds_of(self._refunds, payment_id)
 
     def refunds(self, *, since: datetime) -> Sequence[RefundFacts]:
         """Return every refund of an intent that was started since then."""
         asked = {"created": {"gte": int(since.timestamp())}}
-        with asking():
+        with sdk_errors_translated():
             listed = pages(self._refunds.list, asked, most=MOST_REFUNDS, what="refunds")
             return [refund_facts(found) for found in listed if found.get("payment_intent")]
 
     def dispute(self, dispute_id: str) -> DisputeFacts:
         """Return a dispute or an inquiry; raises `GatewayNotFound`."""
-        with asking():
-            return dispute_facts(plain(self._disputes.retrieve(checked_id("stripe", dispute_id))))
+        with sdk_errors_translated():
+            return dispute_facts(as_dict(self._disputes.retrieve(checked_id("stripe", dispute_id))))
 
     def disputes(self, *, since: datetime) -> Sequence[DisputeFacts]:
         """Return every dispute and inquiry of an intent that was opened since then."""
         asked = {"created": {"gte": int(since.timestamp())}}
-        with asking():
+        with sdk_errors_translated():
             listed = pages(self._disputes.list, asked, most=MOST_DISPUTES, what="disputes")
             return [dispute_facts(found) for found in listed if found.get("payment_intent")]
 
@@ -198,6 +198,6 @@ def _is_of(receipt: str, session: Mapping[str, Any]) -> bool:
 
 
 def _coming_back(return_url: str, query: str) -> str:
-    """Return where the customer comes back to, with word of how; braces stay as they are."""
+    """Return the address that the customer returns to, with the outcome; braces stay."""
     address, hash_sign, fragment = return_url.partition("#")
     return f"{address}{'&' if '?' in address else '?'}{query}{hash_sign}{fragment}"

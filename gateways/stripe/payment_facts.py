@@ -36,7 +36,7 @@ def session_facts(session: Mapping[str, object]) -> tuple[OrderFacts, PaymentFac
 def intent_facts(intent: Mapping[str, object]) -> PaymentFacts:
     """Read a PaymentIntent, its latest charge expanded or not; raises `UnreadableAnswer`.
 
-    The id of its session is not in it. What was refunded of it only an expanded charge tells.
+    The id of its session is not in it. Only an expanded charge says what was refunded of it.
     """
     entity = Entity("stripe", "payment_intent", intent)
     seen = _seen(entity)
@@ -58,10 +58,10 @@ def intent_facts(intent: Mapping[str, object]) -> PaymentFacts:
 
 
 def _payment_of_session(session: Entity, order: OrderFacts) -> PaymentFacts | None:
-    """Return the payment; what the session says of the money goes before what the intent says."""
+    """Return the payment; on money the session overrules the intent."""
     status = session.state("payment_status")
     if status not in {"paid", "unpaid", "no_payment_required"}:
-        raise session.problem("payment_status", "is none that we know")
+        raise session.problem("payment_status", "is not a known status")
     intent = session.inner("payment_intent", "payment_intent")
     if intent:
         known = intent_facts(intent.fields)
@@ -70,11 +70,17 @@ def _payment_of_session(session: Entity, order: OrderFacts) -> PaymentFacts | No
         # A delayed method is still under way; a session that expired was never paid.
         seen = Seen.FAILED if order.ended else Seen.CREATED
         payment = PaymentFacts(
-            "stripe", payment_id, seen, order.amount_paise, order.currency, order.order_id,
-            order.receipt, method=_method(session, None),
-        )  # fmt: skip
+            gateway="stripe",
+            payment_id=payment_id,
+            seen=seen,
+            amount_paise=order.amount_paise,
+            currency=order.currency,
+            order_id=order.order_id,
+            receipt=order.receipt,
+            method=_method(session, None),
+        )
     elif status == "paid":
-        raise session.problem("payment_intent", "must be there where a session is paid")
+        raise session.problem("payment_intent", "must be there when a session is paid")
     else:
         return None
     if status == "paid":
@@ -110,7 +116,7 @@ def _receipt_in_metadata(entity: Entity) -> str | None:
 
 
 def _method(entity: Entity, charge: Entity | None) -> str | None:
-    """Return what it was paid with; without the charge, where only one method was offered."""
+    """Return what it was paid with; without the charge, only if a single method was offered."""
     details = charge.inner("payment_method_details", "payment_method_details") if charge else None
     if details:
         return details.text_or_none("type", max_length=METHOD_MAX_LENGTH)

@@ -38,7 +38,7 @@ def refund_facts(entity: Mapping[str, object]) -> RefundFacts:
     refund = Entity("stripe", "refund", entity)
     status = refund.state("status")
     if status not in _REFUND_SEEN:
-        raise refund.problem("status", "is none that we know")
+        raise refund.problem("status", "is not a known status")
     return RefundFacts(
         gateway="stripe",
         refund_id=refund.identifier("id"),
@@ -54,7 +54,7 @@ def dispute_facts(entity: Mapping[str, object]) -> DisputeFacts:
     dispute = Entity("stripe", "dispute", entity)
     status = dispute.state("status")
     if status not in _DISPUTE_SEEN:
-        raise dispute.problem("status", "is none that we know")
+        raise dispute.problem("status", "is not a known status")
     # Every withdrawal from our balance is listed; an empty list says that there was none.
     nothing_moved = dispute.fields.get("balance_transactions") == []
     evidence = dispute.inner("evidence_details", "evidence_details")

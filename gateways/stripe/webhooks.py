@@ -1,4 +1,4 @@
-"""Stripe's webhooks: whose they are, which event it is, and what it tells of money.
+"""Stripe's webhooks: their signatures, their ids, and what they say of money.
 
 The receiver has `verify` judge the raw bytes; the worker has `parse` read what was recorded.
 The header is `t=<unix seconds>,v1=<hex>`; signed is `<t>.<raw body>` with HMAC-SHA256, and the key
@@ -14,6 +14,7 @@ from datetime import datetime
 from billing.payments import PaymentFacts, Seen
 from gateways.errors import UnreadableAnswer
 from gateways.events import Event, UnreadableEvent, name_of_type, object_at, read_object
+from gateways.protocol import Headers
 from gateways.stripe.payment_facts import intent_facts, session_facts
 from gateways.stripe.refund_facts import dispute_facts, refund_facts
 from service.signatures import SignatureError, fits, is_hex_digest
@@ -39,8 +40,8 @@ _OF_INTENTS = frozenset(
         "payment_intent.amount_capturable_updated",
     }
 )
-# Not charge.refunded: it tells a charge's running total, and refunds are taken each by its own id.
-# Taking both would take the same refund twice.
+# Not charge.refunded: it has a charge's running total, and each refund counts by its own id.
+# Reading both would count a refund twice.
 _OF_REFUNDS = frozenset(
     {"refund.created", "refund.updated", "refund.failed", "charge.refund.updated"}
 )
@@ -58,11 +59,12 @@ _READ = _OF_SESSIONS | _OF_INTENTS | _OF_REFUNDS | _OF_DISPUTES
 _OF_FAILURE = frozenset({"checkout.session.async_payment_failed", "payment_intent.payment_failed"})
 
 
-def verify(secrets: Sequence[str], *, body: bytes, header: str | None, now: datetime) -> None:
+def verify(secrets: Sequence[str], *, body: bytes, headers: Headers, now: datetime) -> None:
     """Check `Stripe-Signature` against every secret, in constant time for each.
 
     Raises `SignatureError`.
     """
+    header = headers.get("Stripe-Signature")
     if not header:
         raise SignatureError("Stripe-Signature is needed")
     timestamp, signatures = _parts_of(header)
@@ -77,8 +79,8 @@ def verify(secrets: Sequence[str], *, body: bytes, header: str | None, now: date
         )
 
 
-def event_id(body: bytes) -> str | None:
-    """Return the event's id, which is in the body; None where there is no text in its place."""
+def event_id(body: bytes, headers: Headers) -> str | None:  # noqa: ARG001
+    """Return the event's id, which is in the signed body; None if it is missing or no text."""
     try:
         value = read_object(body).get("id")
     except UnreadableEvent:
@@ -87,10 +89,10 @@ def event_id(body: bytes) -> str | None:
 
 
 def parse(body: bytes) -> Event:
-    """Return what a body tells; raises `UnreadableEvent`.
+    """Return what a body says; raises `UnreadableEvent`.
 
-    Sessions and intents are read, of a payment's success and failure, refunds and disputes; all
-    other events tell of nothing, nor do sessions of subscriptions, which are not sold here.
+    Read are a payment's success and failure (sessions and intents), refunds and disputes. All other
+    events say nothing to us, nor do sessions of subscriptions, which are not sold here.
     """
     event = read_object(body)
     kind = name_of_type(event.get("type"))
@@ -102,12 +104,12 @@ def parse(body: bytes) -> Event:
         return Event(kind, None)
     subject = object_at(object_at(event, "data", "data"), "object", "data.object")
     try:
-        return _told(kind, subject)
+        return _event_of(kind, subject)
     except UnreadableAnswer as error:
         raise UnreadableEvent(f"data.object: {error.field}", error.problem) from None
 
 
-def _told(kind: str, subject: Mapping[str, object]) -> Event:
+def _event_of(kind: str, subject: Mapping[str, object]) -> Event:
     if kind not in _OF_REFUNDS | _OF_DISPUTES:
         return Event(kind, _payment(kind, subject))
     if "payment_intent" in subject and subject["payment_intent"] is None:
@@ -116,7 +118,7 @@ def _told(kind: str, subject: Mapping[str, object]) -> Event:
         return Event(kind, None, refund=refund_facts(subject))
     dispute = dispute_facts(subject)
     if kind == _WITHDRAWN:
-        # Said in so many words, whether or not the list of withdrawals shows it already.
+        # The event says so, whether or not the list of withdrawals already shows it.
         dispute = replace(dispute, moves_money=True)
     return Event(kind, None, dispute=dispute)
 
@@ -144,6 +146,6 @@ def _payment(kind: str, subject: Mapping[str, object]) -> PaymentFacts | None:
     else:
         _, payment = session_facts(subject)
     if payment and payment.seen is Seen.CREATED and kind in _OF_FAILURE:
-        # Stripe takes the intent back to its beginning, and only the event says that it failed.
+        # Stripe resets the intent to its beginning, and only the event says that it failed.
         return replace(payment, seen=Seen.FAILED)
     return payment

@@ -1,8 +1,8 @@
 """Calls of `tasks.disputes.open` as inbox rows, and those rows' handler.
 
-A call is one row, under its request_id where it has one: a caller that asks again with the same id
-and content changes nothing, whatever became of the first message. The id is taken together with
-the account, so that two accounts' ids never meet.
+A call is one row, under its request_id if it has one: a caller that repeats the id and the content
+changes nothing, whatever became of the first message. The id counts together with the account, so
+that the ids of two accounts never collide.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,12 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy.orm import Session
 
 from billing import audit, disputes
-from billing.text import ID_MAX_LENGTH
+from billing.text import ID_MAX_LENGTH, validation_problems
 from db.inbox import Finished, LeasedEvent
 from errors import PermanentError
-from tasks.inbox import calls
-from tasks.inbox.calls import Refusal, Rows
-from tasks.inbox.handler import Handled
+from tasks.inbox import call_rows
+from tasks.inbox.call_rows import CallRows, Refusal
+from tasks.inbox.handler import BatchOutcome
 from tasks.operator_lines import created_line
 from worker import redaction
 
@@ -50,45 +50,44 @@ class _Call(BaseModel):
     data: _Request
 
 
-def read(task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Rows:
+def read(task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> CallRows:
     """Return the row of a call. Never raises for what was sent."""
-    rows, event_id = Rows(), calls.event_id_of(task_id)
+    rows, event_id = CallRows(), call_rows.event_id_of(task_id)
     try:
-        given = calls.bound(PARAMETERS, args, kwargs)
+        given = call_rows.bind_arguments(PARAMETERS, args, kwargs)
         event_id = _event_id(task_id, given)
-        rows.events.append(calls.event(SOURCE, event_id, {"type": REQUESTED, "data": given}))
+        rows.events.append(
+            call_rows.new_event(SOURCE, event_id, {"type": REQUESTED, "data": given})
+        )
     except Refusal as refusal:
         call = {"type": REQUESTED, "call": {"task": TASK, "args": args, "kwargs": kwargs}}
-        rows.refused.append(calls.refused_call(SOURCE, event_id, call, refusal))
+        rows.refused.append(call_rows.refused_call(SOURCE, event_id, call, refusal))
     return rows
 
 
-def handle(session: Session, events: Sequence[LeasedEvent]) -> Handled:
-    """Open the disputes of one batch; what the rules refuse is dead, and stops no other."""
-    finished: list[Finished | None] = [None] * len(events)
-    requests: list[tuple[int, _Request]] = []
-    for i, event in enumerate(events):
+def handle(session: Session, events: Sequence[LeasedEvent]) -> BatchOutcome:
+    """Open the disputes of one batch; one that the rules refuse is dead and stops no other."""
+    outcome = BatchOutcome(events)
+    requests: list[tuple[LeasedEvent, _Request]] = []
+    for event in events:
         try:
-            requests.append((i, _Call.model_validate_json(event.body).data))
+            requests.append((event, _Call.model_validate_json(event.body).data))
         except ValidationError as error:
-            finished[i] = Finished("dead", error=calls.unreadable(error), type=REQUESTED)
-    log_lines: dict[int, str] = {}
+            reason = f"UnreadableCall: {validation_problems(error)}"
+            outcome.finish(event, Finished("dead", error=reason, type=REQUESTED))
     # By lead, so that two batches wait for each other's leads in one order.
-    for i, request in sorted(requests, key=lambda entry: (entry[1].lead_id, entry[0])):
-        finished[i], line = _open(session, request, event_id=events[i].event_id)
-        if line is not None:
-            log_lines[i] = line
-    return Handled(
-        [end for end in finished if end is not None], [log_lines[i] for i in sorted(log_lines)]
-    )
+    for event, request in sorted(requests, key=lambda entry: (entry[1].lead_id, entry[0].id)):
+        end, log_line = _open(session, request, event_id=event.event_id)
+        outcome.finish(event, end, log_line=log_line)
+    return outcome
 
 
 def _event_id(task_id: str, given: Mapping[str, Any]) -> str:
     account, request_id = given.get("account"), given.get("request_id")
     if not (isinstance(account, str) and isinstance(request_id, str)):
-        return calls.event_id_of(task_id)
-    # Operators see it: an id that could be a phone number or a name is in it as a digest.
-    return calls.event_id_of(f"{redaction.task_id(account)}:{redaction.task_id(request_id)}")
+        return call_rows.event_id_of(task_id)
+    # Operators see it, so an id that could be a phone number or a name becomes a digest.
+    return call_rows.event_id_of(f"{redaction.task_id(account)}:{redaction.task_id(request_id)}")
 
 
 def _open(session: Session, request: _Request, *, event_id: str) -> tuple[Finished, str | None]:

@@ -1,8 +1,8 @@
 """The Celery door of lead disputes, and the quality scores on beat.
 
 `open(lead_id, account, dispute_type, description, evidence=None, request_id=None)` disputes one
-lead. Any Celery app on the same Redis calls it by name. Nothing is answered: what became of the
-call is its row in the inbox, and the dispute.
+lead. Any Celery app on the same Redis calls it by name. It returns nothing: the outcome of the call
+is its row in the inbox, and the dispute.
 """
 
 from typing import Any
@@ -12,8 +12,8 @@ import structlog
 from billing import audit
 from billing.disputes import quality
 from db.session import transaction
-from tasks.disputes import calls as dispute_calls
-from tasks.inbox import recorder as recording
+from tasks.disputes import calls
+from tasks.inbox import recorder
 from tasks.plumbing import nudges
 from worker.app import app
 
@@ -23,19 +23,19 @@ SCORE_TASK = "tasks.disputes.score"
 ACTOR = "system:quality"
 
 
-# Whatever the arguments are, the call must reach us: we bind them ourselves.
-@app.task(**recording.door(dispute_calls.TASK, dispute_calls.PARAMETERS))
+# A call must reach us whatever its arguments are: we bind them ourselves.
+@app.task(**recorder.door_options(calls.TASK, calls.PARAMETERS))
 def open_dispute(self: Any, /, *args: Any, **kwargs: Any) -> None:
-    """Record one dispute to open; what cannot be opened becomes a dead row."""
-    recording.record_patiently(dispute_calls.read(self.request.id, args, kwargs))
-    nudges.soon(dispute_calls.SOURCE)
+    """Record one dispute to open; one that cannot be opened becomes a dead row."""
+    recorder.record_or_requeue(calls.read(self.request.id, args, kwargs))
+    nudges.send_in_background(calls.SOURCE)
 
 
 @app.task(name=SCORE_TASK)
 def score() -> None:
-    """Compute the quality scores where that is due, and flag accounts for review by them.
+    """Compute the quality scores if they are due, and flag accounts for review by them.
 
-    Each account in a transaction of its own: scores are locked after accounts elsewhere.
+    Each account in a transaction of its own: elsewhere scores are locked after accounts.
     """
     with audit.asked_by(ACTOR, door="beat"):
         with transaction() as session:

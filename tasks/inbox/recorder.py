@@ -1,6 +1,7 @@
-"""Recording calls: in one commit, with patience for PostgreSQL, before anything else happens.
+"""The recorder of calls: all rows in one commit, before anything else happens.
 
-For the tasks that any Celery app may call. A call that cannot be recorded goes back to its queue.
+For the tasks that any Celery app may call. It waits for PostgreSQL for a while; a call that cannot
+be recorded goes back to its queue.
 """
 
 import random
@@ -14,24 +15,27 @@ from celery.exceptions import Reject, SoftTimeLimitExceeded
 from db import inbox
 from db.session import transaction
 from errors import TransientError
-from tasks.inbox.calls import Rows
+from tasks.inbox.call_rows import CallRows
 
 log = structlog.get_logger()
 
 PATIENCE_SECONDS = 25
-"""A call waits this long in its task for PostgreSQL; a last attempt still ends in time."""
+"""How long a call waits in its task for PostgreSQL; a last attempt still ends in time."""
 
 # A call that was not recorded must come back: no row stands for it yet.
 _KEPT = {"acks_on_failure_or_timeout": False, "recorded_by_task": True}
 
 
-def door(name: str, parameters: Sequence[str]) -> Mapping[str, Any]:
-    """Return the options of a task that records its call; it binds its arguments itself."""
+def door_options(name: str, parameters: Sequence[str]) -> Mapping[str, Any]:
+    """Return the options of a task that records its call and binds its arguments itself."""
     return {"name": name, "bind": True, "parameters": parameters, **_KEPT}
 
 
-def record_patiently(rows: Rows) -> None:
-    """Record, waiting for PostgreSQL as long as a task may; then put the message back."""
+def record_or_requeue(rows: CallRows) -> None:
+    """Record, waiting for PostgreSQL as long as a task may; raises `Reject` if it stays away.
+
+    The message is then back in its queue.
+    """
     try:
         reason = _try_to_record(rows, until=time.monotonic() + PATIENCE_SECONDS)
     except SoftTimeLimitExceeded:
@@ -41,7 +45,7 @@ def record_patiently(rows: Rows) -> None:
         raise Reject("the call could not be recorded and waits in its queue", requeue=True)
 
 
-def record(rows: Rows) -> None:
+def record(rows: CallRows) -> None:
     """Record all rows of a call, or none."""
     if not rows.events and not rows.refused:
         return
@@ -54,7 +58,7 @@ def record(rows: Rows) -> None:
         inbox.record_dead(session, rows.refused)
 
 
-def _try_to_record(rows: Rows, *, until: float) -> str | None:
+def _try_to_record(rows: CallRows, *, until: float) -> str | None:
     pause = 0.1
     while True:
         try:

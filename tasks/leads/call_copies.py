@@ -1,8 +1,8 @@
-"""Copies of calls: what our client keeps in Redis until the call is an inbox row.
+"""Copies of calls, which our client keeps in Redis until the call is an inbox row.
 
 Celery's Redis transport can lose a message when a worker is killed at the hand-over. So the
-client writes a copy before it publishes, the task removes it after its commit, and whatever is
-still there after a minute is recorded by `tasks.leads.recover`, as the task would have.
+client writes a copy before it publishes, the task removes it after its commit, and
+`tasks.leads.recover` records what is still there after a minute, as the task would have.
 See docs/decisions/0007-copies-of-calls.md.
 """
 
@@ -16,10 +16,10 @@ import structlog
 
 import clock
 from db.inbox import NewEvent
-from tasks.inbox import calls
-from tasks.leads import calls as lead_calls
+from tasks.inbox import call_rows
+from tasks.leads import calls
 from tasks.plumbing import broker
-from tasks.plumbing.background import Beside
+from tasks.plumbing.background import BackgroundBatcher
 from worker import redaction
 
 log = structlog.get_logger()
@@ -27,7 +27,7 @@ log = structlog.get_logger()
 KEY = "billing:lead_copies"
 """A hash: task id and digest of the call -> JSON {"id", "task", "kwargs", "at" (unix seconds)}."""
 HEADER = "billing_copy"
-"""The message header that says which field its call's copy is in."""
+"""The message header that names the field of its call's copy."""
 OLD_AFTER_SECONDS = 60
 _BATCH = 100
 _MAX_KEPT_BYTES = 1024 * 1024
@@ -37,15 +37,15 @@ _redis = broker.connect()
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """One entry of the hash; `call` is None where it is not what our client writes."""
+    """One entry of the hash; `call` is None if our client did not write it."""
 
     field: bytes
     value: bytes
     call: dict[str, Any] | None
 
 
-def old_ones(*, now: datetime) -> Iterator[list[Copy]]:
-    """Yield the copies that are older than a minute, or of no form we know, in small batches."""
+def find_old(*, now: datetime) -> Iterator[list[Copy]]:
+    """Yield, in small batches, the copies that are older than a minute or of no known form."""
     cursor = 0
     while True:
         scanned: Any = _redis.hscan(KEY, cursor, count=_BATCH)
@@ -58,29 +58,29 @@ def old_ones(*, now: datetime) -> Iterator[list[Copy]]:
             return
 
 
-def rows_of(copy: Copy) -> calls.Rows:
-    """Return what the task would have recorded; a dead row for what is no call."""
+def rows_of(copy: Copy) -> call_rows.CallRows:
+    """Return what the task would have recorded; a dead row if the copy is no call."""
     if copy.call is not None:
-        # The id in the message: a reused one has a copy for each of its calls.
+        # The id in the message: an id that is used again has a copy for each of its calls.
         task_id = redaction.task_id(copy.call["id"])
-        return lead_calls.read(copy.call["task"], task_id, (), copy.call["kwargs"])
+        return calls.read(copy.call["task"], task_id, (), copy.call["kwargs"])
     event = NewEvent(
-        lead_calls.SOURCE,
-        calls.event_id_of(copy.field.decode("utf-8", "backslashreplace")),
+        calls.SOURCE,
+        call_rows.event_id_of(copy.field.decode("utf-8", "backslashreplace")),
         copy.value[:_MAX_KEPT_BYTES],
         clock.now(),
     )
-    return calls.Rows(refused=[(event, "UnreadableCopy: the copy of a call is no call")])
+    return call_rows.CallRows(refused=[(event, "UnreadableCopy: the copy of a call is no call")])
 
 
 def remove(fields: Iterable[bytes | str]) -> None:
-    """Forget copies whose calls are recorded. Raises the errors of `broker.UNREACHABLE`."""
+    """Remove the copies of recorded calls; raises the errors of `broker.UNREACHABLE`."""
     _redis.hdel(KEY, *fields)
 
 
-def forget_soon(field: str) -> None:
-    """Have a copy removed beside the caller; what stays is recorded again, to no effect."""
-    _beside.ask(field)
+def remove_in_background(field: str) -> None:
+    """Have a thread remove a copy; one that stays is recorded again, to no effect."""
+    _batcher.add(field)
 
 
 def _call_in(value: bytes) -> dict[str, Any] | None:
@@ -91,15 +91,15 @@ def _call_in(value: bytes) -> dict[str, Any] | None:
     if not isinstance(call, dict) or not isinstance(call.get("kwargs"), dict):
         return None
     task, at = call.get("task"), call.get("at")
-    known = isinstance(task, str) and task in lead_calls.PARAMETERS
+    known = isinstance(task, str) and task in calls.PARAMETERS
     known = known and isinstance(call.get("id"), str)
     return call if known and type(at) in {int, float} else None
 
 
 def _is_old(at: int | float, now: datetime) -> bool:
-    # A sender's clock that is ahead makes its copies old too early, which does no harm.
+    # If a sender's clock is wrong, its copies are old too early, which does no harm.
     try:
-        return not abs(now.timestamp() - at) < OLD_AFTER_SECONDS  # what is no number is old
+        return not abs(now.timestamp() - at) < OLD_AFTER_SECONDS  # NaN is old
     except OverflowError:
         return True
 
@@ -111,4 +111,4 @@ def _remove_all(fields: set[str]) -> None:
         log.warning("copies not removed", copies=len(fields), error=type(error).__name__)
 
 
-_beside = Beside("copies", _remove_all)
+_batcher = BackgroundBatcher("copies", _remove_all)

@@ -1,43 +1,42 @@
 """Calls of `tasks.leads.*` as inbox rows, and those rows' handler.
 
-A call becomes one row for each lead, in the form of a lead event, so that it is read, retried,
-refused and charged by what does so for the webhook's. The body depends on the call alone: a
-message that is delivered twice, or found again as a copy, is the same delivery.
+A call becomes one row per lead, in the form of a lead event, so that one handler reads, charges
+and refuses both. The body depends on the call alone: a message that is delivered twice, or
+recovered from its copy, is the same delivery.
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from db.inbox import Finished, LeasedEvent
-from tasks.inbox import calls
-from tasks.inbox.calls import Refusal, Rows
-from tasks.inbox.handler import Handled
+from db.inbox import LeasedEvent
+from tasks.inbox import call_rows
+from tasks.inbox.call_rows import CallRows, Refusal
+from tasks.inbox.handler import BatchOutcome
 from tasks.leads import events as lead_events
 
 SOURCE = "lead_calls"
 ACTOR = "celery:leads"
 
 MAX_LEADS = 10_000
-"""Most leads of one call."""
+"""Most leads in one call."""
 
 PARAMETERS = {
     "tasks.leads.charge": ("lead_id", "account", "package_price_paise", "source", "occurred_at"),
     "tasks.leads.charge_many": ("leads",),
 }
-"""The tasks that can be called, by name, with the names of their arguments in order."""
+"""Name of each task that can be called -> the names of its arguments in order."""
 
 _TYPE = {"type": lead_events.LEAD_CREATED}
 
 
-def read(task: str, task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Rows:
+def read(task: str, task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> CallRows:
     """Return the rows of a call of `task`, one of `PARAMETERS`. Never raises for what was sent."""
-    event_id, rows = calls.event_id_of(task_id), Rows()
+    event_id, rows = call_rows.event_id_of(task_id), CallRows()
     try:
-        given = calls.bound(PARAMETERS[task], args, kwargs)
+        given = call_rows.bind_arguments(PARAMETERS[task], args, kwargs)
         if task == "tasks.leads.charge":
             _add_lead(rows, event_id, {**_TYPE, "data": given})
         else:
@@ -45,17 +44,20 @@ def read(task: str, task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]
                 _add_lead(rows, f"{event_id}:{index}", {**_TYPE, "index": index, "data": lead})
     except Refusal as refusal:
         call = {**_TYPE, "call": {"task": task, "args": args, "kwargs": kwargs}}
-        rows.refused.append(calls.refused_call(SOURCE, event_id, call, refusal))
+        rows.refused.append(call_rows.refused_call(SOURCE, event_id, call, refusal))
     return rows
 
 
-def handle(session: Session, events: Sequence[LeasedEvent]) -> Handled:
-    """Charge the leads of one batch; what is refused names its place in the call."""
-    handled = lead_events.handle(
-        session, events, actor=ACTOR, door="celery", form=lead_events.LeadCall
+def handle(session: Session, events: Sequence[LeasedEvent]) -> BatchOutcome:
+    """Charge the leads of one batch; the error of a dead row names its place in the call."""
+    return lead_events.handle(
+        session,
+        events,
+        actor=ACTOR,
+        door="celery",
+        form=lead_events.LeadCall,
+        place_of=_place_of,
     )
-    ends = zip(events, handled.finished, strict=True)
-    return replace(handled, finished=[_with_index(event, end) for event, end in ends])
 
 
 def _leads_of(given: Mapping[str, Any]) -> list[Any]:
@@ -67,24 +69,21 @@ def _leads_of(given: Mapping[str, Any]) -> list[Any]:
     return leads
 
 
-def _add_lead(rows: Rows, event_id: str, content: dict[str, Any]) -> None:
+def _add_lead(rows: CallRows, event_id: str, content: dict[str, Any]) -> None:
     try:
-        rows.events.append(calls.event(SOURCE, event_id, content))
+        rows.events.append(call_rows.new_event(SOURCE, event_id, content))
     except Refusal as refusal:
-        # Without its data: read again, it is refused again.
+        # Without its data: replayed, it is refused again.
         rest = {name: content[name] for name in content if name != "data"}
-        kept = calls.dead(SOURCE, event_id, rest)
+        kept = call_rows.dead_event(SOURCE, event_id, rest)
         rows.refused.append((kept, f"{_place(content.get('index'))}RefusedCall: {refusal}"))
 
 
-def _with_index(event: LeasedEvent, end: Finished) -> Finished:
-    if end.state != "dead":
-        return end
+def _place_of(event: LeasedEvent) -> str:
     try:
-        place = _place(json.loads(event.body).get("index"))
+        return _place(json.loads(event.body).get("index"))
     except (ValueError, AttributeError, RecursionError):
-        place = ""  # no body that was written here
-    return replace(end, error=f"{place}{end.error}") if place else end
+        return ""  # not a body that was written here
 
 
 def _place(index: object) -> str:

@@ -2,7 +2,7 @@
 
 `charge(lead_id, account, package_price_paise, source=None, occurred_at=None)` bills one lead,
 `charge_many(leads=[{...}])` up to 10,000, each with the fields of `charge`. Any Celery app on the
-same Redis calls them by name. Nothing is answered: what became of a lead is its row.
+same Redis calls them by name. They return nothing: the outcome of a lead is its row.
 """
 
 import time
@@ -12,32 +12,31 @@ from typing import Any
 import structlog
 
 import clock
-from tasks.inbox import recorder as recording
-from tasks.inbox.calls import Rows
-from tasks.leads import call_copies as copies
-from tasks.leads import calls as lead_calls
+from tasks.inbox import recorder
+from tasks.inbox.call_rows import CallRows
+from tasks.leads import call_copies, calls
 from tasks.plumbing import nudges
-from tasks.plumbing.background import Beside
+from tasks.plumbing.background import BackgroundBatcher
 from worker.app import app
 
 log = structlog.get_logger()
 
 RECOVER_SECONDS = 10
-"""A recovery leaves the rest to the next tick after this."""
+"""After this a recovery leaves the rest to the next tick."""
 NUDGE_SECONDS = 1.0
-"""A process nudges for its calls this often at most, the first one at once: calls come one by one,
-and drains that follow each other closely find a handful of rows and slow the calls down."""
+"""A process nudges for its calls at most this often, for the first one at once. Calls come one by
+one, and drains close behind each other find a handful of rows and slow the calls down."""
 _ROWS_AT_ONCE = 1_000
 
 
 def _door(name: str) -> Mapping[str, Any]:
-    return recording.door(name, lead_calls.PARAMETERS[name])
+    return recorder.door_options(name, calls.PARAMETERS[name])
 
 
-# Whatever the arguments are, the call must reach us: we bind them ourselves.
+# A call must reach us whatever its arguments are: we bind them ourselves.
 @app.task(**_door("tasks.leads.charge"))
 def charge(self: Any, /, *args: Any, **kwargs: Any) -> None:
-    """Record one lead to charge; what cannot be charged becomes a dead row."""
+    """Record one lead to charge; one that cannot be charged becomes a dead row."""
     _record_call(self, args, kwargs)
 
 
@@ -49,19 +48,19 @@ def charge_many(self: Any, /, *args: Any, **kwargs: Any) -> None:
 
 @app.task(name="tasks.leads.recover")
 def recover() -> None:
-    """Record the calls whose message was lost, from the copies that their senders keep."""
+    """Record the calls whose message was lost, from the copies that their senders wrote."""
     stop_at = time.monotonic() + RECOVER_SECONDS
     recovered = 0
-    for batch in copies.old_ones(now=clock.now()):
-        rows, found = Rows(), []
+    for batch in call_copies.find_old(now=clock.now()):
+        rows, found = CallRows(), []
         for copy in batch:
-            more = copies.rows_of(copy)
+            more = call_copies.rows_of(copy)
             rows.events.extend(more.events)
             rows.refused.extend(more.refused)
             found.append(copy.field)
             if len(rows.events) >= _ROWS_AT_ONCE:
                 recovered += _recover(rows, found)
-                rows, found = Rows(), []
+                rows, found = CallRows(), []
         recovered += _recover(rows, found)
         if time.monotonic() > stop_at:
             break
@@ -69,21 +68,21 @@ def recover() -> None:
         log.info("calls recovered", copies=recovered)
 
 
-def _recover(rows: Rows, found: list[bytes]) -> int:
+def _recover(rows: CallRows, found: list[bytes]) -> int:
     if found:
-        recording.record(rows)
-        copies.remove(found)
-        _nudger.ask(lead_calls.SOURCE)
+        recorder.record(rows)
+        call_copies.remove(found)
+        _nudger.add(calls.SOURCE)
     return len(found)
 
 
 def _record_call(task: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
     task_id = task.request.id
-    recording.record_patiently(lead_calls.read(task.name, task_id, args, kwargs))
-    _nudger.ask(lead_calls.SOURCE)
-    field = task.request.get(copies.HEADER)
+    recorder.record_or_requeue(calls.read(task.name, task_id, args, kwargs))
+    _nudger.add(calls.SOURCE)
+    field = task.request.get(call_copies.HEADER)
     if isinstance(field, str):
-        copies.forget_soon(field)
+        call_copies.remove_in_background(field)
 
 
-_nudger = Beside("nudger of calls", nudges.send_all, pause_seconds=NUDGE_SECONDS)
+_nudger = BackgroundBatcher("nudger of calls", nudges.send_all, pause_seconds=NUDGE_SECONDS)

@@ -1,6 +1,6 @@
-"""Lead events of both doors: read the body strictly, charge the batch, end each row."""
+"""The handler of lead events from both doors: read each body strictly, charge, end each row."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -8,15 +8,17 @@ from sqlalchemy.orm import Session
 
 from billing import audit
 from billing.audit import Door
-from billing.leads import EventTime, LeadRequest, LeadResult, LeadState, charge_leads
+from billing.leads import EventTime, LeadRequest, LeadState, charge_leads
+from billing.text import validation_problems
 from db.inbox import Finished, LeasedEvent
-from tasks.inbox.handler import Handled
+from tasks.inbox.handler import BatchOutcome
+from tasks.operator_lines import deduction_line
 
 LEAD_CREATED = "lead.created"
 
 
 class LeadCreated(BaseModel):
-    """A lead event as senders write it; unknown fields are let through, wrong types are not."""
+    """A lead event as senders write it; unknown fields are ignored, wrong types refused."""
 
     model_config = ConfigDict(strict=True, extra="ignore")
 
@@ -26,7 +28,7 @@ class LeadCreated(BaseModel):
 
 
 class LeadCall(BaseModel):
-    """A lead event that we wrote ourselves for a call, which has no time but its row's."""
+    """A lead event that we wrote for a call; its time is that of its row."""
 
     model_config = LeadCreated.model_config
 
@@ -46,53 +48,45 @@ def handle(
     actor: str,
     door: Door,
     form: type[LeadCreated | LeadCall] = LeadCreated,
-) -> Handled:
-    """Charge the leads of one batch. What cannot be read is dead, what is not ours ignored."""
-    finished: list[Finished | None] = [None] * len(events)
-    positions: list[int] = []
+    place_of: Callable[[LeasedEvent], str] = lambda _: "",
+) -> BatchOutcome:
+    """Charge the leads of one batch. An unreadable one is dead, one that is no lead is ignored.
+
+    `place_of` returns what the error of a dead row begins with.
+    """
+    outcome = BatchOutcome(events)
+    readable: list[LeasedEvent] = []
     requests: list[LeadRequest] = []
-    for i, event in enumerate(events):
+    for event in events:
         try:
             lead = form.model_validate_json(event.body)
         except ValidationError as error:
-            finished[i] = _unreadable(event.body, error)
+            outcome.finish(event, _unreadable(event, error, place_of))
         else:
-            positions.append(i)
+            readable.append(event)
             requests.append(lead.data.happened_at(lead.timestamp or event.received_at))
-    log_lines = []
     with audit.asked_by(actor, door=door):
         results = charge_leads(session, requests, actor=actor)
-    for i, result in zip(positions, results, strict=True):
-        finished[i] = _finished(result)
-        if result.state is LeadState.CHARGED:
-            log_lines.append(deduction_line(result.account, result.credits))
-    return Handled([end for end in finished if end is not None], log_lines)
+    for event, result in zip(readable, results, strict=True):
+        if result.state is LeadState.REFUSED:
+            reason = f"{place_of(event)}{type(result.error).__name__}: {result.error}"
+            outcome.finish(event, Finished("dead", error=reason, type=LEAD_CREATED))
+            continue
+        charged = result.state is LeadState.CHARGED
+        line = deduction_line(result.account, result.credits) if charged else None
+        end = Finished("done", outcome=result.state.value, type=LEAD_CREATED)
+        outcome.finish(event, end, log_line=line)
+    return outcome
 
 
-def deduction_line(account: str, amount: int) -> str:
-    """Return the line that operators look for when credit was deducted."""
-    return f"Credit deduction: Clinic {account.partition(':')[2]}, Amount {amount}"
-
-
-def _finished(result: LeadResult) -> Finished:
-    if result.state is LeadState.REFUSED:
-        error = result.error
-        return Finished("dead", error=f"{type(error).__name__}: {error}", type=LEAD_CREATED)
-    return Finished("done", outcome=result.state.value, type=LEAD_CREATED)
-
-
-def _unreadable(body: bytes, error: ValidationError) -> Finished:
+def _unreadable(
+    event: LeasedEvent, error: ValidationError, place_of: Callable[[LeasedEvent], str]
+) -> Finished:
     try:
-        kind = _AnyEvent.model_validate_json(body).type
+        kind = _AnyEvent.model_validate_json(event.body).type
     except ValidationError:
         kind = None
     if kind is not None and kind != LEAD_CREATED and "\x00" not in kind:
         return Finished("ignored", outcome="not_a_lead", type=kind)
-    # Without what the sender wrote: it may be personal data.
-    problems = error.errors(include_url=False, include_input=False, include_context=False)
-    told = "; ".join(
-        f"{'.'.join(map(str, problem['loc'])) or 'body'}:"
-        f" {problem['msg'].removeprefix('Value error, ')}"
-        for problem in problems
-    )
-    return Finished("dead", error=f"UnreadableEvent: {told}", type=kind)
+    reason = f"{place_of(event)}UnreadableEvent: {validation_problems(error)}"
+    return Finished("dead", error=reason, type=kind)

@@ -1,39 +1,22 @@
-"""Buying, as the API asks for it: open an order at a gateway; verify what a browser says was paid.
+"""Placing an order, for the API: a row first, then the order at the gateway.
 
-The gateway is called between two transactions, never inside one: the order is a row before the
-gateway hears of it, and whatever the answer is, or if none comes, the row says so.
+The gateway is called between two transactions, never inside one. Whatever it answers, or if it does
+not, the row records it. What the browser reports after it was paid: `browser_reports.py`.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-
-import structlog
+from datetime import datetime
 
 from billing import payments
-from billing.payments import (
-    IntakeResult,
-    OrderAtOdds,
-    OrderRequest,
-    PaymentFacts,
-    Seen,
-    inquiries,
-    orders,
-    queries,
-    unmatched,
-)
+from billing.payments import OrderAtOdds, OrderFacts, OrderRequest, orders, unmatched
 from billing.plans import InvalidOrder
-from db.models import Order, Payment
+from db.models import Order
 from db.session import transaction
 from errors import TransientError
 from gateways import registry
 from gateways.errors import GatewayRefused
 from gateways.protocol import Gateway, NewOrder
-from tasks.payments.events import log_lines
-
-log = structlog.get_logger()
-
-ASK_SOON = timedelta(seconds=10)
+from tasks.operator_lines import payment_lines, write_to_log
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +24,7 @@ class PlacedOrder:
     """An order as it stands."""
 
     order_id: str | None
-    """The gateway's; None while it is not known."""
+    """The gateway's id; None while it is not known."""
     gateway: str
     account: str
     public_key: str
@@ -54,17 +37,6 @@ class PlacedOrder:
     checkout_url: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
-    """What is known of a payment that a browser speaks of."""
-
-    payment_id: str | None
-    """The gateway's; None where nothing was paid on the order yet."""
-    state: str
-    credits_added: int
-    """What the payment brought, whoever found out first."""
-
-
 class OrderRefused(InvalidOrder):
     """The gateway would not open the order."""
 
@@ -73,90 +45,58 @@ class OrderRefused(InvalidOrder):
 
 
 def place_order(wish: OrderRequest, *, actor: str, operation_key: str) -> PlacedOrder:
-    """Record the wish, open its order at the gateway, and return it; once for an operation key.
+    """Record the wish, open its order at the gateway, and return it; once per operation key.
 
-    Where the answer was lost, a repeat looks the order up. Raises `UnknownAccount`,
-    `InvalidOrder`, `OrderRefused`, `IdempotencyConflict`, `GatewayNotConfigured`, or a
-    `TransientError`: the outcome is then open, and a repeat or the sweep finds out.
+    If the answer was lost, a repeat looks the order up. Raises `UnknownAccount`, `InvalidOrder`,
+    `OrderRefused`, `IdempotencyConflict`, `GatewayNotConfigured`, or a `TransientError`: then the
+    outcome is open, and a repeat or the inquiry on beat finds it out.
     """
     gateway = registry.by_name(wish.gateway)
     with transaction() as session:
         order, is_new = orders.create(session, wish, actor=actor, operation_key=operation_key)
-        placed, order_id = _placed(order, wish.account, gateway), order.id
-        request, opened_at = _new_order(order, wish.account), order.created_at
+        placed, row_id = _placed(order, wish.account, gateway), order.id
+        request, created_at = _new_order(order, wish.account), order.created_at
         last_error = order.last_error
     if placed.state == "refused":
         reason = last_error or "see `billing audit-log`"
         raise OrderRefused(f"{reason}; to order again, use a new Idempotency-Key")
     if placed.order_id is not None:
         return placed
-    try:
-        facts = None if is_new else gateway.find_order(request.receipt, opened_at=opened_at)
-        facts = facts or gateway.open_order(request)
-    except GatewayRefused as error:
-        with transaction() as session:
-            orders.record_refused(session, order_id, error)
-        raise OrderRefused(error.reason) from error
-    except TransientError as error:
-        with transaction() as session:
-            orders.record_unanswered(session, order_id, error)
-        raise
+    asked_at = None if is_new else created_at
+    facts = _open_at_gateway(gateway, row_id, request, asked_at=asked_at)
     try:
         with transaction() as session:
-            order = orders.record_opened(session, order_id, facts)
-            # What was paid while our own answer was under way.
-            taken = payments.take_in_payments(
-                session, unmatched.facts_for_order(session, order), actor=actor
-            )
+            order = orders.record_opened(session, row_id, facts)
+            # What was paid while the gateway's answer was under way.
+            waiting = unmatched.facts_for_order(session, order)
+            taken = payments.take_in_payments(session, waiting, actor=actor)
             placed = _placed(order, wish.account, gateway)
     except OrderAtOdds as error:
-        with transaction() as session:
-            orders.record_refused(session, order_id, error)
+        _record_refused(row_id, error)
         raise OrderRefused(str(error)) from error
-    tell(taken)
+    write_to_log(payment_lines(taken))
     return placed
 
 
-def verify(
-    *, gateway_order_id: str, payment_id: str | None, signature: str | None, actor: str
-) -> Verified:
-    """Find out at the gateway what became of a payment, credit it if it is captured, and tell.
-
-    The order must be known (the caller has looked). For Razorpay the payment and the signature of
-    its checkout are required: raises `InvalidOrder` naming the field. Where the gateway cannot be
-    asked now, what is known so far is told, and the sweep asks soon.
-    """
-    with transaction() as session:
-        found = orders.find_with_account(session, gateway_order_id)
-        if found is None:
-            raise InvalidOrder("order_id", "is not known")
-        order_id, name = found[0].id, found[0].gateway
-        claimed = _claimed(found[0], payment_id)
-    gateway = registry.by_name(name)
-    if gateway.name == "razorpay":
-        _require_signature(gateway, gateway_order_id, payment_id, signature)
-    else:
-        payment_id = None  # nothing vouches for it, and an order there has but one
-    facts: Sequence[PaymentFacts]
+def _open_at_gateway(
+    gateway: Gateway, row_id: int, request: NewOrder, *, asked_at: datetime | None
+) -> OrderFacts:
+    """Open the order, or find the one opened at about `asked_at`; record how it fails."""
     try:
-        facts = _ask(gateway, gateway_order_id, payment_id)
+        facts = gateway.find_order(request.receipt, opened_at=asked_at) if asked_at else None
+        return facts or gateway.open_order(request)
+    except GatewayRefused as error:
+        _record_refused(row_id, error)
+        raise OrderRefused(error.reason) from error
     except TransientError as error:
-        log.warning("payment not verified yet", order=gateway_order_id, error=type(error).__name__)
-        facts = claimed
+        with transaction() as session:
+            orders.record_unanswered(session, row_id, error)
+        raise
+
+
+def _record_refused(row_id: int, error: GatewayRefused | OrderAtOdds) -> None:
     with transaction() as session:
-        taken = payments.take_in_payments(session, facts, actor=actor)
-        payment = queries.find_of_order(session, order_id, payment_id)
-        if payment is None or payment.state in payments.IN_DOUBT_STATES:
-            inquiries.ask_within(orders.lock(session, order_id), ASK_SOON)
-        verified = _verified(payment)
-    tell(taken)
-    return verified
-
-
-def tell(taken: IntakeResult) -> None:
-    """Write the lines that operators look for; after the commit."""
-    for line in log_lines(taken):
-        log.info(line)
+        orders.record_refused(session, row_id, error)
 
 
 def _new_order(order: Order, account: str) -> NewOrder:
@@ -184,45 +124,3 @@ def _placed(order: Order, account: str, gateway: Gateway) -> PlacedOrder:
         state=order.state,
         checkout_url=order.checkout_url,
     )
-
-
-def _require_signature(
-    gateway: Gateway, order_id: str, payment_id: str | None, signature: str | None
-) -> None:
-    for field, value in (("payment_id", payment_id), ("signature", signature)):
-        if not value:
-            raise InvalidOrder(field, "is required for an order at Razorpay")
-    if not gateway.is_signed_by_gateway(order_id, payment_id or "", signature or ""):
-        raise InvalidOrder("signature", "is not Razorpay's for this order and payment")
-
-
-def _ask(gateway: Gateway, order_id: str, payment_id: str | None) -> Sequence[PaymentFacts]:
-    if payment_id is None:
-        return gateway.payments_of(order_id)
-    facts = gateway.payment(payment_id)
-    if facts.order_id != order_id:
-        raise InvalidOrder("payment_id", "is not a payment of this order")
-    return [facts]
-
-
-def _claimed(order: Order, payment_id: str | None) -> list[PaymentFacts]:
-    """Return what a signed word of the browser tells by itself: that there is such a payment."""
-    if payment_id is None or order.gateway != "razorpay":
-        return []
-    return [
-        PaymentFacts(
-            gateway="razorpay",
-            payment_id=payment_id,
-            seen=Seen.CREATED,
-            amount_paise=order.amount_paise,
-            currency=order.currency,
-            order_id=order.gateway_order_id,
-        )
-    ]
-
-
-def _verified(payment: Payment | None) -> Verified:
-    if payment is None:
-        return Verified(None, "created", 0)
-    brought = payment.credits + payment.bonus_credits
-    return Verified(payment.gateway_payment_id, payment.state, brought)

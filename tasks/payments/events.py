@@ -1,82 +1,70 @@
-"""Webhooks of the gateways: read the body tolerantly, take in what it says of a payment.
+"""The handler of the gateways' webhooks: read each body tolerantly, take in its facts.
 
-What a signed body says that we do not need is `ignored`; one that nobody can read is dead, where
-an operator sees it.
+A signed body without facts for us is `ignored`; an unreadable one is dead, and an operator sees it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 
 from sqlalchemy.orm import Session
 
 from billing import audit, payments
-from billing.payments import CreditedPayment, GatewayName, IntakeResult
-from billing.payments import gateway_heartbeat as gateway_signs
-from billing.returns import chargebacks
-from billing.returns import refund_intake as refund_news
+from billing.payments import GatewayName, IntakeResult, gateway_heartbeat
+from billing.returns import chargebacks, refund_intake
 from db.inbox import Finished, LeasedEvent
 from errors import PermanentError
+from gateways import registry
 from gateways.events import Event
-from gateways.razorpay import webhooks as razorpay_webhooks
-from gateways.stripe import webhooks as stripe_webhooks
-from tasks.inbox.handler import Handled
-from tasks.leads.events import deduction_line
-from tasks.returns import settlement as settling
-
-_PARSE: dict[GatewayName, Callable[[bytes], Event]] = {
-    "razorpay": razorpay_webhooks.parse,
-    "stripe": stripe_webhooks.parse,
-}
+from tasks.inbox.handler import BatchOutcome
+from tasks.operator_lines import payment_lines
+from tasks.returns import settlement
 
 
-def handle(session: Session, events: Sequence[LeasedEvent], *, gateway: GatewayName) -> Handled:
-    """Take in what one batch of a gateway's webhooks says."""
-    actor = f"webhook:{gateway}"
-    finished: list[Finished | None] = [None] * len(events)
-    news: list[tuple[int, Event]] = []
-    for i, event in enumerate(events):
+def handle(
+    session: Session, events: Sequence[LeasedEvent], *, gateway: GatewayName
+) -> BatchOutcome:
+    """Take in the facts of one batch of a gateway's webhooks."""
+    outcome = BatchOutcome(events)
+    parse = registry.webhooks(gateway).parse
+    readable: list[tuple[LeasedEvent, Event]] = []
+    for event in events:
         try:
-            read = _PARSE[gateway](event.body)
+            readable.append((event, parse(event.body)))
         except PermanentError as error:
-            finished[i] = Finished("dead", error=f"{type(error).__name__}: {error}")
-            continue
-        news.append((i, read))
-    with audit.asked_by(actor, door="webhook"):
-        paid = [(i, read.payment) for i, read in news if read.payment is not None]
-        returned = [(i, read.refund) for i, read in news if read.refund is not None]
-        charged = [(i, read.dispute) for i, read in news if read.dispute is not None]
-        # Theirs are locked with the others: after an account, no payment may be.
-        also = [(fact.gateway, fact.payment_id) for _, fact in returned]
-        also += [(fact.gateway, fact.payment_id) for _, fact in charged]
-        facts = [fact for _, fact in paid]
-        taken = payments.take_in_payments(session, facts, actor=actor, also=also)
-        refunded = refund_news.record_facts(session, [fact for _, fact in returned], actor=actor)
-        disputed = chargebacks.record_facts(session, [fact for _, fact in charged])
-        gateway_signs.record_event(session, gateway)
-    outcomes = {i: state for (i, _), state in zip(paid, taken.states, strict=True)}
-    outcomes |= {i: f"refund {state}" for (i, _), state in zip(returned, refunded, strict=True)}
-    outcomes |= {i: f"chargeback {state}" for (i, _), state in zip(charged, disputed, strict=True)}
-    for i, read in news:
-        if i in outcomes:
-            finished[i] = Finished("done", outcome=outcomes[i], type=read.type)
-        else:
-            finished[i] = Finished("ignored", outcome="no_payment", type=read.type)
-    return Handled(
-        [end for end in finished if end is not None],
-        log_lines(taken),
-        # Credit that money takes along is posted once its row is there; see
+            reason = f"{type(error).__name__}: {error}"
+            outcome.finish(event, Finished("dead", error=reason))
+    states, taken = _take_in(session, readable, gateway=gateway)
+    for event, content in readable:
+        state = states.get(event.id)
+        end = Finished("done", state) if state else Finished("ignored", "no_payment")
+        outcome.finish(event, replace(end, type=content.type))
+    outcome.log(payment_lines(taken))
+    if taken.credited or any(content.refund or content.dispute for _, content in readable):
+        # The credit that goes back with money is posted after its row is committed; see
         # `billing/payments/clawbacks.py`.
-        settling.settle_all if returned or charged or taken.credited else None,
-    )
+        outcome.afterwards = settlement.settle_all
+    return outcome
 
 
-def log_lines(taken: IntakeResult) -> list[str]:
-    """Return what operators are told, after the commit, of credit that came."""
-    return [
-        *map(verified_line, taken.credited),
-        *(deduction_line(lead.account, lead.credits) for lead in taken.released),
-    ]
-
-
-def verified_line(credited: CreditedPayment) -> str:
-    """Return the line that operators look for when a payment was credited."""
-    return f"Payment verified: {credited.payment_id}, Credits {credited.credits}"
+def _take_in(
+    session: Session, readable: Sequence[tuple[LeasedEvent, Event]], *, gateway: GatewayName
+) -> tuple[dict[int, str], IntakeResult]:
+    """Take in the facts; return the outcomes by row id, and what was credited."""
+    paid = {event.id: content.payment for event, content in readable if content.payment}
+    returned = {event.id: content.refund for event, content in readable if content.refund}
+    disputed = {event.id: content.dispute for event, content in readable if content.dispute}
+    # All payments are locked together: once an account is locked, no payment may be.
+    also = [(fact.gateway, fact.payment_id) for fact in returned.values()]
+    also += [(fact.gateway, fact.payment_id) for fact in disputed.values()]
+    actor = f"webhook:{gateway}"
+    with audit.asked_by(actor, door="webhook"):
+        taken = payments.take_in_payments(session, list(paid.values()), actor=actor, also=also)
+        refunds = refund_intake.record_facts(session, list(returned.values()), actor=actor)
+        chargeback_states = chargebacks.record_facts(session, list(disputed.values()))
+        gateway_heartbeat.record_event(session, gateway)
+    states = dict(zip(paid, taken.states, strict=True))
+    states |= {i: f"refund {state}" for i, state in zip(returned, refunds, strict=True)}
+    states |= {
+        i: f"chargeback {state}" for i, state in zip(disputed, chargeback_states, strict=True)
+    }
+    return states, taken

@@ -1,7 +1,7 @@
-"""Asking the gateways: orders without an answer, orders that nobody paid, payments in doubt.
+"""Inquiry at the gateways, on beat: unanswered orders, unpaid orders, payments in doubt.
 
-On beat. What is due stands in the orders' rows (`next_ask_at`), so a tick may be missed or doubled
-and a day of downtime is caught up. A webhook that never came is made good here.
+What is due stands in the orders' rows (`next_ask_at`), so a tick may be missed or doubled, and a
+day of downtime is caught up. This finds the payment whose webhook never came.
 """
 
 import time
@@ -12,31 +12,38 @@ from datetime import datetime
 import structlog
 
 from billing import audit, payments
-from billing.payments import GatewayName, PaymentFacts, Seen, inquiries, orders, unmatched
-from billing.payments import gateway_heartbeat as gateway_signs
+from billing.payments import (
+    GatewayName,
+    PaymentFacts,
+    Seen,
+    gateway_heartbeat,
+    inquiries,
+    orders,
+    unmatched,
+)
 from db.models import Order
 from db.session import transaction
 from errors import BillingError, PermanentError, TransientError
 from gateways import registry
 from gateways.errors import GatewayKeyRefused, GatewayNotFound
 from gateways.protocol import Gateway
-from tasks.payments.checkout import tell
-from tasks.plumbing import mutex as turns
+from tasks.operator_lines import payment_lines, write_to_log
+from tasks.plumbing import mutex
 from worker.app import app
 
 log = structlog.get_logger()
 
 ACTOR = "system:payments"
 ASK_SECONDS = 20
-"""A tick hands over to the next after this; one call more still ends inside the task's limit."""
+"""A tick leaves the rest to the next after this; one more call still ends in the task's limit."""
 _WAITING_AT_ONCE = 200
 
 
-@app.task(name="tasks.payments.ask", **turns.LIMITS)
+@app.task(name="tasks.payments.ask", **mutex.TIME_LIMITS)
 def ask() -> None:
-    """Ask the gateways about the orders that are due, and place money whose order is known now."""
-    with turns.only_one("asking_about_orders") as is_mine:
-        if is_mine:
+    """Ask the gateways about due orders, and place money whose order is known by now."""
+    with mutex.try_lock("asking_about_orders") as is_held:
+        if is_held:
             _ask_all(stop_at=time.monotonic() + ASK_SECONDS)
 
 
@@ -46,15 +53,15 @@ def _ask_all(*, stop_at: float) -> None:
         for name in registry.configured():
             ask_gateway(name, stop_at=stop_at)
         with transaction() as session:
-            silent = gateway_signs.report_silent(session)
+            silent = gateway_heartbeat.report_silent(session)
     for gateway in silent:
         log.error("gateway is silent", gateway=gateway, hint="is its webhook still switched on?")
 
 
 def place_waiting() -> None:
-    """Take unmatched payments in again whose order is known by now.
+    """Take in again the unmatched payments whose order is known by now.
 
-    One by one: a payment that cannot be placed holds up no other, and no question to a gateway.
+    One by one: a payment that cannot be placed delays no other, and no question to a gateway.
     """
     with transaction() as session:
         waiting = unmatched.facts_with_known_order(session, limit=_WAITING_AT_ONCE)
@@ -72,7 +79,7 @@ def place_waiting() -> None:
 def ask_gateway(name: GatewayName, *, stop_at: float) -> None:
     """Ask one gateway about its due orders until none is left, time is up or it does not answer.
 
-    `stop_at` by the monotonic clock.
+    `stop_at` is by the monotonic clock.
     """
     try:
         gateway = registry.by_name(name)
@@ -81,7 +88,9 @@ def ask_gateway(name: GatewayName, *, stop_at: float) -> None:
         return
     while time.monotonic() < stop_at:
         with transaction() as session:
-            due = [_Due.of(order) for order in inquiries.lease_due(session, gateway=name, limit=1)]
+            due = [
+                _DueOrder.of(order) for order in inquiries.lease_due(session, gateway=name, limit=1)
+            ]
         if not due:
             return
         if not _ask_about(gateway, due[0]):
@@ -89,8 +98,8 @@ def ask_gateway(name: GatewayName, *, stop_at: float) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Due:
-    """An order to ask about, as it was leased."""
+class _DueOrder:
+    """An order to ask about, as it stood when it was leased."""
 
     id: int
     receipt: str
@@ -99,7 +108,7 @@ class _Due:
     forgotten: bool
 
     @classmethod
-    def of(cls, order: Order) -> "_Due":
+    def of(cls, order: Order) -> "_DueOrder":
         return cls(
             order.id,
             order.receipt,
@@ -109,10 +118,10 @@ class _Due:
         )
 
 
-def _ask_about(gateway: Gateway, due: _Due) -> bool:
-    """Ask about one order; return whether the gateway answers."""
+def _ask_about(gateway: Gateway, due: _DueOrder) -> bool:
+    """Ask about one order; return False if the gateway does not answer."""
     try:
-        _find_out(gateway, due)
+        _take_in_order(gateway, due)
     except TransientError as error:
         log.warning(
             "gateway not asked", order=due.receipt, error=f"{type(error).__name__}: {error}"
@@ -122,14 +131,14 @@ def _ask_about(gateway: Gateway, due: _Due) -> bool:
             inquiries.postpone(session, gateway.name)
         return False
     except PermanentError as error:
-        # It comes again at its next time; others must not wait for it.
+        # It is due again later; others must not wait for it.
         log.error("order not settled", order=due.receipt, error=f"{type(error).__name__}: {error}")
         with transaction() as session:
             inquiries.record_failure(session, due.id, error)
     return True
 
 
-def _find_out(gateway: Gateway, due: _Due) -> None:
+def _take_in_order(gateway: Gateway, due: _DueOrder) -> None:
     order_id = due.gateway_order_id or _look_up(gateway, due)
     if order_id is None:
         return
@@ -138,15 +147,15 @@ def _find_out(gateway: Gateway, due: _Due) -> None:
     for fact in facts:
         if fact.seen is Seen.AUTHORIZED and _is_to_be_captured(due, fact):
             states += _take_in([gateway.capture(fact)])
-    # Asked after its payments: what is paid on an order that then ends has been seen.
+    # After its payments: whatever was paid on an order before it ended has been seen.
     order = gateway.order(order_id)
     with transaction() as session:
         in_doubt = any(state in payments.IN_DOUBT_STATES for state in states)
         inquiries.record_answer(session, due.id, order, in_doubt=in_doubt)
 
 
-def _look_up(gateway: Gateway, due: _Due) -> str | None:
-    """Return the gateway's id of an order that we have no answer for; None: it has none (yet)."""
+def _look_up(gateway: Gateway, due: _DueOrder) -> str | None:
+    """Return the gateway's id of an order whose opening was not answered, or None."""
     facts = gateway.find_order(due.receipt, opened_at=due.created_at)
     with transaction() as session:
         if facts is not None:
@@ -159,18 +168,18 @@ def _look_up(gateway: Gateway, due: _Due) -> str | None:
             orders.record_refused(session, due.id, missing)
     if facts is None:
         return None
-    tell(taken)
+    write_to_log(payment_lines(taken))
     return facts.order_id
 
 
 def _take_in(facts: Sequence[PaymentFacts]) -> list[str]:
     with transaction() as session:
         taken = payments.take_in_payments(session, facts, actor=ACTOR)
-    tell(taken)
+    write_to_log(payment_lines(taken))
     return taken.states
 
 
-def _is_to_be_captured(due: _Due, fact: PaymentFacts) -> bool:
+def _is_to_be_captured(due: _DueOrder, fact: PaymentFacts) -> bool:
     """Tell whether an authorized payment is for an order that waits for exactly this money."""
     with transaction() as session:
         order = orders.lock(session, due.id)

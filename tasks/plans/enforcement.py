@@ -1,7 +1,7 @@
-"""Renewal enforcement, on beat: what became due of plans that nobody has paid for again.
+"""Renewal enforcement on beat: the due steps of plans whose renewal is not paid.
 
-A tick asks what is due and goes on until nothing is: lost, doubled and late ticks are harmless,
-and two may run at once.
+A tick works until nothing is due: lost, doubled and late ticks are harmless, and two may run at
+once.
 """
 
 import time
@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from billing import audit
 from billing.payments import plan_orders
-from billing.plans import enforcement as renewals
+from billing.plans import enforcement
 from db.session import transaction
 from worker.app import app
 
@@ -20,40 +20,40 @@ log = structlog.get_logger()
 
 ACTOR = "system:renewals"
 TURN_SECONDS = 20
-"""A tick hands over to the next after this, and leaves the process to others for a moment."""
+"""After this a tick leaves the rest to the next, and the process to other work for a moment."""
 
 
 @app.task(name="tasks.renewals.enforce")
 def enforce() -> None:
-    """Add the years of paid orders that have none, then do the steps that are due."""
+    """Add the years that paid orders still lack, then do the steps that are due."""
     stop_at = time.monotonic() + TURN_SECONDS
     with audit.asked_by(ACTOR, door="beat"):
         _apply_orders(stop_at)
-        done = _go_on(_enforce, stop_at)
+        done = _repeat(_enforce, stop_at)
     if done:
         log.info("renewals enforced", plans=done)
 
 
 def _apply_orders(stop_at: float) -> None:
-    behind = 0
+    after_id = 0
     while time.monotonic() < stop_at:
         with transaction() as session:
-            found = plan_orders.apply_next(session, actor=ACTOR, behind=behind)
+            found = plan_orders.apply_next(session, actor=ACTOR, behind=after_id)
         if found is None:
             return
-        behind = found.order_id
+        after_id = found.order_id
         if found.problem is not None:
             log.error("plan order put off", receipt=found.receipt, error=found.problem)
 
 
 def _enforce(session: Session) -> int:
-    enforced = renewals.enforce_due(session)
+    enforced = enforcement.enforce_due(session)
     for account, error in enforced.put_off.items():
         log.error("plan put off", account=account, error=error)
     return enforced.plans
 
 
-def _go_on(do: Callable[[Session], int], stop_at: float) -> int:
+def _repeat(do: Callable[[Session], int], stop_at: float) -> int:
     total = 0
     while time.monotonic() < stop_at:
         with transaction() as session:

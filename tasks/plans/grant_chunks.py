@@ -1,6 +1,6 @@
 """A run of grants, chunk after chunk, each in a transaction of its own.
 
-For the task and for `billing grants run`; needs no Celery, which takes longer to load than a
+For the task and for `billing grants run`; imports no Celery, which takes longer to load than the
 command to run.
 """
 
@@ -14,9 +14,9 @@ from db.session import transaction
 
 
 def chunks(*, through: date | None, stop_at: float) -> Iterator[GrantChunk]:
-    """Grant chunk after chunk, each in a transaction, until none is left or time is up.
+    """Yield chunk after chunk, each granted and committed, until none is left or time is up.
 
-    `stop_at` by the monotonic clock.
+    `stop_at` is by the monotonic clock.
     """
     behind = None
     while time.monotonic() < stop_at:

@@ -1,9 +1,9 @@
 """Monthly grants on beat, fanned out over the workers.
 
-A tick asks which accounts' next month has begun. Who claims a whole chunk calls one worker more,
-so that all of them take part in a long run, each for some seconds at a time: leads and payments
-take turns with it. Chunks are claimed with SKIP LOCKED and committed one by one, so that any number
-may work at once and any may be killed.
+A tick grants the months that have begun. A worker that leases a whole chunk calls one more, so
+that all of them take part in a long run, each for some seconds at a time: leads and payments
+take turns with it. Chunks are leased with SKIP LOCKED and committed one by one, so that any number
+of workers may take part and any may be killed.
 """
 
 import time
@@ -22,12 +22,12 @@ log = structlog.get_logger()
 NAME = "tasks.grants.grant"
 TURN_SECONDS = 5
 EXPIRES_SECONDS = 300
-"""When a call is dropped unread: by then ticks have made others."""
+"""When a call is dropped unread: by then ticks have sent others."""
 
 
 @app.task(name=NAME)
 def grant(through: str | None = None) -> None:
-    """Grant what is due, at most to the month `through` (2026-11), for a turn."""
+    """Grant what is due, at most to the month `through` (2026-11), for `TURN_SECONDS`."""
     granted = withheld = 0
     called = False
     with audit.asked_by(grants.ACTOR, door="beat"):
@@ -46,7 +46,7 @@ def grant(through: str | None = None) -> None:
 
 
 def call_worker(through: str | None) -> bool:
-    """Ask one worker more to take part; without a broker nobody comes, and the next tick asks."""
+    """Ask one more worker to take part; without a broker none comes, until the next tick."""
     try:
         app.send_task(NAME, kwargs={"through": through}, expires=EXPIRES_SECONDS)
     except broker.UNREACHABLE as error:

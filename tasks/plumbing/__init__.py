@@ -1,1 +1,1 @@
-"""What tasks stand on: the broker, nudges, work in the background, one process at a time."""
+"""What tasks stand on: the broker, nudges, background threads, a mutex, ticks by hand."""

@@ -1,32 +1,32 @@
-"""Turns: one process at a time waits for somebody else's servers, the others have work to do."""
+"""A mutex over all workers: one process at a time waits for a gateway, the others do other work."""
 
 import contextlib
 from collections.abc import Iterator
 
 from tasks.plumbing import broker
 
-TURN_SECONDS = 120
-"""As long as such a task may take; of one that was killed, the turn ends by itself."""
-LIMITS = {"soft_time_limit": TURN_SECONDS - 20, "time_limit": TURN_SECONDS - 5}
-"""Of a task that waits for gateways: its own time, and four calls of eleven seconds each."""
+LOCK_SECONDS = 120
+"""As long as such a task may take; the lock of a task that was killed expires by itself."""
+TIME_LIMITS = {"soft_time_limit": LOCK_SECONDS - 20, "time_limit": LOCK_SECONDS - 5}
+"""Options of a task that waits for gateways: 20 seconds, and four calls of eleven seconds each."""
 
 _redis = broker.connect()
 
 
 @contextlib.contextmanager
-def only_one(what: str) -> Iterator[bool]:
-    """Give the block whether it is this process's turn.
+def try_lock(what: str) -> Iterator[bool]:
+    """Yield whether this process holds the lock `what` for the block.
 
-    Without Redis everybody has one: whoever asks leases its rows, so that two do no harm.
+    Without Redis every process does: it leases the rows it works on, so that two do no harm.
     """
     key = f"billing:turn:{what}"
     try:
-        is_mine = bool(_redis.set(key, 1, nx=True, ex=TURN_SECONDS))
+        is_held = bool(_redis.set(key, 1, nx=True, ex=LOCK_SECONDS))
     except broker.UNREACHABLE:
-        is_mine = True
+        is_held = True
     try:
-        yield is_mine
+        yield is_held
     finally:
-        if is_mine:
+        if is_held:
             with contextlib.suppress(*broker.UNREACHABLE):
                 _redis.delete(key)

@@ -1,7 +1,7 @@
-"""Nudges: asking a worker to look at the inbox now, in place of at the next sweep.
+"""Nudges: messages that have a worker look at the inbox now instead of at the next sweep.
 
-Coalesced: while one waits in the queue of a source, another is not sent. A nudge that is lost,
-or cannot be sent because Redis is away, costs seconds and never an event: the sweep asks again
+While one waits in the queue of a source, another is not sent. A nudge that is lost, or that cannot
+be sent because Redis cannot be reached, costs seconds and never an event: the sweep nudges again
 for whatever is due. So nothing here raises.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import structlog
 
 from tasks.plumbing import broker
-from tasks.plumbing.background import Beside
+from tasks.plumbing.background import BackgroundBatcher
 from worker.app import app
 
 log = structlog.get_logger()
@@ -18,13 +18,13 @@ log = structlog.get_logger()
 DRAIN_TASK = "tasks.inbox.drain"
 RELEASE_TASK = "tasks.leads.release"
 RELEASE = "release"
-"""What a nudge to release parked leads is called, among the sources of the others."""
+"""The name of a nudge to release parked leads, among the sources of the others."""
 REFUNDS_TASK = "tasks.refunds.ask"
 REFUNDS = "refunds"
 STANDS_SECONDS = 15
-"""How long a nudge stands: after that it is taken for lost, and another may be sent."""
+"""How long a nudge holds back others: after that it counts as lost, and another may be sent."""
 EXPIRES_SECONDS = 300
-"""When its message is dropped unread, by the worker's clock, which may be ahead of the sender's."""
+"""When its message is dropped unread, by the worker's clock, which may be ahead of ours."""
 
 _SCHEDULE = "schedule"
 _QUEUES = {
@@ -34,9 +34,9 @@ _QUEUES = {
     "razorpay": "payments",
     "stripe": "payments",
 }
-"""Source -> queue of its nudges, where that is not the queue of its name: the calls of leads are
-messages of `leads`, and a nudge must not wait behind the crowd that it is to serve. Both gateways
-tell of payments. Disputes are few, and share the queue of their calls."""
+"""Source -> queue of its nudges, unless that is the queue of its name. The calls of leads are
+messages of `leads`, and a nudge must not wait behind the crowd that it serves. Both gateways
+report payments. Disputes and refunds are few, and share the queue of their calls."""
 
 _redis = broker.connect()
 
@@ -44,7 +44,7 @@ _redis = broker.connect()
 def send(source: str, *, by_sweep: bool = False) -> bool:
     """Ask for a drain of `source` unless one is waiting; return whether a message was sent.
 
-    The sweep's nudge is one of its own, on its own queue: another may wait behind thousands of
+    The sweep's nudge is separate, on another queue: the other one may wait behind thousands of
     calls, and the queues take turns.
     """
     if by_sweep:
@@ -53,12 +53,12 @@ def send(source: str, *, by_sweep: bool = False) -> bool:
 
 
 def send_refunds() -> bool:
-    """Ask for refunds to be settled and their gateways asked, after one was requested."""
+    """Ask for refunds to be settled and their gateways to be asked, after one was requested."""
     return _send(REFUNDS, REFUNDS_TASK, (), "refunds")
 
 
 def send_release() -> bool:
-    """Ask for the release of parked leads, after credit came, unless that is asked for already."""
+    """Ask for the release of parked leads, after credit came, unless that is already asked for."""
     return _send(RELEASE, RELEASE_TASK, (), _SCHEDULE)
 
 
@@ -69,7 +69,7 @@ def _send(what: str, task: str, arguments: tuple[str, ...], queue: str) -> bool:
         try:
             app.send_task(task, arguments, queue=queue, expires=EXPIRES_SECONDS)
         except BaseException:
-            _redis.delete(_flag(what))  # none is waiting: the next one must not be held back
+            _redis.delete(_flag(what))  # none is waiting: nothing may hold back the next one
             raise
     except broker.UNREACHABLE as error:
         log.warning("nudge not sent", source=what, error=type(error).__name__)
@@ -77,13 +77,12 @@ def _send(what: str, task: str, arguments: tuple[str, ...], queue: str) -> bool:
     return True
 
 
-def soon(source: str) -> None:
-    """Have `source` nudged beside the caller, who waits for nothing and never fails.
+def send_in_background(source: str) -> None:
+    """Have a thread nudge `source`; the caller waits for nothing and never fails.
 
-    Under load one nudge serves many calls. One that a dying process takes along, the sweep makes
-    good.
+    Under load one nudge serves many calls. The sweep repeats one that a dying process loses.
     """
-    _beside.ask(source)
+    _batcher.add(source)
 
 
 def send_all(sources: Iterable[str]) -> None:
@@ -97,8 +96,8 @@ def queue_of(source: str) -> str:
     return _QUEUES.get(source, source)
 
 
-def taken(source: str) -> None:
-    """Tell that a nudge was heard: what is recorded from now on sends one of its own."""
+def acknowledge(source: str) -> None:
+    """Note that a nudge arrived: what is recorded from now on sends another."""
     try:
         _redis.delete(_flag(source), _flag(_by_sweep(source)))
     except broker.UNREACHABLE as error:
@@ -113,4 +112,4 @@ def _by_sweep(source: str) -> str:
     return f"{source}:sweep"
 
 
-_beside = Beside("nudger", send_all)
+_batcher = BackgroundBatcher("nudger", send_all)

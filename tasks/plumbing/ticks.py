@@ -1,4 +1,4 @@
-"""The ticks of beat, sent by hand: after a jump of the development clock, to see what is due now.
+"""The ticks of beat, sent by hand after a jump of the development clock.
 
 Nothing depends on it: beat sends the same ticks at its own times.
 """
@@ -11,21 +11,18 @@ from tasks.plumbing import broker
 from worker.app import app
 
 NOT_SENT = frozenset({"tasks.payments.ask", "tasks.refunds.ask", "tasks.ledger.check"})
-"""They ask the gateways, or verify the whole ledger: beat does so soon enough."""
+"""They call the gateways, or verify the whole ledger: beat does so soon enough."""
 QUEUES = tuple(queue.name for queue in celeryconfig.task_queues)
 _SCHEDULE: dict[str, dict[str, Any]] = celeryconfig.beat_schedule
 _UNACKNOWLEDGED = "unacked"
-"""Where kombu keeps the messages that workers have and have not finished."""
+"""The hash in which kombu keeps the messages that workers have not finished."""
 _PAUSE_SECONDS = 0.005
 
 _redis = broker.connect()
 
 
 def send_all() -> None:
-    """Ask the workers to look what is due, of every kind that beat asks for.
-
-    Raises the errors of `broker.UNREACHABLE`.
-    """
+    """Send every tick of beat but `NOT_SENT`; raises the errors of `broker.UNREACHABLE`."""
     for tick in _SCHEDULE.values():
         if tick["task"] not in NOT_SENT:
             app.send_task(
@@ -39,8 +36,8 @@ def send_all() -> None:
 def wait_until_done(*, seconds: float, quiet_seconds: float) -> bool:
     """Wait until the workers have nothing to do; return whether that was within `seconds`.
 
-    Nothing is found for `quiet_seconds` on end: on its way to a worker a message is in no list.
-    Raises the errors of `broker.UNREACHABLE`.
+    That is so if nothing is found for `quiet_seconds`: on its way to a worker, a message is in no
+    list. Raises the errors of `broker.UNREACHABLE`.
     """
     deadline = time.monotonic() + seconds
     quiet_since = None

@@ -1,24 +1,24 @@
 """Calls of `tasks.refunds.request` as inbox rows, and those rows' handler.
 
-A call is one row, under its request_id where it has one, so that neither a redelivered message nor
-a caller that asks again refunds twice. The row's handler records the refund; its credit is
-reserved, and the gateway asked, in transactions of their own.
+A call is one row, under its request_id if it has one, so that neither a redelivered message nor a
+caller that asks again refunds twice. The row's handler records the refund. Later transactions
+reserve its credit and record the gateway's answer.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy.orm import Session
 
 from billing import audit
 from billing.returns import refunds
-from billing.text import ID_MAX_LENGTH, problem_with
+from billing.text import ID_MAX_LENGTH, recordable, validation_problems
 from db.inbox import Finished, LeasedEvent
 from errors import PermanentError
-from tasks.inbox import calls
-from tasks.inbox.calls import Refusal, Rows
-from tasks.inbox.handler import Handled
+from tasks.inbox import call_rows
+from tasks.inbox.call_rows import CallRows, Refusal
+from tasks.inbox.handler import BatchOutcome
 from tasks.plumbing import nudges
 from worker import redaction
 
@@ -33,15 +33,8 @@ REQUESTED = "refund.requested"
 """The type of the rows."""
 
 
-def _recordable(value: str) -> str:
-    problem = problem_with(value, max_length=ID_MAX_LENGTH)
-    if problem:
-        raise ValueError(problem)
-    return value
-
-
-# PostgreSQL cannot look for every text: one that it refuses would be tried again and again.
-_Id = Annotated[str, Field(min_length=1, max_length=ID_MAX_LENGTH), AfterValidator(_recordable)]
+# PostgreSQL cannot look for every text: a row with one that it refuses would be retried.
+_Id = Annotated[str, Field(min_length=1, max_length=ID_MAX_LENGTH), recordable(ID_MAX_LENGTH)]
 
 
 class _Request(BaseModel):
@@ -61,34 +54,38 @@ class _Call(BaseModel):
     data: _Request
 
 
-def read(task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Rows:
+def read(task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> CallRows:
     """Return the row of a call. Never raises for what was sent."""
-    rows, event_id = Rows(), calls.event_id_of(task_id)
+    rows, event_id = CallRows(), call_rows.event_id_of(task_id)
     try:
-        given = calls.bound(PARAMETERS, args, kwargs)
+        given = call_rows.bind_arguments(PARAMETERS, args, kwargs)
         if isinstance(given.get("request_id"), str):
-            # Operators see it: an id that could be a name or a number is in it as a digest.
-            event_id = calls.event_id_of(f"request:{redaction.task_id(given['request_id'])}")
-        rows.events.append(calls.event(SOURCE, event_id, {"type": REQUESTED, "data": given}))
+            # Operators see it, so an id that could be a name or a number becomes a digest.
+            event_id = call_rows.event_id_of(f"request:{redaction.task_id(given['request_id'])}")
+        rows.events.append(
+            call_rows.new_event(SOURCE, event_id, {"type": REQUESTED, "data": given})
+        )
     except Refusal as refusal:
         call = {"type": REQUESTED, "call": {"task": TASK, "args": args, "kwargs": kwargs}}
-        rows.refused.append(calls.refused_call(SOURCE, event_id, call, refusal))
+        rows.refused.append(call_rows.refused_call(SOURCE, event_id, call, refusal))
     return rows
 
 
-def handle(session: Session, events: Sequence[LeasedEvent]) -> Handled:
-    """Record the refunds of one batch; what the rules refuse is dead, and stops no other."""
-    finished: list[Finished | None] = [None] * len(events)
-    requests: list[tuple[int, _Request]] = []
-    for i, event in enumerate(events):
+def handle(session: Session, events: Sequence[LeasedEvent]) -> BatchOutcome:
+    """Record the refunds of one batch; one that the rules refuse is dead and stops no other."""
+    outcome = BatchOutcome(events)
+    requests: list[tuple[LeasedEvent, _Request]] = []
+    for event in events:
         try:
-            requests.append((i, _Call.model_validate_json(event.body).data))
+            requests.append((event, _Call.model_validate_json(event.body).data))
         except ValidationError as error:
-            finished[i] = Finished("dead", error=calls.unreadable(error), type=REQUESTED)
+            reason = f"UnreadableCall: {validation_problems(error)}"
+            outcome.finish(event, Finished("dead", error=reason, type=REQUESTED))
     # By payment, so that two batches wait for each other's payments in one order.
-    for i, request in sorted(requests, key=lambda entry: (entry[1].payment_id, entry[0])):
-        finished[i] = _request(session, request, event_id=events[i].event_id)
-    return Handled([end for end in finished if end is not None], [], nudges.send_refunds)
+    for event, request in sorted(requests, key=lambda entry: (entry[1].payment_id, entry[0].id)):
+        outcome.finish(event, _request(session, request, event_id=event.event_id))
+    outcome.afterwards = nudges.send_refunds
+    return outcome
 
 
 def _request(session: Session, request: _Request, *, event_id: str) -> Finished:

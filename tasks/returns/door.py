@@ -1,157 +1,21 @@
-"""The Celery door of refunds; and on beat: settle what was missed, ask about those under way.
+"""The Celery door of refunds.
 
 `request(payment_id, reason, requested_by, amount_paise=None, request_id=None)` refunds a payment.
-Any Celery app on the same Redis calls it by name; what became of it is its row, and the refund.
-
-What is due stands in the refunds' rows, so a tick may be missed or doubled. A webhook that never
-came is made good here.
+Any Celery app on the same Redis calls it by name. It returns nothing: the outcome of the call is
+its row in the inbox, and the refund.
 """
 
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
-import structlog
-from sqlalchemy.orm import Session
-
-import clock
-from billing import audit
-from billing.payments import GatewayName, gateway_heartbeat
-from billing.payments import queries as payment_queries
-from billing.returns import DisputeFacts, RefundFacts, chargebacks, refund_lifecycle
-from billing.returns import refund_intake as refund_news
-from db.models import Payment
-from db.session import transaction
-from errors import PermanentError, TransientError
-from gateways import registry
-from gateways.protocol import Gateway
-from tasks.inbox import recorder as recording
-from tasks.plumbing import mutex as turns
+from tasks.inbox import recorder
 from tasks.plumbing import nudges
-from tasks.returns import calls as refund_calls
-from tasks.returns import settlement as settling
-from tasks.returns.submission import Outgoing, find_out
+from tasks.returns import calls
 from worker.app import app
 
-log = structlog.get_logger()
 
-ASK_SECONDS = 20
-"""A tick hands over to the next after this."""
-_AT_ONCE = 20
-
-
-# Whatever the arguments are, the call must reach us: we bind them ourselves.
-@app.task(**recording.door(refund_calls.TASK, refund_calls.PARAMETERS))
+# A call must reach us whatever its arguments are: we bind them ourselves.
+@app.task(**recorder.door_options(calls.TASK, calls.PARAMETERS))
 def request(self: Any, /, *args: Any, **kwargs: Any) -> None:
-    """Record one refund to ask for; what cannot be refunded becomes a dead row."""
-    recording.record_patiently(refund_calls.read(self.request.id, args, kwargs))
-    nudges.soon(refund_calls.SOURCE)
-
-
-@app.task(name=nudges.REFUNDS_TASK, **turns.LIMITS)
-def ask() -> None:
-    """Settle what can be, then ask about the refunds that are due."""
-    nudges.taken(nudges.REFUNDS)
-    settling.settle_all()
-    with turns.only_one("asking_about_refunds") as is_mine:
-        if is_mine:
-            stop_at = time.monotonic() + ASK_SECONDS
-            with audit.asked_by(settling.ACTOR, door="beat"):
-                for name in registry.configured():
-                    ask_gateway(name, stop_at=stop_at)
-
-
-def ask_gateway(name: GatewayName, *, stop_at: float) -> None:
-    """Ask one gateway until nothing is due, time is up or it does not answer.
-
-    `stop_at` by the monotonic clock.
-    """
-    try:
-        gateway = registry.by_name(name)
-        _list_all(gateway)
-        _explain(gateway)
-        while time.monotonic() < stop_at:
-            outgoing = _next(name)
-            if outgoing is None:
-                return
-            with _going_on("refund not settled", refund=outgoing.refund_id):
-                find_out(gateway, outgoing)
-    except TransientError as error:
-        log.warning("gateway not asked", gateway=name, error=f"{type(error).__name__}: {error}")
-
-
-def _next(gateway: GatewayName) -> Outgoing | None:
-    with transaction() as session:
-        due = refund_lifecycle.start_inquiries(session, gateway=gateway, limit=1)
-        return Outgoing.of(due[0], session.get_one(Payment, due[0].payment_id)) if due else None
-
-
-@contextmanager
-def _going_on(event: str, **about: object) -> Iterator[None]:
-    """Log what cannot succeed: the other refunds must not wait for it."""
-    try:
-        yield
-    except PermanentError as error:
-        log.error(event, error=f"{type(error).__name__}: {error}", **about)
-
-
-def _list_all(gateway: Gateway) -> None:
-    """Take in all refunds and disputes of late, once an hour: a webhook of one may be lost."""
-    with transaction() as session:
-        if not gateway_heartbeat.start_listing(session, gateway.name):
-            return
-    try:
-        _take_in_all(gateway)
-    except TransientError:
-        with transaction() as session:
-            gateway_heartbeat.retry_listing_soon(session, gateway.name)
-        raise
-    settling.settle_all()
-
-
-def _take_in_all(gateway: Gateway) -> None:
-    with _going_on("refunds not listed", gateway=gateway.name):
-        for facts in _batches(gateway.refunds(since=clock.now() - refund_lifecycle.WINDOW)):
-            with transaction() as session:
-                refund_news.record_facts(session, _ours(session, facts), actor=settling.ACTOR)
-    with _going_on("disputes not listed", gateway=gateway.name):
-        for some in _batches(gateway.disputes(since=clock.now() - chargebacks.WINDOW)):
-            with transaction() as session:
-                chargebacks.record_facts(session, _ours(session, some))
-
-
-def _explain(gateway: Gateway) -> None:
-    """Ask for the refunds of payments that say to be refunded, of which none was told."""
-    with transaction() as session:
-        unexplained = refund_lifecycle.unexplained_payments(
-            session, gateway=gateway.name, limit=_AT_ONCE
-        )
-    for payment_id, gateway_payment_id, refunded_paise in unexplained:
-        with _going_on("refunds not listed", gateway=gateway.name, payment=gateway_payment_id):
-            facts = gateway.refunds_of(gateway_payment_id)
-            with transaction() as session:
-                refund_news.record_facts(session, facts, actor=settling.ACTOR)
-                refund_news.recount_refunded(session, payment_id)
-        with transaction() as session:  # what is refused is not asked for at every tick
-            refund_lifecycle.mark_explained(session, payment_id, refunded_paise)
-        settling.settle_all()
-
-
-_Fact = TypeVar("_Fact", RefundFacts, DisputeFacts)
-
-
-def _ours(session: Session, facts: Sequence[_Fact]) -> list[_Fact]:
-    """Return what is about payments that we know: others use the same gateway account."""
-    names = {fact.gateway for fact in facts}
-    known = {
-        (name, id_)
-        for name in names
-        for id_ in payment_queries.recorded_ids(session, name, (fact.payment_id for fact in facts))
-    }
-    return [fact for fact in facts if (fact.gateway, fact.payment_id) in known]
-
-
-def _batches(facts: Sequence[_Fact]) -> Iterator[Sequence[_Fact]]:
-    for start in range(0, len(facts), _AT_ONCE):
-        yield facts[start : start + _AT_ONCE]
+    """Record one refund to ask for; one that cannot be recorded as such becomes a dead row."""
+    recorder.record_or_requeue(calls.read(self.request.id, args, kwargs))
+    nudges.send_in_background(calls.SOURCE)

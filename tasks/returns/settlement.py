@@ -1,12 +1,11 @@
-"""Bringing credit in line with money that goes back: refunds and chargebacks, one by one."""
+"""The settlement of credit with money that goes back: refunds and chargebacks, one by one."""
 
 from collections.abc import Callable, Iterator, Sequence
 
 import structlog
 
 from billing import audit
-from billing.returns import chargebacks, refund_lifecycle
-from billing.returns import refund_intake as refund_news
+from billing.returns import chargebacks, refund_intake, refund_lifecycle
 from db.errors import DatabaseBusy
 from db.session import transaction
 from errors import TransientError
@@ -18,24 +17,24 @@ AT_ONCE = 200
 
 
 def settle_all() -> int:
-    """Settle what can be, each in a transaction of its own; return how many were.
+    """Settle all that can be, each in a transaction of its own; return how many were settled.
 
     Called after whatever may have changed a state, and on beat for what was missed.
     """
     done = 0
     with audit.asked_by(ACTOR, door="beat"):
-        while settled := _round():  # a claim that ends may leave its share to another
+        while settled := _round():  # a clawback that ends may leave its share to another
             done += settled
     return done
 
 
 def _round() -> int:
-    refunded = sum(_settled(refund_news.settle, id_) for id_ in _all(refund_lifecycle.unsettled))
+    refunded = sum(_settled(refund_intake.settle, id_) for id_ in _all(refund_lifecycle.unsettled))
     return refunded + sum(_settled(chargebacks.settle, id_) for id_ in _all(chargebacks.unsettled))
 
 
 def _all(unsettled: Callable[..., Sequence[int]]) -> Iterator[int]:
-    # Each once, page by page: those that cannot be settled must not fill the only page for ever.
+    # Each once, page by page: those that cannot be settled must not fill the first page for ever.
     ids = _page(unsettled, 0)
     while ids:
         yield from ids
@@ -47,17 +46,23 @@ def _page(unsettled: Callable[..., Sequence[int]], after: int) -> Sequence[int]:
         return unsettled(session, limit=AT_ONCE, after=after)
 
 
-def _settled(settle: Callable[..., bool], claim_id: int) -> bool:
+def _settled(settle: Callable[..., bool], row_id: int) -> bool:
     try:
         with transaction() as session:
-            return settle(session, claim_id, actor=ACTOR)
+            return settle(session, row_id, actor=ACTOR)
     except DatabaseBusy as error:
-        log.warning("credit not settled yet", rule=settle.__module__, claim=claim_id,
-                    error=f"{type(error).__name__}: {error}")  # fmt: skip
+        log.warning("credit not settled yet", **_about(settle, row_id, error))
     except TransientError:
-        raise  # without a database, the others fare no better
+        raise  # without a database, the others fail too
     except Exception as error:
-        # It stays unsettled, and is tried again at the next tick; the others must not wait.
-        log.exception("credit not settled", rule=settle.__module__, claim=claim_id,
-                      error=f"{type(error).__name__}: {error}")  # fmt: skip
+        # It stays unsettled until the next tick; the others must not wait.
+        log.exception("credit not settled", **_about(settle, row_id, error))
     return False
+
+
+def _about(settle: Callable[..., bool], row_id: int, error: Exception) -> dict[str, object]:
+    return {
+        "rule": settle.__module__,
+        "claim": row_id,
+        "error": f"{type(error).__name__}: {error}",
+    }

@@ -1,28 +1,28 @@
-"""Refunding, as the API and the Celery door ask for it: reserve, ask the gateway, settle.
+"""The submission of refunds to a gateway: reserve credit, ask the gateway, settle.
 
-The gateway is called between two transactions. The refund is a row, and its credit reserved, before
-the gateway hears of it; whatever it answers, or if it does not, the row says so.
+For the API, the command and the inquiry on beat. The gateway is called between two transactions:
+first the refund is a row with its credit reserved. Whatever the gateway answers, or if it does not,
+the row records it.
 """
 
 from dataclasses import dataclass
 
 import structlog
 
-from billing.returns import refund_intake as refund_news
-from billing.returns import refund_lifecycle, refunds
+from billing.returns import refund_intake, refund_lifecycle, refunds
 from db.models import Payment, Refund
 from db.session import transaction
 from errors import TransientError
 from gateways import registry
 from gateways.errors import GatewayRefused
 from gateways.protocol import Gateway
-from tasks.returns import settlement as settling
+from tasks.returns import settlement
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RefundStanding:
     """A refund as it stands."""
 
     refund_id: int
@@ -36,8 +36,8 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Outgoing:
-    """What a gateway is told of a refund."""
+class OutgoingRefund:
+    """A refund as its gateway is asked for it."""
 
     refund_id: int
     gateway: str
@@ -48,43 +48,54 @@ class Outgoing:
     state: str
 
     @classmethod
-    def of(cls, refund: Refund, payment: Payment) -> "Outgoing":
-        """Return it for a refund and its payment."""
+    def of(cls, refund: Refund, payment: Payment) -> "OutgoingRefund":
+        """Return it from the rows of a refund and its payment."""
         return cls(
-            refund.id, refund.gateway, payment.gateway_payment_id, refund.amount_paise,
-            payment.currency, refund.receipt, refund.state,
-        )  # fmt: skip
+            refund_id=refund.id,
+            gateway=refund.gateway,
+            payment_id=payment.gateway_payment_id,
+            amount_paise=refund.amount_paise,
+            currency=payment.currency,
+            receipt=refund.receipt,
+            state=refund.state,
+        )
 
 
-def ask(
+def request_refund(
     *, payment_id: str, amount_paise: int | None, reason: str, actor: str, request_key: str
-) -> Asked:
-    """Refund a payment (the gateway's id), in part or wholly, and return how it stands.
+) -> RefundStanding:
+    """Refund a payment (the gateway's id), in part or wholly, and return how the refund stands.
 
-    Once for a request key. What the gateway did not answer is `unknown`, and found out by the
-    sweep. Raises what `refunds.request` does, and `GatewayNotConfigured`.
+    Once per request key. A refund that the gateway did not answer is `unknown` until the inquiry on
+    beat resolves it. Raises what `refunds.request` does, and `GatewayNotConfigured`.
     """
     with transaction() as session:
         refund, is_new = refunds.request(
-            session, payment_id=payment_id, amount_paise=amount_paise, reason=reason,
-            actor=actor, request_key=request_key,
-        )  # fmt: skip
-        outgoing = Outgoing.of(refund, session.get_one(Payment, refund.payment_id))
-        # Before the commit: credit must not be reserved for a gateway that nobody can ask.
+            session,
+            payment_id=payment_id,
+            amount_paise=amount_paise,
+            reason=reason,
+            actor=actor,
+            request_key=request_key,
+        )
+        outgoing = OutgoingRefund.of(refund, session.get_one(Payment, refund.payment_id))
+        # Before the commit: no credit may be reserved for a gateway that is not configured.
         gateway = registry.by_name(outgoing.gateway) if is_new else None
     if gateway is not None:
         submit(gateway, outgoing)
-    return standing(outgoing.refund_id)
+    return get_refund(outgoing.refund_id)
 
 
-def submit(gateway: Gateway, outgoing: Outgoing) -> bool:
-    """Ask the gateway for the refund, and return whether it answered; its errors end here."""
-    assert outgoing.receipt is not None  # noqa: S101 - only what was asked for here is submitted
+def submit(gateway: Gateway, outgoing: OutgoingRefund) -> bool:
+    """Ask the gateway for the refund; return False if it did not answer. Its errors end here."""
+    assert outgoing.receipt is not None  # noqa: S101 - only refunds requested here are submitted
     try:
         fact = gateway.refund(
-            outgoing.payment_id, amount_paise=outgoing.amount_paise, currency=outgoing.currency,
+            outgoing.payment_id,
+            amount_paise=outgoing.amount_paise,
+            currency=outgoing.currency,
             receipt=outgoing.receipt,
-        )  # fmt: skip
+        )
     except GatewayRefused as error:
         with transaction() as session:
             refunds.record_refusal(session, outgoing.refund_id, error)
@@ -95,33 +106,38 @@ def submit(gateway: Gateway, outgoing: Outgoing) -> bool:
         return False
     else:
         with transaction() as session:
-            refund_news.record_facts(session, [fact], actor=settling.ACTOR)
-    settling.settle_all()
+            refund_intake.record_facts(session, [fact], actor=settlement.ACTOR)
+    settlement.settle_all()
     return True
 
 
-def standing(refund_id: int) -> Asked:
+def get_refund(refund_id: int) -> RefundStanding:
     """Return a refund as it stands."""
     with transaction() as session:
         refund = session.get_one(Refund, refund_id)
         payment = session.get_one(Payment, refund.payment_id)
-        return Asked(
-            refund.id, payment.gateway_payment_id, refund.state, refund.amount_paise,
-            refund.credits + refund.bonus_credits, refund.debt, refund.last_error,
-        )  # fmt: skip
+        return RefundStanding(
+            refund_id=refund.id,
+            payment_id=payment.gateway_payment_id,
+            state=refund.state,
+            amount_paise=refund.amount_paise,
+            credits_taken=refund.credits + refund.bonus_credits,
+            debt=refund.debt,
+            last_error=refund.last_error,
+        )
 
 
-def find_out(gateway: Gateway, outgoing: Outgoing) -> None:
-    """Find out what became of a refund; one that the gateway does not know is asked for again.
+def resolve(gateway: Gateway, outgoing: OutgoingRefund) -> None:
+    """Take in a refund's state at the gateway; ask again for one that the gateway does not know.
 
     Raises what the gateway raises.
     """
     facts = gateway.refunds_of(outgoing.payment_id)
     with transaction() as session:
-        refund_news.record_facts(session, facts, actor=settling.ACTOR)
+        refund_intake.record_facts(session, facts, actor=settlement.ACTOR)
         state = refund_lifecycle.lock(session, outgoing.refund_id).state
     if state in refund_lifecycle.UNCONFIRMED and outgoing.receipt is not None:
         submit(gateway, outgoing)
-        with transaction() as session:  # what had to wait for it
-            refund_news.record_facts(session, facts, actor=settling.ACTOR)
-    settling.settle_all()
+        with transaction() as session:  # the facts that had to wait for it
+            refund_intake.record_facts(session, facts, actor=settlement.ACTOR)
+    settlement.settle_all()

@@ -15,7 +15,7 @@ from billing import accounts
 from billing.access import keys as api_keys
 from billing.payments import GatewayName
 from db.session import transaction
-from tasks.returns import door as tasks
+from tasks.returns import inquiry
 from tests.api.api_process import problem
 from tests.api.given import Shop, environment
 from tests.billing.given import balance, open_account, post_all, rows, take
@@ -71,7 +71,7 @@ def beat(shop: Shop, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iter
     def tick(minutes: int = 3) -> None:
         with clock.frozen(clock.now() + timedelta(minutes=minutes)):
             for name in GATEWAYS:
-                tasks.ask_gateway(name, stop_at=float("inf"))
+                inquiry.ask_gateway(name, stop_at=float("inf"))
 
     yield tick
     settings.get.cache_clear()

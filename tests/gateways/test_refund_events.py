@@ -266,7 +266,7 @@ def test_what_makes_no_sense_is_unreadable_and_its_values_are_not_repeated(
     with pytest.raises(UnreadableEvent) as caught:
         razorpay_webhooks.parse(body)
 
-    assert caught.value.where == f"payload.{kind}.{field}"
+    assert caught.value.place == f"payload.{kind}.{field}"
     assert "9812345678" not in str(caught.value)
     assert "asha" not in str(caught.value)
 
@@ -289,7 +289,7 @@ def test_what_makes_no_sense_at_stripe_is_unreadable_and_its_values_are_not_repe
     with pytest.raises(UnreadableEvent) as caught:
         stripe_webhooks.parse(at_stripe(name, **{field: value}))
 
-    assert caught.value.where.startswith("data.object: ")
+    assert caught.value.place.startswith("data.object: ")
     assert "9812345678" not in str(caught.value)
 
 

@@ -26,10 +26,10 @@ from devstack.simulator.server import Running
 from devstack.simulator.switches import Switches
 from errors import TransientError
 from tasks.drain import work_one_batch
-from tasks.payments import checkout
+from tasks.payments import browser_reports, checkout
 from tasks.payments import inquiry as payments
 from tasks.payments.checkout import PlacedOrder
-from tasks.returns import door as refunds
+from tasks.returns import inquiry as refund_inquiry
 from tests.billing.given import rows
 from tests.scenarios.returns import Returns
 
@@ -153,7 +153,7 @@ class Scenario:
     def _come_back(self, order_id: str, told: Mapping[str, Any]) -> None:
         """The browser tells us, whether or not there is a signature; nonsense is refused."""
         with suppress(TransientError, InvalidOrder), audit.asked_by(ACTOR, door="api"):
-            verified = checkout.verify(
+            verified = browser_reports.verify_payment(
                 gateway_order_id=order_id,
                 payment_id=told.get("razorpay_payment_id"),
                 signature=told.get("razorpay_signature"),
@@ -172,13 +172,13 @@ class Scenario:
                 self.returns.some()
             clock.advance(TICK)
             payments.ask()
-            refunds.ask()
+            refund_inquiry.ask()
         wait_for_webhooks(self.sim)
         work()
         # What was paid a second time without a word is seen when a paid order is looked at last.
         clock.advance(LAST_LOOK)
         payments.ask()
-        refunds.ask()
+        refund_inquiry.ask()
 
     def _check(self) -> None:
         orders = rows(

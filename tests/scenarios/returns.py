@@ -14,7 +14,7 @@ from billing.returns import CannotRefund
 from devstack.simulator.razorpay import refunding as razorpay_refunding
 from devstack.simulator.razorpay.errors import ApiError
 from devstack.simulator.server import Running
-from tasks.returns import submission as refunding
+from tasks.returns import submission
 from tests.billing.given import rows
 
 ACTOR = "system:scenario"
@@ -97,7 +97,7 @@ class Returns:
         amount = self.rng.choice((None, self.rng.randrange(100, paise)))
         try:
             with audit.asked_by(ACTOR, door="api"):
-                told = refunding.ask(
+                told = submission.request_refund(
                     payment_id=payment_id, amount_paise=amount, reason="scenario", actor=ACTOR,
                     request_key=f"scenario:{self.seed}:{self.asked}",
                 )  # fmt: skip

@@ -14,7 +14,7 @@ from db import inbox
 from db.inbox import Finished, LeasedEvent
 from errors import PermanentError
 from tasks import drain as task
-from tasks.inbox.handler import Handled
+from tasks.inbox.handler import BatchOutcome
 from tasks.plumbing import nudges
 from tests.billing.given import open_account, rows
 from tests.tasks.given import deliver, inbox_rows, lead_event, work
@@ -27,6 +27,13 @@ def waiting(redis: Redis) -> int:
     return int(redis.llen("leads"))
 
 
+def all_done(events: Sequence[LeasedEvent]) -> BatchOutcome:
+    outcome = BatchOutcome(events)
+    for event in events:
+        outcome.finish(event, Finished("done", outcome="fine"))
+    return outcome
+
+
 class Grumpy:
     """A handler that raises whenever a batch holds the word `bad`."""
 
@@ -34,11 +41,11 @@ class Grumpy:
         self.error = error
         self.batches: list[int] = []
 
-    def __call__(self, session: Session, events: Sequence[LeasedEvent]) -> Handled:
+    def __call__(self, session: Session, events: Sequence[LeasedEvent]) -> BatchOutcome:
         self.batches.append(len(events))
         if any(b"bad" in event.body for event in events):
             raise self.error
-        return Handled([Finished("done", outcome="fine") for _ in events], [])
+        return all_done(events)
 
 
 @pytest.fixture
@@ -77,7 +84,7 @@ def test_nothing_of_a_failed_batch_stays_in_the_ledger(monkeypatch: pytest.Monke
     open_account(credits_=1_000)
     charge = task.HANDLERS["leads"]
 
-    def charge_and_fail(session: Session, events: Sequence[LeasedEvent]) -> Handled:
+    def charge_and_fail(session: Session, events: Sequence[LeasedEvent]) -> BatchOutcome:
         charge(session, events)
         raise RuntimeError("after the charge")
 
@@ -93,9 +100,9 @@ def test_the_attempt_is_on_record_before_the_work_begins(
 ) -> None:
     seen: list[tuple[object, ...]] = []
 
-    def look_from_outside(session: Session, events: Sequence[LeasedEvent]) -> Handled:
+    def look_from_outside(session: Session, events: Sequence[LeasedEvent]) -> BatchOutcome:
         seen.extend(rows("SELECT attempts, lease_size FROM inbound_events"))
-        return Handled([Finished("done") for _ in events], [])
+        return all_done(events)
 
     monkeypatch.setitem(task.HANDLERS, "test", look_from_outside)
     deliver(b"one", source="test")
@@ -106,8 +113,10 @@ def test_the_attempt_is_on_record_before_the_work_begins(
 def test_nothing_is_logged_of_work_that_was_not_committed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def end_too_few(session: Session, events: Sequence[LeasedEvent]) -> Handled:
-        return Handled([], ["Credit deduction: Clinic 42, Amount 180"])
+    def end_too_few(session: Session, events: Sequence[LeasedEvent]) -> BatchOutcome:
+        outcome = BatchOutcome(events)
+        outcome.log(["Credit deduction: Clinic 42, Amount 180"])
+        return outcome
 
     monkeypatch.setitem(task.HANDLERS, "test", end_too_few)
     deliver(b"one", source="test")
@@ -145,7 +154,7 @@ def test_a_nudge_that_could_not_be_sent_holds_nobody_back(
 def test_nudges_of_one_source_are_coalesced_into_one_plain_list_entry(redis: Redis) -> None:
     assert [nudges.send("leads") for _ in range(5)] == [True, False, False, False, False]
     assert waiting(redis) == 1
-    nudges.taken("leads")
+    nudges.acknowledge("leads")
     assert nudges.send("leads")
     assert waiting(redis) == 2
 
@@ -194,7 +203,7 @@ def test_without_redis_a_nudge_is_not_sent_and_nothing_is_raised(
 ) -> None:
     monkeypatch.setattr(nudges, "_redis", Redis(port=1, retry=Retry(NoBackoff(), 0)))
     assert nudges.send("leads") is False
-    nudges.taken("leads")
+    nudges.acknowledge("leads")
 
 
 def test_time_limits_fit_into_one_another() -> None:

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 import clock
 from billing.credit import holds
 from billing.ledger import expiry
-from billing.verification import daily_check as ledger_checks
+from billing.verification import daily_check
 from db.session import transaction
 from tasks import ledger as task
 from tests.billing.given import (
@@ -91,7 +91,7 @@ def test_the_ledger_is_verified_once_a_day_however_often_beat_ticks() -> None:
 
 def test_a_check_that_died_is_done_again_an_hour_later() -> None:
     with transaction() as session:
-        assert ledger_checks.start_if_due(session, now=NOON) is not None
+        assert daily_check.start_if_due(session, now=NOON) is not None
     for minutes in (30, 61, 62):
         with clock.frozen(NOON + timedelta(minutes=minutes)):
             task.check.run()
@@ -104,7 +104,7 @@ def test_a_check_that_died_is_done_again_an_hour_later() -> None:
 def test_two_beats_start_one_check(many_connections: None) -> None:
     def start() -> int | None:
         with transaction() as session:
-            return ledger_checks.start_if_due(session, now=NOON)
+            return daily_check.start_if_due(session, now=NOON)
 
     assert [found is None for found in at_once(*(start,) * 8)].count(False) == 1
 

@@ -61,7 +61,7 @@ def test_an_event_after_the_nudge_was_taken_puts_another(
 ) -> None:
     assert receiver.post(delivery()).status == 202
     _nudge(redis)
-    nudges.taken("leads")
+    nudges.acknowledge("leads")
 
     assert receiver.post(delivery()).status == 202
 

@@ -242,7 +242,7 @@ def test_a_payment_that_makes_no_sense_is_unreadable_and_its_values_are_not_repe
     with pytest.raises(UnreadableEvent) as caught:
         parse(spoilt)
 
-    assert caught.value.where == f"payload.payment.{field}"
+    assert caught.value.place == f"payload.payment.{field}"
     assert "9812345678" not in str(caught.value)
     assert "asha" not in str(caught.value)
 

@@ -58,7 +58,7 @@ def test_an_event_tells_its_type_and_what_it_says_of_a_payment(name: str) -> Non
 
     assert event.type == json.loads(body)["type"]
     assert event.payment == TOLD[name]
-    assert event_id(body) == json.loads(body)["id"]
+    assert event_id(body, {}) == json.loads(body)["id"]
 
 
 @pytest.mark.parametrize("name", bodies.STRIPE)
@@ -142,8 +142,8 @@ def test_a_payment_that_makes_no_sense_is_unreadable_and_its_values_are_not_repe
     with pytest.raises(UnreadableEvent) as caught:
         parse(spoilt)
 
-    assert caught.value.where.startswith("data.object: ")
-    assert caught.value.where.endswith(f".{field}")
+    assert caught.value.place.startswith("data.object: ")
+    assert caught.value.place.endswith(f".{field}")
     assert "9812345678" not in str(caught.value)
 
 

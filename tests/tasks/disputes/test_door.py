@@ -14,9 +14,9 @@ from redis import Redis
 import clock
 from db import inbox
 from db.session import transaction
-from tasks.disputes import calls as dispute_calls
+from tasks.disputes import calls
 from tasks.drain import work_one_batch
-from tasks.inbox import recorder as recording
+from tasks.inbox import recorder
 from tasks.plumbing import nudges
 from tests.billing.disputes.given import charge, states
 from tests.billing.given import open_account, rows
@@ -32,7 +32,7 @@ DISPUTE: dict[str, Any] = {
     "lead_id": "L-1", "account": "clinic:42", "dispute_type": "wrong_number",
     "description": PRIVATE, "evidence": {"heard": [PRIVATE]},
 }  # fmt: skip
-SOURCE = dispute_calls.SOURCE
+SOURCE = calls.SOURCE
 
 
 @pytest.fixture(autouse=True)
@@ -45,20 +45,19 @@ def clinic(database: str) -> None:
 
 def call(*args: Any, task_id: str = "call-1", **kwargs: Any) -> None:
     """What the task does with a call, up to the commit."""
-    recording.record(dispute_calls.read(task_id, args, kwargs))
+    recorder.record(calls.read(task_id, args, kwargs))
 
 
 def log_lines() -> list[str]:
-    """Work on the batch that is due; what operators are told of it."""
+    """Work on the batch that is due; return the lines operators get."""
     with transaction() as session:
         lease = inbox.lease(session, SOURCE, now=clock.now())
     assert lease is not None
     with transaction() as session:
         events = inbox.load_leased(session, lease)
-        handled = dispute_calls.handle(session, events)
-        ends = zip((event.id for event in events), handled.finished, strict=True)
-        inbox.finish(session, ends, now=clock.now())
-    return handled.log_lines
+        outcome = calls.handle(session, events)
+        inbox.finish(session, outcome.ends(), now=clock.now())
+    return outcome.log_lines()
 
 
 def errors() -> list[str]:

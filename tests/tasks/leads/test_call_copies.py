@@ -10,9 +10,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 import clock
-from tasks.inbox import recorder as recording
-from tasks.leads import call_copies as copies
-from tasks.leads import calls as lead_calls
+from tasks.inbox import recorder
+from tasks.leads import call_copies, calls
 from tasks.leads import door as leads
 from tasks.plumbing import nudges
 from tests.billing.given import balance, open_account, rows
@@ -34,7 +33,7 @@ def keep(redis: Redis, task_id: str = "call-1", *, age_seconds: float = 61, **en
     """Put a copy into Redis as a client does, or spoiled."""
     at = clock.now().timestamp() - age_seconds
     whole = {"id": task_id, "task": "tasks.leads.charge", "kwargs": LEAD, "at": at, **entry}
-    redis.hset(copies.KEY, f"{task_id}:digest", json.dumps(whole))
+    redis.hset(call_copies.KEY, f"{task_id}:digest", json.dumps(whole))
 
 
 def test_an_old_copy_is_charged_and_removed_and_a_young_one_left(redis: Redis) -> None:
@@ -43,7 +42,7 @@ def test_an_old_copy_is_charged_and_removed_and_a_young_one_left(redis: Redis) -
 
     leads.recover.run()
 
-    assert redis.hkeys(copies.KEY) == [b"call-2:digest"]
+    assert redis.hkeys(call_copies.KEY) == [b"call-2:digest"]
     work("lead_calls")
     assert rows("SELECT event_id, outcome FROM inbound_events") == [("call-1", "charged")]
     eventually("a nudge is sent", lambda: redis.llen(nudges.queue_of("lead_calls")) == 1)
@@ -66,7 +65,7 @@ def test_a_message_that_arrives_after_its_copy_was_recorded_is_the_same_delivery
     many = {"leads": [{**LEAD, "lead_id": f"L-{number}"} for number in range(3)]}
     keep(redis, task="tasks.leads.charge_many", kwargs=many)
     leads.recover.run()
-    recording.record(lead_calls.read("tasks.leads.charge_many", "call-1", (), many))
+    recorder.record(calls.read("tasks.leads.charge_many", "call-1", (), many))
     work("lead_calls")
 
     assert [row[1] for row in inbox_rows()] == ["charged"] * 3
@@ -76,10 +75,10 @@ def test_a_message_that_arrives_after_its_copy_was_recorded_is_the_same_delivery
 def test_calls_that_share_a_task_id_have_a_copy_and_a_row_each(redis: Redis) -> None:
     other = {**LEAD, "lead_id": "L-2"}
     call = {"id": "order-7", "task": "tasks.leads.charge", "at": 0}
-    redis.hset(copies.KEY, "order-7:a", json.dumps({**call, "kwargs": LEAD}))
-    redis.hset(copies.KEY, "order-7:b", json.dumps({**call, "kwargs": other}))
+    redis.hset(call_copies.KEY, "order-7:a", json.dumps({**call, "kwargs": LEAD}))
+    redis.hset(call_copies.KEY, "order-7:b", json.dumps({**call, "kwargs": other}))
     # When one of the messages has arrived, and the other was lost
-    recording.record(lead_calls.read("tasks.leads.charge", "order-7", (), LEAD))
+    recorder.record(calls.read("tasks.leads.charge", "order-7", (), LEAD))
     leads.recover.run()
     work("lead_calls")
 
@@ -110,7 +109,7 @@ def test_what_is_no_copy_is_one_dead_row_and_gone(redis: Redis, spoiled: dict[st
     leads.recover.run()
     work("lead_calls")
 
-    assert redis.hlen(copies.KEY) == 0
+    assert redis.hlen(call_copies.KEY) == 0
     dead, charged = sorted(inbox_rows(), key=str)
     assert dead[0] == "dead"
     assert dead[3] == "UnreadableCopy: the copy of a call is no call"
@@ -122,11 +121,11 @@ def test_what_is_no_copy_is_one_dead_row_and_gone(redis: Redis, spoiled: dict[st
 def test_garbage_in_the_hash_is_one_dead_row_and_gone(
     redis: Redis, name: bytes, value: bytes
 ) -> None:
-    redis.hset(copies.KEY, name, value)
+    redis.hset(call_copies.KEY, name, value)
 
     leads.recover.run()
 
-    assert redis.hlen(copies.KEY) == 0
+    assert redis.hlen(call_copies.KEY) == 0
     assert [row[0] for row in inbox_rows()] == ["dead"]
 
 
@@ -134,7 +133,7 @@ def test_garbage_in_the_hash_is_one_dead_row_and_gone(
 def test_a_time_that_is_none_makes_a_copy_old(redis: Redis, at: float) -> None:
     keep(redis, at=at)
     leads.recover.run()
-    assert redis.hlen(copies.KEY) == 0
+    assert redis.hlen(call_copies.KEY) == 0
     assert len(inbox_rows()) == 1
 
 
@@ -148,12 +147,12 @@ def test_many_copies_are_recorded_in_one_recovery(redis: Redis) -> None:
     for number in range(1_500):
         keep(redis, f"call-{number}", kwargs={**LEAD, "lead_id": f"L-{number}"})
     leads.recover.run()
-    assert redis.hlen(copies.KEY) == 0
+    assert redis.hlen(call_copies.KEY) == 0
     assert rows("SELECT count(*) FROM inbound_events") == [(1_500,)]
 
 
 def test_without_redis_nothing_is_raised_when_copies_are_forgotten(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(copies, "_redis", Redis(port=1, retry=Retry(NoBackoff(), 0)))
-    copies._remove_all({"call-1", "\ud800"})
+    monkeypatch.setattr(call_copies, "_redis", Redis(port=1, retry=Retry(NoBackoff(), 0)))
+    call_copies._remove_all({"call-1", "\ud800"})

@@ -14,8 +14,8 @@ from celery.exceptions import Reject
 import clock
 from db import inbox
 from db.session import engine, transaction
-from tasks.inbox import recorder as recording
-from tasks.leads import calls as lead_calls
+from tasks.inbox import recorder
+from tasks.leads import calls
 from tests.billing.given import assert_ledger_is_clean, balance, open_account, rows
 from tests.tasks.given import deliver, inbox_rows, lead_event, work
 
@@ -32,7 +32,7 @@ def clinic(database: str) -> None:
 
 def call(*args: Any, task: str = "charge", task_id: str = "call-1", **kwargs: Any) -> None:
     """What the task does with a call, up to the commit."""
-    recording.record(lead_calls.read(f"tasks.leads.{task}", task_id, args, kwargs))
+    recorder.record(calls.read(f"tasks.leads.{task}", task_id, args, kwargs))
 
 
 def errors() -> list[tuple[str, str]]:
@@ -133,13 +133,13 @@ def test_a_conflict_within_a_call_names_its_index() -> None:
         ("charge", ("L-1", "clinic:42"), {}, "data.package_price_paise: Field required"),
         ("charge", (), {**LEAD, PRIVATE: 1}, "RefusedCall: 1 unknown arguments; known are lead_id"),
         ("charge", (), {**LEAD, "self": PRIVATE}, "RefusedCall: 1 unknown arguments"),
-        ("charge", (PRIVATE,) * 6, {}, "RefusedCall: 6 arguments where 5 are known"),
-        ("charge", (PRIVATE,), LEAD, "RefusedCall: lead_id: given both by place and by name"),
+        ("charge", (PRIVATE,) * 6, {}, "RefusedCall: 6 arguments; at most 5"),
+        ("charge", (PRIVATE,), LEAD, "RefusedCall: lead_id: given both by position and by name"),
         ("charge", (), {**LEAD, "account": [PRIVATE]}, "data.account: Input should be a valid str"),
         ("charge_many", (), {}, "RefusedCall: leads: must be a list of leads"),
         ("charge_many", (PRIVATE,), {}, "RefusedCall: leads: must be a list of leads"),
         ("charge_many", ({"lead": PRIVATE},), {}, "RefusedCall: leads: must be a list of leads"),
-        ("charge_many", ([], PRIVATE), {}, "RefusedCall: 2 arguments where 1 are known"),
+        ("charge_many", ([], PRIVATE), {}, "RefusedCall: 2 arguments; at most 1"),
         ("charge_many", ([PRIVATE],), {}, "lead 0 of the call: UnreadableEvent: data: Input"),
         ("charge_many", ([LEAD] * 10_001,), {}, "leads: 10001 leads in one call; at most 10000"),
     ],
@@ -238,7 +238,7 @@ def test_a_task_id_that_cannot_be_kept_costs_no_lead(task_id: str) -> None:
 
 
 def test_without_postgresql_the_call_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recording, "PATIENCE_SECONDS", 1)
+    monkeypatch.setattr(recorder, "PATIENCE_SECONDS", 1)
     attempts: list[float] = []
 
     def refuse(*_: object, **__: object) -> None:
@@ -248,7 +248,7 @@ def test_without_postgresql_the_call_is_put_back(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(engine(), "raw_connection", refuse)
 
     with pytest.raises(Reject) as caught:
-        recording.record_patiently(lead_calls.read("tasks.leads.charge", "call-1", (), LEAD))
+        recorder.record_or_requeue(calls.read("tasks.leads.charge", "call-1", (), LEAD))
 
     assert caught.value.requeue
     assert 2 <= len(attempts) <= 6

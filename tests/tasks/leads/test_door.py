@@ -10,7 +10,7 @@ from celery import Celery
 from redis import Redis
 
 from billing_client import Accepted, CeleryBillingClient
-from tasks.leads import call_copies as copies
+from tasks.leads import call_copies
 from tasks.leads import door as leads
 from tests.billing.given import balance, open_account, rows
 from tests.stack_process import eventually
@@ -72,7 +72,7 @@ def test_any_app_calls_by_name_on_whichever_queue_and_the_client_too(
         assert len(dead) == 2
         assert any(error.startswith("lead 1 of the call: ") for error in dead)
         # And the copies are removed
-        eventually("the copies are gone", lambda: redis.hlen(copies.KEY) == 0)
+        eventually("the copies are gone", lambda: redis.hlen(call_copies.KEY) == 0)
         assert accepted == Accepted("L-7", "our-key-7", seen_before=False)
         assert [type(result) for result in results] == [Accepted, Accepted]
         known = {str(id_) for (id_,) in rows("SELECT event_id FROM inbound_events")}
@@ -106,9 +106,9 @@ def test_a_worker_killed_at_the_hand_over_loses_the_bare_message_and_not_the_cli
     assert (redis.llen("leads"), redis.hlen("unacked")) == (0, 0)
     assert inbox_rows() == []
     # But the copy of the client's is there, and when it is old, it is charged, once
-    [copy] = redis.hvals(copies.KEY)
+    [copy] = redis.hvals(call_copies.KEY)
     assert json.loads(copy)["kwargs"]["lead_id"] == "kept"
-    monkeypatch.setattr(copies, "OLD_AFTER_SECONDS", 0)
+    monkeypatch.setattr(call_copies, "OLD_AFTER_SECONDS", 0)
     with WorkerProcess(tmp_path / "third.log"):
         for _ in range(2):
             leads.recover.run()

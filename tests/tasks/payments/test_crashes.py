@@ -16,7 +16,7 @@ import clock
 from billing.payments import GatewayName, OrderFacts, PaymentFacts
 from gateways import registry
 from gateways.protocol import Gateway, NewOrder
-from tasks.payments import checkout
+from tasks.payments import browser_reports
 from tasks.payments import inquiry as payments
 from tests.billing.given import assert_ledger_is_clean, at_once, balance, open_account, rows
 from tests.gateways.conftest import Sim
@@ -178,7 +178,7 @@ def test_a_payment_is_found_by_the_sweep_where_the_api_dies_over_it(
     told = sim.pay(order_id)
     gateway.dies = {moment}
     with pytest.raises(Killed):
-        checkout.verify(
+        browser_reports.verify_payment(
             gateway_order_id=order_id, payment_id=told["razorpay_payment_id"],
             signature=told["razorpay_signature"], actor="test",
         )  # fmt: skip

@@ -492,7 +492,7 @@ def test_an_order_of_which_the_gateway_says_what_nobody_can_read_is_given_up_in_
 
     assert orders() == [("expired", None)]
     [(error,)] = rows("SELECT last_error FROM billing_orders")
-    assert "status is none that we know" in str(error)
+    assert "status is not a known status" in str(error)
 
 
 # --- two at once, and silence

@@ -12,10 +12,9 @@ import structlog
 from celery import Celery
 from redis import Redis
 
-from tasks.inbox import recorder as recording
+from tasks.inbox import recorder
 from tasks.plumbing import nudges
-from tasks.returns import calls as refund_calls
-from tasks.returns import door as tasks
+from tasks.returns import calls, inquiry
 from tests.billing.given import assert_ledger_is_clean, balance, open_account, rows
 from tests.billing.returns.given import held
 from tests.gateways.conftest import Sim
@@ -28,7 +27,7 @@ from worker.app import app
 pytestmark = pytest.mark.usefixtures("sim", "redis")
 
 PRIVATE = "Asha 98765 43210 asha@example.org"
-SOURCE = refund_calls.SOURCE
+SOURCE = calls.SOURCE
 
 
 @pytest.fixture(autouse=True)
@@ -49,10 +48,10 @@ def wish(payment_id: str, **more: Any) -> dict[str, Any]:
 
 def call(*args: Any, task_id: str = "call-1", **kwargs: Any) -> None:
     """What the task does with a call, up to the commit."""
-    recording.record(refund_calls.read(task_id, args, kwargs))
+    recorder.record(calls.read(task_id, args, kwargs))
 
 
-def calls() -> list[tuple[object, ...]]:
+def call_outcomes() -> list[tuple[object, ...]]:
     """(state, outcome) of each call's row, oldest first."""
     return [row[:2] for row in inbox_rows() if row[2] != "payment.captured"]
 
@@ -70,13 +69,13 @@ def test_a_call_is_recorded_then_reserved_and_asked_for(sim: Sim, payment: str) 
     call(**wish(payment, amount_paise=250_000))
     work(SOURCE)
     # The row alone: whoever settles asks the gateway after that
-    assert calls() == [("done", "requested")]
+    assert call_outcomes() == [("done", "requested")]
     assert rows("SELECT state, request_key, requested_by, reason FROM billing_refunds") == [
         ("requested", "call:call-1", "celery:refunds:platform", PRIVATE)
     ]
     assert refunds_at(sim, payment) == []
 
-    tasks.ask()
+    inquiry.ask()
 
     [there] = refunds_at(sim, payment)
     assert there["amount"] == 250_000
@@ -92,9 +91,9 @@ def test_a_message_that_comes_again_is_one_refund(sim: Sim, payment: str) -> Non
         call(**wish(payment, amount_paise=100_000))
         call(payment, PRIVATE, "platform", 100_000)
         work(SOURCE)
-        tasks.ask()
+        inquiry.ask()
 
-    assert calls() == [("done", "requested")]
+    assert call_outcomes() == [("done", "requested")]
     assert (len(refunds_at(sim, payment)), amounts()) == (1, [100_000])
 
 
@@ -107,9 +106,9 @@ def test_a_request_id_is_one_refund_whatever_the_messages_are_called(
     # And in other words, which are another delivery of the same wish
     call(**{**wish(payment, request_id="r-1"), "requested_by": "another"}, task_id="c")
     work(SOURCE)
-    tasks.ask()
+    inquiry.ask()
 
-    assert calls() == [("done", "requested"), ("done", "repeated")]
+    assert call_outcomes() == [("done", "requested"), ("done", "repeated")]
     assert (len(refunds_at(sim, payment)), amounts()) == (1, [100_000])
 
 
@@ -161,7 +160,7 @@ def test_a_call_that_cannot_be_refunded_is_a_dead_row_with_the_reason(
         call(**{**wish(payment), **more})
     call(**wish(second), task_id="good")
     work(SOURCE)
-    tasks.ask()
+    inquiry.ask()
 
     [error] = errors()
     assert error.startswith(reason)
@@ -174,7 +173,7 @@ def test_a_call_that_cannot_be_refunded_is_a_dead_row_with_the_reason(
 
 def test_a_charged_back_payment_is_not_refunded(sim: Sim, payment: str) -> None:
     open_dispute(sim, payment)
-    tasks.ask()  # lists it
+    inquiry.ask()  # lists it
 
     call(**wish(payment))
     work(SOURCE)
@@ -187,9 +186,9 @@ def test_several_calls_of_one_batch_take_no_more_than_there_is(sim: Sim, payment
     for i in range(4):
         call(**wish(payment, amount_paise=200_000), task_id=f"call-{i}")
     work(SOURCE)
-    tasks.ask()
+    inquiry.ask()
 
-    assert [row[0] for row in calls()] == ["done", "done", "dead", "dead"]
+    assert [row[0] for row in call_outcomes()] == ["done", "done", "dead", "dead"]
     assert len(refunds_at(sim, payment)) == 2
     assert balance() == 1_100
 

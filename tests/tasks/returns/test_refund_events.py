@@ -9,8 +9,8 @@ import structlog
 
 import clock
 from billing.payments import GatewayName
-from tasks.returns import submission as refunding
-from tasks.returns.submission import Asked
+from tasks.returns import submission
+from tasks.returns.submission import RefundStanding
 from tests.billing.given import assert_ledger_is_clean, at_once, balance, open_account, rows
 from tests.billing.returns.given import held
 from tests.gateways.conftest import Sim
@@ -44,8 +44,8 @@ def noon(database: str) -> Iterator[None]:
     structlog.reset_defaults()
 
 
-def ask(payment_id: str, amount: int | None = None, key: str = "r-1") -> Asked:
-    return refunding.ask(
+def ask(payment_id: str, amount: int | None = None, key: str = "r-1") -> RefundStanding:
+    return submission.request_refund(
         payment_id=payment_id, amount_paise=amount, reason="asked", actor="test", request_key=key
     )
 

@@ -17,9 +17,8 @@ from db.session import transaction
 from gateways import registry
 from gateways.errors import GatewayNotConfigured, GatewayNotFound
 from gateways.razorpay.client import RazorpayGateway
-from tasks.returns import door as tasks
-from tasks.returns import submission as refunding
-from tasks.returns.submission import Asked
+from tasks.returns import inquiry, submission
+from tasks.returns.submission import RefundStanding
 from tests.billing.given import (
     assert_ledger_is_clean,
     at_once,
@@ -60,8 +59,8 @@ def noon(database: str) -> Iterator[None]:
     structlog.reset_defaults()
 
 
-def ask(payment_id: str, amount: int | None = None, key: str = "r-1") -> Asked:
-    return refunding.ask(
+def ask(payment_id: str, amount: int | None = None, key: str = "r-1") -> RefundStanding:
+    return submission.request_refund(
         payment_id=payment_id, amount_paise=amount, reason="asked", actor="test", request_key=key
     )
 
@@ -70,7 +69,7 @@ def after(wait: timedelta) -> list[Any]:
     """Let time pass and beat tick; what was logged of errors and warnings."""
     clock.advance(wait)
     with capture_logs() as logs:
-        tasks.ask()
+        inquiry.ask()
     return [line for line in logs if line["log_level"] in {"error", "warning"}]
 
 
@@ -389,9 +388,9 @@ def test_several_ticks_and_a_repeat_at_once_are_one_refund(
     sim.set(bad_gateway=0)
     clock.advance(2 * MINUTE)
 
-    at_once(*[lambda: tasks.ask_gateway("razorpay", stop_at=float("inf"))] * 4,
+    at_once(*[lambda: inquiry.ask_gateway("razorpay", stop_at=float("inf"))] * 4,
             lambda: ask(payment_id))  # fmt: skip
-    tasks.ask()
+    inquiry.ask()
 
     assert len(refunds_at(sim, payment_id)) == 1
     assert (refund_rows(), balance()) == ([DONE], 0)

@@ -8,12 +8,11 @@ import pytest
 import structlog
 from sqlalchemy import text
 
-from billing.returns import refund_intake as refund_news
-from billing.returns import refund_lifecycle
+from billing.returns import refund_intake, refund_lifecycle
 from db.session import transaction
 from devstack.simulator.razorpay import events as razorpay_events
 from devstack.simulator.world import unix_now
-from tasks.returns import settlement as settling
+from tasks.returns import settlement
 from tests.billing.given import assert_ledger_is_clean, balance, open_account, rows
 from tests.billing.payments import given as buying
 from tests.billing.returns.given import told_refund
@@ -66,16 +65,16 @@ def test_claims_that_cannot_be_settled_keep_no_other_waiting(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Given two refunds that the database refuses to number, before a good one, in pages of one
-    monkeypatch.setattr(settling, "AT_ONCE", 1)
+    monkeypatch.setattr(settlement, "AT_ONCE", 1)
     buying.open_order()
     buying.take_in(buying.news())
     with transaction() as session:
         facts = [told_refund(refund_id=f"rfnd_{i}", amount=buying.PRICE // 4) for i in range(3)]
-        refund_news.record_facts(session, facts, actor="test")
+        refund_intake.record_facts(session, facts, actor="test")
         session.execute(text("UPDATE billing_refunds SET takes = 9223372036854775807"
                              " WHERE gateway_refund_id <> 'rfnd_2'"))  # fmt: skip
 
-    settling.settle_all()
+    settlement.settle_all()
 
     assert balance() == 5_500 - 1_375
     with transaction() as session:

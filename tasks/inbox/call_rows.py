@@ -1,7 +1,7 @@
-"""Calls of tasks by name, as inbox rows: binding the arguments, and writing the body.
+"""Calls of tasks as inbox rows: the arguments by name, and the body of the row.
 
-For the doors that any Celery app may call (`tasks/leads/calls.py`, `tasks/disputes/calls.py`). What
-was sent may be anything: nothing here raises but `Refusal`, whose text repeats nothing of it.
+For the tasks that any Celery app may call (`calls.py` of leads, disputes and returns). The
+arguments may be anything: only `Refusal` is raised here, and its text repeats nothing of them.
 """
 
 import json
@@ -12,47 +12,45 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
-from pydantic import ValidationError
-
 import clock
 from billing.text import ID_MAX_LENGTH, problem_with
 from db.inbox import NewEvent
 
 MAX_BODY_BYTES = 1024 * 1024
-"""Largest body of one row, as large as the receiver takes."""
+"""Largest body of one row; the receiver accepts as much."""
 MAX_CALL_BYTES = 16 * 1024 * 1024
-"""Up to this size a refused call is kept whole, for whoever looks into its row."""
+"""Up to this size a refused call is kept whole, for whoever inspects its row."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """What a call comes to: deliveries to work on, and what is refused at once."""
+class CallRows:
+    """The rows of a call: deliveries to work on, and those refused at once with the reason."""
 
     events: list[NewEvent] = field(default_factory=list)
     refused: list[tuple[NewEvent, str]] = field(default_factory=list)
 
 
 class Refusal(Exception):
-    """Why a call, or a part of it, cannot be recorded for a handler; holds nothing of its own."""
+    """Why a call, or a part of it, cannot be recorded for a handler; repeats nothing of it."""
 
 
 def event_id_of(task_id: object) -> str:
-    """Return the id of a call's rows: the task's own, where it is a text that can be kept."""
+    """Return the id of a call's rows: the task's own, or its digest if that cannot be recorded."""
     text = str(task_id)
     if problem_with(text, max_length=ID_MAX_LENGTH) is None:
         return text
     return f"sha256:{sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 
-def bound(
+def bind_arguments(
     parameters: Sequence[str], args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the arguments by name, in the order of `parameters`; a handler misses the missing.
+    """Return the arguments by name, in the order of `parameters`; raises `Refusal`.
 
-    Raises `Refusal`.
+    A missing argument is left to the handler.
     """
     if len(args) > len(parameters):
-        raise Refusal(f"{len(args)} arguments where {len(parameters)} are known")
+        raise Refusal(f"{len(args)} arguments; at most {len(parameters)}")
     unknown = len(kwargs.keys() - set(parameters))
     if unknown:
         raise Refusal(f"{unknown} unknown arguments; known are {', '.join(parameters)}")
@@ -60,12 +58,12 @@ def bound(
     for name in parameters:
         if name in kwargs:
             if name in given:
-                raise Refusal(f"{name}: given both by place and by name")
+                raise Refusal(f"{name}: given both by position and by name")
             given[name] = kwargs[name]
     return given
 
 
-def event(
+def new_event(
     source: str, event_id: str, content: Mapping[str, Any], max_bytes: int = MAX_BODY_BYTES
 ) -> NewEvent:
     """Return the row of a call's `content`, which begins with its type; raises `Refusal`."""
@@ -75,27 +73,18 @@ def event(
 def refused_call(
     source: str, event_id: str, content: Mapping[str, Any], refusal: Refusal
 ) -> tuple[NewEvent, str]:
-    """Return a whole call as a dead row with its reason; where it is too large, without it."""
-    return dead(source, event_id, content, MAX_CALL_BYTES), f"RefusedCall: {refusal}"
+    """Return a whole call as a dead row with its reason; one that is too large, without content."""
+    return dead_event(source, event_id, content, MAX_CALL_BYTES), f"RefusedCall: {refusal}"
 
 
-def dead(
+def dead_event(
     source: str, event_id: str, content: Mapping[str, Any], max_bytes: int = MAX_BODY_BYTES
 ) -> NewEvent:
-    """Return the row of what was refused; of what cannot be written, only the type."""
+    """Return the row of what was refused; only its type if the content cannot be written."""
     try:
-        return event(source, event_id, content, max_bytes)
+        return new_event(source, event_id, content, max_bytes)
     except Refusal:
-        return event(source, event_id, {"type": content["type"]}, max_bytes)
-
-
-def unreadable(error: ValidationError) -> str:
-    """Return why a row cannot be read, without what the sender wrote: it may be personal data."""
-    problems = error.errors(include_url=False, include_input=False, include_context=False)
-    told = "; ".join(
-        f"{'.'.join(map(str, problem['loc'])) or 'body'}: {problem['msg']}" for problem in problems
-    )
-    return f"UnreadableCall: {told}"
+        return new_event(source, event_id, {"type": content["type"]}, max_bytes)
 
 
 def _body(content: Mapping[str, Any], max_bytes: int) -> bytes:
@@ -111,10 +100,10 @@ def _body(content: Mapping[str, Any], max_bytes: int) -> bytes:
 
 
 def _plain(value: object) -> object:
-    """Return what JSON has no word for, as Celery's JSON lets it through: times and UUIDs."""
+    """Return what JSON has no form for, as Celery's JSON lets it through: times and UUIDs."""
     if isinstance(value, datetime | date):
         return value.isoformat()
     if isinstance(value, UUID):
         return str(value)
-    # A decimal, bytes: an object, which no field takes, so that the reason names the field.
+    # A decimal, bytes: an object, which no field accepts, so that the reason names the field.
     return {type(value).__name__: str(value)}

@@ -1,12 +1,12 @@
-"""What the doors of all senders share: reading the request, recording, and the small answers."""
+"""What the doors of all senders share: reading a request, recording it, and answering."""
 
 import json
 
 import structlog
 from flask import Response, request
-from werkzeug.exceptions import RequestEntityTooLarge
 
 from db.inbox import NewEvent
+from service import http_bodies
 from tasks.plumbing import nudges
 from webhook_receiver.recorder import NotRecorded, Recorder
 
@@ -16,11 +16,8 @@ log = structlog.get_logger()
 
 
 def body_of_request() -> bytes:
-    """Return the raw body; raises `RequestEntityTooLarge`, which the app answers."""
-    body = request.get_data(cache=False)
-    if len(body) > MAX_BODY_BYTES:
-        raise RequestEntityTooLarge
-    return body
+    """Return the raw body; raises 413, which the app answers."""
+    return http_bodies.read_body(request, max_bytes=MAX_BODY_BYTES)
 
 
 def is_announced_as_json() -> bool:
@@ -29,12 +26,12 @@ def is_announced_as_json() -> bool:
 
 
 def refuse_unsigned(body: bytes, reason: str) -> Response:
-    """Answer a delivery without a good signature: 401, or 400 where it is not even JSON."""
-    return refuse(401, reason) if _is_json(body) else refuse(400, "not JSON, not signed")
+    """Answer a delivery without a good signature: 401, or 400 if it is not even JSON."""
+    return refuse(401, reason) if http_bodies.is_json(body) else refuse(400, "not JSON, not signed")
 
 
 def refuse_without_secrets(variable: str) -> Response:
-    """Answer a sender whose secret nobody has configured."""
+    """Answer a sender for whom no secret is configured."""
     return refuse(503, f"this receiver has no {variable} yet; please send it again")
 
 
@@ -47,7 +44,7 @@ def record_and_answer(recorder: Recorder, event: NewEvent) -> Response:
         return refuse(503, "could not be recorded; please send it again")
     if not is_new:
         return answer(200, status="seen before")
-    nudges.soon(event.source)
+    nudges.send_in_background(event.source)
     return answer(202, status="recorded")
 
 
@@ -63,11 +60,3 @@ def refuse(status: int, error: str) -> Response:
 def answer(status: int, /, **content: str) -> Response:
     """Return a small JSON answer."""
     return Response(json.dumps(content), status, content_type="application/json")
-
-
-def _is_json(body: bytes) -> bool:
-    try:
-        json.loads(body)
-    except (ValueError, RecursionError):
-        return False
-    return True
