@@ -23,7 +23,7 @@ from billing_client.errors import (
     Unauthorized,
     Unreachable,
 )
-from billing_client.holding import credits_used
+from billing_client.paid_work import credits_used
 from billing_client.results import Accepted, Charge, Hold, LeadStatus
 
 if TYPE_CHECKING:

@@ -26,15 +26,15 @@ from celery import Task
 from celery.signals import task_postrun
 from celery.states import REJECTED, RETRY
 
-from billing_client.credit_decorator import Wanted, name_of
-from billing_client.holding import Holding, begin_once, plain_key
+from billing_client.paid_work import PaidWork, begin_once, plain_key
+from billing_client.terms import Requirement, qualified_name
 
-_HOLDINGS = "billing_client_holdings"
+_WORK_OF_TASK = "billing_client_paid_works"
 
 
 def run(
     function: Callable[..., Any],
-    wanted: Wanted,
+    requirement: Requirement,
     task: Task,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
@@ -44,17 +44,17 @@ def run(
     Raises what the function raises, `NotEnoughCredit`, `Unreachable` and kin.
     """
     own = args[1:] if args and isinstance(args[0], Task) else args  # bind=True
-    terms = wanted.terms(own, kwargs)
-    own_key = wanted.own_key(own, kwargs)
+    terms = requirement.terms_of(own, kwargs)
+    own_key = requirement.own_key_of(own, kwargs)
     if own_key is not None:
         key = plain_key("own", own_key, terms.account)
     else:
-        key = plain_key("task", str(task.request.id), name_of(function), terms.account)
-    holding = Holding(terms, key)
-    begin_once(holding, task.request.__dict__.setdefault(_HOLDINGS, []))
-    with holding.current():
+        key = plain_key("task", str(task.request.id), qualified_name(function), terms.account)
+    work = PaidWork(terms, key)
+    begin_once(work, task.request.__dict__.setdefault(_WORK_OF_TASK, []))
+    with work.current():
         result = function(*args, **kwargs)
-    holding.settle()
+    work.settle()
     return result
 
 
@@ -62,8 +62,8 @@ def run(
 def _ended(task: Task, state: str | None = None, retval: object = None, **_: object) -> None:
     if _comes_again(task, state, retval):
         return
-    for holding in task.request.__dict__.get(_HOLDINGS, ()):
-        holding.release()
+    for work in task.request.__dict__.get(_WORK_OF_TASK, ()):
+        work.release()
 
 
 def _comes_again(task: Task, state: str | None, retval: object) -> bool:

@@ -7,14 +7,11 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar, cast
 
 from billing_client.client import BillingClient
-from billing_client.credit_calls import checked_amount
 from billing_client.errors import InvalidRequest
-from billing_client.holding import Terms
-from billing_client.leads import checked_account
+from billing_client.terms import Requirement
 
 HOLD_SECONDS = 900
 
@@ -46,15 +43,9 @@ def require_credits(
     503. In a task `NotEnoughCredit` and `Unreachable` are raised. Elsewhere `InvalidRequest` is,
     as for arguments that make no sense.
     """
-    checked_amount("expires_in_seconds", expires_in_seconds)
-    # What is no callable is wrong at every call: whoever starts the platform is to see it.
-    if not callable(amount):
-        _checked_price(amount)
-    if not callable(account):
-        checked_account(account)
-    if key is not None and not callable(key):
-        _checked_own_key(key)
-    wanted = Wanted(amount, client, account, key, expires_in_seconds, description)
+    requirement = Requirement(amount, client, account, key, expires_in_seconds, description)
+    # A wrong argument would fail at every call: fail when the platform starts instead.
+    requirement.check()
 
     def decorate(function: Callable[_P, _R]) -> Callable[_P, _R]:
         _refuse_task(function)
@@ -63,13 +54,13 @@ def require_credits(
         def paid(*args: _P.args, **kwargs: _P.kwargs) -> Any:
             task = _running_task()
             if task is not None:
-                from billing_client import celery_credits  # noqa: PLC0415 - not needed elsewhere
+                from billing_client import celery_credits  # noqa: PLC0415 - an extra
 
-                return celery_credits.run(function, wanted, task, args, kwargs)
+                return celery_credits.run(function, requirement, task, args, kwargs)
             if _is_in_request():
-                from billing_client import flask_credits  # noqa: PLC0415 - not needed elsewhere
+                from billing_client import flask_credits  # noqa: PLC0415 - an extra
 
-                return flask_credits.run(function, wanted, args, kwargs)
+                return flask_credits.run(function, requirement, args, kwargs)
             raise InvalidRequest(
                 "require_credits: this runs neither in a request of Flask nor in a task of a Celery"
                 " worker, so nobody knows when it has succeeded: use place_hold and capture_hold"
@@ -81,51 +72,6 @@ def require_credits(
         return paid
 
     return decorate
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the decorator was given."""
-
-    amount: int | Callable[..., int]
-    client: BillingClient | Callable[[], BillingClient]
-    account: str | Callable[..., str]
-    key: str | Callable[..., str] | None
-    expires_in_seconds: int
-    description: str | None
-
-    def terms(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Terms:
-        """Return what is held for a call. Raises `InvalidRequest`."""
-        amount = self.amount(*args, **kwargs) if callable(self.amount) else self.amount
-        account = self.account(*args, **kwargs) if callable(self.account) else self.account
-        return Terms(
-            client=self.client() if callable(self.client) else self.client,
-            account=checked_account(account),
-            amount=_checked_price(amount),
-            expires_in_seconds=self.expires_in_seconds,
-            description=self.description,
-        )
-
-    def own_key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
-        """Return the platform's own key for a call, or None. Raises `InvalidRequest`."""
-        if self.key is None:
-            return None
-        return _checked_own_key(self.key(*args, **kwargs) if callable(self.key) else self.key)
-
-
-def name_of(function: Callable[..., Any]) -> str:
-    """Return what tells a decorated function from others that run in the same request or task."""
-    return f"{function.__module__}.{function.__qualname__}"
-
-
-def _checked_price(amount: object) -> int:
-    return 0 if type(amount) is int and amount == 0 else checked_amount("amount", amount)
-
-
-def _checked_own_key(key: object) -> str:
-    if not isinstance(key, str) or not key:
-        raise InvalidRequest("key: must be a text that is not empty")
-    return key
 
 
 def _refuse_task(function: object) -> None:

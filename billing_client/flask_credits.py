@@ -12,53 +12,56 @@ from uuid import uuid4
 from flask import Response, current_app, request
 from werkzeug.wsgi import ClosingIterator
 
-from billing_client.credit_decorator import Wanted, name_of
 from billing_client.errors import (
     IdempotencyConflict,
     NotEnoughCredit,
     TooManyHolds,
     Unreachable,
 )
-from billing_client.holding import Holding, begin_once, hashed_key, plain_key
+from billing_client.paid_work import PaidWork, begin_once, hashed_key, plain_key
+from billing_client.terms import Requirement, qualified_name
 
 RETRY_AFTER_SECONDS = 5
-_HOLDINGS = "billing_client.holdings"
+_WORK_OF_REQUEST = "billing_client.paid_works"
 _OWN_TYPES = "urn:problem-type:billing:"
 
 
 def run(
-    view: Callable[..., Any], wanted: Wanted, args: tuple[Any, ...], kwargs: dict[str, Any]
+    view: Callable[..., Any],
+    requirement: Requirement,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
 ) -> Response:
     """Return the view's answer, paid for, or the problem (RFC 9457) that is in its way.
 
     What the view raises goes on unchanged.
     """
-    terms = wanted.terms(args, kwargs)
+    terms = requirement.terms_of(args, kwargs)
     name = request.headers.get("Idempotency-Key") or str(uuid4())
-    own_key = wanted.own_key(args, kwargs)
+    own_key = requirement.own_key_of(args, kwargs)
     if own_key is not None:
         key = plain_key("own", own_key, terms.account)
     else:
         key = _key_of_request(name, view, terms.account)
-    holding = Holding(terms, key)
+    work = PaidWork(terms, key)
     try:
-        begin_once(holding, request.environ.setdefault(_HOLDINGS, []))
+        begin_once(work, request.environ.setdefault(_WORK_OF_REQUEST, []))
     except (NotEnoughCredit, Unreachable, IdempotencyConflict, TooManyHolds) as error:
         return _problem(error, name)
     try:
-        with holding.current():
+        with work.current():
             # All that Flask lets a view return, and a view that is a coroutine.
             answer = _begun(
                 current_app.make_response(current_app.ensure_sync(view)(*args, **kwargs))
             )
     except BaseException:
-        holding.release()
+        work.release()
         raise
     if answer.status_code >= HTTPStatus.BAD_REQUEST:
-        holding.release()
+        work.release()
         return answer
     try:
-        holding.settle()
+        work.settle()
     except (NotEnoughCredit, Unreachable, IdempotencyConflict, TooManyHolds) as error:
         answer.close()
         return _problem(error, name)
@@ -95,9 +98,14 @@ def _key_of_request(name: str, view: Callable[..., Any], account: str) -> str:
     under the same name is other work, and is paid for. Hashed: it may hold anything.
     """
     return hashed_key(
-        "request", request.method, request.full_path, _digest_of_body(), name, name_of(view),
+        "request",
+        request.method,
+        request.full_path,
+        _digest_of_body(),
+        name,
+        qualified_name(view),
         account,
-    )  # fmt: skip
+    )
 
 
 def _digest_of_body() -> str:
@@ -120,8 +128,10 @@ def _problem(
 ) -> Response:
     if isinstance(error, NotEnoughCredit):
         figures = {
-            "needed": error.needed, "balance": error.balance, "available": error.available,
-        }  # fmt: skip
+            "needed": error.needed,
+            "balance": error.balance,
+            "available": error.available,
+        }
         return _answer(402, "not-enough-credit", error.detail, **figures)
     if isinstance(error, Unreachable):
         answer = _answer(
@@ -145,7 +155,10 @@ def _problem(
 
 def _answer(status: int, kind: str, detail: str, **more: Any) -> Response:
     content = {
-        "type": _OWN_TYPES + kind, "title": HTTPStatus(status).phrase, "status": status,
-        "detail": detail, **more,
-    }  # fmt: skip
+        "type": _OWN_TYPES + kind,
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        **more,
+    }
     return Response(json.dumps(content), status, content_type="application/problem+json")

@@ -12,34 +12,22 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import sha256
 
-from billing_client.client import BillingClient
 from billing_client.errors import BillingError, HoldFinished, InvalidRequest, TooManyHolds
 from billing_client.results import Hold
+from billing_client.terms import Terms
 
 MOST_HOLDS = 50
 """One after the other under one key: each costs a repeat two requests to get past."""
 
 _log = logging.getLogger("billing_client")
 _PLAIN_KEY = re.compile("[!-~]{1,180}").fullmatch
-_current: ContextVar["Holding | None"] = ContextVar("billing_client_holding", default=None)
+_current: ContextVar["PaidWork | None"] = ContextVar("billing_client_paid_work", default=None)
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What is held, of whom."""
-
-    client: BillingClient
-    account: str
-    amount: int
-    """0: the work is free, and nothing is asked of anybody."""
-    expires_in_seconds: int
-    description: str | None
-
-
-class Holding:
+class PaidWork:
     """The credit of one piece of work, from its first to its last moment."""
 
     def __init__(self, terms: Terms, key: str) -> None:
@@ -162,12 +150,12 @@ def credits_used(amount: int) -> None:
     Only that is charged, nothing for 0. The last call counts. Raises `InvalidRequest` for more
     than is held, and outside of such a function.
     """
-    holding = _current.get()
-    if holding is None:
+    work = _current.get()
+    if work is None:
         raise InvalidRequest(
             "credits_used: only while a function with require_credits runs, in its own thread"
         )
-    holding.use(amount)
+    work.use(amount)
 
 
 def plain_key(prefix: str, *parts: str) -> str:
@@ -181,16 +169,16 @@ def hashed_key(prefix: str, *parts: str) -> str:
     return f"{prefix}:{sha256(json.dumps(parts).encode()).hexdigest()}"
 
 
-def begin_once(holding: Holding, others: list[Holding]) -> None:
+def begin_once(work: PaidWork, others: list[PaidWork]) -> None:
     """`begin`, unless this very request or task has a call under the key that is paid or runs.
 
     The second call would find its hold, and be free. Raises `InvalidRequest` then.
     """
-    twins = [other for other in others if other.key == holding.key]
+    twins = [other for other in others if other.key == work.key]
     if any(twin.was_captured_here or twin.is_under_way for twin in twins):
         raise InvalidRequest(
             "require_credits: this function was called twice in one request or task, and is paid"
             " once: decorate the view or the task, or tell the calls apart with key=..."
         )
-    holding.begin()
-    others.append(holding)
+    work.begin()
+    others.append(work)
