@@ -31,7 +31,7 @@ from api import (
 from api.json_body import MAX_BODY_BYTES, Request
 from billing import catalog
 from clock import development as development_clock
-from db import session as database
+from db import connections
 from db.session import transaction
 from service import logs
 
@@ -59,7 +59,7 @@ def create_app() -> OpenAPI:
     except (settings.SettingsError, catalog.CatalogError) as error:
         sys.exit(f"cannot start: {error}")
     logs.configure()
-    database.allow_connections(CONNECTIONS)
+    connections.allow_connections(CONNECTIONS)
     app = OpenAPI(
         __name__,
         info={

@@ -3,8 +3,8 @@
 import click
 
 import settings
+from db.driver_errors import translated
 from db.migrate import upgrade
-from db.session import translated
 
 
 @click.command()

@@ -10,7 +10,8 @@ from sqlalchemy import event
 import clock
 from billing.credit import holds
 from cli import reports as reading
-from db.session import engine, transaction
+from db.connections import engine
+from db.session import transaction
 from tests.between import once_read
 from tests.billing.given import give, open_account, post_all, take
 from tests.cli.runner import run
