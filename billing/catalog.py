@@ -8,10 +8,10 @@ from string import Formatter
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic_core import ErrorDetails
 
 import settings
 from billing.money import MAX_CREDITS
+from billing.text import field_problems
 
 
 class CatalogError(Exception):
@@ -288,12 +288,9 @@ def load(path: Path) -> Catalog:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise CatalogError(f"{path}: is not TOML: {error}") from error
     except ValidationError as error:
-        lines = [_told(path, problem) for problem in error.errors(include_url=False)]
+        # A problem between several sections names its place itself.
+        lines = [
+            f"{path}: {place}: {reason}" if place else f"{path}: {reason}"
+            for place, reason in field_problems(error, whole="")
+        ]
         raise CatalogError("\n".join(lines)) from error
-
-
-def _told(path: Path, problem: ErrorDetails) -> str:
-    place = ".".join(map(str, problem["loc"]))
-    reason = problem["msg"].removeprefix("Value error, ")
-    # What is found out about several sections together names its place itself.
-    return f"{path}: {place}: {reason}" if place else f"{path}: {reason}"
