@@ -297,7 +297,7 @@ def test_a_new_account_has_no_history() -> None:
     open_clinic()
 
     assert run("history", "clinic:42", "--json").json == []
-    assert "Nothing has happened on clinic:42" in run("history", "clinic:42").out
+    assert "No ledger rows of clinic:42" in run("history", "clinic:42").out
 
 
 def test_the_low_balance_of_an_account_is_set_and_its_level_follows() -> None:

@@ -117,7 +117,7 @@ def test_disputes_are_listed_newest_first_by_state_and_account() -> None:
     assert ids("--account", "clinic:42") == [first]
     assert ids("--limit", "1") == [second]
     assert "unknown account" in run("disputes", "list", "--account", "clinic:9").error
-    assert "No such disputes" in run("disputes", "list", "--state", "approved").out
+    assert "No disputes match" in run("disputes", "list", "--state", "approved").out
 
 
 @pytest.mark.parametrize(
@@ -181,5 +181,5 @@ def test_scores_are_listed_and_shown_and_an_account_under_review_says_why() -> N
 
 def test_a_score_that_is_not_there_yet_says_when_it_will_be() -> None:
     assert "once an hour" in run("quality", "show", "clinic:42").error
-    assert "No such scores" in run("quality", "list").out
+    assert "No scores match" in run("quality", "list").out
     assert rows("SELECT count(*) FROM quality_scores") == [(0,)]

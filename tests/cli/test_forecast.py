@@ -98,9 +98,7 @@ def test_a_charge_from_before_the_four_weeks_makes_no_life_longer() -> None:
 
 
 def test_what_the_forecast_leaves_out_is_in_its_help() -> None:
-    assert "expires sooner is not taken into account" in " ".join(
-        run("forecast", "--help").out.split()
-    )
+    assert "Expiry is not taken into account" in " ".join(run("forecast", "--help").out.split())
 
 
 def test_without_spending_nothing_runs_out() -> None:

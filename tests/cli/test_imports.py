@@ -115,7 +115,7 @@ def test_refused_lines_have_a_reason_and_stop_nobody(file: Path) -> None:
     reasons = " | ".join(refused["reason"] for refused in found["refused"])
     for told in (
         "same ref as line 2", "must be kind:id", "name", "product must be one of", "timezone",
-        "balance must be a whole number", "exists already", "not as many fields", "amount",
+        "balance must be a whole number", "exists already", "more or fewer fields", "amount",
     ):  # fmt: skip
         assert told in reasons, told
     assert [account[0] for account in accounts()] == ["clinic:1", "clinic:7"]

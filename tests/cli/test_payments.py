@@ -60,7 +60,7 @@ def test_payments_are_found_by_state_account_and_gateway() -> None:
 
 
 def test_without_payments_it_says_so() -> None:
-    assert "No such payments" in run("payments", "list").out
+    assert "No payments match" in run("payments", "list").out
     assert listed() == []
 
 

@@ -96,8 +96,8 @@ def test_a_plan_in_a_zone_that_this_host_does_not_know_says_what_to_do(
     told = run("plans", *command).error
 
     assert told == (
-        "No time zone found with key Mars/Olympus: `billing accounts set REF --timezone` gives the"
-        " account another one"
+        "No time zone found with key Mars/Olympus: set another one with"
+        " `billing accounts set REF --timezone`"
     )
 
 
@@ -124,7 +124,7 @@ def test_plans_are_listed_by_the_day_they_are_due() -> None:
         (PHARMACY, "past_due"), ("pharmacy:8", "due_soon"),
     ]  # fmt: skip
     assert past_due == found[:1]
-    assert "No such plans." in degraded.out
+    assert "No plans match." in degraded.out
     assert run("plans", "list", "--state", "none").exit_code == 2
 
 

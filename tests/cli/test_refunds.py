@@ -108,7 +108,7 @@ def test_refunds_are_listed_newest_first_by_state_and_shown(sim: Sim) -> None:
     assert [one["refund_id"] for one in listed("--state", "processed")] == [done]
     assert [one["refund_id"] for one in listed("--limit", "1")] == [refused]
     assert listed("--state", "unknown") == []
-    assert "No such refunds" in run("refunds", "list", "--state", "unknown").out
+    assert "No refunds match" in run("refunds", "list", "--state", "unknown").out
     told = run("refunds", "show", str(done), "--json").json
     for time in ("created_at", "settled_at"):
         datetime.fromisoformat(told.pop(time))

@@ -9,7 +9,7 @@ from sqlalchemy import event
 
 import clock
 from billing.credit import holds
-from cli import reports as reading
+from cli import history
 from db.connections import engine
 from db.session import transaction
 from tests.between import once_read
@@ -140,7 +140,7 @@ def test_the_first_and_the_last_year_can_be_asked_for(year: str, zone: str) -> N
 @pytest.mark.parametrize(
     ("command", "told"),
     [
-        (("balance", "clinic:42", "--by", "event"), "give --at too"),
+        (("balance", "clinic:42", "--by", "event"), "--by needs --at"),
         (("history", "clinic:42", "--before", "-1"), "--before"),
         (("history", "clinic:42", "--before", "0"), "--before"),
         (("history", "clinic:42", "--before", str(2**63)), "--before"),
@@ -176,7 +176,7 @@ def test_older_rows_are_offered_where_there_are_some_that_fit() -> None:
 @pytest.fixture
 def most_rows(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """How many ledger rows each statement asked for at most; three are loaded at a time."""
-    monkeypatch.setattr(reading, "ROWS_AT_A_TIME", 3)
+    monkeypatch.setattr(history, "ROWS_AT_A_TIME", 3)
     asked: list[int] = []
 
     def note(*arguments: object) -> None:

@@ -1,0 +1,23 @@
+"""The release of parked leads, asked for as soon as an operator has made credit available."""
+
+import logging
+
+import structlog
+
+from billing.leads import parking
+from db.session import transaction
+
+
+def request_release() -> None:
+    """Ask a worker to release parked leads if one of them is covered now.
+
+    Beat does so by itself within seconds, so nothing is reported if Redis cannot be reached.
+    """
+    with transaction() as session:
+        if not parking.is_due(session):
+            return
+    # Imported only when needed: Celery takes longer to load than most commands to run.
+    from tasks.plumbing import nudges  # noqa: PLC0415
+
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    nudges.send_release()
