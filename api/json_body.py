@@ -1,4 +1,4 @@
-"""How a request's body is read: once, as strictly as every other door reads."""
+"""The body of a request as strict JSON, for `api/app.py` and `api/idempotency.py`."""
 
 import json
 from typing import Any
@@ -9,22 +9,22 @@ from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMe
 
 MAX_BODY_BYTES = 64 * 1024
 WITHOUT_BODY = "without_body"
-"""The attribute of a view function that says whether its body may be left out."""
+"""The attribute of a view function that says whether the body may be left out."""
 
 
 class Request(FlaskRequest):
-    """A request whose JSON is handed to pydantic as text.
+    """A request that passes its JSON to pydantic as text.
 
-    Flask's own reader would take NaN and leave times and numbers to be guessed at. Flask-OpenAPI
-    gives a text to `model_validate_json`, where a strict model is strict about JSON. It too would
-    keep the last of two equal names, so those are refused here: whoever looked at the request on
-    its way may have read the first.
+    Flask's own parser would accept NaN and lose the types of JSON. Flask-OpenAPI passes a text to
+    `model_validate_json`, where a strict model is strict about JSON. Both would keep the last of
+    two fields with the same name, so those are refused here: a proxy on the way may have read the
+    first.
     """
 
     def get_json(self, *_args: Any, **_options: Any) -> str:
-        """Return the body, not parsed.
+        """Return the body as text.
 
-        Raises 413, 415, or 400 where it is not UTF-8 or gives a field twice.
+        Raises 413, 415, or 400 if it is not UTF-8 or has a field twice.
         """
         view = current_app.view_functions.get(self.endpoint or "")
         if getattr(view, WITHOUT_BODY, False) and not self.body():
@@ -35,19 +35,19 @@ class Request(FlaskRequest):
             text = self.body().decode()
         except UnicodeDecodeError:
             raise BadRequest("the body must be UTF-8") from None
-        if _gives_a_field_twice(text):
-            raise BadRequest("the body gives a field twice")
+        if _has_a_field_twice(text):
+            raise BadRequest("the body has the same field twice")
         return text
 
     def body(self) -> bytes:
-        """Return the body as it was sent, again and again; raises 413."""
+        """Return the body as it was sent; may be called repeatedly. Raises 413."""
         body = self.get_data()
         if len(body) > MAX_BODY_BYTES:
             raise RequestEntityTooLarge
         return body
 
 
-def _gives_a_field_twice(text: str) -> bool:
+def _has_a_field_twice(text: str) -> bool:
     twice = False
 
     def look(fields: list[tuple[str, Any]]) -> None:
@@ -57,5 +57,5 @@ def _gives_a_field_twice(text: str) -> bool:
     try:
         json.loads(text, object_pairs_hook=look)
     except (ValueError, RecursionError):
-        return False  # no JSON: the model says so
+        return False  # not JSON: the model reports it
     return twice

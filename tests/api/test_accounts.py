@@ -132,7 +132,7 @@ def test_a_key_for_a_product_opens_accounts_of_it_alone(api: ApiProcess, number:
 
     assert answer.status == 422
     assert problem(answer)["errors"] == [
-        {"field": "product", "detail": "must be clinic_leads, which this key is for"}
+        {"field": "product", "detail": "must be clinic_leads, the product of this key"}
     ]
 
 

@@ -123,7 +123,7 @@ def test_an_amount_that_is_given_twice_is_not_guessed_at(
 
     answer = api.request("POST", "/v1/charges", body, headers)
 
-    assert (answer.status, problem(answer)["detail"]) == (400, "the body gives a field twice")
+    assert (answer.status, problem(answer)["detail"]) == (400, "the body has the same field twice")
     assert on_record(clinic) == (100, 0, 0)
 
 

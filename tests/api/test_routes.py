@@ -152,5 +152,5 @@ def test_a_post_reads_its_headers_by_no_model_of_its_own() -> None:
     def make(header: Wish) -> Granted:
         raise AssertionError
 
-    with pytest.raises(TypeError, match="make: the headers of a POST"):
+    with pytest.raises(TypeError, match="make: a POST view cannot take `header`"):
         route(resource, HTTPMethod.POST, "/x", scope="leads:write", answers=Granted)(make)
