@@ -1,6 +1,6 @@
 """`require_credits`: a Flask view or a Celery task that is paid for with credit.
 
-Finds out at each call where it runs, and imports of Flask and Celery nothing before that.
+Each call finds out whether it runs in a request or in a task, and imports only that runner.
 """
 
 import functools
@@ -31,17 +31,17 @@ def require_credits(
     """Decorate a Flask view or a Celery task: hold credit before it, capture it on success.
 
     `amount` (whole credits, 0: free) and `account` may be callables, which get the arguments of
-    the view or the task (without `self` of a bound task); `client` may be one without arguments.
-    `credits_used` inside tells an actual use that is less. A failure voids the hold: in Flask an
-    exception or an answer from 400 on, in Celery the final failure, so that one hold lasts through
-    all retries. A hold that nobody ends frees itself after `expires_in_seconds`.
+    the view or the task (without `self` of a bound task); `client` may be a callable without
+    arguments. Inside, `credits_used` reports the actual use if it is less. A failure voids the
+    hold: in Flask an exception or a status of 400 or more, in Celery the final failure, so one
+    hold lasts through all retries. A hold that is never ended expires after `expires_in_seconds`.
 
-    Work with the same key is charged once. In Flask it is made of the request and its
-    `Idempotency-Key`, in Celery of the task's id; with `key`, of that alone, for each account.
+    Work with the same key is charged once. The key consists of the request and its
+    `Idempotency-Key` in Flask, of the task's id in Celery, or of `key` and the account.
 
-    In Flask a view whose credit is short is answered 402, one whose credit cannot be asked for
-    503. In a task `NotEnoughCredit` and `Unreachable` are raised. Elsewhere `InvalidRequest` is,
-    as for arguments that make no sense.
+    In Flask the answer is 402 if the credit is short, and 503 if the API does not answer. A task
+    raises `NotEnoughCredit` or `Unreachable`. Outside of both, or with wrong arguments,
+    `InvalidRequest` is raised.
     """
     requirement = Requirement(amount, client, account, key, expires_in_seconds, description)
     # A wrong argument would fail at every call: fail when the platform starts instead.
@@ -62,12 +62,12 @@ def require_credits(
 
                 return flask_credits.run(function, requirement, args, kwargs)
             raise InvalidRequest(
-                "require_credits: this runs neither in a request of Flask nor in a task of a Celery"
-                " worker, so nobody knows when it has succeeded: use place_hold and capture_hold"
+                "require_credits: this runs neither in a Flask request nor in a task of a Celery"
+                " worker, so its success is unknown: use place_hold and capture_hold instead"
             )
 
-        # Celery checks the arguments of a call by the signature, and does not look at what is
-        # wrapped for it.
+        # Celery checks the arguments of a call by the signature, and does not follow
+        # `__wrapped__` to find it.
         cast(Any, paid).__signature__ = inspect.signature(function)
         return paid
 
@@ -75,12 +75,11 @@ def require_credits(
 
 
 def _refuse_task(function: object) -> None:
-    # By the type, not by attributes: those of Celery's proxies would make the task at once.
+    # By the type: reading an attribute of Celery's proxy would create the task at once.
     makers = {base.__module__ for base in type(function).__mro__}
     if makers & {"celery.app.task", "celery.local"}:
         raise InvalidRequest(
-            "require_credits: goes under @app.task: above it, the worker would run the task"
-            " without it"
+            "require_credits: put it under @app.task: above it, the worker runs the task without it"
         )
 
 

@@ -1,9 +1,9 @@
-"""The credit of one piece of work: held before it, captured or voided after it, whatever happens.
+"""The credit of one piece of work: held before it, captured or voided after it.
 
-A piece of work is named by a key: whoever comes with the same key is after the same hold, be it a
-repeat, a redelivery or a second copy at the same time. A hold that ended without a capture is
-followed by one under the key with a number (`KEY#2`), which all of them find in the same way.
-Knows neither Flask nor Celery; `flask_credits.py` and `celery_credits.py` decide when it ended.
+A piece of work is named by a key. A repeat, a redelivery and a copy at the same time have the same
+key and so the same hold. If a hold ends without a capture, the next one has the key with a number
+(`KEY#2`), which all of them find in the same way. Knows neither Flask nor Celery:
+`flask_credits.py` and `celery_credits.py` decide when the work has ended.
 """
 
 import json
@@ -20,7 +20,7 @@ from billing_client.results import Hold
 from billing_client.terms import Terms
 
 MOST_HOLDS = 50
-"""One after the other under one key: each costs a repeat two requests to get past."""
+"""Holds under one key, one after the other: a repeat needs two requests to pass each."""
 
 _log = logging.getLogger("billing_client")
 _PLAIN_KEY = re.compile("[!-~]{1,180}").fullmatch
@@ -28,7 +28,7 @@ _current: ContextVar["PaidWork | None"] = ContextVar("billing_client_paid_work",
 
 
 class PaidWork:
-    """The credit of one piece of work, from its first to its last moment."""
+    """One piece of work and its credit, from the hold to the charge."""
 
     def __init__(self, terms: Terms, key: str) -> None:
         self._terms = terms
@@ -37,16 +37,16 @@ class PaidWork:
         self._hold: Hold | None = None
         self._used: int | None = None
         self.is_paid = False
-        """It is captured: by this run of the work, or before."""
+        """The hold is captured: by this run of the work or an earlier one."""
         self.was_captured_here = False
-        self.is_under_way = False
-        """Work that it keeps credit for runs now."""
+        self.is_running = False
+        """The work runs now."""
 
     def begin(self) -> None:
-        """Hold the credit, or find the hold that is there, or that it was paid.
+        """Hold the credit, or find the hold of an earlier run, open or captured.
 
-        Raises `NotEnoughCredit`, `IdempotencyConflict` (the key stands for another amount),
-        `TooManyHolds`, `Unreachable` and kin.
+        Raises `NotEnoughCredit`, `IdempotencyConflict` (the key was used with another amount),
+        `TooManyHolds`, and as `BillingClient.place_hold`.
         """
         if not self._terms.amount:
             return
@@ -58,25 +58,25 @@ class PaidWork:
                 self.is_paid = hold.state == "captured"
                 return
         raise TooManyHolds(
-            f"{MOST_HOLDS} holds have ended under one key without a capture: use a new key"
+            f"{MOST_HOLDS} holds under one key have ended without a capture: use a new key"
         )
 
     def use(self, amount: int) -> None:
-        """Note what the work used. Raises `InvalidRequest` for more than is held."""
+        """Set the credits that the work used. Raises `InvalidRequest` if more than is held."""
         if type(amount) is not int or amount < 0:
-            raise InvalidRequest("credits_used: must be a whole number (int) from 0")
+            raise InvalidRequest("credits_used: must be a whole number (int), 0 or more")
         if amount > self._terms.amount:
             raise InvalidRequest(
-                f"credits_used: {amount} is more than the {self._terms.amount} that are held"
+                f"credits_used: must be at most {self._terms.amount}, which are held, not {amount}"
             )
         self._used = amount
 
     def settle(self) -> None:
-        """Charge what was used, once, however often this work was or is done.
+        """Charge what was used, once for all runs of this work.
 
-        A hold that ended meanwhile (its time was up, or a copy of the work failed and voided it)
-        is followed by another. Raises as `begin`; after `Unreachable` it is not known whether it
-        was charged, and whoever comes with the same key finds out.
+        If the hold has ended (it expired, or a copy of the work failed and voided it), another one
+        is placed and captured. Raises as `begin`; after `Unreachable` it is unknown whether the
+        charge was made, and a repeat with the same key finds out.
         """
         used = self._terms.amount if self._used is None else self._used
         if not used:
@@ -94,7 +94,7 @@ class PaidWork:
                     self.begin()
 
     def release(self) -> None:
-        """Free what is held. One that cannot be freed now frees itself when its time is up."""
+        """Void the hold. If that is not possible now, it expires by itself."""
         hold, self._hold = self._hold, None
         if hold is None or self.is_paid:
             return
@@ -104,19 +104,20 @@ class PaidWork:
             return  # it expired, or a copy of this work ended it
         except BillingError as error:
             _log.warning(
-                "hold %s could not be voided (%s): it frees itself when it expires",
-                hold.hold_id, type(error).__name__,
-            )  # fmt: skip
+                "hold %s could not be voided (%s): it will expire by itself",
+                hold.hold_id,
+                type(error).__name__,
+            )
 
     @contextmanager
     def current(self) -> Iterator[None]:
-        """Let `credits_used` of the block speak of this work."""
+        """Let `credits_used` in the block apply to this work."""
         token = _current.set(self)
-        self.is_under_way = self._hold is not None  # free work may call itself as it likes
+        self.is_running = self._hold is not None  # free work may call itself
         try:
             yield
         finally:
-            self.is_under_way = False
+            self.is_running = False
             _current.reset(token)
 
     def _placed(self) -> Hold:
@@ -128,16 +129,16 @@ class PaidWork:
             description=self._terms.description,
             idempotency_key=self.key if self._number == 1 else f"{self.key}#{self._number}",
         )
-        # What was answered before may be old news.
-        return self._as_it_is(hold.hold_id) if hold.replayed else hold
+        # A stored answer may be out of date.
+        return self._current_state_of(hold.hold_id) if hold.replayed else hold
 
-    def _as_it_is(self, hold_id: str) -> Hold:
+    def _current_state_of(self, hold_id: str) -> Hold:
         client = self._terms.client
         hold = client.hold_status(hold_id)
         if hold.state != "expired":
             return hold
-        # That was told by the clock: a capture of the last moment may not be seen yet, and a second
-        # hold would then be charged as well. Who would end it waits for that capture.
+        # The state follows from the clock: a capture of the last moment may not be visible yet, and
+        # a second hold would be charged as well. A void waits for that capture.
         try:
             return client.void_hold(hold_id)
         except HoldFinished as finished:
@@ -145,40 +146,41 @@ class PaidWork:
 
 
 def credits_used(amount: int) -> None:
-    """Tell, inside a function with `require_credits`, what it used: 0 up to what is held.
+    """Report, inside a function with `require_credits`, the credits that it used.
 
-    Only that is charged, nothing for 0. The last call counts. Raises `InvalidRequest` for more
-    than is held, and outside of such a function.
+    Only those are charged; 0 charges nothing. The last call counts. Raises `InvalidRequest` if
+    `amount` is more than is held, and outside of such a function.
     """
     work = _current.get()
     if work is None:
         raise InvalidRequest(
-            "credits_used: only while a function with require_credits runs, in its own thread"
+            "credits_used: call it only while a function with require_credits runs, in its own"
+            " thread"
         )
     work.use(amount)
 
 
 def plain_key(prefix: str, *parts: str) -> str:
-    """Return a key that can be read, or its hash where it is long or no header could hold it."""
+    """Return a readable key, or its hash if it is too long or does not fit into a header."""
     key = ":".join((prefix, *parts))
     return key if _PLAIN_KEY(key) else hashed_key(prefix, *parts)
 
 
 def hashed_key(prefix: str, *parts: str) -> str:
-    """Return a key that tells nothing of its parts, and stands for no others."""
+    """Return a key that hides its parts and is unique to them."""
     return f"{prefix}:{sha256(json.dumps(parts).encode()).hexdigest()}"
 
 
 def begin_once(work: PaidWork, others: list[PaidWork]) -> None:
-    """`begin`, unless this very request or task has a call under the key that is paid or runs.
+    """Begin the work, unless this request or task has other work under the key, paid or running.
 
-    The second call would find its hold, and be free. Raises `InvalidRequest` then.
+    The second call would find the first one's hold and be free. Raises `InvalidRequest` instead.
     """
     twins = [other for other in others if other.key == work.key]
-    if any(twin.was_captured_here or twin.is_under_way for twin in twins):
+    if any(twin.was_captured_here or twin.is_running for twin in twins):
         raise InvalidRequest(
-            "require_credits: this function was called twice in one request or task, and is paid"
-            " once: decorate the view or the task, or tell the calls apart with key=..."
+            "require_credits: this function was called twice in one request or task but is charged"
+            " once: decorate the view or the task, or give each call another key=..."
         )
     work.begin()
     others.append(work)

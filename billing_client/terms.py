@@ -1,4 +1,4 @@
-"""What `require_credits` was given, and what it comes to for one call."""
+"""The arguments of `require_credits`, and the terms of one call that follow from them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -63,7 +63,7 @@ class Requirement:
 
 
 def qualified_name(function: Callable[..., Any]) -> str:
-    """Return the name that tells a function from others in the same request or task."""
+    """Return a name that is unique among the functions of one request or task."""
     return f"{function.__module__}.{function.__qualname__}"
 
 
@@ -73,5 +73,5 @@ def _checked_price(amount: object) -> int:
 
 def _checked_own_key(key: object) -> str:
     if not isinstance(key, str) or not key:
-        raise InvalidRequest("key: must be a text that is not empty")
+        raise InvalidRequest("key: must be text that is not empty")
     return key
