@@ -97,8 +97,14 @@ class Payments(BaseModel):
     next: str | None = Field(description="`after` of the next page; null on the last page")
 
 
-@route(account_lists, HTTPMethod.GET, "/accounts/<ref>/transactions", scope="accounts:read",
-       answers=Transactions, refusals=(404,))  # fmt: skip
+@route(
+    account_lists,
+    HTTPMethod.GET,
+    "/accounts/<ref>/transactions",
+    scope="accounts:read",
+    answers=Transactions,
+    refusals=(404,),
+)
 def transactions(path: AccountPath, query: TransactionQuery) -> Transactions:
     """List the ledger rows of an account, 20 a page, newest first."""
     if query.since and query.until and query.until < query.since:
@@ -116,8 +122,14 @@ def transactions(path: AccountPath, query: TransactionQuery) -> Transactions:
     )
 
 
-@route(account_lists, HTTPMethod.GET, "/accounts/<ref>/payments", scope="payments:read",
-       answers=Payments, refusals=(404,))  # fmt: skip
+@route(
+    account_lists,
+    HTTPMethod.GET,
+    "/accounts/<ref>/payments",
+    scope="payments:read",
+    answers=Payments,
+    refusals=(404,),
+)
 def payments(path: AccountPath, query: PaymentQuery) -> Payments:
     """List the payments of an account, 20 a page, newest first."""
     with transaction() as session:

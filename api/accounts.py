@@ -82,8 +82,7 @@ class Account(BaseModel):
 _SAME_NAMES = Account.model_fields.keys() - {"account", "available"}
 
 
-@route(accounts, HTTPMethod.POST, "/accounts", scope="accounts:write", answers=Account,
-       status=201)  # fmt: skip
+@route(accounts, HTTPMethod.POST, "/accounts", scope="accounts:write", answers=Account, status=201)
 def create(body: NewAccount) -> Account:
     """Open an account.
 
@@ -101,8 +100,14 @@ def create(body: NewAccount) -> Account:
     return opened
 
 
-@route(accounts, HTTPMethod.GET, "/accounts/<ref>", scope="accounts:read", answers=Account,
-       refusals=(404,))  # fmt: skip
+@route(
+    accounts,
+    HTTPMethod.GET,
+    "/accounts/<ref>",
+    scope="accounts:read",
+    answers=Account,
+    refusals=(404,),
+)
 def show(path: AccountPath) -> Account:
     """Show an account and its credit."""
     with transaction() as session:

@@ -36,8 +36,15 @@ class Charge(BaseModel):
     available: int = Field(description="what can be spent now")
 
 
-@route(charges, HTTPMethod.POST, "/charges", scope="credits:spend", answers=Charge, status=201,
-       refusals=(402, 404))  # fmt: skip
+@route(
+    charges,
+    HTTPMethod.POST,
+    "/charges",
+    scope="credits:spend",
+    answers=Charge,
+    status=201,
+    refusals=(402, 404),
+)
 def create(body: NewCharge) -> Charge:
     """Spend credit, all of the amount or nothing.
 

@@ -105,8 +105,15 @@ class Disputes(BaseModel):
     next: str | None = Field(description="`after` of the next page; null on the last page")
 
 
-@route(disputes, HTTPMethod.POST, "/disputes", scope="disputes:write", answers=Dispute,
-       status=201, refusals=(404,))  # fmt: skip
+@route(
+    disputes,
+    HTTPMethod.POST,
+    "/disputes",
+    scope="disputes:write",
+    answers=Dispute,
+    status=201,
+    refusals=(404,),
+)
 def create(body: NewDispute) -> Dispute:
     """Dispute a charged lead.
 
@@ -128,16 +135,28 @@ def create(body: NewDispute) -> Dispute:
     return dispute
 
 
-@route(disputes, HTTPMethod.GET, "/disputes/<dispute_id>", scope="disputes:read",
-       answers=Dispute, refusals=(404,))  # fmt: skip
+@route(
+    disputes,
+    HTTPMethod.GET,
+    "/disputes/<dispute_id>",
+    scope="disputes:read",
+    answers=Dispute,
+    refusals=(404,),
+)
 def show(path: DisputePath) -> Dispute:
     """Show a dispute and its state."""
     with transaction() as session:
         return Dispute.of(*_in_reach(session, path.dispute_id))
 
 
-@route(disputes, HTTPMethod.POST, "/disputes/<dispute_id>/withdraw", scope="disputes:write",
-       answers=Dispute, refusals=(404,))  # fmt: skip
+@route(
+    disputes,
+    HTTPMethod.POST,
+    "/disputes/<dispute_id>/withdraw",
+    scope="disputes:write",
+    answers=Dispute,
+    refusals=(404,),
+)
 def withdraw(path: DisputePath) -> Dispute:
     """Withdraw a dispute. The lead may be disputed again until its window ends.
 
@@ -151,8 +170,14 @@ def withdraw(path: DisputePath) -> Dispute:
     return dispute
 
 
-@route(disputes, HTTPMethod.GET, "/accounts/<ref>/disputes", scope="disputes:read",
-       answers=Disputes, refusals=(404,))  # fmt: skip
+@route(
+    disputes,
+    HTTPMethod.GET,
+    "/accounts/<ref>/disputes",
+    scope="disputes:read",
+    answers=Disputes,
+    refusals=(404,),
+)
 def of_account(path: AccountPath, query: DisputeQuery) -> Disputes:
     """List the disputes of an account, 20 a page, newest first."""
     with transaction() as session:

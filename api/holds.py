@@ -98,8 +98,15 @@ class Hold(BaseModel):
         )
 
 
-@route(holds, HTTPMethod.POST, "/holds", scope="credits:spend", answers=Hold, status=201,
-       refusals=(402, 404))  # fmt: skip
+@route(
+    holds,
+    HTTPMethod.POST,
+    "/holds",
+    scope="credits:spend",
+    answers=Hold,
+    status=201,
+    refusals=(402, 404),
+)
 def place(body: NewHold) -> Hold:
     """Set credit aside, so that nothing else can spend it.
 
@@ -123,8 +130,9 @@ def place(body: NewHold) -> Hold:
     return answer
 
 
-@route(holds, HTTPMethod.GET, "/holds/<hold_id>", scope="credits:read", answers=Hold,
-       refusals=(404,))  # fmt: skip
+@route(
+    holds, HTTPMethod.GET, "/holds/<hold_id>", scope="credits:read", answers=Hold, refusals=(404,)
+)
 def show(path: HoldPath) -> Hold:
     """Show a hold and its state."""
     with transaction() as session:
@@ -133,8 +141,15 @@ def show(path: HoldPath) -> Hold:
         return Hold.of(hold, account.ref, accounts.figures_of(account))
 
 
-@route(holds, HTTPMethod.POST, "/holds/<hold_id>/capture", scope="credits:spend", answers=Hold,
-       refusals=(402, 404), without_body=True)  # fmt: skip
+@route(
+    holds,
+    HTTPMethod.POST,
+    "/holds/<hold_id>/capture",
+    scope="credits:spend",
+    answers=Hold,
+    refusals=(402, 404),
+    without_body=True,
+)
 def capture(path: HoldPath, body: Capture) -> Hold:
     """Charge a hold, or a part of it; the rest is released.
 
@@ -156,8 +171,15 @@ def capture(path: HoldPath, body: Capture) -> Hold:
     return answer
 
 
-@route(holds, HTTPMethod.POST, "/holds/<hold_id>/void", scope="credits:spend", answers=Hold,
-       refusals=(404,), without_body=True)  # fmt: skip
+@route(
+    holds,
+    HTTPMethod.POST,
+    "/holds/<hold_id>/void",
+    scope="credits:spend",
+    answers=Hold,
+    refusals=(404,),
+    without_body=True,
+)
 def void(path: HoldPath, body: Nothing) -> Hold:  # noqa: ARG001 - only checked to be empty
     """Release a hold and charge nothing.
 

@@ -42,8 +42,14 @@ class Lead(BaseModel):
     reason: str | None = Field(description="why it is pending, if known")
 
 
-@route(leads, HTTPMethod.GET, "/leads/<any_id:lead_id>", scope="leads:read", answers=Lead,
-       refusals=(404,))  # fmt: skip
+@route(
+    leads,
+    HTTPMethod.GET,
+    "/leads/<any_id:lead_id>",
+    scope="leads:read",
+    answers=Lead,
+    refusals=(404,),
+)
 def show(path: LeadPath) -> Lead:
     """Show a lead and its state.
 

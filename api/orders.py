@@ -66,8 +66,15 @@ class Order(BaseModel):
     checkout_url: str | None = Field(description="Stripe's page to send the customer to")
 
 
-@route(orders, HTTPMethod.POST, "/orders", scope="orders:write", answers=Order, status=201,
-       refusals=(404,))  # fmt: skip
+@route(
+    orders,
+    HTTPMethod.POST,
+    "/orders",
+    scope="orders:write",
+    answers=Order,
+    status=201,
+    refusals=(404,),
+)
 def create(body: NewOrder) -> Order:
     """Open an order at a gateway.
 

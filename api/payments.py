@@ -49,8 +49,14 @@ class VerifiedPayment(BaseModel):
     credits_added: int = Field(description="what the payment brought, with its bonus")
 
 
-@route(payments, HTTPMethod.POST, "/payments/verify", scope="orders:write",
-       answers=VerifiedPayment, refusals=(404,))  # fmt: skip
+@route(
+    payments,
+    HTTPMethod.POST,
+    "/payments/verify",
+    scope="orders:write",
+    answers=VerifiedPayment,
+    refusals=(404,),
+)
 def verify(body: CheckoutResult) -> VerifiedPayment:
     """Ask the gateway about a payment, and credit it if the money is there.
 

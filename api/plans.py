@@ -90,8 +90,14 @@ class AccountStatus(_Answer):
     alert_level: Literal["ok", "low", "exhausted", "in_debt"]
 
 
-@route(plans, HTTPMethod.GET, "/accounts/<ref>/entitlements", scope="accounts:read",
-       answers=Entitlements, refusals=(404,))  # fmt: skip
+@route(
+    plans,
+    HTTPMethod.GET,
+    "/accounts/<ref>/entitlements",
+    scope="accounts:read",
+    answers=Entitlements,
+    refusals=(404,),
+)
 def entitlements(path: AccountPath) -> Entitlements:
     """Show what an account may do now, why, and until when."""
     with transaction() as session:
@@ -99,8 +105,14 @@ def entitlements(path: AccountPath) -> Entitlements:
         return Entitlements.model_validate(rules.entitlements.of_account(session, account))
 
 
-@route(plans, HTTPMethod.GET, "/accounts/<ref>/status", scope="accounts:read",
-       answers=AccountStatus, refusals=(404,))  # fmt: skip
+@route(
+    plans,
+    HTTPMethod.GET,
+    "/accounts/<ref>/status",
+    scope="accounts:read",
+    answers=AccountStatus,
+    refusals=(404,),
+)
 def status(path: AccountPath) -> AccountStatus:
     """Show an account's plan, credit, renewal and next monthly grant."""
     with transaction() as session:

@@ -50,8 +50,15 @@ class Refund(BaseModel):
     debt: int = Field(description="credits of them that were already spent, and are owed")
 
 
-@route(refunds, HTTPMethod.POST, "/refunds", scope="refunds:write", answers=Refund, status=201,
-       refusals=(404,))  # fmt: skip
+@route(
+    refunds,
+    HTTPMethod.POST,
+    "/refunds",
+    scope="refunds:write",
+    answers=Refund,
+    status=201,
+    refusals=(404,),
+)
 def create(body: NewRefund) -> Refund:
     """Refund a payment, wholly or in part.
 

@@ -45,9 +45,10 @@ def accounts() -> None:
     help="How far the balance may go below zero, in credits; default 0.",
 )
 @click.option(
-    "--low-balance", type=int,
+    "--low-balance",
+    type=int,
     help="The balance is low at this many credits or fewer; by default the catalog's level.",
-)  # fmt: skip
+)
 @click.option("--state-code", help="The customer's GST state, such as 27; by default its GSTIN's.")
 @click.option("--gstin", help="The customer's GST number, if it is registered.")
 @json_option
@@ -109,9 +110,11 @@ def list_(*, as_json: bool) -> None:
     "--overdraft-limit", type=int, help="How far the balance may go below zero, in credits."
 )
 @click.option(
-    "--low-balance", type=_low_balance, metavar="INTEGER|default",
+    "--low-balance",
+    type=_low_balance,
+    metavar="INTEGER|default",
     help="The balance is low at this many credits or fewer; `default` is the catalog's level.",
-)  # fmt: skip
+)
 @json_option
 def set_(
     ref: str,

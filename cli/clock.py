@@ -70,13 +70,19 @@ def to(moment: datetime, *, as_json: bool) -> None:
 
 @clock.command()
 @click.option(
-    "--days", type=click.IntRange(1, 3_660), default=365, show_default=True,
+    "--days",
+    type=click.IntRange(1, 3_660),
+    default=365,
+    show_default=True,
     help="How many days pass.",
-)  # fmt: skip
+)
 @click.option(
-    "--seconds", type=click.IntRange(1, 3_600), default=60, show_default=True,
+    "--seconds",
+    type=click.IntRange(1, 3_600),
+    default=60,
+    show_default=True,
     help="How long it takes; busy workers may need longer.",
-)  # fmt: skip
+)
 @click.option("--account", "ref", help="Only what happens on this account.")
 @json_option
 def watch(days: int, seconds: int, ref: str | None, *, as_json: bool) -> None:

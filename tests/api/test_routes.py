@@ -100,9 +100,9 @@ def test_bad_fields_are_named(client: FlaskClient, body: bytes, fields: list[str
     answer = post(client, body)
 
     assert answer.status_code == 422
-    told = answer.get_json(force=True)
-    assert [error["field"] for error in told["errors"]] == fields
-    assert all(field in told["detail"] for field in fields)
+    shown = answer.get_json(force=True)
+    assert [error["field"] for error in shown["errors"]] == fields
+    assert all(field in shown["detail"] for field in fields)
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def test_a_user_without_a_name_is_its_number(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"),
+    ("asked", "name"),
     [
         ("alice", "alice"),
         ("ops.team@example-corp$", "ops.team@example-corp$"),
@@ -39,10 +39,10 @@ def test_a_user_without_a_name_is_its_number(monkeypatch: pytest.MonkeyPatch) ->
     ],
 )
 def test_who_asked_sudo_stands_beside_it_in_plain_letters(
-    asked: str, told: str, monkeypatch: pytest.MonkeyPatch
+    asked: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SUDO_USER", asked)
-    assert process_actor() == f"cli:{ME} (sudo {told})"
+    assert process_actor() == f"cli:{ME} (sudo {name})"
 
 
 @pytest.mark.usefixtures("database")

@@ -44,13 +44,17 @@ def test_a_dispute_is_opened_with_its_line_and_once_for_a_key() -> None:
     ran = opened("L-1", "--key", "k", "--evidence", '{"calls": 2}')
     again = opened("L-1", "--key", "k", "--evidence", '{"calls": 2}')
 
-    told = ran.json
+    shown = ran.json
     assert ran.err == "Dispute created: Lead L-1, Type spam\n"
-    assert (told["lead_id"], told["account"], told["type"], told["state"], told["repeated"]) == (
-        "L-1", "clinic:42", "spam", "pending", False,
-    )  # fmt: skip
+    assert {name: shown[name] for name in ("lead_id", "account", "type", "state", "repeated")} == {
+        "lead_id": "L-1",
+        "account": "clinic:42",
+        "type": "spam",
+        "state": "pending",
+        "repeated": False,
+    }
     assert (again.json["dispute_id"], again.json["repeated"], again.err) == (
-        told["dispute_id"], True, "",
+        shown["dispute_id"], True, "",
     )  # fmt: skip
 
 
@@ -121,7 +125,7 @@ def test_disputes_are_listed_newest_first_by_state_and_account() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("show", "17"), "there is no dispute 17"),
         (("approve", "17", "--notes", "x", "--actor", "ops"), "there is no dispute 17"),
@@ -130,8 +134,8 @@ def test_disputes_are_listed_newest_first_by_state_and_account() -> None:
         (("approve", "1", "--amount", "0", "--notes", "x", "--actor", "ops"), "amount must be"),
     ],
 )
-def test_what_cannot_be_done_is_one_line(arguments: tuple[str, ...], told: str) -> None:
-    assert told in run("disputes", *arguments).error
+def test_what_cannot_be_done_is_one_line(arguments: tuple[str, ...], message: str) -> None:
+    assert message in run("disputes", *arguments).error
 
 
 def test_a_lead_that_cannot_be_disputed_is_one_line() -> None:

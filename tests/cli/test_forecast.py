@@ -152,6 +152,6 @@ def test_what_is_spent_while_one_asks_is_neither_available_nor_in_the_rate() -> 
     with clock.frozen(NOW):
         post_all(take(70, key="before"))
         with once_read("accounts", lambda: post_all(take(700, key="meanwhile"))):
-            told = run("forecast", "clinic:42", "--json").json
+            shown = run("forecast", "clinic:42", "--json").json
 
-    assert (told["available"], told["per_day_7"]) == (930, 10)
+    assert (shown["available"], shown["per_day_7"]) == (930, 10)
