@@ -29,7 +29,7 @@ from api import auth
 from api.json_body import Request
 from api.problems import RETRY_AFTER_SECONDS, Refusal
 from billing.access import idempotency as api_requests
-from billing.access.idempotency import Answer, Claim, ClaimLost
+from billing.access.idempotency import Answer, LeaseLost, RequestLease
 from billing.errors import IdempotencyConflict
 from db.session import pooled_statement, transaction
 from errors import TransientError
@@ -72,7 +72,7 @@ class Headers(BaseModel):
 class _Operation:
     """The request in progress."""
 
-    claim: Claim
+    claim: RequestLease
     status: int
     kept: str | None = None
     final: bool = True
@@ -90,7 +90,7 @@ def once(work: Callable[[], BaseModel], *, key: str, status: int) -> Response:
     g.operation = operation = _Operation(found, status)
     try:
         return _response(_done(work, operation), replayed=False)
-    except ClaimLost:
+    except LeaseLost:
         raise _in_progress() from None
     except BaseException as error:
         _end(operation, in_vain=isinstance(error, Refusal) and error.status < 500)
@@ -138,19 +138,19 @@ def _operation() -> _Operation:
     return cast(_Operation, g.operation)
 
 
-def _claim(key: str) -> Claim | Answer:
+def _claim(key: str) -> RequestLease | Answer:
     asked = _asked(key)
     with pooled_statement() as cursor:
-        new = api_requests.claim_new(cursor, asked)
+        new = api_requests.lease_new(cursor, asked)
     return new or _claim_known(asked)
 
 
-def _claim_known(asked: api_requests.Request) -> Claim | Answer:
+def _claim_known(asked: api_requests.Request) -> RequestLease | Answer:
     deadline = time.monotonic() + WAIT_SECONDS
     while True:
         try:
             with transaction() as session:
-                found = api_requests.claim(session, asked)
+                found = api_requests.lease(session, asked)
         except IdempotencyConflict as error:
             raise conflict() from error
         if found is not None:

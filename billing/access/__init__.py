@@ -1,4 +1,4 @@
-"""Who may ask the API for what, and what a request was answered."""
+"""API keys and their scopes; requests under an Idempotency-Key and their answers."""
 
 from billing.access import idempotency, keys
 from billing.access.errors import ApiKeyExists, InvalidApiKey, UnknownApiKey

@@ -1,23 +1,23 @@
-"""What is refused of API keys."""
+"""The errors of API keys."""
 
 from errors import InvalidField, NotFound, PermanentError
 
 
 class InvalidApiKey(InvalidField):
-    """A field of a new key for the API does not make sense."""
+    """A field of a new API key is invalid."""
 
 
 class ApiKeyExists(PermanentError):
-    """The name is taken, if only by a key that is revoked: the audit log names keys by it."""
+    """The name is taken, perhaps by a revoked key: the audit log names keys by it."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"there is or was an API key {name!r}: choose another name")
+        super().__init__(f"the API key name {name!r} is taken: choose another name")
         self.name = name
 
 
 class UnknownApiKey(NotFound):
-    """No key was made under this name."""
+    """No API key was created with this name."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"no API key {name!r} was made here: see `billing api-keys list`")
+        super().__init__(f"there is no API key {name!r}: see `billing api-keys list`")
         self.name = name

@@ -1,12 +1,14 @@
-"""Requests under an Idempotency-Key: who works on one now, and what it was answered.
+"""Requests under an Idempotency-Key: the lease to work on one, and its answer.
 
-The only writer of the table `api_requests`; `api/idempotency.py` asks. No row is ever deleted: a
-key is good for one request for ever, as those of the ledger are. A row is in one of these states:
+The only writer of the table `api_requests`; `api/idempotency.py` calls it. No row is ever deleted:
+like a ledger key, an Idempotency-Key stands for one request for ever. A row is in one of these
+states:
 
-- claimed: `claimed_until` lies ahead. Somebody works on it.
-- abandoned: `claimed_until` has passed without an answer. Its process died, or ended it without a
-  final answer; something may have come of it, so that only the same request can be tried again.
-- free: no `claimed_until`, no answer. It was refused and changed nothing: the key is like new.
+- leased: `claimed_until` is in the future. A process works on the request.
+- abandoned: `claimed_until` has passed without an answer. The process died or ended without a final
+  answer. The request may have had an effect, so only the same request can be tried again.
+- free: no `claimed_until` and no answer. The request was refused and changed nothing: the key is as
+  good as new.
 - answered: for good.
 """
 
@@ -22,21 +24,21 @@ import clock
 from billing.errors import IdempotencyConflict
 from errors import TransientError
 
-CLAIM_SECONDS = 60
-"""Longer than any request takes; so long does a repeat wait for one whose process died."""
+LEASE_SECONDS = 60
+"""Longer than any request takes. After a crash, a repeat is refused for as long."""
 
 
-class ClaimLost(TransientError):
-    """The claim was taken over by a repeat meanwhile: whatever was done under it must not stand."""
+class LeaseLost(TransientError):
+    """A repeat has taken the request over: the effect of this one must be rolled back."""
 
     def __init__(self, key: str) -> None:
-        super().__init__(f"the request under {key!r} was taken over by a repeat of it")
+        super().__init__(f"a repeat has taken over the request with key {key!r}")
         self.key = key
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was asked, by whom, under which key."""
+    """A request: its caller, key and content."""
 
     caller: str
     key: str
@@ -47,18 +49,18 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """The right to work on a request."""
+class RequestLease:
+    """The right of one process to work on a request."""
 
     caller: str
     key: str
     until: datetime
-    """When it ends; also what tells it from other claims of the same request."""
+    """When it ends; this also distinguishes it from other leases of the same request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a request was answered, for good."""
+    """The final answer to a request."""
 
     status: int
     text: str
@@ -72,15 +74,15 @@ ON CONFLICT (caller, idempotency_key) DO NOTHING RETURNING 1
 """
 
 
-def claim_new(cursor: DBAPICursor, request: Request) -> Claim | None:
-    """Claim a request whose key was never used; None: it was, and `claim` tells for what.
+def lease_new(cursor: DBAPICursor, request: Request) -> RequestLease | None:
+    """Lease a request if its key was never used before; else return None, and `lease` says more.
 
-    One statement, by `db.session.pooled_statement`: nearly every key is new.
+    One statement, for `db.session.pooled_statement`: nearly every key is new.
     """
-    mine, now = _claim(request)
-    values = (request.caller, request.key, request.asked, request.sha256, mine.until, now)
+    new, now = _new_lease(request)
+    values = (request.caller, request.key, request.asked, request.sha256, new.until, now)
     cursor.execute(_INSERT, values)
-    return mine if cursor.fetchone() else None
+    return new if cursor.fetchone() else None
 
 
 _LOOK = text("""
@@ -94,24 +96,28 @@ UPDATE api_requests SET request = :asked, request_hash = :sha256, claimed_until 
 """)
 
 
-def claim(session: Session, request: Request) -> Claim | Answer | None:
-    """Claim a request; return its answer where there is one, None while another works on it.
+def lease(session: Session, request: Request) -> RequestLease | Answer | None:
+    """Lease a request; return its answer if it has one, None while another process works on it.
 
-    To be committed before the work begins. Raises `IdempotencyConflict` where the key stands for
-    another request.
+    Commit before the work begins. Raises `IdempotencyConflict` if the key stands for another
+    request.
     """
     cursor = session.connection().connection.cursor()
     try:
-        new = claim_new(cursor, request)
+        first = lease_new(cursor, request)
     finally:
         cursor.close()
-    if new is not None:
-        return new
-    mine, now = _claim(request)
+    if first is not None:
+        return first
+    new, now = _new_lease(request)
     asked = {
-        "caller": request.caller, "key": request.key, "asked": request.asked,
-        "sha256": request.sha256, "now": now, "until": mine.until,
-    }  # fmt: skip
+        "caller": request.caller,
+        "key": request.key,
+        "asked": request.asked,
+        "sha256": request.sha256,
+        "now": now,
+        "until": new.until,
+    }
     known = session.execute(_LOOK, asked).one()
     free = known.status is None and known.claimed_until is None
     if not free and bytes(known.request_hash) != request.sha256:
@@ -120,13 +126,13 @@ def claim(session: Session, request: Request) -> Claim | Answer | None:
         return Answer(known.status, known.answer)
     if not free and known.claimed_until > now:
         return None
-    return mine if session.scalar(_TAKE_OVER, asked) else None
+    return new if session.scalar(_TAKE_OVER, asked) else None
 
 
-def _claim(request: Request) -> tuple[Claim, datetime]:
-    """Return a claim of a request from now on, and now."""
+def _new_lease(request: Request) -> tuple[RequestLease, datetime]:
+    """Return a lease that begins now, and the time."""
     now = clock.now()
-    return Claim(request.caller, request.key, now + timedelta(seconds=CLAIM_SECONDS)), now
+    return RequestLease(request.caller, request.key, now + timedelta(seconds=LEASE_SECONDS)), now
 
 
 def _differences(known: Row[Any], request: Request) -> dict[str, tuple[object, object]]:
@@ -143,14 +149,14 @@ RETURNING 1
 """)
 
 
-def finish(session: Session, mine: Claim, answer: Answer) -> None:
-    """Store the answer for good, best in the transaction of the effect.
+def finish(session: Session, held: RequestLease, answer: Answer) -> None:
+    """Store the final answer, preferably in the transaction of the effect.
 
-    Raises `ClaimLost`, which rolls that transaction back.
+    Raises `LeaseLost`, which rolls that transaction back.
     """
-    values = {**_identity(mine), "status": answer.status, "answer": answer.text, "now": clock.now()}
+    values = {**_identity(held), "status": answer.status, "answer": answer.text, "now": clock.now()}
     if not session.scalar(_FINISH, values):
-        raise ClaimLost(mine.key)
+        raise LeaseLost(held.key)
 
 
 _RELEASE = text("""
@@ -159,15 +165,15 @@ UPDATE api_requests SET claimed_until = :now
 """)
 
 
-def abandon(session: Session, mine: Claim) -> None:
-    """End the work without an answer: the same request, and no other, can be tried again."""
-    session.execute(_RELEASE, {**_identity(mine), "now": clock.now()})
+def abandon(session: Session, held: RequestLease) -> None:
+    """End the work without an answer: only the same request can be tried again."""
+    session.execute(_RELEASE, {**_identity(held), "now": clock.now()})
 
 
-def free(session: Session, mine: Claim) -> None:
-    """End the work, which came to nothing: any request can be tried under this key."""
-    session.execute(_RELEASE, {**_identity(mine), "now": None})
+def free(session: Session, held: RequestLease) -> None:
+    """End the work that changed nothing: any request can use the key."""
+    session.execute(_RELEASE, {**_identity(held), "now": None})
 
 
-def _identity(mine: Claim) -> dict[str, object]:
-    return {"caller": mine.caller, "key": mine.key, "until": mine.until}
+def _identity(held: RequestLease) -> dict[str, object]:
+    return {"caller": held.caller, "key": held.key, "until": held.until}

@@ -1,10 +1,11 @@
-"""Keys for the API: who may ask for what, and how far each key sees.
+"""API keys: the scopes of each, and the product or account that it is limited to.
 
-The keys of API_KEYS are for a first start and for the house itself: every scope, no limit. All
-others are made here for one product or for one account, and never see beyond it.
+The keys of the setting API_KEYS are for a first start and for the operator's own services: they
+have every scope and no limit. All other keys are created here for one product or one account and
+see nothing else.
 
-A key made here is 32 random bytes, so its plain SHA-256 is as safe to keep as a slow hash would
-be: nobody guesses it, and a request is not held up for it. The key itself is shown once.
+A created key is 32 random bytes. Nobody can guess it, so its plain SHA-256 is as safe to store as a
+slow hash, and checking it delays no request. The key itself is shown once.
 """
 
 import hmac
@@ -38,11 +39,10 @@ SCOPES = {
     "credits:read": "what became of a hold",
     "credits:spend": "charging credit, and holding it",
 }
-"""Scope -> what it allows. Each resource of the API adds its own. A key that was made before
-keeps the scopes it has."""
+"""Scope -> what it allows. Each resource of the API adds its own; older keys keep their scopes."""
 
 PREFIX = "bk_"
-"""Tells a person, and a search for leaked secrets, what it is looking at."""
+"""Identifies a key to a person and to a scanner for leaked secrets."""
 RANDOM_BYTES = 32
 _LENGTH = len(PREFIX) + 43
 """The url-safe base64 of 32 bytes, without padding, is 43 characters."""
@@ -50,7 +50,7 @@ _LENGTH = len(PREFIX) + 43
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, as its key says. Neither product nor account: everything is in reach."""
+    """The caller of the API, as its key says. Without product and account it may see all."""
 
     name: str
     product: str | None
@@ -59,22 +59,22 @@ class Caller:
 
     @property
     def actor(self) -> str:
-        """The name under which the audit log and the ledger know it."""
+        """Its name in the audit log and the ledger."""
         return f"api-key:{self.name}"
 
 
 def configured(key: str) -> Caller | None:
-    """Return the caller of a key of API_KEYS, or None; asks no database."""
+    """Return the caller of a key of API_KEYS, or None; reads no database."""
     found = None
     for name, secret in settings.get().api_keys.items():
-        # Each is compared, and in constant time: the answer's delay tells nothing of the keys.
+        # All are compared, in constant time: the delay of the answer reveals nothing of the keys.
         if hmac.compare_digest(_digest(secret.get_secret_value()), _digest(key)):
             found = Caller(name, None, None, frozenset(SCOPES))
     return found
 
 
 def could_be_made_here(key: str) -> bool:
-    """Tell whether `key` has the form of those made here, so that looking for it makes sense."""
+    """Return whether `key` has the form of a created key, so that it is worth a look-up."""
     return key.startswith(PREFIX) and len(key) == _LENGTH
 
 
@@ -85,9 +85,9 @@ SELECT name, product, account_id, scopes FROM api_keys
 
 
 def made_here(cursor: DBAPICursor, key: str) -> Caller | None:
-    """Return the caller of a key that was made here and is not revoked, or None.
+    """Return the caller of a created key that is not revoked, or None.
 
-    One statement, by `db.session.pooled_statement`: each request of the API begins with it.
+    One statement, for `db.session.pooled_statement`: every request of the API begins with it.
     """
     cursor.execute(_MADE_HERE, (_digest(key),))
     row = cursor.fetchone()
@@ -105,10 +105,10 @@ def create(
     account: str | None = None,
     scopes: Sequence[str] = (),
 ) -> str:
-    """Make a key for one product or one account (its reference) and return it, this once.
+    """Create a key for one product or one account (its reference) and return it.
 
-    `scopes` are some of `SCOPES`; none given: each there is today. Raises `InvalidApiKey` naming
-    the field, `UnknownAccount` or `ApiKeyExists`.
+    The key cannot be read again later. `scopes` are some of `SCOPES`; none given: all of today's.
+    Raises `InvalidApiKey`, which names the field, `UnknownAccount` or `ApiKeyExists`.
     """
     _check(name, product, account, scopes)
     found = accounts.find(session, account) if account is not None else None
@@ -133,16 +133,19 @@ def create(
         raise ApiKeyExists(name)
     reach = {"product": product} if product is not None else {"account": account}
     audit.record(
-        session, "api_key.created", f"api-key:{name}", before=None,
+        session,
+        "api_key.created",
+        f"api-key:{name}",
+        before=None,
         after={**reach, "scopes": allowed},
-    )  # fmt: skip
+    )
     return key
 
 
 def revoke(session: Session, name: str) -> ApiKey:
-    """Let a key open nothing from now on, and return it; once more changes nothing.
+    """Revoke a key and return it; again changes nothing.
 
-    Raises `UnknownApiKey`, for a key of API_KEYS too: it goes by leaving it out there.
+    Raises `UnknownApiKey`, also for a key of API_KEYS: it is revoked by removing it there.
     """
     key = session.scalars(select(ApiKey).where(ApiKey.name == name).with_for_update()).one_or_none()
     if key is None:
@@ -150,14 +153,17 @@ def revoke(session: Session, name: str) -> ApiKey:
     if key.revoked_at is None:
         key.revoked_at = clock.now()
         audit.record(
-            session, "api_key.revoked", f"api-key:{name}", before={"revoked_at": None},
+            session,
+            "api_key.revoked",
+            f"api-key:{name}",
+            before={"revoked_at": None},
             after={"revoked_at": key.revoked_at.isoformat()},
-        )  # fmt: skip
+        )
     return key
 
 
 def list_all(session: Session) -> Sequence[Row[ApiKey, str | None]]:
-    """Return every key that was made here with its account's reference, by name."""
+    """Return every created key with its account's reference, by name."""
     return session.execute(
         select(ApiKey, Account.ref)
         .outerjoin(Account, Account.id == ApiKey.account_id)
@@ -179,7 +185,9 @@ def _check(name: str, product: str | None, account: str | None, scopes: Sequence
         raise InvalidApiKey("product", f"must be one of {', '.join(products)}, not {product!r}")
     unknown = sorted(set(scopes) - set(SCOPES))
     if unknown:
-        raise InvalidApiKey("scope", f"must be of {', '.join(SCOPES)}, not {', '.join(unknown)}")
+        raise InvalidApiKey(
+            "scope", f"must be one of {', '.join(SCOPES)}, not {', '.join(unknown)}"
+        )
 
 
 def _digest(key: str) -> bytes:

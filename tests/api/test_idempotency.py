@@ -280,4 +280,4 @@ def claimed_at_the_door(client: FlaskClient) -> None:
     digest = sha256(asked.encode() + b"\n" + body).digest()
     with transaction() as session:
         claim = api_requests.Request("house", "k-1", asked, digest)
-        assert isinstance(api_requests.claim(session, claim), api_requests.Claim)
+        assert isinstance(api_requests.lease(session, claim), api_requests.RequestLease)

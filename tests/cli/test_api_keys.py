@@ -120,7 +120,7 @@ def test_making_and_revoking_are_on_the_audit_log() -> None:
     [
         (("x", "--product", "leads"), "clinic_leads, pharmapulse_one, not 'leads'"),
         (("x", "--account", "clinic:unknown"), "unknown account 'clinic:unknown'"),
-        (("x", "--product", "clinic_leads", "--scope", "all"), "scope must be of leads:read"),
+        (("x", "--product", "clinic_leads", "--scope", "all"), "scope must be one of leads:read"),
         (("a b", "--product", "clinic_leads"), "name must be at most 100 letters"),
         (("", "--product", "clinic_leads"), "name must be at most 100 letters"),
         (("x" * 101, "--product", "clinic_leads"), "name must be at most 100 letters"),
@@ -150,4 +150,4 @@ def test_the_name_of_a_configured_key_is_taken() -> None:
 
 
 def test_a_key_that_was_not_made_here_cannot_be_revoked_here() -> None:
-    assert "no API key 'house' was made here" in run("api-keys", "revoke", "house").error
+    assert "there is no API key 'house'" in run("api-keys", "revoke", "house").error
