@@ -1,1 +1,1 @@
-"""What a platform needs answered at once: the HTTP API, for callers with a key."""
+"""The HTTP API: JSON for platforms, for callers with an API key."""

@@ -1,6 +1,6 @@
 """`python -m api OPTIONS`: check the environment once, then become granian.
 
-Granian reads the environment in its workers only, and starts those that cannot again and again.
+Granian reads the environment only in its workers, and restarts a worker that fails for ever.
 """
 
 import os

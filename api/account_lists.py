@@ -1,7 +1,6 @@
-"""`/v1/accounts/{ref}/transactions` and `/payments`: what happened, newest first, in pages.
+"""`/v1/accounts/{ref}/transactions` and `/payments`: lists of an account, newest first, in pages.
 
-A page ends where it ends: the next one starts behind its last row, so that rows which come in
-meanwhile shift nothing.
+The next page starts after the last row of this one, so new rows shift nothing.
 """
 
 from collections.abc import Sequence
@@ -17,8 +16,9 @@ from api.accounts import AccountPath
 from api.fields import Id, Instant, PageQuery
 from api.problems import bad_field
 from api.routes import route
+from billing import payments as rules
 from billing.ledger import Kind
-from billing.payments import queries as payment_reading
+from billing.payments.queries import State
 from billing.reports import history
 from db.session import transaction
 
@@ -30,11 +30,11 @@ account_lists = APIBlueprint(
 
 
 class TransactionQuery(PageQuery):
-    """Which transactions; what is left out limits nothing."""
+    """Filters; one that is left out does not limit the list."""
 
     kind: Kind | None = None
-    since: Instant | None = Field(default=None, description="what happened from then on")
-    until: Instant | None = Field(default=None, description="what happened before then")
+    since: Instant | None = Field(default=None, description="only rows of this time or later")
+    until: Instant | None = Field(default=None, description="only rows before this time")
     lead_id: Id | None = None
     payment_id: Id | None = None
 
@@ -45,8 +45,8 @@ class Transaction(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     id: int
-    version: int = Field(description="counts the account's rows, without a gap")
-    amount: int = Field(description="credits; below nought what was taken")
+    version: int = Field(description="numbers the account's rows without a gap")
+    amount: int = Field(description="credits; negative if they were taken")
     balance_after: int
     kind: Kind
     idempotency_key: str
@@ -61,13 +61,13 @@ class Transactions(BaseModel):
     """A page of transactions, newest first."""
 
     transactions: list[Transaction]
-    next: str | None = Field(description="`after` of the next page; null: there is none")
+    next: str | None = Field(description="`after` of the next page; null on the last page")
 
 
 class PaymentQuery(PageQuery):
-    """Which payments; what is left out limits nothing."""
+    """Filters; one that is left out does not limit the list."""
 
-    state: payment_reading.State | None = None
+    state: State | None = None
 
 
 class Payment(BaseModel):
@@ -78,12 +78,12 @@ class Payment(BaseModel):
     payment_id: str = Field(description="the gateway's", validation_alias="gateway_payment_id")
     gateway: Literal["razorpay", "stripe"]
     order_id: str | None = Field(description="the gateway's", validation_alias="gateway_order_id")
-    state: payment_reading.State
+    state: State
     reason: str | None = Field(description="why it is quarantined or unmatched")
     amount_paise: int
     currency: str
     refunded_paise: int
-    credits: int = Field(description="what it brought, without the bonus")
+    credits: int = Field(description="what the payment brought, without the bonus")
     bonus_credits: int
     method: str | None
     created_at: datetime
@@ -94,13 +94,19 @@ class Payments(BaseModel):
     """A page of payments, newest first."""
 
     payments: list[Payment]
-    next: str | None = Field(description="`after` of the next page; null: there is none")
+    next: str | None = Field(description="`after` of the next page; null on the last page")
 
 
-@route(account_lists, HTTPMethod.GET, "/accounts/<ref>/transactions", scope="accounts:read",
-       answers=Transactions, refusals=(404,))  # fmt: skip
+@route(
+    account_lists,
+    HTTPMethod.GET,
+    "/accounts/<ref>/transactions",
+    scope="accounts:read",
+    answers=Transactions,
+    refusals=(404,),
+)
 def transactions(path: AccountPath, query: TransactionQuery) -> Transactions:
-    """List what happened on an account, 20 a page, newest first."""
+    """List the ledger rows of an account, 20 a page, newest first."""
     if query.since and query.until and query.until < query.since:
         raise bad_field("until", "must not be before since")
     wanted = history.Filter(query.kind, query.since, query.until, query.lead_id, query.payment_id)
@@ -116,13 +122,19 @@ def transactions(path: AccountPath, query: TransactionQuery) -> Transactions:
     )
 
 
-@route(account_lists, HTTPMethod.GET, "/accounts/<ref>/payments", scope="payments:read",
-       answers=Payments, refusals=(404,))  # fmt: skip
+@route(
+    account_lists,
+    HTTPMethod.GET,
+    "/accounts/<ref>/payments",
+    scope="payments:read",
+    answers=Payments,
+    refusals=(404,),
+)
 def payments(path: AccountPath, query: PaymentQuery) -> Payments:
     """List the payments of an account, 20 a page, newest first."""
     with transaction() as session:
         account = auth.account_in_reach(session, path.ref)
-        found = payment_reading.of_account(
+        found = rules.queries.of_account(
             session, account.id, state=query.state, before_id=query.after, limit=PAGE + 1
         )
     page, more = page_of(found)
@@ -136,5 +148,5 @@ _Row = TypeVar("_Row")
 
 
 def page_of(found: Sequence[_Row]) -> tuple[Sequence[_Row], bool]:
-    """Return the rows of the page, and whether there are more: one more was asked for."""
+    """Return the rows of a page, and whether more follow; `found` has one row more than a page."""
     return found[:PAGE], len(found) > PAGE

@@ -1,4 +1,4 @@
-"""`/v1/accounts`: opening an account, and what it has. Its lists are in `api/account_lists.py`."""
+"""`/v1/accounts`: open and show an account. Its lists are in `api/account_lists.py`."""
 
 from datetime import datetime
 from http import HTTPMethod
@@ -21,36 +21,45 @@ accounts = APIBlueprint("accounts", __name__, url_prefix="/v1", abp_tags=[Tag(na
 
 
 class AccountPath(BaseModel):
-    """Which account."""
+    """The account."""
 
-    ref: Ref = Field(description="its reference, such as clinic:42; the colon may be sent as %3A")
+    ref: Ref = Field(
+        description="the account's reference, such as clinic:42; the colon may be sent as %3A"
+    )
 
 
 class NewAccount(BaseModel):
-    """An account to be opened."""
+    """An account to open."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
     ref: str = Field(description="kind:id, such as clinic:42")
-    name: str = Field(description="what people call the customer")
+    name: str = Field(description="the customer's name")
     product: str = Field(description="clinic_leads or pharmapulse_one")
-    timezone: str | None = Field(default=None, description="IANA name; by default the house's")
-    overdraft_limit: int = Field(default=0, description="credits below nought")
-    state_code: str | None = Field(
-        default=None, description="GST state of the customer, two digits; by default its GSTIN's"
+    timezone: str | None = Field(
+        default=None, description="IANA name; by default the operator's zone"
     )
-    gstin: str | None = Field(default=None, description="its GST number, where it is registered")
+    overdraft_limit: int = Field(
+        default=0, description="how far the balance may go below zero, in credits"
+    )
+    state_code: str | None = Field(
+        default=None,
+        description="the customer's GST state, two digits; by default that of its GSTIN",
+    )
+    gstin: str | None = Field(
+        default=None, description="the customer's GST number, if it is registered"
+    )
 
 
 class Account(BaseModel):
-    """What an account is and has; amounts in credits."""
+    """An account and its credit; amounts in credits."""
 
     account: str
     name: str
     product: str
     timezone: str
     balance: int
-    held: int = Field(description="what open holds keep")
+    held: int = Field(description="what open holds set aside")
     available: int = Field(description="balance - held + overdraft_limit: what can be spent now")
     overdraft_limit: int
     alert_level: Literal["ok", "low", "exhausted", "in_debt"]
@@ -60,42 +69,47 @@ class Account(BaseModel):
 
     @classmethod
     def of(cls, row: Row) -> Self:
-        """Return it as told to callers."""
+        """Return the answer for a row."""
         return cls.model_validate(
             {
                 "account": row.ref,
                 "available": rules.available(row),
-                **{name: getattr(row, name) for name in _TOLD_AS_IT_IS},
+                **{name: getattr(row, name) for name in _SAME_NAMES},
             }
         )
 
 
-_TOLD_AS_IT_IS = Account.model_fields.keys() - {"account", "available"}
+_SAME_NAMES = Account.model_fields.keys() - {"account", "available"}
 
 
-@route(accounts, HTTPMethod.POST, "/accounts", scope="accounts:write", answers=Account,
-       status=201)  # fmt: skip
+@route(accounts, HTTPMethod.POST, "/accounts", scope="accounts:write", answers=Account, status=201)
 def create(body: NewAccount) -> Account:
     """Open an account.
 
-    A key for a product opens accounts of that product alone, a key for one account none. A
-    reference that is taken is a 409 `account-exists`.
+    A key for a product opens accounts of that product only; a key for one account opens none. If
+    the reference is already taken, the answer is a 409 `account-exists`.
     """
     caller = auth.caller()
     if caller.account_id is not None:
-        raise Refusal(403, "this key is for one account and opens no other", kind="out-of-reach")
+        raise Refusal(403, "a key for one account cannot open accounts", kind="out-of-reach")
     if caller.product is not None and body.product != caller.product:
-        raise bad_field("product", f"must be {caller.product}, which this key is for")
+        raise bad_field("product", f"must be {caller.product}, the product of this key")
     with transaction() as session:
         opened = Account.of(_opened(session, body))
         idempotency.keep(session, opened)
     return opened
 
 
-@route(accounts, HTTPMethod.GET, "/accounts/<ref>", scope="accounts:read", answers=Account,
-       refusals=(404,))  # fmt: skip
+@route(
+    accounts,
+    HTTPMethod.GET,
+    "/accounts/<ref>",
+    scope="accounts:read",
+    answers=Account,
+    refusals=(404,),
+)
 def show(path: AccountPath) -> Account:
-    """Tell what an account has."""
+    """Show an account and its credit."""
     with transaction() as session:
         return Account.of(auth.account_in_reach(session, path.ref))
 
@@ -107,5 +121,5 @@ def _opened(session: Session, body: NewAccount) -> Row:
         raise bad_field(error.field, error.problem) from error
     except AccountExists as error:
         raise Refusal(
-            409, "an account of this reference exists already", kind="account-exists"
+            409, "an account with this reference already exists", kind="account-exists"
         ) from error

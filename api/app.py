@@ -1,7 +1,7 @@
 """The Flask app of the API, served by granian (see Procfile).
 
-Each resource is a file with a blueprint, listed in `RESOURCES`; `api/routes.py` says how a route
-is written, `api/auth.py` who may use it, `api/problems.py` what a refusal looks like. The document
+Each resource is a file with a blueprint, listed in `RESOURCES`. `api/routes.py` says how a route
+is written, `api/auth.py` who may call it, `api/problems.py` what a refusal looks like. The document
 at /openapi.json is made from the same declarations.
 """
 
@@ -31,7 +31,7 @@ from api import (
 from api.json_body import MAX_BODY_BYTES, Request
 from billing import catalog
 from clock import development as development_clock
-from db import session as database
+from db import connections
 from db.session import transaction
 from service import http_bodies, logs
 
@@ -48,18 +48,18 @@ RESOURCES: tuple[APIBlueprint, ...] = (
     charges.charges,
 )
 CONNECTIONS = 8
-"""As many as threads in the Procfile: a request that waits for a lock must hold up no other."""
+"""As many as threads in the Procfile: a request that waits for a lock must not delay others."""
 
 
 def create_app() -> OpenAPI:
-    """Return the API. One call a process."""
+    """Return the app; called once in a process."""
     try:
         development_clock.follow()
         catalog.get()
     except (settings.SettingsError, catalog.CatalogError) as error:
         sys.exit(f"cannot start: {error}")
     logs.configure()
-    database.allow_connections(CONNECTIONS)
+    connections.allow_connections(CONNECTIONS)
     app = OpenAPI(
         __name__,
         info={
@@ -73,7 +73,7 @@ def create_app() -> OpenAPI:
         doc_ui=False,
         static_folder=None,
     )
-    # What is used of it is the same in 3.1, which more generators of clients read than 3.2.
+    # The parts in use are the same in 3.1, which more client generators read than 3.2.
     app.openapi_version = "3.1.1"
     app.request_class = Request
     http_bodies.limit_bodies(app, max_bytes=MAX_BODY_BYTES)
@@ -89,14 +89,14 @@ def create_app() -> OpenAPI:
 
 
 class _AnyId(PathConverter):
-    """An id as a path's last part, with whatever slashes it holds: servers decode %2F early."""
+    """An id as the last part of a path, slashes included: servers decode %2F early."""
 
     regex = "(?s:.+)"
-    part_isolating = False  # else werkzeug looks at one part between slashes
+    part_isolating = False  # or werkzeug would match one part between slashes
 
 
 def _add_open_routes(app: OpenAPI) -> None:
-    """Add what asks for no key."""
+    """Add the routes that need no key."""
 
     @app.route("/openapi.json")
     def openapi() -> Response:

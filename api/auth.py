@@ -1,7 +1,7 @@
-"""Who asks: the bearer key of a request (RFC 6750), its scopes, and how far it sees.
+"""The caller of a request: its bearer key (RFC 6750), the scopes and the reach of that key.
 
-`admit` runs before each request. A route says the scope that it needs (`api/routes.py`) and gets
-its caller by `caller()`, an account by `account_in_reach`.
+`admit` runs before each request. A route names the scope that it needs (`api/routes.py`), and gets
+its caller from `caller()` and an account from `account_in_reach`.
 """
 
 import re
@@ -14,7 +14,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from api.json_body import MAX_BODY_BYTES
 from api.problems import Refusal
 from billing import accounts
-from billing.access import keys as api_keys
+from billing.access import keys
 from billing.access.keys import Caller
 from db.models import Account
 from db.session import pooled_statement
@@ -22,7 +22,7 @@ from db.session import pooled_statement
 SCHEME = "api_key"
 """Its name in the OpenAPI document."""
 SCOPE = "needed_scope"
-"""The attribute of a view function that says which scope it needs."""
+"""The attribute of a view function that names the scope it needs."""
 
 _BEARER = re.compile("bearer +([A-Za-z0-9._~+/-]+=*)", re.IGNORECASE)
 
@@ -33,13 +33,13 @@ def admit() -> None:
         raise RequestEntityTooLarge
     view = current_app.view_functions.get(request.endpoint or "")
     scope: str | None = getattr(view, SCOPE, None)
-    if scope is None:  # an open route, or none at all
+    if scope is None:  # an open route, or no route
         return
     found = _find(request.headers.get("Authorization"))
     if scope not in found.scopes:
         raise Refusal(
             403,
-            f"this key lacks the scope {scope}",
+            f"this API key lacks the scope {scope}",
             kind="missing-scope",
             headers={
                 "WWW-Authenticate": f'Bearer realm="billing", error="insufficient_scope",'
@@ -64,25 +64,25 @@ def account_in_reach(session: Session, ref: str) -> Account:
         session, ref, product=asking.product, account_id=asking.account_id
     )
     if found is None:
-        raise Refusal(404, "no account of this reference is known", kind="unknown-account")
+        raise Refusal(404, "no account with this reference is known", kind="unknown-account")
     return found
 
 
 def _find(header: str | None) -> Caller:
     if not header:
-        raise _unauthorized("send a key as `Authorization: Bearer KEY`", "")
+        raise _unauthorized("send an API key as `Authorization: Bearer KEY`", "")
     match = _BEARER.fullmatch(header)
     found = _by_key(match[1]) if match else None
     if found is None:
-        raise _unauthorized("this key opens nothing", ', error="invalid_token"')
+        raise _unauthorized("this API key is not valid", ', error="invalid_token"')
     return found
 
 
 def _by_key(key: str) -> Caller | None:
-    found = api_keys.configured(key)
-    if found is None and api_keys.could_be_made_here(key):
+    found = keys.configured(key)
+    if found is None and keys.could_be_made_here(key):
         with pooled_statement() as cursor:
-            found = api_keys.made_here(cursor, key)
+            found = keys.made_here(cursor, key)
     return found
 
 

@@ -1,4 +1,4 @@
-"""`/v1/charges`: spending credit in one step. The rule is in `billing/credit/usage.py`."""
+"""`/v1/charges`: spend credit in one step. The rule is in `billing/credit/usage.py`."""
 
 from http import HTTPMethod
 
@@ -9,52 +9,59 @@ from api import auth, credit_refusals, idempotency
 from api.fields import Amount, Description, Ref
 from api.routes import route
 from billing import accounts
-from billing.credit import usage as spending
+from billing.credit import usage
 from db.session import transaction
 
 charges = APIBlueprint("charges", __name__, url_prefix="/v1", abp_tags=[Tag(name="credit")])
 
 
 class NewCharge(BaseModel):
-    """Credit to be spent now."""
+    """Credit to spend now."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
     account: Ref
     amount: Amount = Field(description="credits")
-    description: Description = Field(default="", description="what stands in the ledger beside it")
+    description: Description = Field(default="", description="the text of the ledger row")
 
 
 class Charge(BaseModel):
-    """Credit that was spent, and what is left; amounts in credits."""
+    """A charge, and the credit that is left; amounts in credits."""
 
     transaction_id: int = Field(description="the ledger's row")
     account: str
     amount: int
     balance: int
-    held: int = Field(description="what open holds keep")
+    held: int = Field(description="what open holds set aside")
     available: int = Field(description="what can be spent now")
 
 
-@route(charges, HTTPMethod.POST, "/charges", scope="credits:spend", answers=Charge, status=201,
-       refusals=(402, 404))  # fmt: skip
+@route(
+    charges,
+    HTTPMethod.POST,
+    "/charges",
+    scope="credits:spend",
+    answers=Charge,
+    status=201,
+    refusals=(402, 404),
+)
 def create(body: NewCharge) -> Charge:
     """Spend credit, all of the amount or nothing.
 
-    More than is available is a 402 `not-enough-credit`, which tells `needed`, `balance`, `held`
+    If less is available, the answer is a 402 `not-enough-credit` with `needed`, `balance`, `held`
     and `available`.
     """
     with transaction() as session:
         account_id = auth.account_in_reach(session, body.account).id
-        with credit_refusals.told(session, account_id):
-            charged = spending.charge(
+        with credit_refusals.raised(session, account_id):
+            charged = usage.charge(
                 session,
                 **body.model_dump(),
                 idempotency_key=f"{idempotency.operation_key()}:charge",
                 actor=auth.caller().actor,
             )
         left = accounts.get_funds(session, account_id)
-        told = Charge(
+        answer = Charge(
             transaction_id=charged.transaction_id,
             account=body.account,
             amount=body.amount,
@@ -62,5 +69,5 @@ def create(body: NewCharge) -> Charge:
             held=left.held,
             available=left.available,
         )
-        idempotency.keep(session, told)
-    return told
+        idempotency.keep(session, answer)
+    return answer

@@ -1,4 +1,4 @@
-"""What spending credit is refused for: `api/holds.py` and `api/charges.py` tell it alike."""
+"""The refusals of spending credit, for `api/holds.py` and `api/charges.py`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,28 +12,28 @@ from billing.ledger import InsufficientCredit
 
 
 @contextmanager
-def told(session: Session, account_id: int) -> Iterator[None]:
-    """Turn what the rules refuse of a block that spends `account_id`'s credit into a refusal."""
+def raised(session: Session, account_id: int) -> Iterator[None]:
+    """Raise a `Refusal` for each error of the rules in a block that spends an account's credit."""
     try:
         yield
     except InsufficientCredit as error:
         found = accounts.get_funds(session, account_id)
         raise Refusal(
             402,
-            f"{error.needed} credits are needed and {error.available} are available",
+            f"{error.needed} credits are needed, {error.available} are available",
             kind="not-enough-credit",
             more={
                 "needed": error.needed,
                 "balance": found.balance,
                 "held": found.held,
-                # What could pay for this: of a capture, its hold too.
+                # What can pay for this; for a capture, its hold counts too.
                 "available": error.available,
             },
         ) from error
     except HoldFinished as error:
         raise Refusal(
             409,
-            f"this hold is {error.state} already",
+            f"this hold is already {error.state}",
             kind="hold-finished",
             more={"state": error.state},
         ) from error

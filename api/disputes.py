@@ -1,4 +1,4 @@
-"""`/v1/disputes`: a clinic says that a lead was bad. Operators decide, by the command."""
+"""`/v1/disputes`: a clinic disputes a lead. Operators decide with `billing disputes`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,7 +28,6 @@ from billing.disputes import (
     LeadNotCharged,
     State,
 )
-from billing.disputes import queries as dispute_reading
 from billing.leads import UnknownLead
 from db.models import LeadDispute
 from db.session import transaction
@@ -41,19 +40,19 @@ disputes = APIBlueprint("disputes", __name__, url_prefix="/v1", abp_tags=[Tag(na
 
 
 class DisputePath(BaseModel):
-    """Which dispute."""
+    """The dispute."""
 
     dispute_id: Annotated[int, Field(ge=1, le=2**63 - 1)]
 
 
 class DisputeQuery(PageQuery):
-    """Which disputes; what is left out limits nothing."""
+    """Filters; one that is left out does not limit the list."""
 
     state: State | None = None
 
 
 class NewDispute(BaseModel):
-    """A lead that was bad."""
+    """A dispute to open."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -64,12 +63,12 @@ class NewDispute(BaseModel):
     )
     description: str = Field(description="what was wrong: up to 1,000 characters")
     evidence: Any = Field(
-        default=None, description=f"whatever proves it, up to {MAX_EVIDENCE_BYTES} bytes of JSON"
+        default=None, description=f"the evidence, up to {MAX_EVIDENCE_BYTES} bytes of JSON"
     )
 
 
 class Dispute(BaseModel):
-    """A dispute and what became of it."""
+    """A dispute and its state."""
 
     dispute_id: int
     lead_id: str
@@ -80,41 +79,48 @@ class Dispute(BaseModel):
     state: State
     created_at: datetime
     resolved_at: datetime | None
-    notes: str | None = Field(description="what was said when it was resolved")
+    notes: str | None = Field(description="the operator's notes on the decision")
     credits_refunded: int
 
     @classmethod
     def of(cls, row: LeadDispute, account: str) -> Self:
-        """Return it as told to callers."""
+        """Return the answer for a row."""
         return cls.model_validate(
             {
                 "dispute_id": row.id,
                 "account": account,
                 "dispute_type": row.type,
-                **{name: getattr(row, name) for name in _TOLD_AS_IT_IS},
+                **{name: getattr(row, name) for name in _SAME_NAMES},
             }
         )
 
 
-_TOLD_AS_IT_IS = Dispute.model_fields.keys() - {"dispute_id", "account", "dispute_type"}
+_SAME_NAMES = Dispute.model_fields.keys() - {"dispute_id", "account", "dispute_type"}
 
 
 class Disputes(BaseModel):
     """A page of disputes, newest first."""
 
     disputes: list[Dispute]
-    next: str | None = Field(description="`after` of the next page; null: there is none")
+    next: str | None = Field(description="`after` of the next page; null on the last page")
 
 
-@route(disputes, HTTPMethod.POST, "/disputes", scope="disputes:write", answers=Dispute,
-       status=201, refusals=(404,))  # fmt: skip
+@route(
+    disputes,
+    HTTPMethod.POST,
+    "/disputes",
+    scope="disputes:write",
+    answers=Dispute,
+    status=201,
+    refusals=(404,),
+)
 def create(body: NewDispute) -> Dispute:
-    """Dispute a lead that was charged.
+    """Dispute a charged lead.
 
-    A 409 says why it cannot be: `dispute-open`, `disputed-before`, `lead-not-charged`,
+    A 409 says why that is not possible: `dispute-open`, `disputed-before`, `lead-not-charged` or
     `dispute-window-over`.
     """
-    with transaction() as session, _refused():
+    with transaction() as session, _refusals_raised():
         auth.account_in_reach(session, body.account)
         opened = rules.open_dispute(
             session,
@@ -122,43 +128,61 @@ def create(body: NewDispute) -> Dispute:
             request_key=idempotency.operation_key(),
             actor=auth.caller().actor,
         )
-        told = Dispute.of(opened.dispute, body.account)
-        idempotency.keep(session, told)
+        dispute = Dispute.of(opened.dispute, body.account)
+        idempotency.keep(session, dispute)
     if not opened.repeated:
-        log.info(created_line(told.lead_id, told.dispute_type))
-    return told
+        log.info(created_line(dispute.lead_id, dispute.dispute_type))
+    return dispute
 
 
-@route(disputes, HTTPMethod.GET, "/disputes/<dispute_id>", scope="disputes:read",
-       answers=Dispute, refusals=(404,))  # fmt: skip
+@route(
+    disputes,
+    HTTPMethod.GET,
+    "/disputes/<dispute_id>",
+    scope="disputes:read",
+    answers=Dispute,
+    refusals=(404,),
+)
 def show(path: DisputePath) -> Dispute:
-    """Tell what became of a dispute."""
+    """Show a dispute and its state."""
     with transaction() as session:
         return Dispute.of(*_in_reach(session, path.dispute_id))
 
 
-@route(disputes, HTTPMethod.POST, "/disputes/<dispute_id>/withdraw", scope="disputes:write",
-       answers=Dispute, refusals=(404,))  # fmt: skip
+@route(
+    disputes,
+    HTTPMethod.POST,
+    "/disputes/<dispute_id>/withdraw",
+    scope="disputes:write",
+    answers=Dispute,
+    refusals=(404,),
+)
 def withdraw(path: DisputePath) -> Dispute:
-    """Take a dispute back. The lead may be disputed again, while its window lasts.
+    """Withdraw a dispute. The lead may be disputed again until its window ends.
 
-    One that was resolved before is a 409 `dispute-resolved`.
+    If the dispute is already resolved, the answer is a 409 `dispute-resolved`.
     """
-    with transaction() as session, _refused():
+    with transaction() as session, _refusals_raised():
         _, account = _in_reach(session, path.dispute_id)
         done = rules.withdraw(session, path.dispute_id, actor=auth.caller().actor)
-        told = Dispute.of(done, account)
-        idempotency.keep(session, told)
-    return told
+        dispute = Dispute.of(done, account)
+        idempotency.keep(session, dispute)
+    return dispute
 
 
-@route(disputes, HTTPMethod.GET, "/accounts/<ref>/disputes", scope="disputes:read",
-       answers=Disputes, refusals=(404,))  # fmt: skip
+@route(
+    disputes,
+    HTTPMethod.GET,
+    "/accounts/<ref>/disputes",
+    scope="disputes:read",
+    answers=Disputes,
+    refusals=(404,),
+)
 def of_account(path: AccountPath, query: DisputeQuery) -> Disputes:
     """List the disputes of an account, 20 a page, newest first."""
     with transaction() as session:
         account = auth.account_in_reach(session, path.ref)
-        found = dispute_reading.of_account(
+        found = rules.queries.of_account(
             session, account.id, state=query.state, before_id=query.after, limit=PAGE + 1
         )
     page, more = page_of(found)
@@ -170,11 +194,11 @@ def of_account(path: AccountPath, query: DisputeQuery) -> Disputes:
 
 def _in_reach(session: Session, dispute_id: int) -> tuple[LeadDispute, str]:
     caller = auth.caller()
-    found = dispute_reading.find(
+    found = rules.queries.find(
         session, dispute_id, product=caller.product, account_id=caller.account_id
     )
     if found is None:
-        raise Refusal(404, "no dispute of this id is known", kind="unknown-dispute")
+        raise Refusal(404, "no dispute with this id is known", kind="unknown-dispute")
     return found[0], found[1]
 
 
@@ -188,14 +212,14 @@ _CONFLICTS: dict[type[PermanentError], str] = {
 
 
 @contextmanager
-def _refused() -> Iterator[None]:
-    """Turn what the rules refuse into a refusal of the API."""
+def _refusals_raised() -> Iterator[None]:
+    """Raise a `Refusal` for each error of the rules in the block."""
     try:
         yield
     except InvalidDispute as error:
         raise bad_field(error.field, error.problem) from error
     except UnknownLead as error:
-        raise Refusal(404, "no lead of this id is known", kind="unknown-lead") from error
+        raise Refusal(404, "no lead with this id is known", kind="unknown-lead") from error
     except PermanentError as error:
         if type(error) not in _CONFLICTS:
             raise

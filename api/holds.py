@@ -1,4 +1,4 @@
-"""`/v1/holds`: set credit aside and charge it later. The rules: `billing/credit/holds.py`."""
+"""`/v1/holds`: set credit aside and charge it later. The rules are in `billing/credit/holds.py`."""
 
 from datetime import datetime, timedelta
 from http import HTTPMethod
@@ -27,60 +27,62 @@ holds = APIBlueprint("holds", __name__, url_prefix="/v1", abp_tags=[Tag(name="cr
 
 
 class HoldPath(BaseModel):
-    """Which hold."""
+    """The hold."""
 
     hold_id: str
 
 
 class NewHold(BaseModel):
-    """Credit to be set aside."""
+    """Credit to set aside."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
     account: Ref
-    amount: Amount = Field(description="credits: the most that the charge may come to")
+    amount: Amount = Field(description="credits; the charge may not exceed them")
     expires_in_seconds: int = Field(
-        default=DEFAULT_SECONDS, ge=1, le=LONGEST_SECONDS,
-        description="after so long the credit is free again, unless the hold was captured",
-    )  # fmt: skip
+        default=DEFAULT_SECONDS,
+        ge=1,
+        le=LONGEST_SECONDS,
+        description="the credit is free again after this time, unless the hold was captured",
+    )
     description: Description = Field(
-        default="", description="what will stand in the ledger beside the charge"
+        default="", description="the text of the ledger row of the charge"
     )
 
 
 class Capture(BaseModel):
-    """What of a hold is to be charged."""
+    """How much of a hold to charge."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
     amount: Amount | None = Field(
-        default=None, description="credits; the rest is released. Without, all of the hold"
+        default=None, description="credits; the rest is released. By default the whole hold"
     )
 
 
 class Nothing(BaseModel):
-    """An empty object; the body may be left out as well."""
+    """An empty object; the body may also be left out."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class Hold(BaseModel):
-    """A hold, and what its account has; amounts in credits."""
+    """A hold and the credit of its account; amounts in credits."""
 
     hold_id: str
     account: str
     state: Literal["open", "captured", "voided", "expired"]
-    amount: int = Field(description="what was set aside")
-    captured: int = Field(description="what of it was charged")
+    amount: int = Field(description="credits that were set aside")
+    captured: int = Field(description="credits of it that were charged")
     transaction_id: int | None = Field(description="the ledger's row, once it is captured")
     expires_at: datetime | None
     balance: int
-    held: int = Field(description="what open holds keep")
+    held: int = Field(description="what open holds set aside")
     available: int = Field(description="what can be spent now")
 
     @classmethod
     def of(cls, row: Row, account: str, left: accounts.Funds) -> Self:
-        """Return it as told to callers, with the figures of its account at the same moment."""
+        """Return the answer for a row and the figures of its account at the same moment."""
         return cls.model_validate(
             {
                 "hold_id": str(row.id),
@@ -97,17 +99,24 @@ class Hold(BaseModel):
         )
 
 
-@route(holds, HTTPMethod.POST, "/holds", scope="credits:spend", answers=Hold, status=201,
-       refusals=(402, 404))  # fmt: skip
+@route(
+    holds,
+    HTTPMethod.POST,
+    "/holds",
+    scope="credits:spend",
+    answers=Hold,
+    status=201,
+    refusals=(402, 404),
+)
 def place(body: NewHold) -> Hold:
-    """Set credit aside, so that nothing else spends it.
+    """Set credit aside, so that nothing else can spend it.
 
-    More than is available is a 402 `not-enough-credit`, which tells `needed`, `balance`, `held`
+    If less is available, the answer is a 402 `not-enough-credit` with `needed`, `balance`, `held`
     and `available`.
     """
     with transaction() as session:
         account = auth.account_in_reach(session, body.account)
-        with credit_refusals.told(session, account.id):
+        with credit_refusals.raised(session, account.id):
             placed = rules.place(
                 session,
                 account=body.account,
@@ -117,32 +126,40 @@ def place(body: NewHold) -> Hold:
                 expires_in=timedelta(seconds=body.expires_in_seconds),
                 description=body.description,
             )
-        told = Hold.of(placed, body.account, accounts.get_funds(session, account.id))
-        idempotency.keep(session, told)
-    return told
+        answer = Hold.of(placed, body.account, accounts.get_funds(session, account.id))
+        idempotency.keep(session, answer)
+    return answer
 
 
-@route(holds, HTTPMethod.GET, "/holds/<hold_id>", scope="credits:read", answers=Hold,
-       refusals=(404,))  # fmt: skip
+@route(
+    holds, HTTPMethod.GET, "/holds/<hold_id>", scope="credits:read", answers=Hold, refusals=(404,)
+)
 def show(path: HoldPath) -> Hold:
-    """Tell what became of a hold."""
+    """Show a hold and its state."""
     with transaction() as session:
-        # In one statement: a hold that is still open is still among what is held.
+        # In one statement: an open hold is then part of `held`.
         hold, account = _in_reach(session, path.hold_id)
         return Hold.of(hold, account.ref, accounts.funds_of(account))
 
 
-@route(holds, HTTPMethod.POST, "/holds/<hold_id>/capture", scope="credits:spend", answers=Hold,
-       refusals=(402, 404), without_body=True)  # fmt: skip
+@route(
+    holds,
+    HTTPMethod.POST,
+    "/holds/<hold_id>/capture",
+    scope="credits:spend",
+    answers=Hold,
+    refusals=(402, 404),
+    without_body=True,
+)
 def capture(path: HoldPath, body: Capture) -> Hold:
-    """Charge what is held, or a part of it; the rest is released.
+    """Charge a hold, or a part of it; the rest is released.
 
-    A hold that was captured, voided or has expired is a 409 `hold-finished`, which tells its
+    If the hold is already captured, voided or expired, the answer is a 409 `hold-finished` with its
     `state`.
     """
     with transaction() as session:
         hold, account = _in_reach(session, path.hold_id)
-        with credit_refusals.told(session, hold.account_id):
+        with credit_refusals.raised(session, hold.account_id):
             done = rules.capture(
                 session,
                 hold_id=hold.id,
@@ -150,47 +167,54 @@ def capture(path: HoldPath, body: Capture) -> Hold:
                 idempotency_key=idempotency.operation_key(),
                 actor=auth.caller().actor,
             )
-        told = Hold.of(done, account.ref, accounts.get_funds(session, account.id))
-        idempotency.keep(session, told)
-    return told
+        answer = Hold.of(done, account.ref, accounts.get_funds(session, account.id))
+        idempotency.keep(session, answer)
+    return answer
 
 
-@route(holds, HTTPMethod.POST, "/holds/<hold_id>/void", scope="credits:spend", answers=Hold,
-       refusals=(404,), without_body=True)  # fmt: skip
-def void(path: HoldPath, body: Nothing) -> Hold:  # noqa: ARG001 - whatever it holds is refused
-    """Release all that is held, and charge nothing.
+@route(
+    holds,
+    HTTPMethod.POST,
+    "/holds/<hold_id>/void",
+    scope="credits:spend",
+    answers=Hold,
+    refusals=(404,),
+    without_body=True,
+)
+def void(path: HoldPath, body: Nothing) -> Hold:  # noqa: ARG001 - only checked to be empty
+    """Release a hold and charge nothing.
 
-    A hold that was captured, voided or has expired is a 409 `hold-finished`, which tells its
+    If the hold is already captured, voided or expired, the answer is a 409 `hold-finished` with its
     `state`.
     """
     with transaction() as session:
         hold, account = _in_reach(session, path.hold_id)
-        with credit_refusals.told(session, hold.account_id):
+        with credit_refusals.raised(session, hold.account_id):
             done = rules.void(
                 session,
                 hold_id=hold.id,
                 idempotency_key=idempotency.operation_key(),
                 actor=auth.caller().actor,
             )
-        told = Hold.of(done, account.ref, accounts.get_funds(session, account.id))
-        idempotency.keep(session, told)
-    return told
+        answer = Hold.of(done, account.ref, accounts.get_funds(session, account.id))
+        idempotency.keep(session, answer)
+    return answer
 
 
 def _in_reach(session: Session, text: str) -> tuple[Row, Account]:
     caller = auth.caller()
     found = None
-    # As it was told: a hold is not known by other ways to write its number.
+    # Only in the form of our answers: `007` and `+7` name no hold.
     if text.isascii() and text.isdigit() and len(text) < 20 and text == str(int(text)):
         found = rules.find_in_reach(
             session,
             int(text),
-            # Others keep credit for what the house does, such as taking back what a payment
-            # brought: a capture here would take that twice.
+            # Holds of other kinds are the system's own, such as a clawback of a payment: a
+            # capture here would take that credit twice.
             kind=Kind.USAGE,
             product=caller.product,
             account_id=caller.account_id,
         )
     if found is None:
-        raise Refusal(404, "no hold of this id is known", kind="unknown-hold")
+        raise Refusal(404, "no hold with this id is known", kind="unknown-hold")
     return found

@@ -1,15 +1,15 @@
-"""`Idempotency-Key`: a POST is done once for its key, and each repeat gets the very same answer.
+"""`Idempotency-Key`: a POST is done once for its key, and each repeat gets the same answer.
 
 `api/routes.py` puts every POST through `once`, so that no view can forget it. A view may
 
-- `keep(session, content)`: store the answer in the transaction of its effect. A view whose effect
-  is one transaction must: between effect and answer then nothing can happen;
-- `not_final()`: send this answer and store none, so that a repeat looks again;
-- raise: a refusal (4xx) leaves the key like new, after anything else the same request may be
-  repeated under it, and no other;
-- build keys of its own from `operation_key()`, the same at each repeat.
+- call `keep(session, content)` to store the answer in the transaction of its effect. A view whose
+  effect is one transaction must do so: then the two cannot come apart;
+- call `not_final()` to send this answer without storing it: a repeat runs the view again;
+- raise: after a refusal (4xx) the key is free again; after any other error only the same request
+  may be repeated under it;
+- build keys of its own from `operation_key()`, which is the same at each repeat.
 
-What stands in the table is the rule of `billing/access/idempotency.py`.
+The rules of the table are in `billing/access/idempotency.py`.
 """
 
 import time
@@ -36,15 +36,15 @@ from errors import TransientError
 
 KEY_MAX_LENGTH = 255
 OPERATION_KEY_MAX_LENGTH = 200
-"""Leaves room behind it for what a view adds, in the 255 characters of a ledger key."""
+"""Leaves room for what a view appends, in the 255 characters of a ledger key."""
 WAIT_SECONDS = 20.0
-"""How long a repeat waits for the answer of the first request, which others still work on."""
+"""How long a repeat waits for the answer of the first request while that is in progress."""
 POLL_SECONDS = 0.05
 
 
 def _visible_ascii(value: str) -> str:
     if not all("!" <= letter <= "~" for letter in value):
-        raise ValueError("must be visible ASCII characters, without blanks")
+        raise ValueError("must be visible ASCII characters, without spaces")
     return value
 
 
@@ -55,22 +55,22 @@ class Headers(BaseModel):
         alias="Idempotency-Key",
         min_length=1,
         max_length=KEY_MAX_LENGTH,
-        description="visible ASCII of your choice, one for each thing that you want done: a repeat"
-        " with the same key does nothing and gets the first answer again",
+        description="visible ASCII of your choice, a new key for each operation: a repeat with the"
+        " same key does nothing more and gets the first answer again",
     )
 
     @classmethod
-    @lru_cache  # Flask-OpenAPI asks for it with each request
+    @lru_cache  # Flask-OpenAPI calls it for each request
     def model_json_schema(  # type: ignore[override]  # the options are pydantic's
         cls, *args: Any, **options: Any
     ) -> dict[str, Any]:
-        """Return what pydantic makes of the class, made once."""
+        """Return pydantic's schema of the class, computed once."""
         return super().model_json_schema(*args, **options)
 
 
 @dataclass(slots=True)
 class _Operation:
-    """The request that is being worked on."""
+    """The request in progress."""
 
     claim: RequestLease
     status: int
@@ -79,10 +79,10 @@ class _Operation:
 
 
 def once(work: Callable[[], BaseModel], *, key: str, status: int) -> Response:
-    """Do `work` and answer `status` with its model, or repeat the answer it had under this key.
+    """Do `work` and answer `status` with its model, or repeat the answer stored under this key.
 
-    Raises `Refusal` 409 where the key stands for another request, or another works on it and
-    does not come to an end; and whatever `work` raises.
+    Raises `Refusal` 409 if the key belongs to another request, or if the first request is still
+    in progress after `WAIT_SECONDS`; and whatever `work` raises.
     """
     found = _claim(key)
     if isinstance(found, Answer):
@@ -98,9 +98,9 @@ def once(work: Callable[[], BaseModel], *, key: str, status: int) -> Response:
 
 
 def keep(session: Session, content: BaseModel) -> None:
-    """Store the answer with what `session` does: both are committed, or neither.
+    """Store the answer in the transaction of `session`: effect and answer are committed together.
 
-    Raises `ClaimLost`, which the view lets through.
+    Raises `ClaimLost`, which the view must not catch.
     """
     operation = _operation()
     text = content.model_dump_json()
@@ -109,14 +109,14 @@ def keep(session: Session, content: BaseModel) -> None:
 
 
 def not_final() -> None:
-    """Let this request's answer be sent and not stored: a repeat under its key looks again."""
+    """Send this request's answer without storing it: a repeat under its key runs the view again."""
     _operation().final = False
 
 
 def operation_key() -> str:
-    """Return what names this request for ever: its caller and its key, of at most 200 characters.
+    """Return the permanent name of this request, from its caller and key; at most 200 characters.
 
-    For the keys that a view gives to the ledger or to a gateway: a repeat comes to the same ones.
+    For the keys that a view passes to the ledger or to a gateway: a repeat passes the same ones.
     """
     claim = _operation().claim
     plain = f"api:{claim.caller}:{claim.key}"
@@ -126,11 +126,10 @@ def operation_key() -> str:
 
 
 def conflict() -> Refusal:
-    """Return the refusal of a key that stands for another request."""
+    """Return the refusal of a key that belongs to another request."""
     return Refusal(
         409,
-        "this Idempotency-Key was used before for another request:"
-        " send a new one with a new request",
+        "this Idempotency-Key was used for another request: send a new key with a new request",
         kind="idempotency-conflict",
     )
 
@@ -162,7 +161,7 @@ def _claim_known(asked: api_requests.Request) -> RequestLease | Answer:
 
 
 def _asked(key: str) -> api_requests.Request:
-    # Quoted, for a path may hold what no text of PostgreSQL can.
+    # Quoted: a path may hold characters that PostgreSQL cannot store.
     asked = f"{request.method} {quote(request.path)}"
     body = cast(Request, request).body()
     digest = sha256(asked.encode() + b"\n" + body).digest()
@@ -183,7 +182,7 @@ def _done(work: Callable[[], BaseModel], operation: _Operation) -> Answer:
 
 
 def _end(operation: _Operation, *, in_vain: bool) -> None:
-    # Where the database is gone too, the claim runs out by itself; the first error is the one.
+    # If the database is gone too, the lease expires by itself; the first error is the one raised.
     with suppress(TransientError), transaction() as session:
         (api_requests.free if in_vain else api_requests.abandon)(session, operation.claim)
 
@@ -198,7 +197,7 @@ def _response(answer: Answer, *, replayed: bool) -> Response:
 def _in_progress() -> Refusal:
     return Refusal(
         409,
-        "another request under this Idempotency-Key is still being worked on: ask again",
+        "a request with this Idempotency-Key is still in progress: repeat it later",
         kind="request-in-progress",
         headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
     )

@@ -1,4 +1,4 @@
-"""`/v1/leads`: what became of a lead."""
+"""`/v1/leads`: the state of a lead."""
 
 from datetime import datetime
 from http import HTTPMethod
@@ -11,7 +11,7 @@ from api import auth
 from api.fields import Id
 from api.problems import Refusal
 from api.routes import route
-from billing.leads import status as lead_status
+from billing.leads import status
 from billing.text import ID_MAX_LENGTH
 from db.session import transaction
 
@@ -19,42 +19,48 @@ leads = APIBlueprint("leads", __name__, url_prefix="/v1", abp_tags=[Tag(name="le
 
 
 class LeadPath(BaseModel):
-    """Which lead."""
+    """The lead."""
 
     lead_id: Id = Field(
-        description=f"as the platform named it: at most {ID_MAX_LENGTH} characters, none of control"
+        description=f"the platform's id: at most {ID_MAX_LENGTH} characters, no control characters"
     )
 
 
 class Lead(BaseModel):
-    """What became of a lead."""
+    """A lead and its state."""
 
     model_config = ConfigDict(from_attributes=True)
 
     lead_id: str
     account: str
     state: Literal["pending", "charged", "parked", "conflict", "refunded", "cancelled"]
-    credits: int = Field(description="its price; nought for a conflict, which takes nothing")
+    credits: int = Field(description="its price; zero for a conflict, which charges nothing")
     package_price_paise: int
-    conflicts: int = Field(description="requests that disagreed with this one on account or price")
+    conflicts: int = Field(description="requests that do not match its account or price")
     occurred_at: datetime | None
     updated_at: datetime
-    reason: str | None = Field(description="why it is pending, where that is known")
+    reason: str | None = Field(description="why it is pending, if known")
 
 
-@route(leads, HTTPMethod.GET, "/leads/<any_id:lead_id>", scope="leads:read", answers=Lead,
-       refusals=(404,))  # fmt: skip
+@route(
+    leads,
+    HTTPMethod.GET,
+    "/leads/<any_id:lead_id>",
+    scope="leads:read",
+    answers=Lead,
+    refusals=(404,),
+)
 def show(path: LeadPath) -> Lead:
-    """Tell what became of a lead.
+    """Show a lead and its state.
 
-    It is known from the moment its event was accepted. A lead of an account that the key does not
-    reach is as unknown as one that never was.
+    A lead is known as soon as its event is accepted. A lead of an account out of the key's reach
+    gets the same 404 as a lead that does not exist.
     """
     caller = auth.caller()
     with transaction() as session:
-        found = lead_status.find_status(
+        found = status.find_status(
             session, path.lead_id, product=caller.product, account_id=caller.account_id
         )
     if found is None:
-        raise Refusal(404, "no lead of this id is known", kind="unknown-lead")
+        raise Refusal(404, "no lead with this id is known", kind="unknown-lead")
     return Lead.model_validate(found)

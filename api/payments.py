@@ -1,4 +1,4 @@
-"""`/v1/payments/verify`: what the customer's browser brings back, checked at the gateway."""
+"""`/v1/payments/verify`: a browser's report of a payment, checked with the gateway."""
 
 from http import HTTPMethod
 
@@ -17,48 +17,54 @@ from tasks.payments import browser_reports
 payments = APIBlueprint("payments", __name__, url_prefix="/v1", abp_tags=[Tag(name="payments")])
 
 FINAL = ("captured", "partially_refunded", "refunded")
-"""States that nothing but a refund leads out of: the answer is kept under its Idempotency-Key.
-Money that is quarantined may still be given to the account by an operator."""
+"""States that only a refund changes: the answer is stored under its Idempotency-Key. A quarantined
+payment is not among them: an operator may still attach it to the account."""
 
 
 class CheckoutResult(BaseModel):
-    """What the gateway's checkout handed to the browser."""
+    """What the gateway's checkout gave to the browser."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
-    order_id: Id = Field(description="the gateway's, as POST /v1/orders answered it")
+    order_id: Id = Field(description="the gateway's, from the answer of POST /v1/orders")
     payment_id: Id | None = Field(
-        default=None, description="razorpay_payment_id; nothing for Stripe"
+        default=None, description="razorpay_payment_id; not used for Stripe"
     )
     signature: str | None = Field(
-        default=None, max_length=500, description="razorpay_signature; nothing for Stripe"
+        default=None, max_length=500, description="razorpay_signature; not used for Stripe"
     )
 
 
 class VerifiedPayment(BaseModel):
-    """What is known of the payment by now."""
+    """The payment as it is known now."""
 
     order_id: str
-    payment_id: str | None = Field(description="the gateway's; null while nothing was paid")
+    payment_id: str | None = Field(description="the gateway's; null until something is paid")
     account: str
     state: str = Field(
         description="created and authorized: ask again soon; failed: the customer may try again,"
-        " and this attempt may still turn out well; captured: credited; quarantined: the money"
-        " came and is not what was ordered"
+        " and this attempt may still succeed; captured: credited; quarantined: the money arrived"
+        " but does not match the order"
     )
     credits_added: int = Field(description="what the payment brought, with its bonus")
 
 
-@route(payments, HTTPMethod.POST, "/payments/verify", scope="orders:write",
-       answers=VerifiedPayment, refusals=(404,))  # fmt: skip
+@route(
+    payments,
+    HTTPMethod.POST,
+    "/payments/verify",
+    scope="orders:write",
+    answers=VerifiedPayment,
+    refusals=(404,),
+)
 def verify(body: CheckoutResult) -> VerifiedPayment:
-    """Find out what became of a payment, and credit it if the money is there.
+    """Ask the gateway about a payment, and credit it if the money is there.
 
-    Credit never depends on this call: the gateway's webhook brings it too, and only one of both
-    does. An answer that is not final is not kept: repeat the call to hear more.
+    Credit does not depend on this call: the gateway's webhook brings it too, and it is credited
+    once. An answer that is not final is not stored: repeat the call for a newer one.
     """
     account = _account_of(body.order_id)
-    with gateway_refusals.told():
+    with gateway_refusals.raised():
         found = browser_reports.verify_payment(
             gateway_order_id=body.order_id,
             payment_id=body.payment_id,
@@ -84,4 +90,4 @@ def _account_of(order_id: str) -> str:
             session, found[1].ref, product=caller.product, account_id=caller.account_id
         ):
             return found[1].ref
-    raise Refusal(404, "no order of this id is known", kind="unknown-order")
+    raise Refusal(404, "no order with this id is known", kind="unknown-order")

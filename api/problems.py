@@ -1,7 +1,7 @@
-"""Refusals: each is a problem of RFC 9457 (`application/problem+json`), wherever it comes from.
+"""Refusals: every error answer is a problem of RFC 9457 (`application/problem+json`).
 
-A route raises `Refusal`; what the rules, the database and werkzeug raise is turned into the same
-form here. Nothing of the code, of SQL or of a key ever stands in one.
+A route raises `Refusal`; errors of the database and of werkzeug become problems here. A problem
+never shows code, SQL or a key.
 """
 
 import json
@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field, ValidationError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from api.json_body import MAX_BODY_BYTES
+from billing.text import field_problems, validation_problems
 from errors import TransientError
 from service import http_bodies
 
@@ -25,20 +26,22 @@ RETRY_AFTER_SECONDS = 5
 OWN_TYPES = "urn:problem-type:billing:"
 INVALID_FIELDS = "invalid-fields"
 PLAIN = "about:blank"
-"""The type of a problem that its HTTP status says it all about (RFC 9457, 4.2.1)."""
+"""The type of a problem that its HTTP status describes in full (RFC 9457, 4.2.1)."""
 
 
 class FieldProblem(BaseModel):
     """What is wrong with one field of the request."""
 
-    field: str = Field(description="its name; of a nested one, with dots")
+    field: str = Field(description="its name, with dots if it is nested")
     detail: str
 
 
 class Problem(BaseModel):
     """Why a request was refused (RFC 9457)."""
 
-    type: str = Field(description=f"{PLAIN}, or {OWN_TYPES}... to tell causes of a status apart")
+    type: str = Field(
+        description=f"{PLAIN}, or {OWN_TYPES}... to distinguish the causes of a status"
+    )
     title: str
     status: int
     detail: str
@@ -60,8 +63,8 @@ class Refusal(Exception):
     ) -> None:
         """`kind` is the last part of a type of ours, such as `unknown-lead`.
 
-        `fields` says what is wrong with which; see `bad_field`. `more` are members of the problem
-        beside the usual ones, for programs (RFC 9457, 3.2).
+        `fields` maps each wrong field to its problem; see `bad_field`. `more` are extension members
+        of the problem, for programs (RFC 9457, 3.2).
         """
         super().__init__(detail)
         self.status = status
@@ -73,12 +76,12 @@ class Refusal(Exception):
 
 
 def bad_field(field: str, problem: str) -> Refusal:
-    """Return the refusal of a field that the rules refuse, in the form of those of `of_fields`."""
+    """Return the refusal of one field, in the same form as `of_fields`."""
     return Refusal(422, f"{field}: {problem}", kind=INVALID_FIELDS, fields={field: problem})
 
 
 def install(app: Flask) -> None:
-    """Let every refusal of `app` be a problem."""
+    """Answer every error of `app` with a problem."""
     app.register_error_handler(Refusal, _refused)
     app.register_error_handler(HTTPException, _by_http)
     app.register_error_handler(TransientError, _later)
@@ -86,23 +89,16 @@ def install(app: Flask) -> None:
 
 
 def of_fields(error: ValidationError) -> Response:
-    """Return the answer to a request with bad fields, which names each (Flask-OpenAPI asks)."""
-    found = error.errors(include_url=False, include_input=False, include_context=False)
-    if found[0]["type"] == "json_invalid":
+    """Return the answer that names each bad field of a request; Flask-OpenAPI calls this."""
+    if error.errors(include_url=False, include_input=False)[0]["type"] == "json_invalid":
         return answer(400, "the body is not JSON")
-    fields = [
-        {
-            "field": ".".join(map(str, problem["loc"])) or "body",
-            "detail": problem["msg"].removeprefix("Value error, "),
-        }
-        for problem in found
-    ]
-    told = "; ".join(f"{field['field']}: {field['detail']}" for field in fields)
-    return answer(422, told, kind=OWN_TYPES + INVALID_FIELDS, errors=fields)
+    fields = [{"field": field, "detail": problem} for field, problem in field_problems(error)]
+    detail = validation_problems(error)
+    return answer(422, detail, kind=OWN_TYPES + INVALID_FIELDS, errors=fields)
 
 
 def documented(*statuses: int) -> dict[str, Any]:
-    """Return what the OpenAPI document says of these refusals."""
+    """Return the description of these refusals for the OpenAPI document."""
     content = {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}}
     return {
         str(status): {"description": HTTPStatus(status).phrase, "content": content}
@@ -111,7 +107,7 @@ def documented(*statuses: int) -> dict[str, Any]:
 
 
 def answer(status: int, detail: str, *, kind: str = PLAIN, **more: Any) -> Response:
-    """Return one problem as an answer; 503 says when to come again."""
+    """Return a problem as an answer; a 503 carries `Retry-After`."""
     log.warning("request refused", path=request.path[:200], status=status, reason=detail[:500])
     title = HTTPStatus(status).phrase
     content = {"type": kind, "title": title, "status": status, "detail": detail, **more}
@@ -130,8 +126,8 @@ def _refused(refusal: Refusal) -> Response:
 
 
 _EXPLAINED = {
-    404: "no such address: GET /openapi.json lists them",
-    405: "this address takes another method",
+    404: "unknown path: GET /openapi.json lists all paths",
+    405: "method not allowed: the Allow header lists the methods of this path",
     413: f"the body must be at most {MAX_BODY_BYTES} bytes",
     415: "the Content-Type must be application/json",
 }
@@ -149,11 +145,11 @@ def _by_http(error: HTTPException) -> Response:
 
 
 def _later(error: TransientError) -> Response:
-    # The log tells what the caller need not know: addresses, roles, what to migrate.
+    # The log says what the caller need not know: hosts, roles, missing migrations.
     log.error("request failed", path=request.path[:200], error=f"{type(error).__name__}: {error}")
-    return answer(503, "the database cannot answer now; please ask again")
+    return answer(503, "the database is not available now: repeat the request later")
 
 
 def _unexpected(error: Exception) -> Response:
     log.error("request failed", path=request.path[:200], exc_info=error)
-    return answer(500, "something went wrong here, and has been logged")
+    return answer(500, "internal error: the details are in the server's log")

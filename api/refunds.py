@@ -1,4 +1,4 @@
-"""`/v1/refunds`: giving a payment's money back. The rules are in `billing/returns/refunds.py`."""
+"""`/v1/refunds`: refund a payment. The rules are in `billing/returns/refunds.py`."""
 
 from http import HTTPMethod
 
@@ -11,57 +11,65 @@ from api.problems import Refusal
 from api.routes import route
 from billing import accounts
 from billing.errors import InvalidReason
-from billing.payments import AmbiguousPayment
-from billing.payments import queries as payment_reading
+from billing.payments import AmbiguousPayment, queries
 from billing.returns import CannotRefund
 from billing.text import DESCRIPTION_MAX_LENGTH
 from db.session import transaction
-from tasks.returns import submission as refunding
+from tasks.returns import submission
 
 refunds = APIBlueprint("refunds", __name__, url_prefix="/v1", abp_tags=[Tag(name="refunds")])
 
 
 class NewRefund(BaseModel):
-    """What is to be given back."""
+    """A refund to make."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
     payment_id: Id = Field(description="the gateway's")
-    amount_paise: int | None = Field(
-        default=None, ge=1, description="a part of it; without, all that is left"
+    amount_paise: int | None = Field(default=None, ge=1, description="by default all that is left")
+    reason: str = Field(
+        max_length=DESCRIPTION_MAX_LENGTH, description="why; an auditor will read it"
     )
-    reason: str = Field(max_length=DESCRIPTION_MAX_LENGTH, description="what an auditor will read")
 
 
 class Refund(BaseModel):
-    """A refund as it stands."""
+    """A refund and its state."""
 
     model_config = ConfigDict(from_attributes=True)
 
     refund_id: str = Field(description="ours")
     payment_id: str
     state: str = Field(
-        description="submitted: under way; unknown: the gateway's answer was lost and is being"
-        " found out; processed: done; failed: the money stays, and so does the credit"
+        description="submitted: in progress; unknown: the gateway's answer was lost and is looked"
+        " up; processed: done; failed: money and credit stay as they were"
     )
     amount_paise: int
-    credits_taken: int = Field(description="reserved while it is under way; with the bonus")
-    debt: int = Field(description="what of them had been spent, and is owed")
+    credits_taken: int = Field(
+        description="with the bonus; reserved while the refund is in progress"
+    )
+    debt: int = Field(description="credits of them that were already spent, and are owed")
 
 
-@route(refunds, HTTPMethod.POST, "/refunds", scope="refunds:write", answers=Refund, status=201,
-       refusals=(404,))  # fmt: skip
+@route(
+    refunds,
+    HTTPMethod.POST,
+    "/refunds",
+    scope="refunds:write",
+    answers=Refund,
+    status=201,
+    refusals=(404,),
+)
 def create(body: NewRefund) -> Refund:
     """Refund a payment, wholly or in part.
 
-    The credit that it brought, and its share of the bonus, is reserved first and taken when the
-    money is back. More than is left of the payment is a 409 `not-refundable`, as is a payment that
-    is charged back.
+    The credit of the payment and its share of the bonus are reserved first, and taken when the
+    money is paid back. If less is left of the payment, or it is charged back, the answer is a 409
+    `not-refundable`.
     """
     _require_in_reach(body.payment_id)
     try:
-        with gateway_refusals.told():
-            asked = refunding.request_refund(
+        with gateway_refusals.raised():
+            asked = submission.request_refund(
                 payment_id=body.payment_id,
                 amount_paise=body.amount_paise,
                 reason=body.reason,
@@ -85,14 +93,14 @@ def _require_in_reach(payment_id: str) -> None:
     unlimited = caller.product is None and caller.account_id is None
     with transaction() as session:
         try:
-            payment = payment_reading.find(session, payment_id)
+            payment = queries.find(session, payment_id)
         except AmbiguousPayment as error:
             raise Refusal(409, str(error), kind="ambiguous-payment") from error
-        ref = payment_reading.find_account_ref(session, payment) if payment is not None else None
+        ref = queries.find_account_ref(session, payment) if payment is not None else None
         if payment is not None and unlimited:
             return
         if ref is not None and accounts.find_in_reach(
             session, ref, product=caller.product, account_id=caller.account_id
         ):
             return
-    raise Refusal(404, "no payment of this id is known", kind="unknown-payment")
+    raise Refusal(404, "no payment with this id is known", kind="unknown-payment")

@@ -1,9 +1,9 @@
-"""How a route is written: what it needs and what it answers, said once, held and documented.
+"""The declaration of a route: what it needs and answers, enforced and documented from one place.
 
-A view takes `path`, `query`, `header` or `body` (pydantic models, validated before it is called),
-asks `auth.caller()` who is asking, opens the transaction, calls one billing function and returns a
-model or raises `Refusal`. A POST needs an `Idempotency-Key` and is done once for it, whatever the
-view says: `api/idempotency.py` tells what a view has to do for that.
+A view takes `path`, `query` or `body` (pydantic models, validated before it is called), gets its
+caller from `auth.caller()`, opens the transaction, calls one billing function, and returns a model
+or raises `Refusal`. Every POST needs an `Idempotency-Key` and is done once for it:
+`api/idempotency.py` says what a view has to do for that.
 """
 
 from collections.abc import Callable
@@ -40,9 +40,9 @@ def route(
 ) -> Callable[[View], View]:
     """Put a view at `method rule` for callers with `scope`.
 
-    It answers `status` with a model of the type `answers`; `refusals` are the statuses of its own
-    beside those of every route. A body that is not there is `{}` where it may be left out
-    (`without_body`). What it changes is recorded as asked by its caller.
+    It answers `status` with a model of the type `answers`; `refusals` are its own statuses in
+    addition to those of every route. With `without_body`, a missing body is read as `{}`. The
+    audit log names the caller as the actor of what the view changes.
     """
     once = method is HTTPMethod.POST
     refused = {*_ALWAYS, *refusals}
@@ -64,8 +64,10 @@ def route(
 
         if once:
             if "header" in get_annotations(view):
-                raise TypeError(f"{view.__name__}: the headers of a POST are read for it")
-            # Flask-OpenAPI validates and documents what stands here.
+                raise TypeError(
+                    f"{view.__name__}: a POST view cannot take `header`, which is read for it"
+                )
+            # Flask-OpenAPI validates and documents these.
             answer.__annotations__ = {**get_annotations(view), "header": idempotency.Headers}
         setattr(answer, auth.SCOPE, scope)
         setattr(answer, WITHOUT_BODY, without_body)

@@ -18,7 +18,7 @@ from benchmarks.memory import peak_mib
 from benchmarks.report import Report, WrongOutcome
 from billing.plans import month_name
 from billing.plans.calendar import month_of, months_before, start_of
-from db import session as database
+from db import connections
 from db.session import snapshot
 
 DEFAULT_EVENTS = 1_000_000
@@ -130,7 +130,7 @@ def _bare(accounts: int) -> float:
 
 
 def _alone(statement: str, values: dict[str, object]) -> None:
-    with database.engine().begin() as connection:
+    with connections.engine().begin() as connection:
         connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
         connection.execute(text(statement), values)
 

@@ -20,7 +20,7 @@ from benchmarks.crew import Crew
 from benchmarks.report import Report, WrongOutcome
 from billing import audit
 from billing.credit import holds
-from db import session
+from db import connections
 from db.session import snapshot, transaction
 
 DEFAULT_EVENTS = 1_000
@@ -75,8 +75,8 @@ def measure(_here: lab.Lab, *, events: int) -> Report:
 
 
 def _have_a_connection_each() -> None:
-    wide = session.make_engine(make_url(settings.get().database_url), pool_size=THREADS_AT_ONCE)
-    patch.object(session, "engine", lambda: wide).start()
+    wide = connections.make_engine(make_url(settings.get().database_url), pool_size=THREADS_AT_ONCE)
+    patch.object(connections, "engine", lambda: wide).start()
 
 
 @dataclass(frozen=True)

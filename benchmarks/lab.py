@@ -17,7 +17,7 @@ from sqlalchemy import NullPool, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 
 import settings
-from db import migrate, session
+from db import connections, migrate, session
 from devstack import secret_files, servers
 from devstack.errors import DevstackError
 
@@ -61,7 +61,7 @@ def opened(*, use_configured: bool) -> Iterator[Lab]:
         settings.get.cache_clear()
         migrate.upgrade(settings.get().database_owner_url)
         yield Lab(folder, _environment())
-        session.engine().dispose()
+        connections.engine().dispose()
 
 
 @contextmanager
@@ -91,7 +91,7 @@ def with_environment(here: Lab, **variables: str) -> Lab:
 
 def settle() -> None:
     """Bring the server to rest before the clock starts: statistics fresh, nothing left to flush."""
-    with session.engine().connect() as plain:
+    with connections.engine().connect() as plain:
         connection = plain.execution_options(isolation_level="AUTOCOMMIT")
         connection.exec_driver_sql("SET statement_timeout = 0")
         connection.exec_driver_sql("VACUUM (ANALYZE)")
@@ -116,14 +116,14 @@ _OF_DATABASE = ("DATABASE_URL", "DATABASE_OWNER_URL")
 
 
 def _point_at(variables: dict[str, str | None]) -> None:
-    session.engine().dispose()
+    connections.engine().dispose()
     for variable, value in variables.items():
         if value is None:
             os.environ.pop(variable, None)
         else:
             os.environ[variable] = value
     settings.get.cache_clear()
-    session.engine.cache_clear()
+    connections.engine.cache_clear()
 
 
 def _maintain(statement: str) -> None:

@@ -1,8 +1,8 @@
 """What a platform installs to have its leads billed. Imports nothing of the server.
 
 `BillingClient` speaks HTTP; `CeleryBillingClient` (extra `celery`) sends through the platform's
-own Celery broker. Both have the same `charge_lead` and `charge_leads`. `require_credits` makes a
-Flask view or a Celery task that is paid for with credit.
+own Celery broker. Both have the same `charge_lead` and `charge_leads`. `require_credits` charges
+credit for a Flask view or a Celery task.
 """
 
 from typing import TYPE_CHECKING
@@ -23,7 +23,7 @@ from billing_client.errors import (
     Unauthorized,
     Unreachable,
 )
-from billing_client.holding import credits_used
+from billing_client.paid_work import credits_used
 from billing_client.results import Accepted, Charge, Hold, LeadStatus
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    # Only who asks for it needs Celery.
+    # Imported on first use: Celery is an extra.
     if name == "CeleryBillingClient":
         from billing_client.celery_client import CeleryBillingClient  # noqa: PLC0415
 

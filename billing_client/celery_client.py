@@ -1,8 +1,8 @@
 """`CeleryBillingClient`: charges leads through Celery on Redis, without losing one.
 
-Celery's Redis transport can lose a message when a worker is killed while it takes it. So each
-call is kept as a copy in Redis before it is published; the back office removes it when the call
-is in its database, and records by itself what is still there after a minute.
+Celery's Redis transport can lose a message if a worker is killed while it takes it. So each call is
+copied into Redis before it is published. The back office removes the copy when the call is in its
+database, and records by itself any call whose copy is still there after a minute.
 """
 
 import json
@@ -12,19 +12,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, Self
-from urllib.parse import urlsplit
 from uuid import UUID, uuid4, uuid5
 
 from celery import Celery
 from kombu.exceptions import KombuError, OperationalError
-from redis import Redis
-from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import RedisError
-from redis.retry import Retry
 
+from billing_client.broker import celery_app, redis_client
 from billing_client.errors import BillingError, InvalidRequest, Unreachable
 from billing_client.leads import checked, checked_key
-from billing_client.options import checked_retries, checked_timeout, is_address
+from billing_client.options import checked_retries, checked_timeout
 from billing_client.results import Accepted
 
 COPIES_KEY = "billing:lead_copies"
@@ -33,7 +30,7 @@ QUEUE = "leads"
 LEADS_IN_ONE_MESSAGE = 500
 
 _IDS_OF_KEYS = UUID("7d8f6c1e-2b0a-4f57-9c3e-5a41d0b6e982")
-"""The namespace of task ids that stand for keys; another one would bill a key's call anew."""
+"""The namespace of task ids made from keys. With another one a repeated key gets another id."""
 _ID = re.compile("[A-Za-z0-9:._-]{1,64}").fullmatch
 _PHONE = re.compile(r"[\d:._-]{10,}").fullmatch
 
@@ -43,8 +40,8 @@ _UNREACHABLE = (RedisError, KombuError, OperationalError, OSError)
 class CeleryBillingClient:
     """Sends through the Celery broker of the back office. One serves all threads of a process.
 
-    A call is accepted once its copy is written: where Redis goes away right then, before the
-    message is out, the back office still finds the call, a minute later.
+    A call is accepted once its copy is written. If Redis fails before the message is sent, the
+    back office finds the copy a minute later.
     """
 
     def __init__(
@@ -55,21 +52,23 @@ class CeleryBillingClient:
         timeout_seconds: float = 10,
         retries: int = 5,
     ) -> None:
-        """Take the broker's address, or a Celery app whose broker it is.
+        """Take the broker's URL, or a Celery app with that broker.
 
-        Raises `InvalidRequest` where neither names a Redis, or something else makes no sense.
+        Raises `InvalidRequest` if neither names a Redis, or another argument is wrong.
         """
         url = app.conf.broker_url if redis_url is None and app is not None else redis_url
         if not isinstance(url, str) or not url.startswith(("redis://", "rediss://")):
-            raise InvalidRequest("give redis_url, or an app whose broker is one Redis")
+            raise InvalidRequest("give redis_url, or an app whose broker is a single Redis")
         checked_timeout(timeout_seconds)
         checked_retries(retries)
-        redis = _redis(url, timeout_seconds, retries)
+        redis = redis_client(url, timeout_seconds, retries)
         if redis is None:
-            raise InvalidRequest("redis_url: must be redis://host:port/number, rediss:// with TLS")
+            raise InvalidRequest(
+                "redis_url: must be redis://host:port/number or, with TLS, rediss://"
+            )
         self._redis = redis
-        # Not the app that was given: its routes, queues and retries are made for other work.
-        self._app = _app(url, timeout_seconds)
+        # Not the given app: its routes, queues and retries are set for other work.
+        self._app = celery_app(url, timeout_seconds)
 
     def charge_lead(
         self,
@@ -80,11 +79,11 @@ class CeleryBillingClient:
         occurred_at: datetime | None = None,
         idempotency_key: str | None = None,
     ) -> Accepted:
-        """Have a lead billed once; return when its copy is in Redis.
+        """Charge a lead once; return when the copy of the call is in Redis.
 
         Raises `InvalidRequest` (nothing was sent) or `Unreachable` (safe to call again with its
-        `idempotency_key`). The key becomes the Celery task id, which logs and Flower show: one
-        that does not look like an id, or like a phone number, is replaced by a UUID of it.
+        `idempotency_key`). The key becomes the Celery task id, which logs and Flower show. A key
+        that does not look like an id, or looks like a phone number, is replaced by a UUID.
         """
         fields = checked(
             {
@@ -104,9 +103,9 @@ class CeleryBillingClient:
         return Accepted(fields["lead_id"], task_id, seen_before=False)
 
     def charge_leads(self, leads: Iterable[Mapping[str, Any]]) -> list[Accepted | BillingError]:
-        """Have leads billed, each given by the fields of `charge_lead`, 500 to a message.
+        """Charge leads, each a mapping of the arguments of `charge_lead`, 500 to a message.
 
-        Returns for each, in order, what `charge_lead` would have returned or raised.
+        Returns for each lead, in order, what `charge_lead` would return or raise.
         """
         results: list[Accepted | BillingError | None] = []
         waiting: list[tuple[int, dict[str, Any]]] = []
@@ -151,7 +150,7 @@ class CeleryBillingClient:
 
     def _send(self, task: str, task_id: str, kwargs: dict[str, Any]) -> None:
         call = {"id": task_id, "task": task, "kwargs": kwargs}
-        # A key that is used for another call must not take this one's copy along.
+        # Another call under the same key must not remove the copy of this one.
         content = sha256(json.dumps(call, sort_keys=True).encode()).hexdigest()
         field = f"{task_id}:{content[:32]}"
         try:
@@ -169,53 +168,14 @@ class CeleryBillingClient:
                 headers={COPY_HEADER: field},
                 serializer="json",
                 ignore_result=True,
-                # Celery would write the arguments into the headers, for anybody to see.
+                # Celery would write the arguments into the headers, which logs and Flower show.
                 argsrepr="",
                 kwargsrepr="",
             )
         except _UNREACHABLE:
-            return  # the copy is there: the back office finds it
+            return  # the back office finds the copy
 
 
 def _task_id_of(key: str) -> str:
-    """Return a key that can be shown as it is, any other as a UUID: always the same one."""
+    """Return a key that may be shown as it is; any other as a UUID, always the same one."""
     return key if _ID(key) and not _PHONE(key) else str(uuid5(_IDS_OF_KEYS, key))
-
-
-def _redis(url: str, timeout_seconds: float, retries: int) -> Redis | None:
-    """Return a client, or None where its address makes no sense: the reason could show it."""
-    if not is_address(url) or not re.fullmatch("/?[0-9]*", urlsplit(url).path):
-        return None
-    try:
-        redis = Redis.from_url(
-            url,
-            socket_timeout=timeout_seconds,
-            socket_connect_timeout=timeout_seconds,
-            health_check_interval=25,
-            retry=Retry(ExponentialWithJitterBackoff(cap=10, base=0.25), retries),
-        )
-        # What stands behind a ? is looked at only here.
-        redis.connection_pool.connection_class(**redis.connection_pool.connection_kwargs)
-    except (ValueError, TypeError):
-        return None
-    return redis
-
-
-def _app(url: str, timeout_seconds: float) -> Celery:
-    app = Celery("billing_client", broker=url, set_as_current=False)
-    app.conf.update(
-        broker_transport_options={
-            "socket_timeout": timeout_seconds,
-            "socket_connect_timeout": timeout_seconds,
-            "socket_keepalive": True,
-            "health_check_interval": 25,
-            # One more try, for a connection that was closed; then the copy has to do.
-            "max_retries": 1,
-            "interval_start": 0,
-            "interval_step": 0.2,
-            "interval_max": 0.2,
-        },
-        task_publish_retry=False,
-        task_ignore_result=True,
-    )
-    return app

@@ -1,22 +1,22 @@
 """Runs a Celery task under `require_credits`: one hold through all retries and redeliveries.
 
-A run cannot tell by itself whether its failure is final: `autoretry_for` turns exceptions into
-retries outside of it. Celery tells how each run of a task in a worker ended with the signal
-`task_postrun`, and there the hold is kept or voided (celery/app/trace.py, 5.4 to 5.6):
+A run does not know whether its failure is final: `autoretry_for` turns exceptions into retries
+outside of it. Celery's signal `task_postrun` reports how each run of a task in a worker ended, and
+its receiver here keeps or voids the hold (celery/app/trace.py, 5.4 to 5.6):
 
 | state | what happened | the hold |
 |---|---|---|
-| SUCCESS | the function returned | is captured; one whose error the task caught is voided |
+| SUCCESS | the function returned | is captured; voided if the task caught the function's error |
 | RETRY | `self.retry()` or `autoretry_for` | stays: the next run has the same task id |
-| REJECTED | `Reject(requeue=True)` | stays: the message comes again |
+| REJECTED | `Reject(requeue=True)` | stays: the message is delivered again |
 | REJECTED | `Reject(requeue=False)` | voided |
-| IGNORED | `Ignore`, also of `self.replace()` | voided: a replacement holds for itself |
-| FAILURE | final: no retry left, or none asked for | voided |
-| none | the process is being ended | stays, for a redelivery |
+| IGNORED | `Ignore`, also by `self.replace()` | voided: the replacement has its own hold |
+| FAILURE | final: no retry is left, or none was requested | voided |
+| none | the process is ending | stays for the redelivery |
 
-A result that cannot be stored makes a FAILURE of work that was done: it is captured by then.
-No signal comes for a process that is killed, by its hard time limit too: then the hold is there
-for a redelivery, or frees itself when its time is up.
+If the result cannot be stored, work that was done ends as FAILURE; its hold is captured by then.
+There is no signal if the process is killed, also by the hard time limit: then the hold stays for
+the redelivery, or expires.
 """
 
 from collections.abc import Callable
@@ -26,47 +26,49 @@ from celery import Task
 from celery.signals import task_postrun
 from celery.states import REJECTED, RETRY
 
-from billing_client.credit_decorator import Wanted, name_of
-from billing_client.holding import Holding, begin_once, plain_key
+from billing_client.paid_work import PaidWork, begin_once, plain_key
+from billing_client.terms import Requirement, qualified_name
 
-_HOLDINGS = "billing_client_holdings"
+_WORK_OF_TASK = "billing_client_paid_works"
 
 
 def run(
     function: Callable[..., Any],
-    wanted: Wanted,
+    requirement: Requirement,
     task: Task,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> Any:
-    """Return what the function returns, paid for. `task` is the one that the worker runs.
+    """Run the function and charge for it; `task` is the task that the worker runs.
 
-    Raises what the function raises, `NotEnoughCredit`, `Unreachable` and kin.
+    Returns what the function returns. Raises what it raises, and as `PaidWork.begin`.
     """
     own = args[1:] if args and isinstance(args[0], Task) else args  # bind=True
-    terms = wanted.terms(own, kwargs)
-    own_key = wanted.own_key(own, kwargs)
+    terms = requirement.terms_of(own, kwargs)
+    own_key = requirement.own_key_of(own, kwargs)
     if own_key is not None:
         key = plain_key("own", own_key, terms.account)
     else:
-        key = plain_key("task", str(task.request.id), name_of(function), terms.account)
-    holding = Holding(terms, key)
-    begin_once(holding, task.request.__dict__.setdefault(_HOLDINGS, []))
-    with holding.current():
+        key = plain_key("task", str(task.request.id), qualified_name(function), terms.account)
+    work = PaidWork(terms, key)
+    begin_once(work, task.request.__dict__.setdefault(_WORK_OF_TASK, []))
+    with work.current():
         result = function(*args, **kwargs)
-    holding.settle()
+    work.settle()
     return result
 
 
 @task_postrun.connect(weak=False)  # type: ignore[untyped-decorator] # Celery has no types
-def _ended(task: Task, state: str | None = None, retval: object = None, **_: object) -> None:
-    if _comes_again(task, state, retval):
+def _release_unless_repeated(
+    task: Task, state: str | None = None, retval: object = None, **_: object
+) -> None:
+    if _will_run_again(task, state, retval):
         return
-    for holding in task.request.__dict__.get(_HOLDINGS, ()):
-        holding.release()
+    for work in task.request.__dict__.get(_WORK_OF_TASK, ()):
+        work.release()
 
 
-def _comes_again(task: Task, state: str | None, retval: object) -> bool:
+def _will_run_again(task: Task, state: str | None, retval: object) -> bool:
     if state is None:
         return not task.request.is_eager
     return state == RETRY or (state == REJECTED and bool(getattr(retval, "requeue", False)))

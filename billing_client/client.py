@@ -1,6 +1,6 @@
-"""`BillingClient`: charges leads at the receiver and asks the API what became of them.
+"""`BillingClient`: charges leads at the receiver and asks the API for their state.
 
-What it asks the API of credit (holds and charges) is in `credit_calls.py`.
+The calls about credit (holds and charges) are in `credit_calls.py`.
 """
 
 import json
@@ -29,11 +29,11 @@ from billing_client.signing import Signer, signed_headers
 class BillingClient(CreditCalls):
     """Speaks HTTP to the billing back office. One serves all threads of a process.
 
-    `receiver_url` and `webhook_secret` are needed to charge leads, `api_url` and `api_key` for all
-    else. A request that gets no answer, or one that asks to come again, is repeated up to `retries`
-    times with growing pauses, under one idempotency key; with a `webhook_secret` for less than
-    five minutes in all, as long as a signature is good for. `timeout_seconds` is how long the
-    server may be silent: to connect, and before each piece of its answer.
+    `receiver_url` and `webhook_secret` are needed to charge leads, `api_url` and `api_key` for
+    everything else. A request without an answer, or with an answer that asks to try again, is
+    repeated up to `retries` times with growing pauses, under one idempotency key; with a
+    `webhook_secret` for less than five minutes in all, the lifetime of a signature.
+    `timeout_seconds` limits the wait for a connection and for each part of the answer.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class BillingClient(CreditCalls):
         timeout_seconds: float = 10,
         retries: int = 5,
     ) -> None:
-        """Raises `InvalidRequest` where something that was given makes no sense."""
+        """Raises `InvalidRequest` if an argument is wrong."""
         signs = webhook_secret is not None
         http = Http(timeout_seconds=timeout_seconds, retries=retries, signs=signs)
         super().__init__(http, api_url=api_url, api_key=api_key)
@@ -62,9 +62,9 @@ class BillingClient(CreditCalls):
         occurred_at: datetime | None = None,
         idempotency_key: str | None = None,
     ) -> Accepted:
-        """Have a lead billed once; return when the receiver has recorded it.
+        """Charge a lead once; return when the receiver has recorded it.
 
-        A lead that is sent again, under whatever key, is not charged again. Raises
+        A lead that is sent again, under any key, is not charged again. Raises
         `InvalidRequest` (nothing was sent), `Unreachable` (safe to call again with its
         `idempotency_key`), `Unauthorized`, `Refused`.
         """
@@ -78,22 +78,22 @@ class BillingClient(CreditCalls):
         return self._charge(lead, idempotency_key)
 
     def charge_leads(self, leads: Iterable[Mapping[str, Any]]) -> list[Accepted | BillingError]:
-        """Have leads billed, each given by the fields of `charge_lead`, a few at a time.
+        """Charge leads, each a mapping of the arguments of `charge_lead`, a few at a time.
 
-        Returns for each, in order, what `charge_lead` would have returned or raised.
+        Returns for each lead, in order, what `charge_lead` would return or raise.
         """
         with ThreadPoolExecutor(CONNECTIONS) as threads:
             return list(threads.map(self._charged_or_error, leads))
 
     def lead_status(self, lead_id: str) -> LeadStatus:
-        """Ask what became of a lead.
+        """Ask the API for the state of a lead.
 
         Raises `LeadUnknown`, `Unauthorized`, `Refused`, `Unreachable`, `InvalidRequest`.
         """
         lead = quote(leads.checked_id("lead_id", lead_id), safe="")
         if lead_id in (".", ".."):
-            # Whatever stands between would take them for steps in the path.
-            raise InvalidRequest("lead_id: . and .. cannot be asked for by address")
+            # Proxies and servers would read them as steps in the path.
+            raise InvalidRequest("lead_id: . and .. cannot stand in a URL")
         try:
             found = self._get(f"/v1/leads/{lead}")
         except Refused as refused:
@@ -102,11 +102,13 @@ class BillingClient(CreditCalls):
             raise
         try:
             return LeadStatus(
-                str(found["lead_id"]), str(found["account"]), str(found["state"]),
+                str(found["lead_id"]),
+                str(found["account"]),
+                str(found["state"]),
                 int(found["credits"]),
-            )  # fmt: skip
+            )
         except (KeyError, OverflowError, TypeError, ValueError):
-            raise Refused(200, "the answer is not a lead: is api_url right?") from None
+            raise Refused(200, "the answer is not a lead: check api_url") from None
 
     def _charged_or_error(self, lead: Mapping[str, Any]) -> Accepted | BillingError:
         try:
@@ -116,16 +118,16 @@ class BillingClient(CreditCalls):
 
     def _charge(self, lead: Mapping[str, Any], idempotency_key: str | None) -> Accepted:
         if not self._receiver_url or self._signer is None:
-            raise InvalidRequest("receiver_url and webhook_secret are needed to charge")
+            raise InvalidRequest("receiver_url and webhook_secret are needed to charge leads")
         fields = leads.checked(lead)
         key = (
             f"msg_{uuid4().hex}" if idempotency_key is None else leads.checked_key(idempotency_key)
         )
-        # Where it is known when it happened, the same call again is the same delivery.
+        # With `occurred_at` a repeated call is the same delivery, byte for byte.
         moment = fields.get("occurred_at") or datetime.fromtimestamp(time.time(), UTC).isoformat()
         body = json.dumps({"type": "lead.created", "timestamp": moment, "data": fields}).encode()
         try:
-            answered = self._http.send(
+            answer = self._http.send(
                 "POST",
                 f"{self._receiver_url}/webhooks/leads",
                 headers=signed_headers(self._signer, key, body),
@@ -133,4 +135,4 @@ class BillingClient(CreditCalls):
             )
         except Unreachable as error:
             raise Unreachable(str(error), idempotency_key=key) from None
-        return Accepted(fields["lead_id"], key, seen_before=answered.status == 200)
+        return Accepted(fields["lead_id"], key, seen_before=answer.status == 200)

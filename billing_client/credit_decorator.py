@@ -1,20 +1,17 @@
 """`require_credits`: a Flask view or a Celery task that is paid for with credit.
 
-Finds out at each call where it runs, and imports of Flask and Celery nothing before that.
+Each call finds out whether it runs in a request or in a task, and imports only that runner.
 """
 
 import functools
 import inspect
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar, cast
 
 from billing_client.client import BillingClient
-from billing_client.credit_calls import checked_amount
 from billing_client.errors import InvalidRequest
-from billing_client.holding import Terms
-from billing_client.leads import checked_account
+from billing_client.terms import Requirement
 
 HOLD_SECONDS = 900
 
@@ -34,27 +31,21 @@ def require_credits(
     """Decorate a Flask view or a Celery task: hold credit before it, capture it on success.
 
     `amount` (whole credits, 0: free) and `account` may be callables, which get the arguments of
-    the view or the task (without `self` of a bound task); `client` may be one without arguments.
-    `credits_used` inside tells an actual use that is less. A failure voids the hold: in Flask an
-    exception or an answer from 400 on, in Celery the final failure, so that one hold lasts through
-    all retries. A hold that nobody ends frees itself after `expires_in_seconds`.
+    the view or the task (without `self` of a bound task); `client` may be a callable without
+    arguments. Inside, `credits_used` reports the actual use if it is less. A failure voids the
+    hold: in Flask an exception or a status of 400 or more, in Celery the final failure, so one
+    hold lasts through all retries. A hold that is never ended expires after `expires_in_seconds`.
 
-    Work with the same key is charged once. In Flask it is made of the request and its
-    `Idempotency-Key`, in Celery of the task's id; with `key`, of that alone, for each account.
+    Work with the same key is charged once. The key consists of the request and its
+    `Idempotency-Key` in Flask, of the task's id in Celery, or of `key` and the account.
 
-    In Flask a view whose credit is short is answered 402, one whose credit cannot be asked for
-    503. In a task `NotEnoughCredit` and `Unreachable` are raised. Elsewhere `InvalidRequest` is,
-    as for arguments that make no sense.
+    In Flask the answer is 402 if the credit is short, and 503 if the API does not answer. A task
+    raises `NotEnoughCredit` or `Unreachable`. Outside of both, or with wrong arguments,
+    `InvalidRequest` is raised.
     """
-    checked_amount("expires_in_seconds", expires_in_seconds)
-    # What is no callable is wrong at every call: whoever starts the platform is to see it.
-    if not callable(amount):
-        _checked_price(amount)
-    if not callable(account):
-        checked_account(account)
-    if key is not None and not callable(key):
-        _checked_own_key(key)
-    wanted = Wanted(amount, client, account, key, expires_in_seconds, description)
+    requirement = Requirement(amount, client, account, key, expires_in_seconds, description)
+    # A wrong argument would fail at every call: fail when the platform starts instead.
+    requirement.check()
 
     def decorate(function: Callable[_P, _R]) -> Callable[_P, _R]:
         _refuse_task(function)
@@ -63,78 +54,32 @@ def require_credits(
         def paid(*args: _P.args, **kwargs: _P.kwargs) -> Any:
             task = _running_task()
             if task is not None:
-                from billing_client import celery_credits  # noqa: PLC0415 - not needed elsewhere
+                from billing_client import celery_credits  # noqa: PLC0415 - an extra
 
-                return celery_credits.run(function, wanted, task, args, kwargs)
+                return celery_credits.run(function, requirement, task, args, kwargs)
             if _is_in_request():
-                from billing_client import flask_credits  # noqa: PLC0415 - not needed elsewhere
+                from billing_client import flask_credits  # noqa: PLC0415 - an extra
 
-                return flask_credits.run(function, wanted, args, kwargs)
+                return flask_credits.run(function, requirement, args, kwargs)
             raise InvalidRequest(
-                "require_credits: this runs neither in a request of Flask nor in a task of a Celery"
-                " worker, so nobody knows when it has succeeded: use place_hold and capture_hold"
+                "require_credits: this runs neither in a Flask request nor in a task of a Celery"
+                " worker, so its success is unknown: use place_hold and capture_hold instead"
             )
 
-        # Celery checks the arguments of a call by the signature, and does not look at what is
-        # wrapped for it.
+        # Celery checks the arguments of a call by the signature, and does not follow
+        # `__wrapped__` to find it.
         cast(Any, paid).__signature__ = inspect.signature(function)
         return paid
 
     return decorate
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the decorator was given."""
-
-    amount: int | Callable[..., int]
-    client: BillingClient | Callable[[], BillingClient]
-    account: str | Callable[..., str]
-    key: str | Callable[..., str] | None
-    expires_in_seconds: int
-    description: str | None
-
-    def terms(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Terms:
-        """Return what is held for a call. Raises `InvalidRequest`."""
-        amount = self.amount(*args, **kwargs) if callable(self.amount) else self.amount
-        account = self.account(*args, **kwargs) if callable(self.account) else self.account
-        return Terms(
-            client=self.client() if callable(self.client) else self.client,
-            account=checked_account(account),
-            amount=_checked_price(amount),
-            expires_in_seconds=self.expires_in_seconds,
-            description=self.description,
-        )
-
-    def own_key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
-        """Return the platform's own key for a call, or None. Raises `InvalidRequest`."""
-        if self.key is None:
-            return None
-        return _checked_own_key(self.key(*args, **kwargs) if callable(self.key) else self.key)
-
-
-def name_of(function: Callable[..., Any]) -> str:
-    """Return what tells a decorated function from others that run in the same request or task."""
-    return f"{function.__module__}.{function.__qualname__}"
-
-
-def _checked_price(amount: object) -> int:
-    return 0 if type(amount) is int and amount == 0 else checked_amount("amount", amount)
-
-
-def _checked_own_key(key: object) -> str:
-    if not isinstance(key, str) or not key:
-        raise InvalidRequest("key: must be a text that is not empty")
-    return key
-
-
 def _refuse_task(function: object) -> None:
-    # By the type, not by attributes: those of Celery's proxies would make the task at once.
+    # By the type: reading an attribute of Celery's proxy would create the task at once.
     makers = {base.__module__ for base in type(function).__mro__}
     if makers & {"celery.app.task", "celery.local"}:
         raise InvalidRequest(
-            "require_credits: goes under @app.task: above it, the worker would run the task"
-            " without it"
+            "require_credits: put it under @app.task: above it, the worker runs the task without it"
         )
 
 

@@ -1,6 +1,6 @@
-"""What can go wrong, as types to catch. Messages name fields and ids, never a secret.
+"""The errors of the client. Messages name fields and ids, never a secret.
 
-Each keeps what it was made with in `args`, so that it comes whole out of a result backend.
+Each error keeps its constructor's arguments in `args`, so that a result backend restores it whole.
 """
 
 from collections.abc import Mapping
@@ -12,14 +12,14 @@ class BillingError(Exception):
 
 
 class InvalidRequest(BillingError):
-    """The arguments make no sense; nothing was sent."""
+    """An argument is wrong; nothing was sent."""
 
 
 class Unreachable(BillingError):
-    """Nobody answered, after all retries. What was asked for may have been done or not.
+    """There was no answer after all retries. The operation may or may not have been done.
 
-    Calling again with `idempotency_key` is safe. So is calling again without, for a lead: it is
-    charged once, whatever is sent.
+    It is safe to call again with `idempotency_key`. A lead may also be sent again without the key:
+    it is charged once.
     """
 
     def __init__(self, message: str, *, idempotency_key: str | None = None) -> None:
@@ -28,30 +28,30 @@ class Unreachable(BillingError):
 
 
 class Refused(BillingError):
-    """The server answered that the request cannot be taken; the same one never can."""
+    """The server refused the request, and would refuse the same request again."""
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(status, detail)
         self.status = status
         self.detail = detail
         self.problem: Mapping[str, Any] = {}
-        """The whole problem (RFC 9457), where the answer was one."""
+        """The problem (RFC 9457) of the answer; empty if it was none."""
 
     def __str__(self) -> str:
         return f"refused with status {self.status}: {self.detail}"
 
     @property
     def kind(self) -> str:
-        """The last part of the problem's type, such as `not-enough-credit`, or nothing."""
+        """The last part of the problem's type, such as `not-enough-credit`; else empty."""
         return str(self.problem.get("type", "")).rpartition(":")[2]
 
 
 class Unauthorized(Refused):
-    """The webhook secret or the API key is wrong, or may not do this."""
+    """The webhook secret or the API key is wrong, or the key lacks the scope."""
 
 
 class LeadUnknown(Refused):
-    """No lead of this id has an outcome: it was never sent, or is still on its way."""
+    """No lead with this id is known: it was not sent, or is still on its way."""
 
     def __init__(self, lead_id: str, detail: str) -> None:
         super().__init__(404, detail)
@@ -60,7 +60,7 @@ class LeadUnknown(Refused):
 
 
 class AccountUnknown(Refused):
-    """There is no such account, or this API key does not reach it."""
+    """The account does not exist, or is out of this API key's reach."""
 
     def __init__(self, account: str, detail: str) -> None:
         super().__init__(404, detail)
@@ -69,7 +69,7 @@ class AccountUnknown(Refused):
 
 
 class HoldUnknown(Refused):
-    """There is no such hold, or this API key does not reach its account."""
+    """The hold does not exist, or is out of this API key's reach."""
 
     def __init__(self, hold_id: str, detail: str) -> None:
         super().__init__(404, detail)
@@ -78,7 +78,7 @@ class HoldUnknown(Refused):
 
 
 class HoldFinished(Refused):
-    """The hold has ended already, and how: captured, voided or expired."""
+    """The hold has already ended; `state` is captured, voided or expired."""
 
     def __init__(self, hold_id: str, state: str, detail: str) -> None:
         super().__init__(409, detail)
@@ -88,7 +88,7 @@ class HoldFinished(Refused):
 
 
 class IdempotencyConflict(Refused):
-    """The key was used before, for another request."""
+    """The idempotency key was used for another request."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(409, detail)
@@ -96,7 +96,7 @@ class IdempotencyConflict(Refused):
 
 
 class NotEnoughCredit(Refused):
-    """The account has less available than is needed; nothing was held or charged."""
+    """The account has less credit available than needed; nothing was held or charged."""
 
     def __init__(self, account: str, needed: int, balance: int, available: int) -> None:
         super().__init__(
@@ -110,4 +110,4 @@ class NotEnoughCredit(Refused):
 
 
 class TooManyHolds(BillingError):
-    """Under one key hold after hold has ended without a capture: use a new key."""
+    """Too many holds under one key have ended without a capture: use a new key."""

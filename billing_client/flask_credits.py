@@ -1,4 +1,4 @@
-"""Runs a Flask view under `require_credits`. The credit is settled before the answer is sent."""
+"""Runs a Flask view under `require_credits`. It is charged before its answer is sent."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -12,67 +12,70 @@ from uuid import uuid4
 from flask import Response, current_app, request
 from werkzeug.wsgi import ClosingIterator
 
-from billing_client.credit_decorator import Wanted, name_of
 from billing_client.errors import (
     IdempotencyConflict,
     NotEnoughCredit,
     TooManyHolds,
     Unreachable,
 )
-from billing_client.holding import Holding, begin_once, hashed_key, plain_key
+from billing_client.paid_work import PaidWork, begin_once, hashed_key, plain_key
+from billing_client.terms import Requirement, qualified_name
 
 RETRY_AFTER_SECONDS = 5
-_HOLDINGS = "billing_client.holdings"
+_WORK_OF_REQUEST = "billing_client.paid_works"
 _OWN_TYPES = "urn:problem-type:billing:"
 
 
 def run(
-    view: Callable[..., Any], wanted: Wanted, args: tuple[Any, ...], kwargs: dict[str, Any]
+    view: Callable[..., Any],
+    requirement: Requirement,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
 ) -> Response:
-    """Return the view's answer, paid for, or the problem (RFC 9457) that is in its way.
+    """Return the view's answer, charged for, or a problem (RFC 9457) instead of it.
 
-    What the view raises goes on unchanged.
+    Raises what the view raises.
     """
-    terms = wanted.terms(args, kwargs)
+    terms = requirement.terms_of(args, kwargs)
     name = request.headers.get("Idempotency-Key") or str(uuid4())
-    own_key = wanted.own_key(args, kwargs)
+    own_key = requirement.own_key_of(args, kwargs)
     if own_key is not None:
         key = plain_key("own", own_key, terms.account)
     else:
         key = _key_of_request(name, view, terms.account)
-    holding = Holding(terms, key)
+    work = PaidWork(terms, key)
     try:
-        begin_once(holding, request.environ.setdefault(_HOLDINGS, []))
+        begin_once(work, request.environ.setdefault(_WORK_OF_REQUEST, []))
     except (NotEnoughCredit, Unreachable, IdempotencyConflict, TooManyHolds) as error:
         return _problem(error, name)
     try:
-        with holding.current():
-            # All that Flask lets a view return, and a view that is a coroutine.
-            answer = _begun(
+        with work.current():
+            # Whatever Flask lets a view return; the view may be a coroutine.
+            answer = _started(
                 current_app.make_response(current_app.ensure_sync(view)(*args, **kwargs))
             )
     except BaseException:
-        holding.release()
+        work.release()
         raise
     if answer.status_code >= HTTPStatus.BAD_REQUEST:
-        holding.release()
+        work.release()
         return answer
     try:
-        holding.settle()
+        work.settle()
     except (NotEnoughCredit, Unreachable, IdempotencyConflict, TooManyHolds) as error:
         answer.close()
         return _problem(error, name)
     except BaseException:
-        answer.close()  # a file that nobody will be sent
+        answer.close()  # its file will not be sent
         raise
     return answer
 
 
-def _begun(answer: Response) -> Response:
-    """Return an answer whose first piece is made, where it is streamed.
+def _started(answer: Response) -> Response:
+    """Return the answer; of a streamed one the first piece is made.
 
-    Of a view that is a generator nothing has run before that: whether it can do its work at all is
-    known only then. The other pieces are made while they are sent, after it is paid for.
+    A view that is a generator runs nothing before that, so only then is it known whether it works.
+    The other pieces are made while they are sent, after the charge.
     """
     if not answer.is_streamed or answer.direct_passthrough:
         return answer
@@ -89,27 +92,32 @@ def _begun(answer: Response) -> Response:
 
 
 def _key_of_request(name: str, view: Callable[..., Any], account: str) -> str:
-    """Return a key that stands for this very request.
+    """Return the key of this request.
 
-    The caller chooses the name, so all that the work depends on is in the key too: another body
-    under the same name is other work, and is paid for. Hashed: it may hold anything.
+    The caller chooses the name, so everything that the work depends on is part of the key: another
+    body under the same name is other work and is charged. Hashed: the parts may hold anything.
     """
     return hashed_key(
-        "request", request.method, request.full_path, _digest_of_body(), name, name_of(view),
+        "request",
+        request.method,
+        request.full_path,
+        _digest_of_body(),
+        name,
+        qualified_name(view),
         account,
-    )  # fmt: skip
+    )
 
 
 def _digest_of_body() -> str:
     digest = sha256()
-    if "form" in request.__dict__:  # somebody has parsed it, which used up the stream
+    if "form" in request.__dict__:  # already parsed, which used up the stream
         digest.update(json.dumps(list(request.form.items(multi=True))).encode())
         for field, file in request.files.items(multi=True):
             digest.update(json.dumps((field, file.filename)).encode())
             digest.update(file_digest(cast(Any, file.stream), "sha256").digest())
             file.stream.seek(0)
     body = request.get_data()
-    # A view that reads the stream itself finds it as it was.
+    # Restored for a view that reads the stream itself.
     request.stream = BytesIO(body)
     digest.update(body)
     return digest.hexdigest()
@@ -120,15 +128,17 @@ def _problem(
 ) -> Response:
     if isinstance(error, NotEnoughCredit):
         figures = {
-            "needed": error.needed, "balance": error.balance, "available": error.available,
-        }  # fmt: skip
+            "needed": error.needed,
+            "balance": error.balance,
+            "available": error.available,
+        }
         return _answer(402, "not-enough-credit", error.detail, **figures)
     if isinstance(error, Unreachable):
         answer = _answer(
             503,
             "credit-unavailable",
-            "the credit of this request cannot be settled now: repeat it with its Idempotency-Key,"
-            " and it is charged once",
+            "the credit of this request cannot be charged now: repeat it with its Idempotency-Key;"
+            " it is charged once",
             idempotency_key=name,
         )
         answer.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
@@ -137,15 +147,19 @@ def _problem(
         return _answer(
             409,
             "idempotency-conflict",
-            "this Idempotency-Key was used before, when the request cost another amount:"
-            " send a new one",
+            "this Idempotency-Key was used when the request had another price: send a new one",
         )
-    return _answer(409, "too-many-attempts", "this Idempotency-Key has failed too often: use a new")
+    return _answer(
+        409, "too-many-attempts", "this Idempotency-Key has failed too often: send a new one"
+    )
 
 
 def _answer(status: int, kind: str, detail: str, **more: Any) -> Response:
     content = {
-        "type": _OWN_TYPES + kind, "title": HTTPStatus(status).phrase, "status": status,
-        "detail": detail, **more,
-    }  # fmt: skip
+        "type": _OWN_TYPES + kind,
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        **more,
+    }
     return Response(json.dumps(content), status, content_type="application/problem+json")

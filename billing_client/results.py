@@ -1,4 +1,4 @@
-"""What the calls answer."""
+"""The results of calls."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,53 +6,53 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The lead will be billed: it is recorded, or on its way under a copy that is kept."""
+    """The lead will be charged: it is recorded, or its copy is kept until it is."""
 
     lead_id: str
     event_id: str
-    """Names the delivery on both sides, for a question to the operators."""
+    """The id of the delivery on both sides, for questions to the operators."""
     seen_before: bool
-    """The very same delivery had been recorded already. Over Celery always False: not known."""
+    """The same delivery was already recorded. Always False over Celery, which does not know."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeadStatus:
-    """What became of a lead."""
+    """The state of a lead."""
 
     lead_id: str
     account: str
     state: str
     """pending, charged, parked (not enough credit), conflict or refunded."""
     credits: int
-    """What the lead costs."""
+    """The price of the lead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Credit that is set aside, and what became of it."""
+    """Credit that is set aside, and its state."""
 
     hold_id: str
     account: str
     state: str
     """open, captured, voided or expired."""
     amount: int
-    """What was set aside."""
+    """Credits that were set aside."""
     captured: int
-    """What was charged of it; the rest is free again."""
+    """Credits of it that were charged; the rest is free again."""
     expires_at: datetime | None
     transaction_id: str | None
-    """Of the charge, once it is captured."""
+    """The charge, once the hold is captured."""
     balance: int | None
-    """The account's, and what others hold of it, as far as the answer tells."""
+    """The account's credit, as is what follows; None if the answer does not say."""
     held: int | None
     available: int | None
     replayed: bool
-    """An answer that was given before, to this key: `hold_status` tells what is true by now."""
+    """It is the stored answer to this key: `hold_status` returns the hold as it is now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """A charge that is done, and what it left."""
+    """A charge, and the credit that is left."""
 
     transaction_id: str
     account: str
@@ -61,4 +61,4 @@ class Charge:
     held: int
     available: int
     replayed: bool
-    """It was done before, under this key; the balance is that of then."""
+    """The charge was done earlier under this key; the balance is that of then."""

@@ -9,14 +9,14 @@ import time
 from billing_client.errors import InvalidRequest
 
 TOLERANCE_SECONDS = 300
-"""How old a signature may be when it arrives, by the receiver."""
+"""How old a signature may be when the receiver gets it."""
 
 
 class Signer:
     """Signs messages with one secret, which it never shows."""
 
     def __init__(self, secret: str) -> None:
-        """Take a secret (`whsec_` and base64). Raises `InvalidRequest` where it is none."""
+        """Take a secret (`whsec_` and base64). Raises `InvalidRequest` if it is not one."""
         try:
             if not isinstance(secret, str):
                 raise TypeError
@@ -36,7 +36,7 @@ class Signer:
 
 
 def signed_headers(signer: Signer, message_id: str, body: bytes) -> dict[str, str]:
-    """Return the headers of a delivery, as of now."""
+    """Return the headers of a delivery, signed with the current time."""
     timestamp = int(time.time())
     return {
         "content-type": "application/json",

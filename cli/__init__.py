@@ -1,1 +1,1 @@
-"""The `billing` command: what an operator asks for by hand."""
+"""The `billing` command, for operators: one file for each group of commands."""

@@ -1,4 +1,4 @@
-"""`billing accounts`: open, show, list and change them."""
+"""`billing accounts`: open, show, list and change accounts."""
 
 import click
 from sqlalchemy.orm import Session
@@ -6,11 +6,11 @@ from sqlalchemy.orm import Session
 from billing import accounts as rules
 from billing import plans
 from billing.accounts import LowBalance
-from billing.accounts import review as account_review
 from billing.errors import UnknownAccount
 from billing.ledger.alert_levels import low_balance_of
-from cli.output import Record, json_option, print_record, print_records
-from cli.release import release_parked
+from cli.options import json_option
+from cli.output import Record, print_record, print_records
+from cli.parked_leads import request_release
 from db.models import Account
 from db.session import transaction
 
@@ -19,26 +19,38 @@ def _low_balance(value: str) -> int | LowBalance:
     try:
         return LowBalance.OF_CATALOG if value == LowBalance.OF_CATALOG.value else int(value)
     except ValueError as error:
-        raise click.BadParameter(f"{value!r} is neither an integer nor `default`.") from error
+        raise click.BadParameter(f"{value!r} is neither an integer nor `default`") from error
 
 
 @click.group()
 def accounts() -> None:
-    """Open, show and list accounts."""
+    """Open, show, list and change accounts.
+
+    \b
+    Examples:
+      billing accounts create clinic:42 --name "City Clinic" --product clinic_leads
+      billing accounts set clinic:42 --low-balance 500
+    """
 
 
 @accounts.command()
 @click.argument("ref")
-@click.option("--name", required=True, help="What people call the customer.")
+@click.option("--name", required=True, help="The customer's name.")
 @click.option("--product", required=True, help="clinic_leads or pharmapulse_one.")
 @click.option("--timezone", help="IANA name; by default BILLING_TIMEZONE.")
-@click.option("--overdraft-limit", type=int, default=0, help="Credits below nought; default 0.")
 @click.option(
-    "--low-balance", type=int,
-    help="Up to so many credits, the balance is called low; by default the catalog's.",
-)  # fmt: skip
+    "--overdraft-limit",
+    type=int,
+    default=0,
+    help="How far the balance may go below zero, in credits; default 0.",
+)
+@click.option(
+    "--low-balance",
+    type=int,
+    help="The balance is low at this many credits or fewer; by default the catalog's level.",
+)
 @click.option("--state-code", help="The customer's GST state, such as 27; by default its GSTIN's.")
-@click.option("--gstin", help="The customer's GST number, where it is registered.")
+@click.option("--gstin", help="The customer's GST number, if it is registered.")
 @json_option
 def create(
     ref: str,
@@ -86,21 +98,23 @@ def list_(*, as_json: bool) -> None:
     with transaction() as session:
         records = [_account(account) for account in rules.list_all(session)]
     print_records(
-        records, as_json=as_json, empty="No accounts yet: `billing accounts create --help`"
+        records, as_json=as_json, empty="No accounts yet: open one with `billing accounts create`."
     )
 
 
 @accounts.command(name="set")
 @click.argument("ref")
-@click.option("--name", help="What people call the customer.")
+@click.option("--name", help="The customer's name.")
+@click.option("--timezone", help="IANA name; its plan keeps its days and months, in the new zone.")
 @click.option(
-    "--timezone", help="IANA name; the days and months of its plan stay, in the new zone."
+    "--overdraft-limit", type=int, help="How far the balance may go below zero, in credits."
 )
-@click.option("--overdraft-limit", type=int, help="Credits below nought.")
 @click.option(
-    "--low-balance", type=_low_balance, metavar="INTEGER|default",
-    help="Up to so many credits, the balance is called low; `default`: the catalog's.",
-)  # fmt: skip
+    "--low-balance",
+    type=_low_balance,
+    metavar="INTEGER|default",
+    help="The balance is low at this many credits or fewer; `default` is the catalog's level.",
+)
 @json_option
 def set_(
     ref: str,
@@ -111,7 +125,7 @@ def set_(
     *,
     as_json: bool,
 ) -> None:
-    """Change account REF; the audit log keeps what was before."""
+    """Change account REF; the audit log keeps the old values."""
     if {name, timezone, overdraft_limit, low_balance} == {None}:
         raise click.UsageError(
             "say what to change: --name, --timezone, --overdraft-limit or --low-balance"
@@ -129,18 +143,18 @@ def set_(
             )
         )
     print_record(record, as_json=as_json)
-    release_parked()
+    request_release()
 
 
 @accounts.command()
 @click.argument("ref")
-@click.option("--reason", required=True, help="What was found, as an auditor will read it.")
-@click.option("--actor", required=True, help="Who has looked, such as your name.")
+@click.option("--reason", required=True, help="What was found; an auditor will read it.")
+@click.option("--actor", required=True, help="Who reviewed it, such as your name.")
 @json_option
 def reviewed(ref: str, reason: str, actor: str, *, as_json: bool) -> None:
-    """Say that a person has looked at account REF: it is not under review any more."""
+    """End the review of account REF: a person has looked at it."""
     with transaction() as session:
-        record = _account(account_review.end_review(session, ref, found=reason, actor=actor))
+        record = _account(rules.review.end_review(session, ref, found=reason, actor=actor))
     print_record(record, as_json=as_json)
 
 

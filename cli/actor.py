@@ -1,4 +1,4 @@
-"""Who runs the command, for the audit log: what the system knows, not what the environment says."""
+"""The actor of a command, for the audit log: from the operating system, not the environment."""
 
 import os
 import pwd
@@ -8,19 +8,19 @@ _ODD = re.compile(r"[^\w.@+$-]")
 _LONGEST = 64
 
 
-def actor() -> str:
-    """Return `cli:NAME` of the process' user; of one that has no name, `cli:NUMBER`.
+def process_actor() -> str:
+    """Return `cli:NAME` of the process's user, or `cli:NUMBER` for a user without a name.
 
-    Where sudo says who asked it, `cli:root (sudo alice)`: the name in brackets is what SUDO_USER
-    holds, which whoever is root could have set. Whatever cannot stand in a name becomes `?`.
+    Under sudo it is `cli:root (sudo alice)`; the name in brackets is SUDO_USER, which root can
+    set to anything. A character that does not belong in a name becomes `?`.
     """
     number = os.getuid()
     try:
         name = pwd.getpwuid(number).pw_name
     except KeyError:  # an account without a name, in a container
         name = str(number)
-    asked = os.environ.get("SUDO_USER", "")
-    return f"cli:{_plain(name)}" + (f" (sudo {_plain(asked)})" if asked else "")
+    sudo_user = os.environ.get("SUDO_USER", "")
+    return f"cli:{_plain(name)}" + (f" (sudo {_plain(sudo_user)})" if sudo_user else "")
 
 
 def _plain(name: str) -> str:

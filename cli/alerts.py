@@ -4,31 +4,37 @@ import click
 
 from billing import accounts
 from billing.errors import UnknownAccount
-from billing.ledger import alert_levels as billing_alerts
-from cli.output import json_option, limit_option, page, print_records
+from billing.ledger import alert_levels
+from cli.options import json_option, limit_option, page
+from cli.output import print_records
 from db.session import transaction
 
 
 @click.group()
 def alerts() -> None:
-    """Alerts about balances and gateways."""
+    """Show alerts about balances and silent gateways.
+
+    \b
+    Example:
+      billing alerts list --account clinic:42
+    """
 
 
 @alerts.command(name="list")
-@click.option("--account", help="Only those of this account.")
+@click.option("--account", help="Only alerts of this account.")
 @limit_option
 @json_option
 def list_(account: str | None, limit: int | None, *, as_json: bool) -> None:
-    """List the alerts, newest first; each crossing of a level is told once.
+    """List alerts, newest first; one for each crossing of a level.
 
     A balance is low at the level of its account (`billing accounts set REF --low-balance N`) or
-    of the catalog, exhausted at nought, in debt below. A gateway is silent that sends no webhook
-    while orders wait to be paid: see that the webhook is still switched on there.
+    of the catalog, exhausted at zero, and in debt below zero. A gateway is silent if it sends no
+    webhook while orders wait for payment: check that the webhook is still enabled there.
     """
     with transaction() as session:
         if account is not None and accounts.find(session, account) is None:
             raise UnknownAccount(account)
-        found = billing_alerts.newest(session, account=account, limit=page(limit, as_json=as_json))
+        found = alert_levels.newest(session, account=account, limit=page(limit, as_json=as_json))
         records = [
             {
                 "id": event.id,

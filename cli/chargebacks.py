@@ -1,26 +1,34 @@
-"""`billing chargebacks list`: what payers' banks want back, by the day to answer."""
+"""`billing chargebacks list`: payments that payers dispute with their banks."""
 
 import click
 
 from billing.returns import chargebacks as rules
-from cli.output import json_option, limit_option, page, print_records
+from cli.options import json_option, limit_option, page
+from cli.output import print_records
 from db.session import transaction
 
 
 @click.group()
 def chargebacks() -> None:
-    """Payers' disputes with their banks."""
+    """Show payments that payers dispute with their banks.
+
+    \b
+    Example:
+      billing chargebacks list --open
+    """
 
 
 @chargebacks.command(name="list")
-@click.option("--open", "open_only", is_flag=True, help="Only those that can still be answered.")
+@click.option(
+    "--open", "open_only", is_flag=True, help="Only chargebacks that can still be answered."
+)
 @limit_option
 @json_option
 def list_(limit: int | None, *, open_only: bool, as_json: bool) -> None:
-    """List chargebacks, newest first; the open ones by their deadline.
+    """List chargebacks, newest first; with --open by their deadline.
 
-    What was unspent of the payment's credit is frozen while one is open, and taken when it is
-    lost. An inquiry moves no money and freezes nothing.
+    While a chargeback is open, the unspent credit of its payment is frozen; if it is lost, that
+    credit is taken. An inquiry moves no money and freezes nothing.
     """
     with transaction() as session:
         found = rules.newest(session, open_only=open_only, limit=page(limit, as_json=as_json))

@@ -1,4 +1,4 @@
-"""`billing clock`: moves time, in development only."""
+"""`billing clock`: moves time forward, in development only."""
 
 import time
 from collections.abc import Iterator
@@ -12,38 +12,39 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.text import Text
 
 import settings
-from billing.reports import activity as happenings
-from cli.output import json_option, plain, print_json, print_record, print_records
+from billing.reports import activity
+from cli.options import json_option
+from cli.output import plain, print_json, print_record, print_records
 from cli.times import LOCAL_INSTANT, SPAN
 from clock import development as development_clock
 from clock.development import Reading
 from db.session import transaction
 
 PATIENCE_SECONDS = 30
-"""So long the workers may take to look what is due after a step."""
+"""How long the workers may take after a step to handle what is due."""
 END_PATIENCE_SECONDS = 60
 LINES_A_STEP = 50
 
 
 @click.group()
 def clock() -> None:
-    """Time, which can be moved forward in development.
+    """Move time forward, in development.
 
-    Refused but on the stack of `make run` with its own PostgreSQL. Every process of the stack is
-    moved at once; the stack starts again where it was. Time never goes back.
+    Works only on the stack of `make run` with its own PostgreSQL. Time moves for every process of
+    the stack at once and stays moved after a restart. It never goes back.
 
     \b
     Examples:
       billing clock advance 30d
       billing clock to 2027-03-01
       billing clock watch --days 365 --seconds 60 --account pharmacy:demo-1
-    """  # noqa: D301 - click looks for the character
+    """
 
 
 @clock.command()
 @json_option
 def show(*, as_json: bool) -> None:
-    """Show the time here and in the world."""
+    """Show the time of the stack and the real time."""
     _print(development_clock.read(), as_json=as_json)
 
 
@@ -51,7 +52,7 @@ def show(*, as_json: bool) -> None:
 @click.argument("by", type=SPAN)
 @json_option
 def advance(by: timedelta, *, as_json: bool) -> None:
-    """Move time forward BY so much: 30d, 12h, 90m, 1w, or combined as in 1d12h."""
+    """Move time forward BY 30d, 12h, 90m, 1w or 1d12h."""
     _print(development_clock.advance(by), as_json=as_json)
 
 
@@ -59,47 +60,54 @@ def advance(by: timedelta, *, as_json: bool) -> None:
 @click.argument("moment", type=LOCAL_INSTANT)
 @json_option
 def to(moment: datetime, *, as_json: bool) -> None:
-    """Move time forward to MOMENT: 2027-03-01, 2027-03-01T09:30, 2027-03-01T09:30+05:30.
+    """Move time forward to MOMENT, such as 2027-03-01.
 
-    Without a zone it is a time in the zone of BILLING_TIMEZONE.
+    Also 2027-03-01T09:30 or 2027-03-01T09:30+05:30. Without an offset, MOMENT is in the zone of
+    BILLING_TIMEZONE.
     """
     _print(development_clock.move_to(moment), as_json=as_json)
 
 
 @clock.command()
 @click.option(
-    "--days", type=click.IntRange(1, 3_660), default=365, show_default=True,
-    help="How many are to pass.",
-)  # fmt: skip
+    "--days",
+    type=click.IntRange(1, 3_660),
+    default=365,
+    show_default=True,
+    help="How many days pass.",
+)
 @click.option(
-    "--seconds", type=click.IntRange(1, 3_600), default=60, show_default=True,
-    help="How long that is to take. Busy workers may need longer.",
-)  # fmt: skip
-@click.option("--account", "ref", help="Show what happens on this account alone.")
+    "--seconds",
+    type=click.IntRange(1, 3_600),
+    default=60,
+    show_default=True,
+    help="How long it takes; busy workers may need longer.",
+)
+@click.option("--account", "ref", help="Only what happens on this account.")
 @json_option
 def watch(days: int, seconds: int, ref: str | None, *, as_json: bool) -> None:
-    """Watch so many days pass, and what the calendar brings.
+    """Let days pass and watch what happens.
 
-    After each step, of a day at most, the workers look what is due. Shown are the rows of the
-    outbox, grants and what expires; at the end, how many there were of each.
+    After each step of at most a day, the workers handle what is due. Printed are new rows of the
+    outbox, grants and expired credit, and at the end the totals.
     """
     before = development_clock.read()
     with transaction() as session:
-        watched = happenings.start_watch(session, account=ref)
+        watched = activity.start_watch(session, account=ref)
     with _progress(as_json=as_json) as progress:
         for _ in progress.track(_steps(days, seconds), total=_number_of_steps(days, seconds)):
             if not as_json:
-                _tell(progress.console, watched)
+                _print_activity(progress.console, watched)
         _wait_for_workers(END_PATIENCE_SECONDS, quiet_seconds=0.5)
         if not as_json:
-            _tell(progress.console, watched)
+            _print_activity(progress.console, watched)
     with transaction() as session:
-        _print_totals(before, happenings.totals(session, watched), as_json=as_json)
+        _print_totals(before, activity.totals(session, watched), as_json=as_json)
 
 
 def _steps(days: int, seconds: int) -> Iterator[Reading]:
-    """Move time step by step, have the workers look after each, and keep to the time it takes."""
-    # Imported for those who need it: Celery takes longer to load than a command to run.
+    """Move time step by step, let the workers finish after each, and keep to the given pace."""
+    # Imported only when needed: Celery takes longer to load than most commands to run.
     from tasks.plumbing import broker, ticks  # noqa: PLC0415
 
     number = _number_of_steps(days, seconds)
@@ -113,8 +121,8 @@ def _steps(days: int, seconds: int) -> Iterator[Reading]:
             time.sleep(max(0, started + seconds * step / number - time.monotonic()))
     except broker.UNREACHABLE as error:
         raise click.ClickException(
-            f"Redis cannot be reached ({type(error).__name__}): is `make run` up? Time stays where"
-            " it is now: `billing clock show`"
+            f"Redis cannot be reached ({type(error).__name__}): start the stack with `make run`."
+            " Time has moved this far: `billing clock show`"
         ) from error
 
 
@@ -127,23 +135,23 @@ def _wait_for_workers(seconds: float, *, quiet_seconds: float) -> None:
 
     if not ticks.wait_until_done(seconds=seconds, quiet_seconds=quiet_seconds):
         raise click.ClickException(
-            f"the workers are not done after {seconds} s: does the worker run, and is anything"
-            " else going on? Time stays where it is now: `billing clock show`"
+            f"the workers are not done after {seconds} s: check that the worker runs and is not"
+            " busy with other work. Time has moved this far: `billing clock show`"
         )
 
 
-def _tell(console: Console, watched: happenings.Watch) -> None:
+def _print_activity(console: Console, watched: activity.Watch) -> None:
     with transaction() as session:
-        found = happenings.read_new(session, watched, limit=LINES_A_STEP)
+        found = activity.read_new(session, watched, limit=LINES_A_STEP)
         if len(found) >= LINES_A_STEP:
-            happenings.skip_to_end(session, watched)
+            activity.skip_to_end(session, watched)
     for happening in found:
         details = "  ".join(f"{name}={value}" for name, value in happening.details.items())
         line = f"{_day(happening.at)}  {happening.what:<24} {happening.subject}  {details}"
-        # Text, not str: rich would read [tags] and :pictures: in it.
+        # Text, not str: rich would interpret [tags] and :emoji: in it.
         console.print(Text(plain(line)), soft_wrap=True)
     if len(found) >= LINES_A_STEP:
-        console.print("... and perhaps more, which the table at the end counts", highlight=False)
+        console.print("... there may be more; the totals at the end count them", highlight=False)
 
 
 def _day(moment: datetime) -> str:
@@ -153,7 +161,7 @@ def _day(moment: datetime) -> str:
 
 @contextmanager
 def _progress(*, as_json: bool) -> Iterator[Progress]:
-    """Show how far it is, on a terminal; what is printed meanwhile goes above it."""
+    """Show the progress on a terminal; printed lines appear above it."""
     console = Console()
     columns = (TextColumn("time passes"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     hidden = as_json or not console.is_terminal
@@ -161,7 +169,7 @@ def _progress(*, as_json: bool) -> Iterator[Progress]:
         yield progress
 
 
-def _print_totals(before: Reading, totals: happenings.Totals, *, as_json: bool) -> None:
+def _print_totals(before: Reading, totals: activity.Totals, *, as_json: bool) -> None:
     now = development_clock.read()
     if as_json:
         record: dict[str, Any] = {
@@ -174,7 +182,7 @@ def _print_totals(before: Reading, totals: happenings.Totals, *, as_json: bool) 
         print_json(record)
         return
     counted = [{"topic": topic, "times": times} for topic, times in totals.topics.items()]
-    print_records(counted, as_json=False, empty="Nothing came to the outbox.")
+    print_records(counted, as_json=False, empty="No notices in the outbox.")
     print_record(
         {
             "from": before.time,

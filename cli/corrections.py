@@ -6,17 +6,18 @@ from uuid import uuid4
 
 import click
 
-from billing.credit import corrections as admin
+from billing.credit import corrections
 from billing.ledger import Outcome, PostingResult
-from cli.output import json_option, print_record
-from cli.release import release_parked
+from cli.options import actor_option, json_option, reason_option
+from cli.output import print_record
+from cli.parked_leads import request_release
 from db.session import transaction
 
 _by_hand: list[Callable[[Any], Any]] = [
     json_option,
-    click.option("--key", help="Idempotency key: the same key and content is applied once."),
-    click.option("--actor", required=True, help="Who does it, such as your name."),
-    click.option("--reason", required=True, help="What an auditor will read."),
+    click.option("--key", help="Idempotency key: a repeat with the same key is applied once."),
+    actor_option,
+    reason_option,
 ]
 
 # So that -5 is an amount and not an option.
@@ -36,8 +37,13 @@ def _options_of_corrections(command: Callable[..., Any]) -> Callable[..., Any]:
 def credit(
     ref: str, amount: int, reason: str, actor: str, key: str | None, *, as_json: bool
 ) -> None:
-    """Give account REF an AMOUNT of credits, as goodwill."""
-    _move(admin.credit, ref, amount, reason, actor, key, as_json=as_json)
+    """Give account REF an AMOUNT of credits, as goodwill.
+
+    \b
+    Example:
+      billing credit clinic:42 1000 --reason "welcome credit" --actor ops
+    """
+    _move(corrections.credit, ref, amount, reason, actor, key, as_json=as_json)
 
 
 @click.command(context_settings=_NEGATIVE_NUMBERS)
@@ -47,8 +53,11 @@ def credit(
 def adjust(
     ref: str, amount: int, reason: str, actor: str, key: str | None, *, as_json: bool
 ) -> None:
-    """Correct the balance of account REF by AMOUNT, positive or negative."""
-    _move(admin.adjust, ref, amount, reason, actor, key, as_json=as_json)
+    """Correct the balance of account REF by AMOUNT.
+
+    AMOUNT may be negative, such as -50.
+    """
+    _move(corrections.adjust, ref, amount, reason, actor, key, as_json=as_json)
 
 
 @click.command(name="write-off", context_settings=_NEGATIVE_NUMBERS)
@@ -58,13 +67,16 @@ def adjust(
 def write_off(
     ref: str, amount: int, reason: str, actor: str, key: str | None, *, as_json: bool
 ) -> None:
-    """Forgive an AMOUNT of what account REF owes, the oldest debt first."""
-    _move(admin.write_off, ref, amount, reason, actor, key, as_json=as_json)
+    """Forgive AMOUNT credits of what account REF owes.
+
+    The oldest debt is forgiven first.
+    """
+    _move(corrections.write_off, ref, amount, reason, actor, key, as_json=as_json)
 
 
 @click.command()
 @click.argument("charge_key", metavar="KEY")
-@click.option("--amount", type=int, help="Credits to give back; by default what is left.")
+@click.option("--amount", type=int, help="Credits to give back; by default all that are left.")
 @_options_of_corrections
 def reverse(
     charge_key: str,
@@ -75,13 +87,17 @@ def reverse(
     *,
     as_json: bool,
 ) -> None:
-    """Give back the charge whose idempotency key is KEY, to the lots it came from.
+    """Reverse the charge whose idempotency key is KEY.
 
-    `billing history REF` shows the keys, such as lead:L-17:charge.
+    The credits go back to the lots that they came from. `billing history REF` shows the keys.
+
+    \b
+    Example:
+      billing reverse lead:L-17:charge --reason "wrong number" --actor ops
     """
     key = f"admin:{uuid4()}" if key is None else key
     with transaction() as session:
-        result = admin.reverse(
+        result = corrections.reverse(
             session,
             charge_key=charge_key,
             amount=amount,
@@ -90,7 +106,7 @@ def reverse(
             idempotency_key=key,
         )
     _print(result, {"charge": charge_key}, key, as_json=as_json)
-    release_parked()
+    request_release()
 
 
 def _move(
@@ -114,7 +130,7 @@ def _move(
             idempotency_key=key,
         )
     _print(result, {"account": ref, "amount": amount}, key, as_json=as_json)
-    release_parked()
+    request_release()
 
 
 def _print(result: PostingResult, subject: dict[str, object], key: str, *, as_json: bool) -> None:

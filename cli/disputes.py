@@ -1,4 +1,4 @@
-"""`billing disputes`: open, list and show them; approve, reject or withdraw one."""
+"""`billing disputes`: open, list, show, approve, reject and withdraw disputes."""
 
 import json
 from typing import Any
@@ -10,16 +10,15 @@ from sqlalchemy.orm import Session
 from billing import accounts
 from billing import disputes as rules
 from billing.disputes import UnknownDispute
-from billing.disputes import queries as dispute_reading
 from billing.errors import UnknownAccount
-from cli.output import Record, json_option, limit_option, page, print_record, print_records
-from cli.release import release_parked
+from cli.options import actor_option, json_option, limit_option, page
+from cli.output import Record, print_record, print_records
+from cli.parked_leads import request_release
 from db.models import LeadDispute
 from db.session import transaction
 from tasks.operator_lines import created_line, refunded_line
 
 _ID = click.IntRange(1, 2**63 - 1)
-_actor = click.option("--actor", required=True, help="Who does it, such as your name.")
 _notes = click.option("--notes", required=True, help="Why; the clinic can read it.")
 
 
@@ -35,7 +34,13 @@ class _Json(click.ParamType[Any]):
 
 @click.group()
 def disputes() -> None:
-    """Leads that a clinic says were bad."""
+    """Leads that a clinic says were bad.
+
+    \b
+    Examples:
+      billing disputes list --state open
+      billing disputes approve 7 --notes "wrong number, confirmed" --actor ops
+    """
 
 
 @disputes.command(name="open")
@@ -43,9 +48,9 @@ def disputes() -> None:
 @click.option("--account", required=True, help="Whose lead it is.")
 @click.option("--type", "dispute_type", required=True, help="One of the catalog's dispute types.")
 @click.option("--description", required=True, help="What was wrong.")
-@click.option("--evidence", type=_Json(), help="Whatever proves it, as JSON.")
-@click.option("--key", help="Idempotency key: the same key and content opens one dispute.")
-@_actor
+@click.option("--evidence", type=_Json(), help="The evidence, as JSON.")
+@click.option("--key", help="Idempotency key: a repeat with the same key opens no second dispute.")
+@actor_option
 @json_option
 def open_(
     lead_id: str,
@@ -78,8 +83,8 @@ def open_(
 
 
 @disputes.command(name="list")
-@click.option("--state", type=click.Choice(dispute_reading.STATES), help="Only these.")
-@click.option("--account", help="Only those of this account.")
+@click.option("--state", type=click.Choice(rules.queries.STATES), help="Only this state.")
+@click.option("--account", help="Only disputes of this account.")
 @limit_option
 @json_option
 def list_(
@@ -90,19 +95,21 @@ def list_(
         of = accounts.find(session, account) if account is not None else None
         if account is not None and of is None:
             raise UnknownAccount(account)
-        found = dispute_reading.newest(
-            session, state=state, account_id=of.id if of else None,
+        found = rules.queries.newest(
+            session,
+            state=state,
+            account_id=of.id if of else None,
             limit=page(limit, as_json=as_json),
-        )  # fmt: skip
+        )
     records = [_summary(dispute, ref) for dispute, ref in found]
-    print_records(records, as_json=as_json, empty="No such disputes.")
+    print_records(records, as_json=as_json, empty="No disputes match.")
 
 
 @disputes.command()
 @click.argument("dispute_id", metavar="ID", type=_ID)
 @json_option
 def show(dispute_id: int, *, as_json: bool) -> None:
-    """Show dispute ID with what the clinic wrote."""
+    """Show dispute ID with its description and evidence."""
     with transaction() as session:
         record = _in_full(*_find(session, dispute_id))
     if not as_json and record["evidence"] is not None:
@@ -112,27 +119,30 @@ def show(dispute_id: int, *, as_json: bool) -> None:
 
 @disputes.command()
 @click.argument("dispute_id", metavar="ID", type=_ID)
-@click.option("--amount", type=int, help="Credits to give back; by default what is left.")
+@click.option("--amount", type=int, help="Credits to give back; by default all that are left.")
 @_notes
-@_actor
+@actor_option
 @json_option
 def approve(dispute_id: int, amount: int | None, notes: str, actor: str, *, as_json: bool) -> None:
-    """Approve dispute ID: the lead's credits go back to the lots they came from."""
+    """Approve dispute ID and give the lead's credits back.
+
+    They go back to the lots that they came from.
+    """
     with transaction() as session:
         done = rules.approve(session, dispute_id, amount=amount, notes=notes, actor=actor)
         record = _summary(*_find(session, dispute_id))
     click.echo(refunded_line(dispute_id, done.credits_refunded), err=True)
     print_record(record, as_json=as_json)
-    release_parked()
+    request_release()
 
 
 @disputes.command()
 @click.argument("dispute_id", metavar="ID", type=_ID)
 @_notes
-@_actor
+@actor_option
 @json_option
 def reject(dispute_id: int, notes: str, actor: str, *, as_json: bool) -> None:
-    """Reject dispute ID: nothing is given back."""
+    """Reject dispute ID; nothing is given back."""
     with transaction() as session:
         rules.reject(session, dispute_id, notes=notes, actor=actor)
         record = _summary(*_find(session, dispute_id))
@@ -142,10 +152,13 @@ def reject(dispute_id: int, notes: str, actor: str, *, as_json: bool) -> None:
 @disputes.command()
 @click.argument("dispute_id", metavar="ID", type=_ID)
 @_notes
-@_actor
+@actor_option
 @json_option
 def withdraw(dispute_id: int, notes: str, actor: str, *, as_json: bool) -> None:
-    """Withdraw dispute ID for its clinic, which may dispute the lead again."""
+    """Withdraw dispute ID for its clinic.
+
+    The clinic may dispute the lead again.
+    """
     with transaction() as session:
         rules.withdraw(session, dispute_id, notes=notes, actor=actor)
         record = _summary(*_find(session, dispute_id))
@@ -153,7 +166,7 @@ def withdraw(dispute_id: int, notes: str, actor: str, *, as_json: bool) -> None:
 
 
 def _find(session: Session, dispute_id: int) -> tuple[LeadDispute, str]:
-    found = dispute_reading.find(session, dispute_id)
+    found = rules.queries.find(session, dispute_id)
     if found is None:
         raise UnknownDispute(dispute_id)
     return found[0], found[1]

@@ -3,7 +3,8 @@
 import click
 
 from billing.reports import forecast as rule
-from cli.output import console, json_option, print_json, print_record
+from cli.options import json_option
+from cli.output import console, print_json, print_record
 from db.session import snapshot
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -13,12 +14,12 @@ _BARS = "▁▂▃▄▅▆▇█"
 @click.argument("ref")
 @json_option
 def forecast(ref: str, *, as_json: bool) -> None:
-    """Show what account REF spends a day, and how many days its credit will last.
+    """Show how many days the credit of account REF will last.
 
-    The rate is that of the last 7 days, or of 28 where those spent nothing. Credit that expires
-    sooner is not taken into account.
+    The rate is the average of the last 7 days, or of the last 28 if nothing was spent in 7. Expiry
+    is not taken into account.
     """
-    with snapshot() as session:  # what was spent is gone from what is available
+    with snapshot() as session:  # one moment for what was spent and what is available
         found = rule.forecast(session, ref)
     rounded = {
         "account": found.account,
@@ -36,7 +37,7 @@ def forecast(ref: str, *, as_json: bool) -> None:
 
 
 def spark_line(values: list[int]) -> str:
-    """Return one bar for each value, the tallest for the largest; a day without any is empty."""
+    """Return one bar for each value, the tallest for the largest; zero is a blank."""
     top = max([*values, 1])
     return "".join(
         _BARS[round(value / top * (len(_BARS) - 1))] if value > 0 else " " for value in values

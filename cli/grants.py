@@ -1,4 +1,4 @@
-"""`billing grants`: the monthly credit that is due, and granting it now in place of by the tick."""
+"""`billing grants`: the monthly credit that is due, granted now instead of by the tick."""
 
 import logging
 import math
@@ -16,14 +16,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from billing.plans import grants as rules
 from billing.plans import month_name, parse_month
 from billing.plans.grants import GrantChunk
-from cli.output import Record, json_option, print_json, print_record, print_records
+from cli.options import json_option
+from cli.output import Record, print_json, print_record, print_records
 from db.errors import DatabaseBusy
 from db.session import snapshot, transaction
 from tasks.plans import grant_chunks
 
 PAUSE_SECONDS = 0.2
 PATIENCE_SECONDS = 30
-"""How long the run waits for what others have claimed, without one account of progress."""
+"""How long the run waits for accounts that other processes work on, if none of them is done."""
 
 
 class _Month(click.ParamType[date]):
@@ -40,21 +41,26 @@ class _Month(click.ParamType[date]):
 
 @click.group()
 def grants() -> None:
-    """The monthly credit of plans."""
+    """Grant the monthly credit of plans.
+
+    \b
+    Example:
+      billing grants run --dry-run
+    """
 
 
 @grants.command()
-@click.option("--month", type=_Month(), help="Grant up to this month; by default all that is due.")
-@click.option("--dry-run", is_flag=True, help="Say what is due and change nothing.")
+@click.option("--month", type=_Month(), help="Grant up to this month; by default everything due.")
+@click.option("--dry-run", is_flag=True, help="Show what is due and change nothing.")
 @click.option("--alone", is_flag=True, help="Do not ask the workers to take part.")
 @json_option
 def run(*, month: date | None, dry_run: bool, alone: bool, as_json: bool) -> None:
-    """Grant every month that has begun and was not granted yet.
+    """Grant every month that has begun and is not granted yet.
 
-    The workers do so by themselves, within a minute of a month's beginning in each account's zone.
-    They are asked to take part; without them it is all done here. To stop it (Ctrl-C) or kill it is
-    safe at any moment: what is committed stays, and the next run goes on with the rest. A month
-    that has not begun in an account's zone is not due to it, whatever --month says.
+    The workers do so by themselves, within a minute after a month begins in an account's zone.
+    This command asks them to help; without them it grants everything itself. It may be stopped
+    (Ctrl-C) or killed at any moment: what is committed stays, and the next run continues. A month
+    that has not begun in an account's zone is not due there, whatever --month says.
     """
     if dry_run:
         _preview(month, as_json=as_json)
@@ -65,17 +71,17 @@ def run(*, month: date | None, dry_run: bool, alone: bool, as_json: bool) -> Non
     if done.put_off:
         account, problem = next(iter(done.put_off.items()))
         raise click.ClickException(
-            f"{len(done.put_off):,} accounts cannot be reckoned with and were put off, such as"
-            f" {account}: {problem}"
+            f"cannot compute the grants of {len(done.put_off):,} accounts, which are put off;"
+            f" the first is {account}: {problem}"
         )
     if done.left:
         raise click.ClickException(
-            f"{done.left:,} accounts are locked by others: run it again later"
+            f"{done.left:,} accounts are locked by other processes: run the command again later"
         )
 
 
 class _Done:
-    """What the run came to."""
+    """The result of a run."""
 
     def __init__(self) -> None:
         self.granted: Counter[str] = Counter()
@@ -111,7 +117,7 @@ def _run(month: date | None, progress: Progress, *, alone: bool) -> _Done:
         if worked or left < before:
             quiet_since = time.monotonic()
         elif left:
-            time.sleep(PAUSE_SECONDS)  # somebody else has claimed what is left
+            time.sleep(PAUSE_SECONDS)  # another process works on what is left
     done.left = left
     done.elsewhere = max(0, total - left - done.accounts)
     done.seconds = time.monotonic() - started
@@ -119,10 +125,10 @@ def _run(month: date | None, progress: Progress, *, alone: bool) -> _Done:
 
 
 def _call_workers(month: date | None) -> None:
-    # Imported for those who need it: Celery takes longer to load than a command to run.
+    # Imported only when needed: Celery takes longer to load than most commands to run.
     from tasks.plans import grants as task  # noqa: PLC0415
 
-    # Without a broker nobody comes, which is not told: it is all done here.
+    # Without a broker no worker helps. That is not worth a message: all is done here.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     task.call_worker(month_name(month) if month else None)
 
@@ -131,7 +137,7 @@ def _chunks(month: date | None) -> Iterator[GrantChunk]:
     try:
         yield from grant_chunks.chunks(through=month, stop_at=math.inf)
     except DatabaseBusy:
-        return  # somebody was in the way: the caller looks what is left, and goes on
+        return  # the caller counts what is left and goes on
 
 
 def _count(month: date | None) -> int:
@@ -159,7 +165,7 @@ def _preview(month: date | None, *, as_json: bool) -> None:
         }
         for name in sorted({*granted, *withheld})
     ]
-    print_records(records, as_json=as_json, empty="No month is due to any account.")
+    print_records(records, as_json=as_json, empty="No month is due for any account.")
 
 
 def _print(done: _Done, *, as_json: bool) -> None:
@@ -180,7 +186,7 @@ def _print(done: _Done, *, as_json: bool) -> None:
     if as_json:
         print_json({**total, "months": months})
         return
-    print_records(months, as_json=False, empty="Nothing was left to be granted here.")
+    print_records(months, as_json=False, empty="Nothing to grant.")
     print_record(total, as_json=False)
 
 

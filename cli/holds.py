@@ -5,21 +5,27 @@ from sqlalchemy import select
 
 from billing.credit import holds as rules
 from cli.accounts import find_or_fail
-from cli.output import json_option, limit_option, page, print_record, print_records
+from cli.options import actor_option, json_option, limit_option, page
+from cli.output import print_record, print_records
 from db.models import Account, Hold, HoldEvent
 from db.session import transaction
 
 
 @click.group()
 def holds() -> None:
-    """Credit set aside for charges that are not certain yet."""
+    """Credit set aside for charges that are not certain yet.
+
+    \b
+    Example:
+      billing holds list --state open --account clinic:42
+    """
 
 
 @holds.command(name="list")
 @click.option(
-    "--state", type=click.Choice(["open", "captured", "voided", "expired"]), help="Only these."
+    "--state", type=click.Choice(["open", "captured", "voided", "expired"]), help="Only this state."
 )
-@click.option("--account", "ref", help="Only those on this account, such as clinic:42.")
+@click.option("--account", "ref", help="Only holds of this account.")
 @limit_option
 @json_option
 def list_(state: str | None, ref: str | None, limit: int | None, *, as_json: bool) -> None:
@@ -48,14 +54,14 @@ def list_(state: str | None, ref: str | None, limit: int | None, *, as_json: boo
             }
             for hold, account in session.execute(query)
         ]
-    print_records(records, as_json=as_json, empty="No such holds.")
+    print_records(records, as_json=as_json, empty="No holds match.")
 
 
 @holds.command()
 @click.argument("id_", metavar="ID", type=click.IntRange(1, 2**63 - 1))
 @json_option
 def show(id_: int, *, as_json: bool) -> None:
-    """Tell the story of hold ID."""
+    """Show the events of hold ID."""
     with transaction() as session:
         rules.get(session, id_)
         events = session.scalars(
@@ -70,10 +76,10 @@ def show(id_: int, *, as_json: bool) -> None:
 
 @holds.command()
 @click.argument("id_", metavar="ID", type=click.IntRange(1, 2**63 - 1))
-@click.option("--actor", required=True, help="Who does it, such as your name.")
+@actor_option
 @json_option
 def void(id_: int, actor: str, *, as_json: bool) -> None:
-    """Release all that hold ID sets aside."""
+    """Void hold ID and release all its credit."""
     with transaction() as session:
         hold = rules.void(session, hold_id=id_, idempotency_key=f"admin:void:{id_}", actor=actor)
         record = {"id": hold.id, "state": hold.state, "amount": hold.amount}

@@ -1,4 +1,4 @@
-"""`billing import accounts FILE.csv`: open the accounts that a platform has already."""
+"""`billing import accounts FILE.csv`: open the accounts that a platform already has."""
 
 import csv
 import io
@@ -13,15 +13,16 @@ import click
 from rich.console import Console
 from rich.progress import track
 
-from billing.accounts import opening_balances as opening
+from billing.accounts import opening_balances
 from billing.accounts.opening_balances import Opened, OpeningLine
-from cli.output import json_option, print_json, print_record, print_records
+from cli.options import actor_option, json_option
+from cli.output import print_json, print_record, print_records
 from db.errors import DatabaseBusy
 from db.session import transaction
 
 CHUNK = 200
 ATTEMPTS = 5
-"""How often a chunk is tried where others are in the way."""
+"""How often a chunk is tried if the database is busy."""
 PAUSE_SECONDS = 0.2
 REQUIRED = ("ref", "name", "product")
 OPTIONAL = ("timezone", "balance", "overdraft_limit", "low_balance")
@@ -29,7 +30,12 @@ OPTIONAL = ("timezone", "balance", "overdraft_limit", "low_balance")
 
 @click.group(name="import")
 def import_() -> None:
-    """Bring in what a platform has already."""
+    """Import what a platform already has.
+
+    \b
+    Example:
+      billing import accounts clinics.csv --actor ops --dry-run
+    """
 
 
 @dataclass(slots=True)
@@ -39,7 +45,7 @@ class _Report:
     already_there: int = 0
     credits: int = 0
     unfinished: int = 0
-    """Lines without a result: there are some only where an error ended the import."""
+    """Lines without a result: not zero only if an error ended the import."""
     refused: list[dict[str, Any]] = field(default_factory=list)
 
     def refuse(self, number: int, ref: str, reason: str) -> None:
@@ -57,22 +63,23 @@ class _Report:
 
 
 class _DryRun(Exception):
-    """Ends a transaction whose work is not wanted."""
+    """Rolls back the transaction of a dry run."""
 
 
 @import_.command()
 @click.argument("file", type=click.File("rb"))
-@click.option("--actor", required=True, help="Who does it, such as your name.")
+@actor_option
 @click.option("--dry-run", is_flag=True, help="Check every line and change nothing.")
 @json_option
 def accounts(file: BinaryIO, actor: str, *, dry_run: bool, as_json: bool) -> None:
-    """Open the accounts of FILE, a CSV with a head line, and post their balances.
+    """Open the accounts of the CSV file FILE.
 
-    Columns: ref, name, product; and, where wanted, timezone, balance, overdraft_limit,
-    low_balance (credits are whole numbers). To run a file again is safe: what is there already
-    stays as it is, and a line that gives it otherwise is refused. Lines that cannot be taken are
-    listed with the reason, and the exit code is 1; the others go in. Where an error ends it, the
-    report tells what went in until then, and how many lines are unfinished.
+    FILE has a header line. Columns: ref, name, product; optional: timezone, balance,
+    overdraft_limit, low_balance (in whole credits). A balance is posted as the opening balance.
+    A file may be imported again: existing accounts stay as they are, and a line that differs from
+    its account is refused. Refused lines are listed with the reason, and the exit code is 1; the
+    other lines are imported. If an error ends the import, the report says what was imported until
+    then and how many lines are unfinished.
     """
     report = _Report()
     lines = list(_read(file, report))
@@ -80,7 +87,7 @@ def accounts(file: BinaryIO, actor: str, *, dry_run: bool, as_json: bool) -> Non
     try:
         _import(lines, actor, report, dry_run=dry_run, progress=not as_json)
     finally:
-        # Whatever ended it: what was committed until then is told.
+        # Whatever ended it: report what is committed.
         report.refused.sort(key=lambda refused: refused["line"])
         _print(report, dry_run=dry_run, as_json=as_json)
     if report.refused:
@@ -92,9 +99,12 @@ def _import(
 ) -> None:
     chunks = [lines[start : start + CHUNK] for start in range(0, len(lines), CHUNK)]
     for chunk in track(
-        chunks, "importing", console=Console(stderr=True), transient=True,
+        chunks,
+        "importing",
+        console=Console(stderr=True),
+        transient=True,
         disable=not (progress and sys.stderr.isatty()),
-    ):  # fmt: skip
+    ):
         for opened in _open_patiently(chunk, actor, dry_run=dry_run):
             report.add(opened)
 
@@ -112,7 +122,7 @@ def _open(lines: Sequence[OpeningLine], actor: str, *, dry_run: bool) -> list[Op
     opened: list[Opened] = []
     try:
         with transaction() as session:
-            opened = opening.open_accounts(session, lines, actor=actor)
+            opened = opening_balances.open_accounts(session, lines, actor=actor)
             if dry_run:
                 raise _DryRun
     except _DryRun:
@@ -121,16 +131,16 @@ def _open(lines: Sequence[OpeningLine], actor: str, *, dry_run: bool) -> list[Op
 
 
 def _read(file: BinaryIO, report: _Report) -> Iterator[OpeningLine]:
-    """Yield the lines that can be read; note the others in the report."""
+    """Yield the lines that can be read; add the others to the report."""
     reader = csv.DictReader(io.StringIO(_decoded(file), newline=None), strict=True)
     seen: dict[str, int] = {}
     try:
-        _check_head(reader.fieldnames or ())
+        _check_header(reader.fieldnames or ())
         for row in reader:
             report.lines += 1
             number, ref = reader.line_num, (row.get("ref") or "").strip()
             if ref and ref in seen:
-                report.refuse(number, ref, f"the same ref as line {seen[ref]}")
+                report.refuse(number, ref, f"has the same ref as line {seen[ref]}")
                 continue
             seen[ref] = number
             try:
@@ -144,7 +154,7 @@ def _read(file: BinaryIO, report: _Report) -> Iterator[OpeningLine]:
 
 
 def _decoded(file: BinaryIO) -> str:
-    # All at once: a stream decodes far ahead of the line that is being read.
+    # All at once: a stream decodes far ahead of the line that is read.
     try:
         return file.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -155,12 +165,12 @@ def _decoded(file: BinaryIO) -> str:
         ) from error
 
 
-def _check_head(names: Sequence[str]) -> None:
+def _check_header(names: Sequence[str]) -> None:
     missing = [name for name in REQUIRED if name not in names]
     unknown = [name for name in names if name not in {*REQUIRED, *OPTIONAL}]
     repeated = [name for name, times in Counter(names).items() if times > 1]
     if missing:
-        raise click.ClickException(f"the head line has no column {', '.join(missing)}")
+        raise click.ClickException(f"the header line has no column {', '.join(missing)}")
     if unknown:
         raise click.ClickException(
             f"unknown column {', '.join(map(repr, unknown))}: the columns are"
@@ -168,13 +178,13 @@ def _check_head(names: Sequence[str]) -> None:
         )
     if repeated:
         raise click.ClickException(
-            f"the head line has the column {', '.join(repeated)} more than once"
+            f"the header line has the column {', '.join(repeated)} more than once"
         )
 
 
 def _line(row: dict[Any, Any], number: int) -> OpeningLine:
     if None in row or None in row.values():
-        raise ValueError("has not as many fields as the head line")
+        raise ValueError("has more or fewer fields than the header line")
     values = {name: value.strip() for name, value in row.items()}
     if not values["ref"]:
         raise ValueError("ref is missing")

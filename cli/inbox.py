@@ -1,10 +1,11 @@
-"""`billing inbox`: what senders delivered, and what became of it."""
+"""`billing inbox`: the deliveries of senders and their state."""
 
 import click
 
 import clock
 from billing import audit
-from cli.output import Record, json_option, limit_option, page, print_record, print_records
+from cli.options import json_option, limit_option, page
+from cli.output import Record, print_record, print_records
 from db import inbox as box
 from db.models import InboundEvent
 from db.session import transaction
@@ -13,14 +14,20 @@ from errors import PermanentError
 
 @click.group()
 def inbox() -> None:
-    """Inbound events: list them, look into one, replay dead ones."""
+    """List and show inbound events; replay dead ones.
+
+    \b
+    Examples:
+      billing inbox list --state dead
+      billing inbox replay 17
+    """
 
 
 @inbox.command(name="list")
 @click.option(
-    "--state", type=click.Choice(["pending", "done", "dead", "ignored"]), help="Only these."
+    "--state", type=click.Choice(["pending", "done", "dead", "ignored"]), help="Only this state."
 )
-@click.option("--source", help="Only these, such as leads.")
+@click.option("--source", help="Only this source, such as leads.")
 @limit_option
 @json_option
 def list_(state: str | None, source: str | None, limit: int | None, *, as_json: bool) -> None:
@@ -28,7 +35,7 @@ def list_(state: str | None, source: str | None, limit: int | None, *, as_json: 
     with transaction() as session:
         rows = box.newest(session, state=state, source=source, limit=page(limit, as_json=as_json))
         records = [_summary(row) for row in rows]
-    print_records(records, as_json=as_json, empty="No such events.")
+    print_records(records, as_json=as_json, empty="No events match.")
 
 
 @inbox.command()
@@ -52,12 +59,15 @@ def show(id_: int, *, as_json: bool) -> None:
 
 @inbox.command()
 @click.argument("ids", metavar="ID...", type=int, nargs=-1)
-@click.option("--all-dead", is_flag=True, help="Every dead event, in place of named ones.")
+@click.option("--all-dead", is_flag=True, help="Replay every dead event.")
 @json_option
 def replay(ids: tuple[int, ...], *, all_dead: bool, as_json: bool) -> None:
-    """Make dead events pending again: the next sweep hands them to a worker."""
+    """Make dead events pending again.
+
+    The next sweep hands them to a worker.
+    """
     if bool(ids) == all_dead:
-        raise click.UsageError("name the events to replay, or give --all-dead")
+        raise click.UsageError("give the IDs of the events to replay, or --all-dead")
     with transaction() as session:
         chosen = box.dead_ids(session) if all_dead else list(ids)
         possible = [id_ for id_ in chosen if 0 < id_ < 2**63]
@@ -73,7 +83,7 @@ def replay(ids: tuple[int, ...], *, all_dead: bool, as_json: bool) -> None:
     left = sorted(set(chosen) - set(replayed))
     print_record({"replayed": replayed, "not_dead": left}, as_json=as_json)
     if left:
-        raise PermanentError(f"only dead events can be replayed; these are not dead: {left}")
+        raise PermanentError(f"only dead events can be replayed: these are not dead: {left}")
 
 
 def _summary(row: InboundEvent) -> Record:

@@ -1,4 +1,4 @@
-"""`billing leads`: list them, look into one; release or cancel parked ones."""
+"""`billing leads`: list and show leads; release or cancel parked ones."""
 
 from dataclasses import asdict
 
@@ -6,8 +6,8 @@ import click
 
 from billing import leads as rules
 from billing.leads import parking
-from billing.leads import status as lead_status
-from cli.output import json_option, limit_option, page, print_record, print_records
+from cli.options import actor_option, json_option, limit_option, page, reason_option
+from cli.output import print_record, print_records
 from db.session import transaction
 from errors import PermanentError
 from tasks.operator_lines import deduction_line
@@ -15,19 +15,28 @@ from tasks.operator_lines import deduction_line
 
 @click.group()
 def leads() -> None:
-    """What became of the leads; release or cancel parked ones."""
+    """List and show leads; release or cancel parked ones.
+
+    \b
+    Examples:
+      billing leads list --state parked
+      billing leads release L-17 --actor ops
+    """
 
 
 @leads.command(name="list")
 @click.option(
     "--state",
     type=click.Choice(["charged", "parked", "conflict", "refunded", "cancelled"]),
-    help="Only these.",
+    help="Only this state.",
 )
 @limit_option
 @json_option
 def list_(state: str | None, limit: int | None, *, as_json: bool) -> None:
-    """List leads, newest first; as conflicts the requests that were at odds with the record."""
+    """List leads, newest first.
+
+    The state `conflict` lists the requests that do not match the recorded lead.
+    """
     if state == "conflict":
         _list_conflicts(page(limit, as_json=as_json), as_json=as_json)
         return
@@ -46,17 +55,18 @@ def list_(state: str | None, limit: int | None, *, as_json: bool) -> None:
                 session, state=state, limit=page(limit, as_json=as_json)
             )
         ]
-    print_records(records, as_json=as_json, empty="No such leads.")
+    print_records(records, as_json=as_json, empty="No leads match.")
 
 
 @leads.command()
 @click.argument("lead_id")
-@click.option("--actor", required=True, help="Who does it, such as your name.")
+@actor_option
 @json_option
 def release(lead_id: str, actor: str, *, as_json: bool) -> None:
-    """Charge the parked lead LEAD_ID now, before those that were parked earlier.
+    """Charge the parked lead LEAD_ID now.
 
-    Parked leads are released by themselves, in their order, when there is credit for them.
+    It goes before leads that were parked earlier. Without this command, parked leads are released
+    in their order as soon as there is credit.
     """
     with transaction() as session:
         released = parking.release(session, lead_id, actor=actor)
@@ -74,10 +84,10 @@ def release(lead_id: str, actor: str, *, as_json: bool) -> None:
 
 @leads.command()
 @click.argument("lead_id")
-@click.option("--reason", required=True, help="What an auditor will read.")
+@reason_option
 @json_option
 def cancel(lead_id: str, reason: str, *, as_json: bool) -> None:
-    """Give up the parked lead LEAD_ID: it will never be charged."""
+    """Cancel the parked lead LEAD_ID; it is never charged."""
     with transaction() as session:
         parking.cancel(session, lead_id, reason=reason)
     print_record({"lead_id": lead_id, "state": "cancelled"}, as_json=as_json)
@@ -87,9 +97,9 @@ def cancel(lead_id: str, reason: str, *, as_json: bool) -> None:
 @click.argument("lead_id")
 @json_option
 def show(lead_id: str, *, as_json: bool) -> None:
-    """Show what became of lead LEAD_ID; one that still waits in the inbox too."""
+    """Show lead LEAD_ID, also while it waits in the inbox."""
     with transaction() as session:
-        found = lead_status.find_status(session, lead_id)
+        found = rules.status.find_status(session, lead_id)
     if found is None:
         raise PermanentError(f"there is no lead {lead_id!r}: see `billing leads list`")
     print_record(asdict(found), as_json=as_json)
@@ -109,4 +119,4 @@ def _list_conflicts(limit: int, *, as_json: bool) -> None:
             }
             for conflict, ref in rules.newest_conflicts(session, limit=limit)
         ]
-    print_records(records, as_json=as_json, empty="No such leads.")
+    print_records(records, as_json=as_json, empty="No leads match.")

@@ -1,4 +1,4 @@
-"""`billing ledger verify` and `billing ledger anchor`."""
+"""`billing ledger`: verify it, take an anchor, list the daily checks."""
 
 import os
 import sys
@@ -10,9 +10,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import clock
 from billing import verification
-from billing.verification import anchor_file, anchors
-from billing.verification import daily_check as ledger_checks
-from cli.output import Record, json_option, limit_option, page, print_json, print_records
+from billing.verification import anchor_file, anchors, daily_check
+from cli.options import json_option, limit_option, page
+from cli.output import Record, print_json, print_records
 from db.session import snapshot, transaction
 
 
@@ -25,7 +25,14 @@ def _cores() -> int:
 
 @click.group()
 def ledger() -> None:
-    """Prove that the books are right."""
+    """Prove that the ledger is right.
+
+    \b
+    Examples:
+      billing ledger verify
+      billing ledger anchor > anchor.txt
+      billing ledger verify --against anchor.txt
+    """
 
 
 @ledger.command()
@@ -34,19 +41,20 @@ def ledger() -> None:
     type=click.IntRange(1, 64),
     default=_cores,
     show_default="one for each core",
-    help="How many processes check at once.",
+    help="How many processes check in parallel.",
 )
 @click.option(
     "--against",
     type=click.File("rb"),
-    help="An anchor that was kept elsewhere; - reads it from stdin.",
+    help="An anchor that was kept elsewhere; - reads stdin.",
 )
 @json_option
 def verify(*, jobs: int, against: IO[bytes] | None, as_json: bool) -> None:
-    """Check every invariant of the ledger; exit 1 and the breaches where one fails.
+    """Check every invariant of the ledger.
 
-    Everything is checked as it was at one moment, while others go on writing. Against an anchor
-    it is checked too that no history was rewritten since the anchor was taken.
+    Prints the breaches and exits with 1 if there are any. Everything is checked as of one moment,
+    while other processes go on writing. With --against it also checks that no history was
+    rewritten since the anchor was taken.
     """
     anchor = anchor_file.Reader(against) if against else None
     progress = Progress(
@@ -69,8 +77,8 @@ def verify(*, jobs: int, against: IO[bytes] | None, as_json: bool) -> None:
     _print(report, anchor, as_json=as_json)
     if anchor and not anchor.total.transactions:
         click.echo(
-            f"WARNING: the anchor of {anchor.taken_at} holds no ledger row."
-            f" It vouches for nothing of the {report.transactions:,} rows on record.",
+            f"WARNING: the anchor of {anchor.taken_at} has no ledger rows:"
+            f" it proves nothing about the {report.transactions:,} rows of the ledger.",
             err=True,
         )
     if report.breaches:
@@ -80,10 +88,11 @@ def verify(*, jobs: int, against: IO[bytes] | None, as_json: bool) -> None:
 @ledger.command()
 @json_option
 def anchor(*, as_json: bool) -> None:
-    """Print an anchor: each account's number of rows and newest hash, and one digest of all.
+    """Print an anchor of the ledger.
 
-    Keep it where nobody who can write to the database can write; `billing ledger verify
-    --against FILE` then finds even a history that was rewritten with all its hashes.
+    It holds each account's number of rows and newest hash, and one digest of them all. Keep it
+    out of reach of everybody who can write to the database: then `billing ledger verify
+    --against FILE` finds even a history that was rewritten with all its hashes.
     """
     form = anchor_file.as_json if as_json else anchor_file.as_text
     with snapshot() as session:
@@ -94,9 +103,9 @@ def anchor(*, as_json: bool) -> None:
 @limit_option
 @json_option
 def checks(limit: int | None, *, as_json: bool) -> None:
-    """List the verifications that beat has done, once a day, newest first.
+    """List the daily checks of the ledger, newest first.
 
-    One that has no end was stopped with its process; the next is done within the hour.
+    A check without `finished_at` was stopped with its process; the next one runs within the hour.
     """
     with transaction() as session:
         records: list[Record] = [
@@ -108,9 +117,9 @@ def checks(limit: int | None, *, as_json: bool) -> None:
                 "transactions": check.transactions,
                 "breaches": check.breaches,
             }
-            for check in ledger_checks.newest(session, limit=page(limit, as_json=as_json))
+            for check in daily_check.newest(session, limit=page(limit, as_json=as_json))
         ]
-    print_records(records, as_json=as_json, empty="None yet: is beat running?")
+    print_records(records, as_json=as_json, empty="No checks yet: see that beat runs.")
 
 
 def _print(
@@ -146,6 +155,6 @@ def _print(
         )
         if anchor and anchor.total.accounts:
             click.echo(
-                f"It still carries the anchor of {anchor.taken_at} with"
+                f"It matches the anchor of {anchor.taken_at} with"
                 f" {anchor.total.accounts:,} accounts, sha256 {anchor.total.sha256}."
             )

@@ -3,15 +3,16 @@
 import click
 
 import settings
+from db.driver_errors import translated
 from db.migrate import upgrade
-from db.session import translated
 
 
 @click.command()
 def migrate() -> None:
-    """Bring the database of DATABASE_OWNER_URL to the newest schema; safe to repeat.
+    """Bring the database to the newest schema; safe to repeat.
 
-    The role of DATABASE_URL, where it is another one, gets the rights it needs and no more.
+    Works as the owner of the tables (DATABASE_OWNER_URL). If DATABASE_URL names another role, it
+    is granted the rights that the processes need, and no more.
     """
     known = settings.get()
     with translated():

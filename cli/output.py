@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -15,26 +15,6 @@ from billing.text import DISGUISES
 
 Record = dict[str, Any]
 
-PAGE = 20
-EVERYTHING = 2**31
-
-json_option: Callable[[Any], Any] = click.option(
-    "--json", "as_json", is_flag=True, help="Print JSON in place of a table."
-)
-
-limit_option: Callable[[Any], Any] = click.option(
-    "--limit",
-    type=click.IntRange(1, 10_000),
-    help="How many; by default 20, and with --json all.",
-)
-
-
-def page(limit: int | None, *, as_json: bool) -> int:
-    """Return how many records are wanted: a page for people, everything for machines."""
-    if limit is not None:
-        return limit
-    return EVERYTHING if as_json else PAGE
-
 
 def print_json(value: object) -> None:
     """Print one JSON document; times as ISO 8601 in UTC."""
@@ -42,7 +22,7 @@ def print_json(value: object) -> None:
 
 
 def print_json_list(records: Iterable[Record]) -> None:
-    """Print one JSON array as `print_json` does, record by record as they come."""
+    """Print one JSON array like `print_json`, record by record as they come."""
     between = "["
     for record in records:
         text = json.dumps(record, indent=2, default=_encode, ensure_ascii=False)
@@ -51,8 +31,13 @@ def print_json_list(records: Iterable[Record]) -> None:
     click.echo("[]" if between == "[" else "\n]")
 
 
+def inline_json(fields: Record | None) -> str | None:
+    """Return fields as one line of JSON, for a cell of a table."""
+    return json.dumps(fields, ensure_ascii=False) if fields is not None else None
+
+
 def print_records(records: Sequence[Record], *, as_json: bool, empty: str) -> None:
-    """Print a list of records with the same keys; `empty` tells a person there are none."""
+    """Print a list of records with the same keys; without any, print `empty`."""
     if as_json:
         print_json(list(records))
         return
@@ -81,7 +66,7 @@ def print_record(record: Record, *, as_json: bool) -> None:
 
 
 def plain(value: object) -> str:
-    """Return a value as a person reads it, with nothing in it that would steer a terminal."""
+    """Return a value as a person reads it, without characters that control a terminal."""
     if value is None:
         return "-"
     if isinstance(value, datetime):
@@ -89,13 +74,13 @@ def plain(value: object) -> str:
         return f"{value.astimezone(UTC).replace(tzinfo=None).isoformat(' ', 'seconds')} UTC"
     if _is_number(value):
         return f"{value:,}"
-    # A sender's bytes must not steer the terminal, nor turn the order of what it shows: such
-    # characters are shown as their numbers, not sent.
+    # A sender's text must not control the terminal or change the order of what it shows: such
+    # characters are printed as their numbers.
     return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], str(value))
 
 
 def console() -> Console:
-    """Return the terminal; piped output has no colours and is not cut to a terminal's width."""
+    """Return the terminal; piped output has no colours and is not folded to a width."""
     terminal = Console()
     return terminal if terminal.is_terminal else Console(width=10_000)
 
@@ -105,7 +90,7 @@ def _is_number(value: object) -> bool:
 
 
 def _cell(value: object) -> Text:
-    # Text, not str: rich would read [tags] and :pictures: in what customers and senders wrote.
+    # Text, not str: rich would interpret [tags] and :emoji: in what customers and senders wrote.
     return Text(plain(value))
 
 

@@ -1,23 +1,13 @@
-"""`billing payments`: list them, look into one, give one to an account."""
+"""`billing payments`: list and show payments, attach one to an account."""
 
 import click
 
-from billing.payments import GatewayName
-from billing.payments import attachment as attaching
-from billing.payments import queries as payment_reading
+from billing.payments import GatewayName, attachment, queries
 from billing.payments.queries import GATEWAYS, STATES, State
 from cli.accounts import find_or_fail
-from cli.log import short
-from cli.output import (
-    Record,
-    json_option,
-    limit_option,
-    page,
-    print_json,
-    print_record,
-    print_records,
-)
-from cli.release import release_parked
+from cli.options import actor_option, json_option, limit_option, page, reason_option
+from cli.output import Record, inline_json, print_json, print_record, print_records
+from cli.parked_leads import request_release
 from db.models import AuditEntry, CreditTransaction, Order, Payment
 from db.session import snapshot, transaction
 from errors import PermanentError
@@ -26,11 +16,17 @@ from tasks.operator_lines import deduction_line, verified_line
 
 @click.group()
 def payments() -> None:
-    """What became of the payments; give one to an account."""
+    """List and show payments; attach one to an account.
+
+    \b
+    Examples:
+      billing payments list --state unmatched
+      billing payments show pay_123
+    """
 
 
 @payments.command(name="list")
-@click.option("--state", type=click.Choice(STATES), help="Only these.")
+@click.option("--state", type=click.Choice(STATES), help="Only this state.")
 @click.option("--account", "ref", metavar="REF", help="Only this account's.")
 @click.option("--gateway", type=click.Choice(GATEWAYS), help="Only this gateway's.")
 @limit_option
@@ -46,33 +42,40 @@ def list_(
     """List payments, newest first."""
     with transaction() as session:
         account_id = find_or_fail(session, ref).id if ref is not None else None
-        found = payment_reading.newest(
-            session, state=state, account_id=account_id, gateway=gateway,
+        found = queries.newest(
+            session,
+            state=state,
+            account_id=account_id,
+            gateway=gateway,
             limit=page(limit, as_json=as_json),
-        )  # fmt: skip
+        )
         records = [_payment(payment, account) for payment, account in found]
-    print_records(records, as_json=as_json, empty="No such payments.")
+    print_records(records, as_json=as_json, empty="No payments match.")
 
 
 @payments.command()
 @click.argument("payment_id")
-@click.option("--gateway", type=click.Choice(GATEWAYS), help="Where two have a payment of this id.")
+@click.option(
+    "--gateway",
+    type=click.Choice(GATEWAYS),
+    help="Needed if both gateways have a payment with this id.",
+)
 @json_option
 def show(payment_id: str, gateway: GatewayName | None, *, as_json: bool) -> None:
-    """Show payment PAYMENT_ID (the gateway's), its order, its ledger rows and its audit log."""
-    with snapshot() as session:  # a payment and its ledger rows are of one moment
-        payment = payment_reading.find(session, payment_id, gateway=gateway)
+    """Show a payment with its order, ledger rows and audit log.
+
+    PAYMENT_ID is the gateway's.
+    """
+    with snapshot() as session:  # one moment for the payment and its ledger rows
+        payment = queries.find(session, payment_id, gateway=gateway)
         if payment is None:
             raise PermanentError(f"there is no payment {payment_id!r}: see `billing payments list`")
-        found = payment_reading.find_order_of(session, payment)
+        found = queries.find_order_of(session, payment)
         order = _order(found) if found is not None else None
-        record = _payment(payment, payment_reading.find_account_ref(session, payment)) | _more(
-            payment
-        )
-        transactions = [_row(row) for row in payment_reading.transactions_of(session, payment)]
+        record = _payment(payment, queries.find_account_ref(session, payment)) | _more(payment)
+        transactions = [_row(row) for row in queries.transactions_of(session, payment)]
         log = [
-            _entry(entry, as_json=as_json)
-            for entry in payment_reading.audit_entries_of(session, payment)
+            _entry(entry, as_json=as_json) for entry in queries.audit_entries_of(session, payment)
         ]
     if as_json:
         more = {"order": order, "transactions": transactions, "audit_log": log}
@@ -90,10 +93,16 @@ def show(payment_id: str, gateway: GatewayName | None, *, as_json: bool) -> None
 
 @payments.command()
 @click.argument("payment_id")
-@click.option("--account", "ref", metavar="REF", required=True, help="Whose money it is.")
-@click.option("--reason", required=True, help="What an auditor will read.")
-@click.option("--actor", required=True, help="Who does it, such as your name.")
-@click.option("--gateway", type=click.Choice(GATEWAYS), help="Where two have a payment of this id.")
+@click.option(
+    "--account", "ref", metavar="REF", required=True, help="The account that gets the credit."
+)
+@reason_option
+@actor_option
+@click.option(
+    "--gateway",
+    type=click.Choice(GATEWAYS),
+    help="Needed if both gateways have a payment with this id.",
+)
 @json_option
 def attach(
     payment_id: str,
@@ -104,23 +113,23 @@ def attach(
     *,
     as_json: bool,
 ) -> None:
-    """Credit payment PAYMENT_ID (the gateway's), which no rule could place, to an account.
+    """Credit an unmatched or quarantined payment to an account.
 
-    For payments that are unmatched or quarantined; they bring what their amount buys. Parked leads
-    are charged from it at once.
+    PAYMENT_ID is the gateway's. The account gets what the amount buys, and its parked leads are
+    charged from it at once.
     """
     with transaction() as session:
-        credited, released = attaching.attach(
+        credited, released = attachment.attach(
             session, payment_id, account=ref, reason=reason, actor=actor, gateway=gateway
         )
-        payment = payment_reading.find(session, payment_id, gateway=gateway)
+        payment = queries.find(session, payment_id, gateway=gateway)
         assert payment is not None  # noqa: S101 - it was attached above
         record = _payment(payment, ref)
     click.echo(verified_line(credited), err=True)
     for lead in released:
         click.echo(deduction_line(lead.account, lead.credits), err=True)
     print_record(record, as_json=as_json)
-    release_parked()
+    request_release()
 
 
 def _payment(payment: Payment, account: str | None) -> Record:
@@ -186,6 +195,6 @@ def _entry(entry: AuditEntry, *, as_json: bool) -> Record:
         "actor": entry.actor,
         "door": entry.door,
         "action": entry.action,
-        "before": entry.before if as_json else short(entry.before),
-        "after": entry.after if as_json else short(entry.after),
+        "before": entry.before if as_json else inline_json(entry.before),
+        "after": entry.after if as_json else inline_json(entry.after),
     }

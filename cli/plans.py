@@ -1,4 +1,4 @@
-"""`billing plans`: what accounts have of their plans; years whose money came another way."""
+"""`billing plans`: plans of accounts; years that were paid outside of a gateway."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -8,34 +8,24 @@ from uuid import uuid4
 
 import click
 
-from billing import plans as book
+from billing import plans as rules
 from billing.plans import RenewalStatus
-from billing.plans import entitlements as rules
-from billing.plans import manual_years as plan_admin
-from billing.plans import overview as plan_overview
 from billing.plans.manual_years import AddedYear, ManualYear
 from billing.plans.overview import Overview
 from cli.accounts import find_or_fail
-from cli.output import (
-    Record,
-    json_option,
-    limit_option,
-    page,
-    print_json,
-    print_record,
-    print_records,
-)
-from cli.release import release_parked
+from cli.options import actor_option, json_option, limit_option, page, reason_option
+from cli.output import Record, print_json, print_record, print_records
+from cli.parked_leads import request_release
 from cli.times import INSTANT
 from db.models import PlanTerm
 from db.session import snapshot, transaction
 
 _by_hand: list[Callable[[Any], Any]] = [
     json_option,
-    click.option("--paid-at", type=INSTANT, help="When the money came; by default now."),
-    click.option("--key", help="The same key again adds no second year; by default a new one."),
-    click.option("--actor", required=True, help="Who does it, such as your name."),
-    click.option("--reason", required=True, help="What an auditor will read."),
+    click.option("--paid-at", type=INSTANT, help="When the money arrived; by default now."),
+    click.option("--key", help="Idempotency key: a repeat with the same key adds no second year."),
+    actor_option,
+    reason_option,
 ]
 
 
@@ -47,19 +37,28 @@ def _options_by_hand(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.group()
 def plans() -> None:
-    """Plans: their state, what they bring, and years that were paid another way."""
+    """Show plans; add years that were paid outside of a gateway.
+
+    \b
+    Examples:
+      billing plans list --state degraded
+      billing plans renew pharmacy:7 --reason "bank transfer 4711" --actor ops
+    """
 
 
 @plans.command()
 @click.argument("ref")
 @json_option
 def show(ref: str, *, as_json: bool) -> None:
-    """Show the plan of account REF: where it stands, what it may do, which years were paid."""
-    with snapshot() as session:  # all that is shown is of one moment
+    """Show the plan of account REF.
+
+    Its state, its entitlements, and the years that were paid.
+    """
+    with snapshot() as session:  # one moment for all that is shown
         account = find_or_fail(session, ref)
-        overview = plan_overview.get_overview(session, account)
-        entitled = rules.get_entitlements(session, account)
-        years = [_year(term) for term in book.list_terms(session, account.id)]
+        overview = rules.overview.get_overview(session, account)
+        entitled = rules.entitlements.get_entitlements(session, account)
+        years = [_year(term) for term in rules.list_terms(session, account.id)]
     allowed = {name: asdict(found) for name, found in entitled.entitlements.items()}
     if as_json:
         status = {"service_renewal_status": entitled.service_renewal_status}
@@ -75,18 +74,20 @@ def show(ref: str, *, as_json: bool) -> None:
 
 
 @plans.command(name="list")
-@click.option("--state", type=click.Choice([s.value for s in RenewalStatus]), help="Only these.")
+@click.option(
+    "--state", type=click.Choice([s.value for s in RenewalStatus]), help="Only this state."
+)
 @limit_option
 @json_option
 def list_(state: str | None, limit: int | None, *, as_json: bool) -> None:
-    """List plans by the day they are due, the most overdue first."""
+    """List plans by due day, the most overdue first."""
     with transaction() as session:
-        found = plan_overview.list_plans(
+        found = rules.overview.list_plans(
             session,
             state=RenewalStatus(state) if state else None,
             limit=page(limit, as_json=as_json),
         )
-    print_records([asdict(one) for one in found], as_json=as_json, empty="No such plans.")
+    print_records([asdict(one) for one in found], as_json=as_json, empty="No plans match.")
 
 
 @plans.command()
@@ -103,10 +104,13 @@ def activate(
     *,
     as_json: bool,
 ) -> None:
-    """Begin a plan of account REF whose price came another way, such as by bank transfer."""
+    """Begin a plan of account REF that was paid outside of a gateway.
+
+    For example by bank transfer.
+    """
     wish = ManualYear(ref, reason, actor, str(uuid4()) if key is None else key, paid_at)
     with transaction() as session:
-        added = plan_admin.activate(session, wish, plan=plan)
+        added = rules.manual_years.activate(session, wish, plan=plan)
     _print(added, wish, as_json=as_json)
 
 
@@ -122,16 +126,16 @@ def renew(
     *,
     as_json: bool,
 ) -> None:
-    """Add a year to the plan of account REF whose price came another way."""
+    """Add a year, paid outside of a gateway, to the plan of REF."""
     wish = ManualYear(ref, reason, actor, str(uuid4()) if key is None else key, paid_at)
     with transaction() as session:
-        added = plan_admin.renew(session, wish)
+        added = rules.manual_years.renew(session, wish)
     _print(added, wish, as_json=as_json)
 
 
 def _print(added: AddedYear, wish: ManualYear, *, as_json: bool) -> None:
     print_record({**asdict(added), "key": wish.key}, as_json=as_json)
-    release_parked()
+    request_release()
 
 
 def _year(term: PlanTerm) -> Record:

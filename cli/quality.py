@@ -1,9 +1,10 @@
-"""`billing quality`: how much of the leads of accounts and of lead sources is disputed."""
+"""`billing quality`: scores of how many leads of accounts and lead sources are disputed."""
 
 import click
 
 from billing.disputes import quality as scores
-from cli.output import Record, json_option, limit_option, page, print_record, print_records
+from cli.options import json_option, limit_option, page
+from cli.output import Record, print_record, print_records
 from db.models import QualityScore
 from db.session import transaction
 from errors import PermanentError
@@ -13,34 +14,39 @@ _KINDS = click.Choice(["account", "source"])
 
 @click.group()
 def quality() -> None:
-    """How much of the leads of accounts and of lead sources is disputed."""
+    """Show how many leads of accounts and sources are disputed.
+
+    \b
+    Example:
+      billing quality list --review
+    """
 
 
 @quality.command(name="list")
-@click.option("--kind", type=_KINDS, help="Only these.")
-@click.option("--review", is_flag=True, help="Only accounts that a person should look at.")
+@click.option("--kind", type=_KINDS, help="Only this kind of subject.")
+@click.option("--review", is_flag=True, help="Only accounts that a person should review.")
 @limit_option
 @json_option
 def list_(
     kind: scores.SubjectKind | None, limit: int | None, *, review: bool, as_json: bool
 ) -> None:
-    """List the scores; without a grade where there are too few leads to tell."""
+    """List scores; with too few leads there is no grade."""
     with transaction() as session:
         found = scores.all_scores(
             session, kind=kind, review=review, limit=page(limit, as_json=as_json)
         )
     records = [_record(score) for score in found]
-    print_records(records, as_json=as_json, empty="No such scores.")
+    print_records(records, as_json=as_json, empty="No scores match.")
 
 
 @quality.command()
 @click.argument("subject")
 @click.option(
-    "--kind", type=_KINDS, default="account", help="What SUBJECT is; an account if not said."
+    "--kind", type=_KINDS, default="account", help="What SUBJECT is; by default an account."
 )
 @json_option
 def show(subject: str, kind: scores.SubjectKind, *, as_json: bool) -> None:
-    """Show the score of account SUBJECT, or of the lead source of that name."""
+    """Show the score of SUBJECT, an account or a lead source."""
     with transaction() as session:
         score = scores.find(session, subject, kind=kind)
     if score is None:

@@ -1,4 +1,4 @@
-"""`billing refunds`: what a refund would do; ask for one; what became of them."""
+"""`billing refunds`: preview, request, list and show refunds."""
 
 from dataclasses import asdict
 from uuid import uuid4
@@ -6,21 +6,27 @@ from uuid import uuid4
 import click
 
 from billing.returns import refunds as rules
-from cli.output import Record, json_option, limit_option, page, print_record, print_records
+from cli.options import actor_option, json_option, limit_option, page, reason_option
+from cli.output import Record, print_record, print_records
 from db.models import Payment, Refund
 from db.session import snapshot, transaction
-from tasks.returns import submission as refunding
+from tasks.returns import submission
 
 STATES = ("requested", "submitted", "unknown", "processed", "failed")
 
 _amount = click.option(
-    "--amount-paise", type=click.IntRange(min=1), help="A part; without, all that is left."
+    "--amount-paise", type=click.IntRange(min=1), help="In paise; by default all that is left."
 )
 
 
 @click.group()
 def refunds() -> None:
-    """Money on its way back, and the credit that goes with it."""
+    """Preview, request and show refunds.
+
+    \b
+    Example:
+      billing refunds preview pay_123 --amount-paise 250000
+    """
 
 
 @refunds.command()
@@ -28,8 +34,11 @@ def refunds() -> None:
 @_amount
 @json_option
 def preview(payment_id: str, amount_paise: int | None, *, as_json: bool) -> None:
-    """Show what a refund of PAYMENT_ID (the gateway's) would do: money, credit, bonus, debt."""
-    with snapshot() as session:  # what is left of the payment and of its credit, at one moment
+    """Show what a refund would do, and change nothing.
+
+    PAYMENT_ID is the gateway's. Shows money, credit, bonus and debt.
+    """
+    with snapshot() as session:  # one moment for the payment and its credit
         found = rules.preview(session, payment_id, amount_paise)
     print_record(asdict(found), as_json=as_json)
 
@@ -37,9 +46,9 @@ def preview(payment_id: str, amount_paise: int | None, *, as_json: bool) -> None
 @refunds.command()
 @click.argument("payment_id")
 @_amount
-@click.option("--reason", required=True, help="What an auditor will read.")
-@click.option("--actor", required=True, help="Who does it, such as your name.")
-@click.option("--key", help="The same key again asks for the same refund; by default a new one.")
+@reason_option
+@actor_option
+@click.option("--key", help="Idempotency key: a repeat with the same key makes no second refund.")
 @json_option
 def request(
     payment_id: str,
@@ -50,16 +59,22 @@ def request(
     *,
     as_json: bool,
 ) -> None:
-    """Refund PAYMENT_ID (the gateway's): reserve its credit and ask the gateway."""
-    asked = refunding.request_refund(
-        payment_id=payment_id, amount_paise=amount_paise, reason=reason, actor=actor,
+    """Refund a payment, wholly or in part.
+
+    PAYMENT_ID is the gateway's. Its credit is reserved, then the gateway is asked.
+    """
+    asked = submission.request_refund(
+        payment_id=payment_id,
+        amount_paise=amount_paise,
+        reason=reason,
+        actor=actor,
         request_key=f"cli:{key or uuid4()}",
-    )  # fmt: skip
+    )
     print_record(asdict(asked), as_json=as_json)
 
 
 @refunds.command(name="list")
-@click.option("--state", type=click.Choice(STATES), help="Only these.")
+@click.option("--state", type=click.Choice(STATES), help="Only this state.")
 @limit_option
 @json_option
 def list_(state: str | None, limit: int | None, *, as_json: bool) -> None:
@@ -67,7 +82,7 @@ def list_(state: str | None, limit: int | None, *, as_json: bool) -> None:
     with transaction() as session:
         found = rules.newest(session, state=state, limit=page(limit, as_json=as_json))
         records = [_record(refund, payment) for refund, payment in found]
-    print_records(records, as_json=as_json, empty="No such refunds.")
+    print_records(records, as_json=as_json, empty="No refunds match.")
 
 
 @refunds.command()

@@ -8,7 +8,7 @@ import click
 import settings
 
 FIRST_YEAR, LAST_YEAR = 1970, 9000
-"""What the ledger can hold; beyond it a change of zone could leave the calendar."""
+"""What the ledger accepts; beyond it a change of zone could leave the calendar."""
 
 _RANGE = f"in the years {FIRST_YEAR} to {LAST_YEAR}"
 
@@ -96,6 +96,6 @@ INSTANT = _Instant()
 LOCAL_INSTANT = _LocalInstant()
 """A time or a day in ISO 8601, as an instant in UTC; without a zone in BILLING_TIMEZONE."""
 SPAN = _Span()
-"""So many weeks, days, hours, minutes and seconds: 1w2d3h4m5s, each of them where wanted."""
+"""Weeks, days, hours, minutes and seconds, such as 1w2d3h4m5s; each may be left out."""
 DAY = _Day()
 """A calendar day in ISO 8601."""

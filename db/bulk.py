@@ -1,8 +1,8 @@
 """Many rows in one statement: COPY to insert, array parameters to update and to look up.
 
-COPY writes a batch of ledger rows in about a third of the time of a multi-row INSERT on the
-same server (docs/decisions/0004-copy-for-ledger-rows.md), and the arrays spare the server from
-parsing a statement as long as the batch.
+COPY writes a batch of ledger rows in about a third of the time of a multi-row INSERT
+(docs/decisions/0004-copy-for-ledger-rows.md); with arrays the server does not parse a statement
+as long as the batch.
 """
 
 import io
@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 FEW = 4
-"""Up to so many rows are no batch yet."""
+"""Up to this many rows are inserted without COPY."""
 
 
 def copy_rows(
@@ -24,8 +24,8 @@ def copy_rows(
     """Insert `rows` (values in the order of `columns`) into `table` within the transaction.
 
     Values: None, bool, int, str, bytes, aware datetime. Raises psycopg2's errors, such as
-    `UniqueViolation`; none of the rows is then written. A few go in by INSERT, which takes one
-    round trip in place of two.
+    `UniqueViolation`; then none of the rows is written. Up to `FEW` rows are written by INSERT,
+    which takes one round trip instead of two.
     """
     rows = list(rows)
     if not rows:

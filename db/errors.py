@@ -1,4 +1,4 @@
-"""PostgreSQL could not be asked, or refused: nothing was written; it may be tried again."""
+"""Failures of PostgreSQL: nothing was written, and the same call may succeed later."""
 
 from errors import TransientError
 
@@ -8,11 +8,11 @@ class DatabaseUnavailable(TransientError):
 
 
 class DatabaseBusy(TransientError):
-    """A lock, a deadlock or a time limit stood in the way; nothing was written."""
+    """A lock, a deadlock or a time limit stopped the transaction; nothing was written."""
 
 
 class SchemaMissing(TransientError):
-    """The database is not at the schema this code needs."""
+    """The database is not at the schema that this code needs."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(f"{detail}: run `billing migrate`")

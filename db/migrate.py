@@ -1,4 +1,4 @@
-"""Bring a database to the newest schema; called by `billing migrate` and the development stack."""
+"""The migrations of a database; called by `billing migrate` and the development stack."""
 
 from pathlib import Path
 
@@ -9,11 +9,11 @@ from db import roles
 
 
 def upgrade(owner_url: str, *, application_url: str | None = None, revision: str = "head") -> None:
-    """Apply every migration that the database of `owner_url` (SQLAlchemy form) has not seen yet.
+    """Apply every pending migration to the database of `owner_url` (SQLAlchemy form).
 
-    The role of `application_url`, where it is another one, is given the rights it needs on all
-    tables (`db/roles.py`), in the same transaction. Safe to call from several processes at once:
-    they take turns by an advisory lock. Raises `UnknownRole`.
+    If `application_url` names another role, it is granted its rights on all tables (`db/roles.py`)
+    in the same transaction. Safe to call from several processes at once: an advisory lock makes
+    them wait for each other. Raises `UnknownRole`.
     """
     alembic = config(owner_url)
     alembic.attributes["application_role"] = application_url and roles.role_of(application_url)

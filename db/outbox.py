@@ -1,7 +1,7 @@
-"""The outbox: what others are to hear of, written in the transaction that made it happen.
+"""The outbox: notices for others, written in the transaction that made them true.
 
-Row first here as well: a notice is sent from its row, so that none is sent for what was rolled
-back and none is lost for what was not.
+Row first here as well: a notice is sent from its row. None is sent for work that was rolled back,
+and none is lost for work that was committed.
 """
 
 import json
@@ -17,7 +17,7 @@ from db.bulk import copy_rows
 
 @dataclass(frozen=True, slots=True)
 class NewNotice:
-    """Something that happened: `topic` (`lead.charged`) about `subject` (`lead:L-17`)."""
+    """One notice: `topic` (`lead.charged`) about `subject` (`lead:L-17`)."""
 
     topic: str
     subject: str
@@ -25,7 +25,7 @@ class NewNotice:
     payload: Mapping[str, Any]
     """Plain JSON values."""
     superseded: bool = False
-    """A newer one is written with it and says it better: kept for the record, never sent."""
+    """A newer notice is written with it and replaces it: kept for the record, never sent."""
 
 
 _COLUMNS = ("topic", "subject", "account_id", "payload", "created_at", "superseded_at")

@@ -1,9 +1,9 @@
-"""What the application's role may do, and no more; brought up to date after every migration.
+"""The rights of the application's role, granted again after every migration.
 
-The owner of the tables migrates (DATABASE_OWNER_URL); the processes work as another role
-(DATABASE_URL) that can add to the ledger and read it, and has no right to change or remove a row
-of it, to switch a trigger off, or to define anything. Called by `db/migrations/env.py`, in the
-transaction of the migrations. docs/decisions/0005-two-database-roles.md says why.
+The owner of the tables migrates (DATABASE_OWNER_URL). The processes work as another role
+(DATABASE_URL): it reads the ledger and adds rows to it, but cannot change or delete a row, disable
+a trigger or define anything. Called by `db/migrations/env.py` in the transaction of the
+migrations. docs/decisions/0005-two-database-roles.md says why.
 """
 
 from collections.abc import Iterable
@@ -13,14 +13,14 @@ from sqlalchemy import Connection, make_url, text
 from errors import PermanentError
 
 READ_ONLY = frozenset({"alembic_version", "transaction_kinds"})
-"""What migrations write and processes only read."""
+"""Tables that migrations write and processes only read."""
 
 APPEND_ONLY = frozenset(
     {"credit_transactions", "lot_movements", "hold_events", "billing_audit_log", "lead_conflicts"}
     | {"plan_terms"}
 )
-"""What is added to and never changed. Named here, and not read from the triggers that guard it:
-were one dropped, the next migration would give the right to change the table away.
+"""Tables whose rows are added and never changed. Named here instead of read from the triggers that
+guard them: if a trigger was dropped, the next migration would grant the right to change its table.
 `billing/verification/schema.py` checks the triggers."""
 
 FIXED_COLUMNS = {
@@ -54,12 +54,12 @@ FIXED_COLUMNS = {
     "api_requests": {"caller", "idempotency_key", "created_at"},
     "api_keys": {"id", "name", "key_sha256", "product", "account_id", "scopes", "created_at"},
 }  # fmt: skip
-"""What no process changes once it is written, of tables that it else may update. A table that is
-not named, nor read-only, nor append-only (named above, or with the trigger), is updated freely."""
+"""Columns that no process changes once they are written, in tables that it may otherwise update. A
+table that is neither named here nor read-only nor append-only may be updated freely."""
 
 
 class UnknownRole(PermanentError):
-    """The role of DATABASE_URL is not known to the server."""
+    """The role of DATABASE_URL does not exist on the server."""
 
     def __init__(self, role: str) -> None:
         super().__init__(
@@ -70,17 +70,17 @@ class UnknownRole(PermanentError):
 
 
 def role_of(database_url: str) -> str | None:
-    """Return the role that a URL names; None where it leaves that to the environment."""
+    """Return the role that a URL names; None if it names none."""
     url = make_url(database_url)
     named = url.username or url.query.get("user")
     return named if isinstance(named, str) else None
 
 
 def grant(connection: Connection, role: str) -> None:
-    """Give `role` what the processes need on every table there is, and take all else from it.
+    """Grant `role` what the processes need on every table, and revoke everything else.
 
-    Does nothing for the role that is connected, the owner itself. To be repeated after every
-    migration; running processes never see a moment without their rights. Raises `UnknownRole`.
+    Does nothing if `role` is the connected role, which is the owner. Repeated after every
+    migration, in one transaction: running processes keep their rights. Raises `UnknownRole`.
     """
     if connection.scalar(text("SELECT current_user")) == role:
         return
@@ -97,7 +97,7 @@ def _statements(
 ) -> Iterable[str]:
     quote = connection.dialect.identifier_preparer.quote_identifier
     if connection.scalar(_MAY_CREATE, {"schema": schema}):
-        # So before PostgreSQL 15, and in databases that were made by it.
+        # The default before PostgreSQL 15, and in databases upgraded from it.
         yield f"REVOKE CREATE ON SCHEMA {quoted_schema} FROM PUBLIC"
     yield f"REVOKE ALL ON SCHEMA {quoted_schema} FROM {role}"
     yield f"GRANT USAGE ON SCHEMA {quoted_schema} TO {role}"

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from sqlalchemy import event
 
-from db import session
+from db import connections
 
 
 @contextmanager
@@ -22,7 +22,7 @@ def once_read(table: str, happens: Callable[[], object]) -> Iterator[None]:
             happened.append(True)
             happens()
 
-    engine = session.engine()
+    engine = connections.engine()
     event.listen(engine, "after_cursor_execute", notice)
     try:
         yield

@@ -25,7 +25,7 @@ from sqlalchemy import Connection, NullPool, create_engine, make_url
 
 import settings
 from billing import audit
-from db import migrate, session
+from db import connections, migrate
 from devstack import servers
 
 TEMPLATE = f"billing_test_template_{os.getpid()}"
@@ -152,7 +152,7 @@ def database(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         monkeypatch.setenv("DATABASE_OWNER_URL", owner_url(url))
         _forget_settings()
         yield url
-        session.engine().dispose()
+        connections.engine().dispose()
         _forget_settings()
 
 
@@ -187,9 +187,9 @@ def owner() -> Iterator[Connection]:
 @pytest.fixture
 def many_connections(database: str) -> Iterator[None]:
     """Let the threads of a test have a connection each."""
-    wide = session.make_engine(make_url(settings.get().database_url), pool_size=20)
+    wide = connections.make_engine(make_url(settings.get().database_url), pool_size=20)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(session, "engine", lambda: wide)
+        patch.setattr(connections, "engine", lambda: wide)
         yield
     wide.dispose()
 
@@ -226,7 +226,7 @@ _template = _Template()
 
 def _forget_settings() -> None:
     settings.get.cache_clear()
-    session.engine.cache_clear()
+    connections.engine.cache_clear()
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from typing import Any
 
 from celery import signals
 
-from db import session
+from db import connections
 from service import logs
 from worker import redaction
 
@@ -23,7 +23,7 @@ def _set_up_logging(loglevel: int | None = None, **_: Any) -> None:
 
 def _after_fork(**_: Any) -> None:
     # A connection shared with the parent would mix the answers of two processes.
-    session.forget_connections()
+    connections.forget_connections()
     # What was loaded before the fork is never garbage. And a batch makes tens of thousands of
     # objects that live to its end, which the collector would visit again and again.
     gc.freeze()

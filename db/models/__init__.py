@@ -1,10 +1,10 @@
 """The tables.
 
-Rules about what may be written stand in `billing/`; the ones that the database itself must hold
-(append-only, unique keys, ranges) stand here and in the migrations.
+The rules about what may be written are in `billing/`; those that the database itself enforces
+(append-only, unique keys, ranges) are here and in the migrations.
 
 Times are `timestamptz`, written by the application's clock in UTC. Amounts of credit are whole
-numbers; money is in paise. Fill factors leave room for the in-place updates of hot rows.
+numbers; money is in paise. Fill factors leave room for in-place updates of hot rows.
 """
 
 from db.models.access import ApiKey, ApiRequest

@@ -1,4 +1,4 @@
-"""What all tables share: one naming scheme, 64-bit integers, text, times with a zone."""
+"""The base of all tables: one naming scheme, 64-bit integers, text, times with a zone."""
 
 from datetime import datetime
 
@@ -15,7 +15,7 @@ _NAMES = {
 
 
 class Base(DeclarativeBase):
-    """Base of the tables: one naming scheme, 64-bit integers, text, times with a zone."""
+    """Base class of the tables."""
 
     metadata = MetaData(naming_convention=_NAMES)
     type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own declaration

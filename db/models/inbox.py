@@ -1,4 +1,4 @@
-"""The inbox: one row for each delivery that a sender made."""
+"""The inbox table."""
 
 from datetime import datetime
 from uuid import UUID
@@ -10,7 +10,7 @@ from db.models.base import Base
 
 
 class InboundEvent(Base):
-    """One delivery that a sender made: the inbox. `db/inbox.py` is its only writer."""
+    """One delivery that a sender made. `db/inbox.py` is the only writer."""
 
     __tablename__ = "inbound_events"
     __table_args__ = (
@@ -24,7 +24,7 @@ class InboundEvent(Base):
             postgresql_where=text("state = 'pending'"),
         ),
         Index("ix_inbound_events_dead", "id", postgresql_where=text("state = 'dead'")),
-        # Half a page stays free: a lease then updates its rows in place, without index entries.
+        # Half a page stays free, so that a lease updates its rows in place, without index entries.
         {"postgresql_with": {"fillfactor": 50}},
     )
 

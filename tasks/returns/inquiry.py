@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 import clock
 from billing import audit
-from billing.payments import GatewayName, queries
+from billing.payments import GatewayName, gateway_heartbeat, queries
 from billing.returns import DisputeFacts, RefundFacts, chargebacks, refund_intake, refund_lifecycle
 from db.models import Payment
 from db.session import transaction

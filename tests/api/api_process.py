@@ -37,10 +37,10 @@ class ApiProcess(ServerProcess):
 def problem(answer: Answer) -> dict[str, Any]:
     """The problem of a refusal, which must be one in full."""
     assert answer.headers["content-type"] == "application/problem+json"
-    told: dict[str, Any] = json.loads(answer.body)
-    assert told["status"] == answer.status
-    assert told["title"]
-    assert told["detail"]
-    assert told["type"] == "about:blank" or told["type"].startswith("urn:problem-type:billing:")
+    shown: dict[str, Any] = json.loads(answer.body)
+    assert shown["status"] == answer.status
+    assert shown["title"]
+    assert shown["detail"]
+    assert shown["type"] == "about:blank" or shown["type"].startswith("urn:problem-type:billing:")
     assert "Traceback" not in answer.body.decode()
-    return told
+    return shown

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import settings
-from db import session
+from db import connections
 from devstack.simulator.server import running as simulator_running
 from devstack.simulator.switches import Switches
 from tests.api import given as shop_parts
@@ -56,11 +56,11 @@ def house(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("DATABASE_URL", database_url)
     monkeypatch.setenv("DATABASE_OWNER_URL", owner_url(database_url))
     settings.get.cache_clear()
-    session.engine.cache_clear()
+    connections.engine.cache_clear()
     yield
-    session.engine().dispose()
+    connections.engine().dispose()
     settings.get.cache_clear()
-    session.engine.cache_clear()
+    connections.engine.cache_clear()
 
 
 @pytest.fixture

@@ -62,13 +62,13 @@ class Shop:
 
     def pay(self, order_id: str, outcome: str = "success") -> dict[str, str]:
         """Play a customer at Razorpay's checkout; what a browser then brings to `verify`."""
-        told = self.sim.pay(order_id, outcome)
-        signature = told.get("razorpay_signature", "")
+        shown = self.sim.pay(order_id, outcome)
+        signature = shown.get("razorpay_signature", "")
         if signature:
             self.signatures.append(signature)
         return {
             "order_id": order_id,
-            "payment_id": told["razorpay_payment_id"],
+            "payment_id": shown["razorpay_payment_id"],
             "signature": signature,
         }
 

@@ -62,8 +62,8 @@ def fields(answer: Answer) -> list[str]:
 
 def figures(answer: Answer) -> tuple[int, int, int]:
     """Balance, held and available, as told."""
-    told = answer.json
-    return told["balance"], told["held"], told["available"]
+    shown = answer.json
+    return shown["balance"], shown["held"], shown["available"]
 
 
 def on_record(ref: str) -> tuple[object, ...]:

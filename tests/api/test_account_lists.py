@@ -22,17 +22,17 @@ def page(api: ApiProcess, account: str, what: str, **query: object) -> dict[str,
     asked = urlencode({name: value for name, value in query.items() if value is not None})
     answer = api.ask(f"/v1/accounts/{quote(account)}/{what}?{asked}", HOUSE_KEY)
     assert answer.status == 200, answer.body
-    told: dict[str, Any] = answer.json
-    assert told.keys() == {what, "next"}
-    return told
+    shown: dict[str, Any] = answer.json
+    assert shown.keys() == {what, "next"}
+    return shown
 
 
 def pages(api: ApiProcess, account: str, what: str) -> Iterator[list[Any]]:
     after = None
     while True:
-        told = page(api, account, what, after=after)
-        yield told[what]
-        after = told["next"]
+        shown = page(api, account, what, after=after)
+        yield shown[what]
+        after = shown["next"]
         if after is None:
             return
 
@@ -132,9 +132,9 @@ def test_a_payment_is_told_in_full(api: ApiProcess, number: int) -> None:
         bonus_credits=500, amount_paise=500_000, refunded_paise=100, state="partially_refunded",
     )  # fmt: skip
 
-    [told] = page(api, account, "payments")["payments"]
+    [shown] = page(api, account, "payments")["payments"]
 
-    assert told == {
+    assert shown == {
         "payment_id": f"pay_{number}", "gateway": "razorpay", "order_id": f"order_{number}",
         "state": "partially_refunded", "reason": None, "amount_paise": 500_000, "currency": "INR",
         "refunded_paise": 100, "credits": 5_000, "bonus_credits": 500, "method": "upi",

@@ -38,25 +38,25 @@ def test_an_account_is_opened_and_told(api: ApiProcess, number: int) -> None:
     )  # fmt: skip
 
     assert answer.status == 201
-    told = answer.json
-    assert before <= datetime.fromisoformat(told["created_at"]) <= clock.now()
-    assert told == {
+    shown = answer.json
+    assert before <= datetime.fromisoformat(shown["created_at"]) <= clock.now()
+    assert shown == {
         "account": f"clinic:{number}", "name": "City Clinic", "product": "clinic_leads",
         "timezone": "Europe/Berlin", "balance": 0, "held": 0, "available": 50,
         "overdraft_limit": 50, "alert_level": "exhausted", "state_code": "27",
-        "gstin": "27ABCDE1234F1Z0", "created_at": told["created_at"],
+        "gstin": "27ABCDE1234F1Z0", "created_at": shown["created_at"],
     }  # fmt: skip
-    assert api.ask(f"/v1/accounts/clinic:{number}", HOUSE_KEY).json == told
+    assert api.ask(f"/v1/accounts/clinic:{number}", HOUSE_KEY).json == shown
     assert rows(
         "SELECT actor, door FROM billing_audit_log WHERE subject = :s", s=f"account:clinic:{number}"
     ) == [("api-key:house", "api")]
 
 
 def test_what_is_left_out_is_the_houses(api: ApiProcess, number: int) -> None:
-    told = api.post("/v1/accounts", HOUSE_KEY, clinic(number, timezone=None)).json
+    shown = api.post("/v1/accounts", HOUSE_KEY, clinic(number, timezone=None)).json
 
-    assert (told["timezone"], told["overdraft_limit"]) == ("Asia/Kolkata", 0)
-    assert (told["state_code"], told["gstin"]) == (None, None)
+    assert (shown["timezone"], shown["overdraft_limit"]) == ("Asia/Kolkata", 0)
+    assert (shown["state_code"], shown["gstin"]) == (None, None)
 
 
 @pytest.mark.parametrize("colon", [":", "%3A", "%3a"])
@@ -70,9 +70,9 @@ def test_what_an_account_has_is_told_however_its_colon_is_sent(
             expires_in=None,
         )  # fmt: skip
 
-    told = api.ask(f"/v1/accounts/clinic{colon}{number}", HOUSE_KEY).json
+    shown = api.ask(f"/v1/accounts/clinic{colon}{number}", HOUSE_KEY).json
 
-    assert [told[f] for f in ("balance", "held", "available", "alert_level")] == [
+    assert [shown[f] for f in ("balance", "held", "available", "alert_level")] == [
         1_000, 300, 750, "ok",
     ]  # fmt: skip
 
@@ -117,10 +117,10 @@ def test_a_bad_field_is_named_and_nothing_is_opened(
     answer = api.post("/v1/accounts", HOUSE_KEY, clinic(number, **wrong))
 
     assert answer.status == 422
-    told = problem(answer)
-    assert [error["field"] for error in told["errors"]] == [field]
-    assert told["detail"] == f"{field}: {told['errors'][0]['detail']}"
-    assert told["type"] == "urn:problem-type:billing:invalid-fields"
+    shown = problem(answer)
+    assert [error["field"] for error in shown["errors"]] == [field]
+    assert shown["detail"] == f"{field}: {shown['errors'][0]['detail']}"
+    assert shown["type"] == "urn:problem-type:billing:invalid-fields"
     assert api.ask(f"/v1/accounts/clinic:{number}", HOUSE_KEY).status == 404
 
 
@@ -132,7 +132,7 @@ def test_a_key_for_a_product_opens_accounts_of_it_alone(api: ApiProcess, number:
 
     assert answer.status == 422
     assert problem(answer)["errors"] == [
-        {"field": "product", "detail": "must be clinic_leads, which this key is for"}
+        {"field": "product", "detail": "must be clinic_leads, the product of this key"}
     ]
 
 

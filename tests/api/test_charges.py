@@ -34,15 +34,15 @@ def test_a_charge_takes_credit_at_once_and_stands_in_the_ledger(
     answer = charge(api, clinic, 30, description="3 pages of text", once=f"c-{clinic}")
 
     assert answer.status == 201, answer.body
-    told = answer.json
-    assert told == {
-        "transaction_id": told["transaction_id"], "account": clinic, "amount": 30,
+    shown = answer.json
+    assert shown == {
+        "transaction_id": shown["transaction_id"], "account": clinic, "amount": 30,
         "balance": 70, "held": 0, "available": 70,
     }  # fmt: skip
     assert rows(
         "SELECT amount, kind, idempotency_key, actor, description FROM credit_transactions"
         " WHERE id = :id",
-        id=told["transaction_id"],
+        id=shown["transaction_id"],
     ) == [(-30, "usage", f"api:house:c-{clinic}:charge", "api-key:house", "3 pages of text")]
 
 
@@ -71,8 +71,8 @@ def test_more_than_is_available_is_refused_with_the_figures(api: ApiProcess, cli
     answer = charge(api, clinic, 61, once=f"c-{clinic}")
 
     assert (answer.status, kind(answer)) == (402, "not-enough-credit")
-    told = problem(answer)
-    assert {name: told[name] for name in ("needed", "balance", "held", "available")} == {
+    shown = problem(answer)
+    assert {name: shown[name] for name in ("needed", "balance", "held", "available")} == {
         "needed": 61, "balance": 100, "held": 40, "available": 60,
     }  # fmt: skip
     assert on_record(clinic) == (100, 40, 0)
@@ -123,7 +123,7 @@ def test_an_amount_that_is_given_twice_is_not_guessed_at(
 
     answer = api.request("POST", "/v1/charges", body, headers)
 
-    assert (answer.status, problem(answer)["detail"]) == (400, "the body gives a field twice")
+    assert (answer.status, problem(answer)["detail"]) == (400, "the body has the same field twice")
     assert on_record(clinic) == (100, 0, 0)
 
 

@@ -56,16 +56,16 @@ def test_a_dispute_is_opened_told_and_logged(api: ApiProcess, number: int, clini
     answer = api.post("/v1/disputes", HOUSE_KEY, body(number, evidence={"calls": [1, None]}))
 
     assert answer.status == 201, answer.body
-    told = answer.json
-    assert before <= datetime.fromisoformat(told["created_at"]) <= clock.now()
-    assert told == {
-        "dispute_id": told["dispute_id"], "lead_id": f"L-{number}", "account": clinic,
+    shown = answer.json
+    assert before <= datetime.fromisoformat(shown["created_at"]) <= clock.now()
+    assert shown == {
+        "dispute_id": shown["dispute_id"], "lead_id": f"L-{number}", "account": clinic,
         "dispute_type": "spam", "description": PRIVATE, "evidence": {"calls": [1, None]},
-        "state": "pending", "created_at": told["created_at"], "resolved_at": None, "notes": None,
+        "state": "pending", "created_at": shown["created_at"], "resolved_at": None, "notes": None,
         "credits_refunded": 0,
     }  # fmt: skip
-    assert api.ask(f"/v1/disputes/{told['dispute_id']}", HOUSE_KEY).json == told
-    assert rows("SELECT opened_by FROM lead_disputes WHERE id = :id", id=told["dispute_id"]) == [
+    assert api.ask(f"/v1/disputes/{shown['dispute_id']}", HOUSE_KEY).json == shown
+    assert rows("SELECT opened_by FROM lead_disputes WHERE id = :id", id=shown["dispute_id"]) == [
         ("api-key:house",)
     ]
     log = api.log[logged:]
@@ -163,13 +163,13 @@ def test_what_an_operator_decided_is_told(api: ApiProcess, number: int, clinic: 
     id_ = dispute(f"L-{number}", account=clinic)
     approve(id_, amount=80, notes="half true")
 
-    told = api.ask(f"/v1/disputes/{id_}", HOUSE_KEY).json
+    shown = api.ask(f"/v1/disputes/{id_}", HOUSE_KEY).json
 
-    assert (told["state"], told["credits_refunded"], told["notes"]) == (
+    assert (shown["state"], shown["credits_refunded"], shown["notes"]) == (
         "partially_approved", 80, "half true",
     )  # fmt: skip
-    assert told["resolved_at"] is not None
-    assert "resolved_by" not in told
+    assert shown["resolved_at"] is not None
+    assert "resolved_by" not in shown
 
 
 def test_disputes_out_of_reach_are_as_unknown_as_none(
@@ -213,12 +213,12 @@ def test_an_accounts_disputes_come_in_pages_newest_first(
 
     sizes, seen, after = [], [], ""
     while True:
-        told = api.ask(f"{path}?{after}", HOUSE_KEY).json
-        sizes.append(len(told["disputes"]))
-        seen += [entry["dispute_id"] for entry in told["disputes"]]
-        if told["next"] is None:
+        shown = api.ask(f"{path}?{after}", HOUSE_KEY).json
+        sizes.append(len(shown["disputes"]))
+        seen += [entry["dispute_id"] for entry in shown["disputes"]]
+        if shown["next"] is None:
             break
-        after = f"after={told['next']}"
+        after = f"after={shown['next']}"
 
     assert sizes == [20, 20, 5]
     assert seen == sorted(set(seen), reverse=True)

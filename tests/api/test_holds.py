@@ -49,19 +49,19 @@ def test_a_hold_sets_credit_aside_for_a_quarter_of_an_hour(api: ApiProcess, clin
     answer = place(api, clinic, 30, description="an estimate", once=f"h-{clinic}")
 
     assert answer.status == 201, answer.body
-    told = answer.json
-    life = datetime.fromisoformat(told["expires_at"]) - before
+    shown = answer.json
+    life = datetime.fromisoformat(shown["expires_at"]) - before
     assert timedelta(0) <= life - timedelta(seconds=900) < timedelta(seconds=30)
-    assert told == {
-        "hold_id": told["hold_id"], "account": clinic, "state": "open", "amount": 30,
-        "captured": 0, "transaction_id": None, "expires_at": told["expires_at"],
+    assert shown == {
+        "hold_id": shown["hold_id"], "account": clinic, "state": "open", "amount": 30,
+        "captured": 0, "transaction_id": None, "expires_at": shown["expires_at"],
         "balance": 100, "held": 30, "available": 70,
     }  # fmt: skip
-    assert isinstance(told["hold_id"], str)
-    assert show(api, told["hold_id"]).json == told
+    assert isinstance(shown["hold_id"], str)
+    assert show(api, shown["hold_id"]).json == shown
     assert rows(
         "SELECT kind, actor, description, idempotency_key FROM holds WHERE id = :id",
-        id=int(told["hold_id"]),
+        id=int(shown["hold_id"]),
     ) == [("usage", "api-key:house", "an estimate", f"api:house:h-{clinic}")]
 
 
@@ -84,15 +84,15 @@ def test_a_capture_charges_what_was_used_and_releases_the_rest(
     answer = capture(api, id_, asked)
 
     assert answer.status == 200, answer.body
-    told = answer.json
-    assert (told["hold_id"], told["account"], told["state"]) == (id_, clinic, "captured")
-    assert (told["amount"], told["captured"]) == (30, taken)
+    shown = answer.json
+    assert (shown["hold_id"], shown["account"], shown["state"]) == (id_, clinic, "captured")
+    assert (shown["amount"], shown["captured"]) == (30, taken)
     assert figures(answer) == (100 - taken, 0, 100 - taken)
     assert rows(
         "SELECT amount, kind, description, actor FROM credit_transactions WHERE id = :id",
-        id=told["transaction_id"],
+        id=shown["transaction_id"],
     ) == [(-taken, "usage", "3 pages", "api-key:house")]
-    assert show(api, id_).json == told
+    assert show(api, id_).json == shown
 
 
 def test_a_void_releases_all_of_it(api: ApiProcess, clinic: str) -> None:
@@ -143,14 +143,14 @@ def test_each_step_again_is_done_once_and_gets_the_same_answer(
         assert again.headers["idempotent-replayed"] == "true"
         return first.json
 
-    told = twice(*(place(api, clinic, 30, once=f"h-{clinic}") for _ in range(2)))
+    shown = twice(*(place(api, clinic, 30, once=f"h-{clinic}") for _ in range(2)))
     other = twice(*(place(api, clinic, 20, once=f"i-{clinic}") for _ in range(2)))
-    twice(*(capture(api, told["hold_id"], 12, once=f"c-{clinic}") for _ in range(2)))
+    twice(*(capture(api, shown["hold_id"], 12, once=f"c-{clinic}") for _ in range(2)))
     twice(*(void(api, other["hold_id"], once=f"v-{clinic}") for _ in range(2)))
 
     assert on_record(clinic) == (88, 0, 1)
     # What was answered stays the answer, whatever became of the hold
-    assert place(api, clinic, 30, once=f"h-{clinic}").json == told
+    assert place(api, clinic, 30, once=f"h-{clinic}").json == shown
 
 
 def test_a_key_that_stands_for_another_request_is_a_conflict(api: ApiProcess, clinic: str) -> None:
@@ -239,8 +239,8 @@ def test_more_than_is_available_is_refused_with_the_figures(api: ApiProcess, cli
     answer = place(api, clinic, 61)
 
     assert (answer.status, kind(answer)) == (402, "not-enough-credit")
-    told = problem(answer)
-    assert {name: told[name] for name in ("needed", "balance", "held", "available")} == {
+    shown = problem(answer)
+    assert {name: shown[name] for name in ("needed", "balance", "held", "available")} == {
         "needed": 61, "balance": 100, "held": 40, "available": 60,
     }  # fmt: skip
     assert on_record(clinic) == (100, 40, 0)
@@ -255,8 +255,13 @@ def test_a_capture_that_a_correction_left_no_credit_for_is_refused_and_the_hold_
     answer = capture(api, id_)
 
     assert (answer.status, kind(answer)) == (402, "not-enough-credit")
-    told = problem(answer)
-    assert (told["needed"], told["balance"], told["held"], told["available"]) == (30, 10, 30, 10)
+    shown = problem(answer)
+    assert (shown["needed"], shown["balance"], shown["held"], shown["available"]) == (
+        30,
+        10,
+        30,
+        10,
+    )
     assert show(api, id_).json["state"] == "open"
     assert figures(capture(api, id_, 10)) == (0, 0, 0)
 

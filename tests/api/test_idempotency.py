@@ -107,8 +107,8 @@ def post(
 
 
 def kind(answer: TestResponse) -> str:
-    told = json.loads(answer.data)
-    return str(told["type"]).removeprefix("urn:problem-type:billing:")
+    shown = json.loads(answer.data)
+    return str(shown["type"]).removeprefix("urn:problem-type:billing:")
 
 
 @pytest.mark.parametrize("how", [KEPT, STORED])
@@ -231,7 +231,7 @@ def test_an_effect_whose_claim_was_taken_over_is_rolled_back(
 
 
 @pytest.mark.parametrize(
-    ("once", "told"),
+    ("once", "message"),
     [
         pytest.param(None, "Field required", id="missing"),
         pytest.param("", "at least 1 character", id="empty"),
@@ -243,14 +243,14 @@ def test_an_effect_whose_claim_was_taken_over_is_rolled_back(
     ],
 )
 def test_a_key_that_cannot_be_is_named(
-    client: FlaskClient, wishes: Wishes, once: str | None, told: str
+    client: FlaskClient, wishes: Wishes, once: str | None, message: str
 ) -> None:
     answer = post(client, KEPT, once=once)
 
     assert answer.status_code == 422
     [field] = json.loads(answer.data)["errors"]
     assert field["field"] == "Idempotency-Key"
-    assert told in field["detail"]
+    assert message in field["detail"]
     assert wishes.done == 0
 
 

@@ -41,9 +41,9 @@ def test_a_charged_lead_is_told_in_full(api: ApiProcess, number: int) -> None:
     answer = ask(api, f"L-{number}")
 
     assert answer.status == 200
-    told = answer.json
-    assert before <= datetime.fromisoformat(told.pop("updated_at")) <= clock.now()
-    assert told == {
+    shown = answer.json
+    assert before <= datetime.fromisoformat(shown.pop("updated_at")) <= clock.now()
+    assert shown == {
         "lead_id": f"L-{number}", "account": account, "state": "charged", "credits": 180,
         "package_price_paise": RS_6000, "conflicts": 0, "occurred_at": "2026-11-20T08:00:00Z",
         "reason": None,
@@ -58,9 +58,9 @@ def test_a_lead_is_pending_as_soon_as_its_event_is_recorded(api: ApiProcess, num
     with transaction() as session:
         record(session, [NewEvent("leads", f"e-{number}", json.dumps(event).encode(), clock.now())])
 
-    told = ask(api, f"L-{number}").json
+    shown = ask(api, f"L-{number}").json
 
-    assert (told["state"], told["account"], told["credits"]) == ("pending", account, 180)
+    assert (shown["state"], shown["account"], shown["credits"]) == ("pending", account, 180)
 
 
 @pytest.mark.parametrize(

@@ -40,13 +40,13 @@ def test_a_hold_that_is_captured_while_one_asks_is_told_with_the_figures_of_its_
 
     def ask() -> tuple[object, ...]:
         headers = {"Authorization": f"Bearer {HOUSE_KEY}"}
-        told = client.get(f"/v1/holds/{held.id}", headers=headers).json
-        assert told is not None
-        return told["state"], told["balance"], told["held"], told["available"]
+        shown = client.get(f"/v1/holds/{held.id}", headers=headers).json
+        assert shown is not None
+        return shown["state"], shown["balance"], shown["held"], shown["available"]
 
     # When it is captured after it was read
     with once_read("holds", capture):
-        told = ask()
+        shown = ask()
     # Then it is told as it was, or as it is: never open with nothing held
-    assert told == ("open", 100, 30, 70)
+    assert shown == ("open", 100, 30, 70)
     assert ask() == ("captured", 70, 0, 70)

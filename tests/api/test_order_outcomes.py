@@ -204,7 +204,7 @@ def test_a_gateway_that_is_not_set_up_is_a_bad_field(
 
     assert answer.status == 422
     assert problem(answer)["errors"][0]["field"] == "gateway"
-    assert "is not set up here" in problem(answer)["detail"]
+    assert "is not configured on this server" in problem(answer)["detail"]
 
 
 def test_an_order_that_the_gateway_refuses_is_refused_for_good(

@@ -57,11 +57,11 @@ def test_a_package_at_razorpay_is_an_order_to_open_the_checkout_with(
 
 
 def test_a_package_at_stripe_is_a_page_to_send_the_customer_to(shop: Shop, clinic: str) -> None:
-    told = shop.buy(clinic, "stripe", return_url=f"{RETURN_URL}?tab=1")
+    shown = shop.buy(clinic, "stripe", return_url=f"{RETURN_URL}?tab=1")
 
     [there] = shop.at_stripe(clinic)
-    assert (told["order_id"], told["checkout_url"]) == (there["id"], there["url"])
-    assert (told["key_id"], there["amount_total"], there["currency"]) == ("", 500_000, "inr")
+    assert (shown["order_id"], shown["checkout_url"]) == (there["id"], there["url"])
+    assert (shown["key_id"], there["amount_total"], there["currency"]) == ("", 500_000, "inr")
     assert there["success_url"].startswith(f"{RETURN_URL}?tab=1&payment=success")
 
 
@@ -78,9 +78,9 @@ def test_a_package_at_stripe_is_a_page_to_send_the_customer_to(shop: Shop, clini
 def test_what_credit_costs_and_brings(
     shop: Shop, clinic: str, wanted: dict[str, Any], brings: tuple[int, ...]
 ) -> None:
-    told = shop.buy(clinic, **wanted)
+    shown = shop.buy(clinic, **wanted)
 
-    assert (told["amount_paise"], told["credits"], told["bonus_credits"]) == brings
+    assert (shown["amount_paise"], shown["credits"], shown["bonus_credits"]) == brings
     assert shop.at_razorpay(clinic)[0]["amount"] == brings[0]
 
 
@@ -94,9 +94,9 @@ def test_what_credit_costs_and_brings(
 def test_what_a_pharmacy_buys(
     shop: Shop, pharmacy: str, wanted: dict[str, Any], brings: tuple[int, ...]
 ) -> None:
-    told = shop.buy(pharmacy, **wanted)
+    shown = shop.buy(pharmacy, **wanted)
 
-    assert (told["amount_paise"], told["credits"], told["bonus_credits"]) == brings
+    assert (shown["amount_paise"], shown["credits"], shown["bonus_credits"]) == brings
 
 
 def test_a_plan_is_renewed_once_there_is_one(shop: Shop, pharmacy: str) -> None:
@@ -107,8 +107,8 @@ def test_a_plan_is_renewed_once_there_is_one(shop: Shop, pharmacy: str) -> None:
         paid = ManualYear(pharmacy, "transfer 4711", "ops", pharmacy)
         plan_admin.activate(session, paid, plan="pharmapulse_one")
 
-    told = shop.buy(pharmacy, plan="plan_renewal")
-    assert (told["amount_paise"], told["credits"], told["bonus_credits"]) == (100_000, 0, 0)
+    shown = shop.buy(pharmacy, plan="plan_renewal")
+    assert (shown["amount_paise"], shown["credits"], shown["bonus_credits"]) == (100_000, 0, 0)
 
 
 def test_who_has_no_plans_is_told_so(shop: Shop, clinic: str) -> None:

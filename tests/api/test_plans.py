@@ -27,9 +27,9 @@ ENTITLEMENTS = {
 def ask(api: ApiProcess, account: str, what: str) -> dict[str, Any]:
     answer = api.ask(f"/v1/accounts/{quote(account)}/{what}", HOUSE_KEY)
     assert answer.status == 200, answer.body
-    told: dict[str, Any] = answer.json
-    assert told["account"] == account
-    return told
+    shown: dict[str, Any] = answer.json
+    assert shown["account"] == account
+    return shown
 
 
 def pharmacy(number: int, *, days_ago: int = 0) -> str:
@@ -41,25 +41,25 @@ def pharmacy(number: int, *, days_ago: int = 0) -> str:
     return ref
 
 
-def allowed(told: dict[str, Any]) -> set[str]:
-    assert told["entitlements"].keys() == ENTITLEMENTS
-    for one in told["entitlements"].values():
+def allowed(message: dict[str, Any]) -> set[str]:
+    assert message["entitlements"].keys() == ENTITLEMENTS
+    for one in message["entitlements"].values():
         assert one.keys() == {"allowed", "why", "until"}
         assert one["why"]
-    return {name for name, one in told["entitlements"].items() if one["allowed"]}
+    return {name for name, one in message["entitlements"].items() if one["allowed"]}
 
 
 def test_a_paid_plan_has_everything_and_says_until_when(api: ApiProcess, number: int) -> None:
     account = pharmacy(number)
 
-    told = ask(api, account, "entitlements")
+    shown = ask(api, account, "entitlements")
 
-    assert (told["service_renewal_status"], told["banner"]) == ("active", None)
-    assert allowed(told) == ENTITLEMENTS
+    assert (shown["service_renewal_status"], shown["banner"]) == ("active", None)
+    assert allowed(shown) == ENTITLEMENTS
     renewal = ask(api, account, "status")["renewal"]
-    assert told["entitlements"]["updates"]["until"] == renewal["grace_ends_at"]
-    assert told["entitlements"]["new_branches"]["until"] == renewal["service_renewal_next_due"]
-    assert told["entitlements"]["core_features"]["until"] is None
+    assert shown["entitlements"]["updates"]["until"] == renewal["grace_ends_at"]
+    assert shown["entitlements"]["new_branches"]["until"] == renewal["service_renewal_next_due"]
+    assert shown["entitlements"]["core_features"]["until"] is None
 
 
 @pytest.mark.parametrize(
@@ -78,20 +78,20 @@ def test_a_state_holds_though_no_tick_came(
 ) -> None:
     account = pharmacy(number, days_ago=days_ago)
 
-    told = ask(api, account, "entitlements")
+    shown = ask(api, account, "entitlements")
 
-    assert told["service_renewal_status"] == state
-    assert allowed(told) == ENTITLEMENTS - missing
-    assert told["banner"]["level"] == level
-    assert "₹1,000" in told["banner"]["text"]
-    assert ask(api, account, "status")["banner"] == told["banner"]
+    assert shown["service_renewal_status"] == state
+    assert allowed(shown) == ENTITLEMENTS - missing
+    assert shown["banner"]["level"] == level
+    assert "₹1,000" in shown["banner"]["text"]
+    assert ask(api, account, "status")["banner"] == shown["banner"]
 
 
 def test_an_account_without_a_plan_can_spend(api: ApiProcess, number: int) -> None:
     account = open_account(f"clinic:{number}", credits_=10)
 
-    told = ask(api, account, "entitlements")
-    assert (told["service_renewal_status"], allowed(told)) == ("none", {"spend_credits"})
+    shown = ask(api, account, "entitlements")
+    assert (shown["service_renewal_status"], allowed(shown)) == ("none", {"spend_credits"})
     assert ask(api, account, "status") == {
         "account": account, "plan": None, "balance": 10, "held": 0, "available": 10,
         "overdraft_limit": 0, "renewal": None, "next_grant": None, "banner": None,
@@ -102,14 +102,14 @@ def test_an_account_without_a_plan_can_spend(api: ApiProcess, number: int) -> No
 def test_the_status_holds_plan_credit_renewal_and_next_grant(api: ApiProcess, number: int) -> None:
     account = pharmacy(number)
 
-    told = ask(api, account, "status")
+    shown = ask(api, account, "status")
 
     row = planning.plan(account)
-    assert told.pop("plan") == {
+    assert shown.pop("plan") == {
         "plan_type": PLAN, "purchased_at": told_as(row.purchased_at), "branches": 1,
         "features": ["all_features", "priority_support"],
     }  # fmt: skip
-    renewal = told.pop("renewal")
+    renewal = shown.pop("renewal")
     assert renewal.pop("days_left") in {365, 366}
     assert renewal == {
         "service_renewal_status": "active",
@@ -117,11 +117,11 @@ def test_the_status_holds_plan_credit_renewal_and_next_grant(api: ApiProcess, nu
         "due_on": years_after(row.anchor_on, 1).isoformat(),
         "grace_ends_at": told_as(row.grace_ends_at),
     }
-    assert told.pop("next_grant") == {
+    assert shown.pop("next_grant") == {
         "month": row.next_grant_month.strftime("%Y-%m"), "at": told_as(row.next_grant_at),
         "credits": 50_000,
     }  # fmt: skip
-    assert told == {
+    assert shown == {
         "account": account, "balance": 50_000, "held": 0, "available": 50_000,
         "overdraft_limit": 0, "banner": None, "alert_level": "ok",
     }  # fmt: skip

@@ -103,13 +103,13 @@ def test_a_whole_refund_takes_the_credit_and_the_bonus(
 def test_parts_add_up_and_what_is_left_comes_without_an_amount(shop: Shop, clinic: str) -> None:
     payment_id = paid(shop, clinic)
 
-    told = [refund(shop, payment_id, amount_paise=amount).json for amount in (250_000, 99_999)]
-    told.append(refund(shop, payment_id).json)
+    shown = [refund(shop, payment_id, amount_paise=amount).json for amount in (250_000, 99_999)]
+    shown.append(refund(shop, payment_id).json)
 
-    assert [one["amount_paise"] for one in told] == [250_000, 99_999, 150_001]
-    assert sum(one["credits_taken"] for one in told) == 5_500
-    assert told[0]["credits_taken"] == 2_750
-    assert len({one["refund_id"] for one in told}) == 3
+    assert [one["amount_paise"] for one in shown] == [250_000, 99_999, 150_001]
+    assert sum(one["credits_taken"] for one in shown) == 5_500
+    assert shown[0]["credits_taken"] == 2_750
+    assert len({one["refund_id"] for one in shown}) == 3
     assert sum(one["amount"] for one in refunds_at(shop.sim, payment_id)) == 500_000
     assert balance(clinic) == 0
 
@@ -118,9 +118,9 @@ def test_credit_that_was_spent_is_owed(shop: Shop, clinic: str) -> None:
     payment_id = paid(shop, clinic)
     post_all(take(5_200, key=f"spent:{clinic}", account=clinic))
 
-    told = refund(shop, payment_id, amount_paise=250_000).json
+    shown = refund(shop, payment_id, amount_paise=250_000).json
 
-    assert (told["credits_taken"], told["debt"]) == (2_750, 2_450)
+    assert (shown["credits_taken"], shown["debt"]) == (2_750, 2_450)
     assert balance(clinic) == -2_450
 
 
@@ -276,9 +276,9 @@ def test_a_refund_that_the_gateway_takes_its_time_over_is_submitted(
     payment_id = paid(shop, clinic)
     shop.sim.set(refund_state="pending", refund_seconds=1_000_000)
 
-    told = refund(shop, payment_id, once=f"slow-{number}").json
+    shown = refund(shop, payment_id, once=f"slow-{number}").json
 
-    assert (told["state"], told["credits_taken"]) == ("submitted", 5_500)
+    assert (shown["state"], shown["credits_taken"]) == ("submitted", 5_500)
     assert (balance(clinic), held(clinic)) == (5_500, 5_500)
 
 

@@ -100,9 +100,9 @@ def test_bad_fields_are_named(client: FlaskClient, body: bytes, fields: list[str
     answer = post(client, body)
 
     assert answer.status_code == 422
-    told = answer.get_json(force=True)
-    assert [error["field"] for error in told["errors"]] == fields
-    assert all(field in told["detail"] for field in fields)
+    shown = answer.get_json(force=True)
+    assert [error["field"] for error in shown["errors"]] == fields
+    assert all(field in shown["detail"] for field in fields)
 
 
 @pytest.mark.parametrize(
@@ -152,5 +152,5 @@ def test_a_post_reads_its_headers_by_no_model_of_its_own() -> None:
     def make(header: Wish) -> Granted:
         raise AssertionError
 
-    with pytest.raises(TypeError, match="make: the headers of a POST"):
+    with pytest.raises(TypeError, match="make: a POST view cannot take `header`"):
         route(resource, HTTPMethod.POST, "/x", scope="leads:write", answers=Granted)(make)

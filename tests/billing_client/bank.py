@@ -98,8 +98,8 @@ class Platform:
         try:
             connection.request("POST", path, body, sent)
             answer = connection.getresponse()
-            told = {name.lower(): value for name, value in answer.getheaders()}
-            return Answer(answer.status, told, answer.read())
+            shown = {name.lower(): value for name, value in answer.getheaders()}
+            return Answer(answer.status, shown, answer.read())
         finally:
             connection.close()
 
@@ -132,7 +132,7 @@ def selling(
 def problem(answer: Answer) -> dict[str, Any]:
     """The problem of a refusal, which must be one in full."""
     assert answer.headers["content-type"] == "application/problem+json"
-    told: dict[str, Any] = json.loads(answer.body)
-    assert told["status"] == answer.status
-    assert {"type", "title", "detail"} <= told.keys()
-    return told
+    shown: dict[str, Any] = json.loads(answer.body)
+    assert shown["status"] == answer.status
+    assert {"type", "title", "detail"} <= shown.keys()
+    return shown

@@ -7,7 +7,7 @@ import pytest
 
 import settings
 from billing_client import http
-from db import session
+from db import connections
 from tests.api.api_process import ApiProcess
 from tests.billing.given import open_account
 from tests.billing_client.bank import API_KEY, OPENING, Bank, client_of
@@ -51,13 +51,13 @@ def bank(
     monkeypatch.setenv("DATABASE_URL", bank_database)
     monkeypatch.setenv("DATABASE_OWNER_URL", owner_url(bank_database))
     settings.get.cache_clear()
-    session.engine.cache_clear()
+    connections.engine.cache_clear()
     account = open_account(f"clinic:spender-{next(_numbers)}", credits_=OPENING)
     bank_proxy.reset()
     with client_of(bank_proxy.url) as client:
         found = Bank(bank_api, bank_proxy, client, account)
         yield found
     found.check()
-    session.engine().dispose()
+    connections.engine().dispose()
     settings.get.cache_clear()
-    session.engine.cache_clear()
+    connections.engine.cache_clear()

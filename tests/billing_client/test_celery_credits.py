@@ -237,12 +237,12 @@ def test_a_call_with_wrong_arguments_is_still_refused_where_it_is_made() -> None
 def test_over_a_task_it_would_do_nothing_and_is_refused() -> None:
     app = Celery("other", set_as_current=False)
     paid = require_credits(1, client=tasks.client, account="clinic:42")
-    with pytest.raises(InvalidRequest, match="goes under @app"):
+    with pytest.raises(InvalidRequest, match="put it under @app"):
 
         @paid
         @app.task  # type: ignore[untyped-decorator]
         def work() -> None:
             """Never run."""
 
-    with pytest.raises(InvalidRequest, match="goes under @app"):
+    with pytest.raises(InvalidRequest, match="put it under @app"):
         paid(tasks.work)

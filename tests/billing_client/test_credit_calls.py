@@ -113,8 +113,8 @@ def test_each_refusal_has_a_type(bank: Bank) -> None:
     client = bank.client
     with pytest.raises(NotEnoughCredit) as short:
         client.place_hold(bank.account, OPENING + 1)
-    told = short.value
-    assert (told.account, told.needed, told.balance, told.available) == (
+    shown = short.value
+    assert (shown.account, shown.needed, shown.balance, shown.available) == (
         bank.account, OPENING + 1, OPENING, OPENING,
     )  # fmt: skip
     with pytest.raises(NotEnoughCredit, match=f"{OPENING + 1} credits are needed"):
@@ -178,7 +178,7 @@ def test_an_answer_that_is_no_charge_is_told(content: Any) -> None:
     with (
         ScriptedServer(Reply(201, content)) as server,
         client_of(server.url) as client,
-        pytest.raises(Refused, match="cannot be read: is api_url right"),
+        pytest.raises(Refused, match="cannot be read: check api_url"),
     ):
         client.charge_credits("clinic:42", 5)
 
@@ -187,13 +187,13 @@ def test_a_hold_in_a_state_that_nobody_knows_is_told() -> None:
     with (
         ScriptedServer(Reply(201, {**PLACED, "state": "frozen"})) as server,
         client_of(server.url) as client,
-        pytest.raises(Refused, match="cannot be read: is api_url right"),
+        pytest.raises(Refused, match="cannot be read: check api_url"),
     ):
         client.place_hold("clinic:42", 5)
 
 
 @pytest.mark.parametrize(
-    ("ask", "told"),
+    ("ask", "message"),
     [
         (lambda client: client.place_hold("clinic", 1), "account: must be kind:id"),
         (lambda client: client.place_hold("clinic:42", 0), "amount: must be from 1"),
@@ -207,11 +207,11 @@ def test_a_hold_in_a_state_that_nobody_knows_is_told() -> None:
         (lambda client: client.void_hold(""), "hold_id: must not be empty"),
     ],
 )
-def test_what_makes_no_sense_is_not_sent(ask: Callable[[Any], object], told: str) -> None:
+def test_what_makes_no_sense_is_not_sent(ask: Callable[[Any], object], message: str) -> None:
     with ScriptedServer(Reply(500)) as server, client_of(server.url) as client:
         with pytest.raises(InvalidRequest) as caught:
             ask(client)
-        assert str(caught.value).startswith(told)
+        assert str(caught.value).startswith(message)
         assert server.asked == []
 
 

@@ -41,15 +41,15 @@ def test_what_was_really_used_is_charged(
 
 
 @pytest.mark.parametrize(
-    ("used", "told"),
+    ("used", "message"),
     [
-        (PRICE + 1, f"{PRICE + 1} is more than the {PRICE} that are held"),
+        (PRICE + 1, f"must be at most {PRICE}, which are held, not {PRICE + 1}"),
         (-1, "a whole number"),
         (1.5, "a whole number"),
     ],
 )
 def test_a_use_that_cannot_be_is_an_error_and_nothing_is_charged(
-    bank: Bank, used: Any, told: str
+    bank: Bank, used: Any, message: str
 ) -> None:
     caught: list[Exception] = []
     app = Flask("platform")
@@ -57,7 +57,7 @@ def test_a_use_that_cannot_be_is_an_error_and_nothing_is_charged(
     app.post("/work")(priced(bank, view_of(Work(lambda: credits_used(used)))))
     with serving(app) as platform:
         assert platform.post().status == 500
-    assert told in str(caught[0])
+    assert message in str(caught[0])
     assert bank.holds() == [("voided", PRICE, 0)]
 
 
@@ -114,10 +114,14 @@ def test_too_little_credit_is_402_and_the_view_does_not_run(bank: Bank) -> None:
     with selling(priced(bank, view_of(work), amount=OPENING + 1)) as platform:
         answer = platform.post()
 
-    told = problem(answer)
+    shown = problem(answer)
     assert answer.status == 402
-    assert told["type"] == "urn:problem-type:billing:not-enough-credit"
-    assert (told["needed"], told["balance"], told["available"]) == (OPENING + 1, OPENING, OPENING)
+    assert shown["type"] == "urn:problem-type:billing:not-enough-credit"
+    assert (shown["needed"], shown["balance"], shown["available"]) == (
+        OPENING + 1,
+        OPENING,
+        OPENING,
+    )
     assert (work.runs, bank.holds()) == (0, [])
 
 
@@ -352,7 +356,7 @@ def test_a_hold_that_cannot_be_voided_is_logged_by_its_number_alone(
     ):
         assert platform.post(once="Asha Rao", body=b'{"patient": "Ravi"}').status == 500
     [line] = [record for record in caplog.records if record.name == "billing_client"]
-    assert "could not be voided (Unreachable): it frees itself" in line.getMessage()
+    assert "could not be voided (Unreachable): it will expire by itself" in line.getMessage()
     for secret in ("Asha", "Ravi", API_KEY):
         assert secret not in caplog.text
     assert bank.holds() == [("open", PRICE, 0)]

@@ -103,7 +103,7 @@ def test_a_key_that_failed_is_tried_under_a_new_hold(bank: Bank) -> None:
 def test_a_key_that_fails_for_ever_comes_to_an_end(
     bank: Bank, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("billing_client.holding.MOST_HOLDS", 3)
+    monkeypatch.setattr("billing_client.paid_work.MOST_HOLDS", 3)
     work = Work(*[lambda: ("no", 500)] * 9)
     with selling(priced(bank, view_of(work))) as platform:
         answers = [platform.post(once="k") for _ in range(4)]

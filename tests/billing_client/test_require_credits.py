@@ -26,7 +26,7 @@ def test_a_function_keeps_its_name_its_words_and_its_signature() -> None:
 
 
 def test_where_nobody_can_tell_whether_it_succeeded_it_is_an_error() -> None:
-    with pytest.raises(InvalidRequest, match="neither in a request of Flask nor in a task"):
+    with pytest.raises(InvalidRequest, match="neither in a Flask request nor in a task"):
         report(7)
 
 
@@ -42,7 +42,7 @@ def test_a_hold_of_no_time_is_refused_where_it_is_written(seconds: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
         ({"amount": -1}, "amount: must be from 1"),
         ({"amount": 10**12 + 1}, "amount: must be from 1"),
@@ -51,12 +51,12 @@ def test_a_hold_of_no_time_is_refused_where_it_is_written(seconds: int) -> None:
         ({"amount": None}, "amount: must be a whole number (int), not NoneType"),
         ({"account": "42"}, "account: must be kind:id"),
         ({"account": None}, "account: must be text"),
-        ({"key": ""}, "key: must be a text"),
+        ({"key": ""}, "key: must be text"),
     ],
     ids=str,
 )
 def test_what_can_never_be_right_is_refused_where_it_is_written(
-    wrong: dict[str, Any], told: str
+    wrong: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(InvalidRequest, match=re.escape(told)):
+    with pytest.raises(InvalidRequest, match=re.escape(message)):
         require_credits(**{"amount": 5, "client": CLIENT, "account": "clinic:42", **wrong})

@@ -94,8 +94,8 @@ def test_it_charges_a_lead_from_an_empty_environment(
         )  # fmt: skip
     # Then it is, and nothing of the server was there to be imported
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert Path(told["from"]).is_relative_to(place)
-    assert (told["lead_id"], told["found"], told["loaded"]) == ("L-1", [], [])
+    shown = json.loads(done.stdout)
+    assert Path(shown["from"]).is_relative_to(place)
+    assert (shown["lead_id"], shown["found"], shown["loaded"]) == ("L-1", [], [])
     work()
     assert balance() == 1_000 - 180

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 import settings
 from billing import catalog
 from cli.main import billing as command
-from db import session
+from db import connections
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ def run(*arguments: str, environment: Mapping[str, str | None] | None = None) ->
         )
     finally:
         if environment:
-            if session.engine.cache_info().currsize:
-                session.engine().dispose()
+            if connections.engine.cache_info().currsize:
+                connections.engine().dispose()
             _forget_settings()
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
@@ -64,7 +64,7 @@ def run(*arguments: str, environment: Mapping[str, str | None] | None = None) ->
 def _forget_settings() -> None:
     settings.get.cache_clear()
     catalog.get.cache_clear()
-    session.engine.cache_clear()
+    connections.engine.cache_clear()
 
 
 def process(*arguments: str, environment: Mapping[str, str | None] | None = None) -> Ran:

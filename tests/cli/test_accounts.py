@@ -193,14 +193,14 @@ def test_without_a_key_each_credit_is_one_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("amount", "told"), [("0", "amount"), ("-5", "amount"), (str(10**13), "amount")]
+    ("amount", "message"), [("0", "amount"), ("-5", "amount"), (str(10**13), "amount")]
 )
-def test_an_amount_that_cannot_be_given_is_refused(amount: str, told: str) -> None:
+def test_an_amount_that_cannot_be_given_is_refused(amount: str, message: str) -> None:
     open_clinic()
 
     ran = run("credit", "--reason", "r", "--actor", "a", "--", "clinic:42", amount)
 
-    assert told in ran.error
+    assert message in ran.error
     assert run("balance", "clinic:42", "--json").json["balance"] == 0
 
 
@@ -216,7 +216,7 @@ def test_an_amount_that_is_no_whole_number_is_wrong_usage(amount: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "told"),
+    ("option", "value", "message"),
     [
         ("--reason", "", "reason must not be empty"),
         ("--reason", "  ", "reason must not be empty"),
@@ -228,13 +228,13 @@ def test_an_amount_that_is_no_whole_number_is_wrong_usage(amount: str) -> None:
     ],
 )
 def test_credit_needs_a_reason_an_actor_and_a_key_that_can_be_kept(
-    option: str, value: str, told: str
+    option: str, value: str, message: str
 ) -> None:
     open_clinic()
 
     ran = run("credit", "clinic:42", "5", "--reason", "r", "--actor", "a", option, value)
 
-    assert told in ran.error
+    assert message in ran.error
 
 
 @pytest.mark.parametrize("missing", ["--reason", "--actor"])
@@ -297,7 +297,7 @@ def test_a_new_account_has_no_history() -> None:
     open_clinic()
 
     assert run("history", "clinic:42", "--json").json == []
-    assert "Nothing has happened on clinic:42" in run("history", "clinic:42").out
+    assert "No ledger rows of clinic:42" in run("history", "clinic:42").out
 
 
 def test_the_low_balance_of_an_account_is_set_and_its_level_follows() -> None:

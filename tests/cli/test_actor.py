@@ -5,7 +5,7 @@ import pwd
 
 import pytest
 
-from cli import actor as who
+from cli.actor import process_actor
 from tests.billing.given import rows
 from tests.cli.runner import open_clinic, process
 
@@ -20,16 +20,16 @@ def no_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", ["LOGNAME", "USER", "LNAME", "USERNAME"])
 def test_the_environment_cannot_say_who_it_is(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "somebody_else")
-    assert who.actor() == f"cli:{ME}"
+    assert process_actor() == f"cli:{ME}"
 
 
 def test_a_user_without_a_name_is_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "getuid", lambda: 4_242_424)
-    assert who.actor() == "cli:4242424"
+    assert process_actor() == "cli:4242424"
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"),
+    ("asked", "name"),
     [
         ("alice", "alice"),
         ("ops.team@example-corp$", "ops.team@example-corp$"),
@@ -39,10 +39,10 @@ def test_a_user_without_a_name_is_its_number(monkeypatch: pytest.MonkeyPatch) ->
     ],
 )
 def test_who_asked_sudo_stands_beside_it_in_plain_letters(
-    asked: str, told: str, monkeypatch: pytest.MonkeyPatch
+    asked: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SUDO_USER", asked)
-    assert who.actor() == f"cli:{ME} (sudo {told})"
+    assert process_actor() == f"cli:{ME} (sudo {name})"
 
 
 @pytest.mark.usefixtures("database")

@@ -116,7 +116,7 @@ def test_making_and_revoking_are_on_the_audit_log() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("x", "--product", "leads"), "clinic_leads, pharmapulse_one, not 'leads'"),
         (("x", "--account", "clinic:unknown"), "unknown account 'clinic:unknown'"),
@@ -127,8 +127,8 @@ def test_making_and_revoking_are_on_the_audit_log() -> None:
         (("a\n", "--product", "clinic_leads"), "name must be at most 100 letters"),
     ],
 )
-def test_what_makes_no_sense_is_refused(arguments: tuple[str, ...], told: str) -> None:
-    assert told in run("api-keys", "create", *arguments).error
+def test_what_makes_no_sense_is_refused(arguments: tuple[str, ...], message: str) -> None:
+    assert message in run("api-keys", "create", *arguments).error
     assert rows("SELECT count(*) FROM api_keys") == [(0,)]
 
 

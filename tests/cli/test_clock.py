@@ -100,15 +100,15 @@ def test_what_is_no_span_is_wrong_usage(file: Path, span: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("span", "told"),
+    ("span", "message"),
     [
         ("0d", "time does not go back"),
         ("9999999h", "at most a hundred years ahead"),
         ("9999999w9999999d", "at most a hundred years ahead"),
     ],
 )
-def test_no_further_than_time_goes(file: Path, span: str, told: str) -> None:
-    assert told in run("clock", "advance", span).error
+def test_no_further_than_time_goes(file: Path, span: str, message: str) -> None:
+    assert message in run("clock", "advance", span).error
     assert not file.exists()
 
 
@@ -230,10 +230,10 @@ def test_a_machine_reads_the_totals_of_all_accounts(worker: WorkerProcess) -> No
     for ref in ("clinic:42", "clinic:43"):
         open_account(ref)
         give_for(3, 100, ref)
-    told = run("clock", "watch", "--days", "5", "--seconds", "1", "--json").json
-    assert (told["credits_granted"], told["credits_expired"]) == (0, 200)
-    assert told["topics"] == {"balance.exhausted": 2}
-    start, end = (datetime.fromisoformat(told[name]) for name in ("from", "to"))
+    shown = run("clock", "watch", "--days", "5", "--seconds", "1", "--json").json
+    assert (shown["credits_granted"], shown["credits_expired"]) == (0, 200)
+    assert shown["topics"] == {"balance.exhausted": 2}
+    start, end = (datetime.fromisoformat(shown[name]) for name in ("from", "to"))
     assert timedelta(days=5) <= end - start < timedelta(days=5) + SOON
 
 
@@ -247,7 +247,7 @@ def test_workers_that_are_not_there_end_the_watching(
 ) -> None:
     monkeypatch.setattr("cli.clock.PATIENCE_SECONDS", 0.3)
     error = run("clock", "watch", "--days", "10", "--seconds", "1").error
-    assert "does the worker run" in error
+    assert "check that the worker runs" in error
     # And time stays where it was then
     assert 0 < offset(file) < 2 * DAY
 

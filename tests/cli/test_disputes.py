@@ -44,13 +44,17 @@ def test_a_dispute_is_opened_with_its_line_and_once_for_a_key() -> None:
     ran = opened("L-1", "--key", "k", "--evidence", '{"calls": 2}')
     again = opened("L-1", "--key", "k", "--evidence", '{"calls": 2}')
 
-    told = ran.json
+    shown = ran.json
     assert ran.err == "Dispute created: Lead L-1, Type spam\n"
-    assert (told["lead_id"], told["account"], told["type"], told["state"], told["repeated"]) == (
-        "L-1", "clinic:42", "spam", "pending", False,
-    )  # fmt: skip
+    assert {name: shown[name] for name in ("lead_id", "account", "type", "state", "repeated")} == {
+        "lead_id": "L-1",
+        "account": "clinic:42",
+        "type": "spam",
+        "state": "pending",
+        "repeated": False,
+    }
     assert (again.json["dispute_id"], again.json["repeated"], again.err) == (
-        told["dispute_id"], True, "",
+        shown["dispute_id"], True, "",
     )  # fmt: skip
 
 
@@ -117,11 +121,11 @@ def test_disputes_are_listed_newest_first_by_state_and_account() -> None:
     assert ids("--account", "clinic:42") == [first]
     assert ids("--limit", "1") == [second]
     assert "unknown account" in run("disputes", "list", "--account", "clinic:9").error
-    assert "No such disputes" in run("disputes", "list", "--state", "approved").out
+    assert "No disputes match" in run("disputes", "list", "--state", "approved").out
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("show", "17"), "there is no dispute 17"),
         (("approve", "17", "--notes", "x", "--actor", "ops"), "there is no dispute 17"),
@@ -130,8 +134,8 @@ def test_disputes_are_listed_newest_first_by_state_and_account() -> None:
         (("approve", "1", "--amount", "0", "--notes", "x", "--actor", "ops"), "amount must be"),
     ],
 )
-def test_what_cannot_be_done_is_one_line(arguments: tuple[str, ...], told: str) -> None:
-    assert told in run("disputes", *arguments).error
+def test_what_cannot_be_done_is_one_line(arguments: tuple[str, ...], message: str) -> None:
+    assert message in run("disputes", *arguments).error
 
 
 def test_a_lead_that_cannot_be_disputed_is_one_line() -> None:
@@ -181,5 +185,5 @@ def test_scores_are_listed_and_shown_and_an_account_under_review_says_why() -> N
 
 def test_a_score_that_is_not_there_yet_says_when_it_will_be() -> None:
     assert "once an hour" in run("quality", "show", "clinic:42").error
-    assert "No such scores" in run("quality", "list").out
+    assert "No scores match" in run("quality", "list").out
     assert rows("SELECT count(*) FROM quality_scores") == [(0,)]

@@ -98,9 +98,7 @@ def test_a_charge_from_before_the_four_weeks_makes_no_life_longer() -> None:
 
 
 def test_what_the_forecast_leaves_out_is_in_its_help() -> None:
-    assert "expires sooner is not taken into account" in " ".join(
-        run("forecast", "--help").out.split()
-    )
+    assert "Expiry is not taken into account" in " ".join(run("forecast", "--help").out.split())
 
 
 def test_without_spending_nothing_runs_out() -> None:
@@ -154,6 +152,6 @@ def test_what_is_spent_while_one_asks_is_neither_available_nor_in_the_rate() -> 
     with clock.frozen(NOW):
         post_all(take(70, key="before"))
         with once_read("accounts", lambda: post_all(take(700, key="meanwhile"))):
-            told = run("forecast", "clinic:42", "--json").json
+            shown = run("forecast", "clinic:42", "--json").json
 
-    assert (told["available"], told["per_day_7"]) == (930, 10)
+    assert (shown["available"], shown["per_day_7"]) == (930, 10)

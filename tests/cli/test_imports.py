@@ -113,11 +113,11 @@ def test_refused_lines_have_a_reason_and_stop_nobody(file: Path) -> None:
         (8, "clinic:6"), (9, "clinic:7"), (10, "clinic:8"), (11, "clinic:9"),
     ]  # fmt: skip
     reasons = " | ".join(refused["reason"] for refused in found["refused"])
-    for told in (
+    for shown in (
         "same ref as line 2", "must be kind:id", "name", "product must be one of", "timezone",
-        "balance must be a whole number", "already exists", "not as many fields", "amount",
+        "balance must be a whole number", "already exists", "more or fewer fields", "amount",
     ):  # fmt: skip
-        assert told in reasons, told
+        assert shown in reasons, shown
     assert [account[0] for account in accounts()] == ["clinic:1", "clinic:7"]
     assert_ledger_is_clean()
 
@@ -154,7 +154,7 @@ def test_a_file_as_a_spreadsheet_saves_it_is_read(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         ("clinic:1,City Clinic,clinic_leads,,1500,900,200", "with other overdraft_limit (100, not"),
         ("clinic:1,City Clinic,clinic_leads,,1500,0,", "with other overdraft_limit (100, not 0)"),
@@ -164,7 +164,7 @@ def test_a_file_as_a_spreadsheet_saves_it_is_read(file: Path) -> None:
     ],
 )
 def test_an_account_that_is_there_otherwise_is_refused_by_field(
-    file: Path, line: str, told: str
+    file: Path, line: str, message: str
 ) -> None:
     file.write_text(HEAD + GOOD)
     import_(file)
@@ -173,7 +173,7 @@ def test_an_account_that_is_there_otherwise_is_refused_by_field(
     assert ran.exit_code == 1
     found = json.loads(ran.out)
     assert found["already_there"] == 0
-    assert told in found["refused"][0]["reason"]
+    assert message in found["refused"][0]["reason"]
     assert "already exists" in found["refused"][0]["reason"]
     assert accounts() == EXPECTED
 
@@ -271,7 +271,7 @@ def test_an_import_that_an_error_ends_tells_what_went_in(
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b"", "no column ref, name, product"),
         (b"ref,name\n", "no column product"),
@@ -284,9 +284,9 @@ def test_an_import_that_an_error_ends_tells_what_went_in(
         (b'ref,name,product\nclinic:1,"x\n', "line 2 is not CSV"),
     ],
 )
-def test_what_is_no_such_file_is_one_line(file: Path, content: bytes, told: str) -> None:
+def test_what_is_no_such_file_is_one_line(file: Path, content: bytes, message: str) -> None:
     file.write_bytes(content)
-    assert told in import_(file).error
+    assert message in import_(file).error
     assert accounts() == []
 
 

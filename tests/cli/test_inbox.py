@@ -145,7 +145,7 @@ def test_the_list_can_be_narrowed() -> None:
     assert listed("--source", "leads", "--state", "pending") == ids[::-1]
     assert listed("--source", "razorpay") == []
     assert run("inbox", "list", "--state", "lost").exit_code == 2
-    assert "No such events" in run("inbox", "list", "--state", "dead").out
+    assert "No events match" in run("inbox", "list", "--state", "dead").out
 
 
 def test_leads_are_listed_with_what_became_of_them() -> None:

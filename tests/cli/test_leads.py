@@ -68,7 +68,7 @@ def test_a_cancelled_lead_says_why_in_the_audit_log() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("release", "none", "--actor", "ops"), "unknown lead 'none'"),
         (("cancel", "none", "--reason", "why"), "unknown lead 'none'"),
@@ -76,10 +76,10 @@ def test_a_cancelled_lead_says_why_in_the_audit_log() -> None:
         (("release", "L-1", "--actor", ""), "actor"),
     ],
 )
-def test_what_cannot_be_done_is_one_line(arguments: tuple[str, ...], told: str) -> None:
+def test_what_cannot_be_done_is_one_line(arguments: tuple[str, ...], message: str) -> None:
     open_clinic()
     park("L-1")
-    assert told in run("leads", *arguments).error
+    assert message in run("leads", *arguments).error
     assert listed("parked") == ["L-1"]
 
 

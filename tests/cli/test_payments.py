@@ -60,7 +60,7 @@ def test_payments_are_found_by_state_account_and_gateway() -> None:
 
 
 def test_without_payments_it_says_so() -> None:
-    assert "No such payments" in run("payments", "list").out
+    assert "No payments match" in run("payments", "list").out
     assert listed() == []
 
 
@@ -92,8 +92,8 @@ def test_a_payment_is_shown_with_its_order_its_ledger_rows_and_its_audit_log() -
     [entry] = shown["audit_log"]
     assert (entry["action"], entry["after"]) == ("payment.captured", {"state": "captured"})
     for_people = run("payments", "show", "pay_1").out
-    for told in ("receipt-order_1", "razorpay:pay_1:top_up", '{"state": "captured"}'):
-        assert told in for_people
+    for found in ("receipt-order_1", "razorpay:pay_1:top_up", '{"state": "captured"}'):
+        assert found in for_people
 
 
 def test_a_payment_that_is_credited_while_one_looks_is_shown_as_it_was() -> None:
@@ -106,9 +106,9 @@ def test_a_payment_that_is_credited_while_one_looks_is_shown_as_it_was() -> None
         return shown["state"], shown["credits"], len(shown["transactions"])
 
     with once_read("billing_payments", lambda: take_in(news())):
-        told = show()
+        found = show()
 
-    assert told == ("authorized", 0, 0)
+    assert found == ("authorized", 0, 0)
     assert show() == ("captured", 5_000, 2)
 
 

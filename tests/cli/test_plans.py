@@ -49,23 +49,23 @@ def terms() -> list[tuple[object, ...]]:
 def test_show_tells_status_entitlements_and_years() -> None:
     planning.buy(PLAN)
 
-    told = run("plans", "show", PHARMACY, "--json").json
+    shown = run("plans", "show", PHARMACY, "--json").json
 
-    assert told["service_renewal_status"] == "active"
-    assert told["plan"] == {
+    assert shown["service_renewal_status"] == "active"
+    assert shown["plan"] == {
         "plan_type": PLAN, "purchased_at": "2026-11-21T10:00:00+00:00", "branches": 1,
         "features": ["all_features", "priority_support"],
     }  # fmt: skip
-    assert told["renewal"]["due_on"] == "2027-11-21"
-    assert told["next_grant"] == {
+    assert shown["renewal"]["due_on"] == "2027-11-21"
+    assert shown["next_grant"] == {
         "month": "2026-12", "at": "2026-11-30T18:30:00+00:00", "credits": MONTHLY,
     }  # fmt: skip
-    assert told["entitlements"]["updates"] == {
+    assert shown["entitlements"]["updates"] == {
         "allowed": True,
         "why": "the plan is due on 2027-11-21: included until its grace ends on 2027-12-06",
         "until": "2027-12-05T18:30:00+00:00",
     }  # fmt: skip
-    [year] = told["terms"]
+    [year] = shown["terms"]
     assert (year["kind"], year["starts_on"], year["ends_on"]) == (
         "purchase", "2026-11-21", "2027-11-21",
     )  # fmt: skip
@@ -93,18 +93,18 @@ def test_a_plan_in_a_zone_that_this_host_does_not_know_says_what_to_do(
     with owner() as connection:
         connection.exec_driver_sql("UPDATE accounts SET timezone = 'Mars/Olympus'")
 
-    told = run("plans", *command).error
+    shown = run("plans", *command).error
 
-    assert told == (
-        "No time zone found with key Mars/Olympus: `billing accounts set REF --timezone` gives the"
-        " account another one"
+    assert shown == (
+        "No time zone found with key Mars/Olympus: set another one with"
+        " `billing accounts set REF --timezone`"
     )
 
 
 def test_an_account_without_a_plan_is_shown_as_such() -> None:
-    told = run("plans", "show", PHARMACY, "--json").json
+    shown = run("plans", "show", PHARMACY, "--json").json
 
-    assert (told["service_renewal_status"], told["plan"], told["terms"]) == ("none", None, [])
+    assert (shown["service_renewal_status"], shown["plan"], shown["terms"]) == ("none", None, [])
     assert "No year was paid." in run("plans", "show", PHARMACY).out
     assert "unknown account" in run("plans", "show", "pharmacy:9", "--json").error
 
@@ -124,14 +124,14 @@ def test_plans_are_listed_by_the_day_they_are_due() -> None:
         (PHARMACY, "past_due"), ("pharmacy:8", "due_soon"),
     ]  # fmt: skip
     assert past_due == found[:1]
-    assert "No such plans." in degraded.out
+    assert "No plans match." in degraded.out
     assert run("plans", "list", "--state", "none").exit_code == 2
 
 
 def test_a_plan_paid_by_transfer_begins_and_brings_its_month() -> None:
-    told = activate("--key", "transfer-4711").json
+    shown = activate("--key", "transfer-4711").json
 
-    assert told == {
+    assert shown == {
         "account": PHARMACY, "plan_type": PLAN, "kind": "purchase", "number": 1,
         "paid_at": "2026-11-21T10:00:00+00:00", "starts_on": "2026-11-21",
         "ends_on": "2027-11-21", "credits": MONTHLY, "repeated": False, "key": "transfer-4711",
@@ -164,9 +164,9 @@ def test_a_transfer_counts_from_when_it_came() -> None:
     begin("--paid-at", "2026-11-01T09:00+05:30")
     with clock.frozen(at("2028-01-10T10:00")):  # entered late: it came on the last day of grace
         planning.tick()
-        told = by_hand("renew", "--paid-at", "2027-11-15T12:00+05:30").json
+        shown = by_hand("renew", "--paid-at", "2027-11-15T12:00+05:30").json
 
-    assert (told["starts_on"], told["ends_on"]) == ("2027-11-01", "2028-11-01")
+    assert (shown["starts_on"], shown["ends_on"]) == ("2027-11-01", "2028-11-01")
     planning_plan = planning.plan()
     assert planning_plan.purchased_at == at("2026-11-01T03:30")
     assert planning_plan.service_renewal_status == "active"
@@ -195,7 +195,7 @@ def test_what_the_account_cannot_have_is_one_line_that_says_what_to_do() -> None
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         (["--plan", "gold"], "plan must be one of pharmapulse_one"),
         (["--plan", RENEWAL], "is a further year: `billing plans renew` adds it"),
@@ -205,8 +205,8 @@ def test_what_the_account_cannot_have_is_one_line_that_says_what_to_do() -> None
         (["--plan", PLAN, "--actor", "\u202eops"], "actor must not hold"),
     ],
 )
-def test_what_makes_no_sense_is_refused_by_field(options: list[str], told: str) -> None:
-    assert told in by_hand("activate", *options).error
+def test_what_makes_no_sense_is_refused_by_field(options: list[str], message: str) -> None:
+    assert message in by_hand("activate", *options).error
     assert terms() == []
 
 
@@ -233,11 +233,11 @@ def test_one_key_at_the_same_moment_is_one_year() -> None:
 def test_an_account_moves_to_another_zone_with_its_plan() -> None:
     begin()
 
-    told = run(
+    shown = run(
         "accounts", "set", PHARMACY, "--timezone", "America/New_York", "--name", "Moved", "--json"
     ).json
 
-    assert (told["timezone"], told["name"]) == ("America/New_York", "Moved")
+    assert (shown["timezone"], shown["name"]) == ("America/New_York", "Moved")
     plan = planning.plan()
     assert plan.service_renewal_next_due == at("2027-11-21T05:00")
     assert plan.next_grant_at == at("2026-12-01T05:00")

@@ -47,9 +47,9 @@ def test_a_preview_tells_what_would_be_owed_and_changes_nothing(sim: Sim) -> Non
     payment_id = paid(sim)
     post_all(take(5_200, key="spent"))
 
-    told = run("refunds", "preview", payment_id, "--amount-paise", "250000", "--json").json
+    found = run("refunds", "preview", payment_id, "--amount-paise", "250000", "--json").json
 
-    assert told == {
+    assert found == {
         "payment_id": payment_id, "account": "clinic:42", "amount_paise": 250_000,
         "refundable_paise": 500_000, "credits": 2_500, "bonus_credits": 250, "unspent": 300,
         "debt": 2_450, "let_go": 0,
@@ -66,9 +66,9 @@ def test_a_preview_is_of_one_moment_though_the_payment_is_refunded_meanwhile(sim
     before = run(*preview).json
 
     with once_read("billing_refunds", lambda: request(payment_id, "--amount-paise", "250000")):
-        told = run(*preview).json
+        shown = run(*preview).json
 
-    assert told == before
+    assert shown == before
     assert run(*preview).json["refundable_paise"] == 250_000
 
 
@@ -76,10 +76,10 @@ def test_a_refund_does_what_its_preview_said(sim: Sim) -> None:
     payment_id = paid(sim, "stripe")
     post_all(take(5_200, key="spent"))
 
-    told = request(payment_id, "--amount-paise", "250000").json
+    shown = request(payment_id, "--amount-paise", "250000").json
 
-    assert told == {
-        "refund_id": told["refund_id"], "payment_id": payment_id, "state": "processed",
+    assert shown == {
+        "refund_id": shown["refund_id"], "payment_id": payment_id, "state": "processed",
         "amount_paise": 250_000, "credits_taken": 2_750, "debt": 2_450, "last_error": None,
     }  # fmt: skip
     assert balance() == -2_450
@@ -108,12 +108,12 @@ def test_refunds_are_listed_newest_first_by_state_and_shown(sim: Sim) -> None:
     assert [one["refund_id"] for one in listed("--state", "processed")] == [done]
     assert [one["refund_id"] for one in listed("--limit", "1")] == [refused]
     assert listed("--state", "unknown") == []
-    assert "No such refunds" in run("refunds", "list", "--state", "unknown").out
-    told = run("refunds", "show", str(done), "--json").json
+    assert "No refunds match" in run("refunds", "list", "--state", "unknown").out
+    shown = run("refunds", "show", str(done), "--json").json
     for time in ("created_at", "settled_at"):
-        datetime.fromisoformat(told.pop(time))
+        datetime.fromisoformat(shown.pop(time))
     [there] = refunds_at(sim, payment_id)
-    assert told == {
+    assert shown == {
         "refund_id": done, "gateway_refund_id": there["id"], "payment_id": payment_id,
         "state": "processed", "amount_paise": 100_000, "credit": "taken", "credits": 1_000,
         "bonus_credits": 100, "debt": 0, "reason": "asked", "requested_by": "ops",

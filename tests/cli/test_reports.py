@@ -9,8 +9,9 @@ from sqlalchemy import event
 
 import clock
 from billing.credit import holds
-from cli import reports as reading
-from db.session import engine, transaction
+from cli import history
+from db.connections import engine
+from db.session import transaction
 from tests.between import once_read
 from tests.billing.given import give, open_account, post_all, take
 from tests.cli.runner import run
@@ -137,9 +138,9 @@ def test_the_first_and_the_last_year_can_be_asked_for(year: str, zone: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("command", "told"),
+    ("command", "message"),
     [
-        (("balance", "clinic:42", "--by", "event"), "give --at too"),
+        (("balance", "clinic:42", "--by", "event"), "--by needs --at"),
         (("history", "clinic:42", "--before", "-1"), "--before"),
         (("history", "clinic:42", "--before", "0"), "--before"),
         (("history", "clinic:42", "--before", str(2**63)), "--before"),
@@ -156,11 +157,11 @@ def test_the_first_and_the_last_year_can_be_asked_for(year: str, zone: str) -> N
     ],
 )  # fmt: skip
 def test_options_that_contradict_each_other_are_wrong_usage(
-    command: tuple[str, ...], told: str
+    command: tuple[str, ...], message: str
 ) -> None:
     ran = run(*command)
     assert (ran.exit_code, ran.out) == (2, "")
-    assert told in ran.err
+    assert message in ran.err
 
 
 def test_older_rows_are_offered_where_there_are_some_that_fit() -> None:
@@ -175,7 +176,7 @@ def test_older_rows_are_offered_where_there_are_some_that_fit() -> None:
 @pytest.fixture
 def most_rows(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """How many ledger rows each statement asked for at most; three are loaded at a time."""
-    monkeypatch.setattr(reading, "ROWS_AT_A_TIME", 3)
+    monkeypatch.setattr(history, "ROWS_AT_A_TIME", 3)
     asked: list[int] = []
 
     def note(*arguments: object) -> None:
@@ -215,8 +216,8 @@ def test_a_statement_adds_up_while_others_write() -> None:
     period = ("statement", "clinic:42", "--from", "2026-11-04", "--to", "2026-11-04", "--json")
 
     def ends() -> tuple[int, int]:
-        told = run(*period).json
-        return told["opening"], told["closing"]
+        shown = run(*period).json
+        return shown["opening"], shown["closing"]
 
     def commit_late() -> None:
         """A charge of the third was slow to be committed, and one of the fourth followed it."""
@@ -225,9 +226,9 @@ def test_a_statement_adds_up_while_others_write() -> None:
                 post_all(take(5, key=key))
 
     with once_read("credit_transactions", commit_late):
-        told = ends()
+        shown = ends()
 
-    assert told == (80, 80)
+    assert shown == (80, 80)
     assert ends() == (75, 70)
 
 

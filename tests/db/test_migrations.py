@@ -10,8 +10,9 @@ from sqlalchemy import text
 
 import settings
 from db import migrate
+from db.connections import engine
 from db.models import Base
-from db.session import engine, transaction
+from db.session import transaction
 
 
 def test_the_migrated_schema_is_the_models_schema(database: str) -> None:

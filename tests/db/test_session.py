@@ -8,11 +8,10 @@ import pytest
 from sqlalchemy import make_url, text
 
 import settings
-from db import session as db_session
+from db import connections
+from db.connections import LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS
 from db.errors import DatabaseBusy, DatabaseUnavailable
 from db.session import (
-    LOCK_TIMEOUT_MS,
-    STATEMENT_TIMEOUT_MS,
     one_statement,
     pooled_statement,
     snapshot,
@@ -103,14 +102,14 @@ class TestTransaction:
 def test_a_database_out_of_reach_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
     settings.get.cache_clear()
-    db_session.engine.cache_clear()
+    connections.engine.cache_clear()
     try:
         with pytest.raises(DatabaseUnavailable), transaction() as session:
             session.execute(text("SELECT 1"))
     finally:
         monkeypatch.undo()
         settings.get.cache_clear()
-        db_session.engine.cache_clear()
+        connections.engine.cache_clear()
 
 
 def test_one_statement_is_committed_by_itself_on_a_connection_that_is_kept(database: str) -> None:
@@ -193,10 +192,10 @@ def test_connections_that_the_server_closed_meanwhile_are_replaced_unnoticed(dat
 
 
 def test_a_process_whose_connections_are_all_in_use_is_busy(database: str) -> None:
-    narrow = db_session.make_engine(make_url(settings.get().database_url), pool_size=1)
+    narrow = connections.make_engine(make_url(settings.get().database_url), pool_size=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(narrow.pool, "_timeout", 0.1)
-        patch.setattr(db_session, "engine", lambda: narrow)
+        patch.setattr(connections, "engine", lambda: narrow)
         with transaction() as first:
             first.execute(text("SELECT 1"))
             with pytest.raises(DatabaseBusy, match="in use"), transaction() as second:

@@ -9,7 +9,7 @@ import requests
 
 import clock
 import settings
-from db import session as database
+from db import connections
 from devstack.simulator import server
 from devstack.simulator.config import Config
 from devstack.simulator.server import Running
@@ -67,7 +67,7 @@ def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
             patch.setitem(defaults, "timeout", (3, 0.3))
         _forget()
         yield running
-        database.engine().dispose()
+        connections.engine().dispose()
     _forget()
 
 
@@ -92,4 +92,4 @@ def the_time_that_was(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _forget() -> None:
     settings.get.cache_clear()
-    database.engine.cache_clear()
+    connections.engine.cache_clear()

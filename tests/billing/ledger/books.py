@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from billing.ledger.hash_chain import first_hash, row_hash
 from billing.verification.set_checks import SET_CHECKS
-from db.session import engine
+from db.connections import engine
 from tests.billing.ledger.model import NEVER
 from tests.conftest import owner
 

@@ -13,7 +13,8 @@ from celery.exceptions import Reject
 
 import clock
 from db import inbox
-from db.session import engine, transaction
+from db.connections import engine
+from db.session import transaction
 from tasks.inbox import recorder
 from tasks.leads import calls
 from tests.billing.given import assert_ledger_is_clean, balance, open_account, rows

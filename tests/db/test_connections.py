@@ -1,0 +1,20 @@
+"""The connections of a process, and what becomes of them after a fork."""
+
+import pytest
+
+from db import connections
+
+
+@pytest.mark.usefixtures("database")
+def test_the_autocommit_connection_is_kept() -> None:
+    assert connections.autocommit_connection() is connections.autocommit_connection()
+
+
+@pytest.mark.usefixtures("database")
+def test_after_a_fork_the_parents_connection_is_left_open_and_not_used() -> None:
+    of_parent = connections.autocommit_connection()
+    connections.forget_connections()
+    own = connections.autocommit_connection()
+    assert own is not of_parent
+    assert not of_parent.closed
+    of_parent.close()
