@@ -53,6 +53,8 @@ class Topic(StrEnum):
     PLAN_DUE_SOON = "plan.due_soon"
     PLAN_PAST_DUE = "plan.past_due"
     PLAN_DEGRADED = "plan.degraded"
+    PLAN_NOT_APPLIED = "plan.not_applied"
+    """A paid order brought no year."""
     RENEWAL_REMINDER = "renewal.reminder"
 
     GATEWAY_SILENT = "gateway.silent"
