@@ -55,6 +55,7 @@ class Topic(StrEnum):
     PLAN_DEGRADED = "plan.degraded"
     PLAN_REFUNDED = "plan.refunded"
     PLAN_NOT_APPLIED = "plan.not_applied"
+    """A paid order brought no year."""
     RENEWAL_REMINDER = "renewal.reminder"
 
     GATEWAY_SILENT = "gateway.silent"

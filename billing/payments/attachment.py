@@ -1,7 +1,9 @@
-"""Attaching: an operator gives money that no rule could place to the account it belongs to.
+"""Attachment: an operator gives unmatched or quarantined money to the account it belongs to.
 
-For payments that are unmatched or quarantined. What they bring is what their amount buys; the key
-of the credit is the one it would have had, so that no payment is ever credited twice.
+The payment brings what its amount buys. Its credit has the key that it would have had by itself, so
+that no payment is credited twice.
+
+Called by `billing payments attach`.
 """
 
 from sqlalchemy import select
@@ -21,7 +23,7 @@ from billing.text import DESCRIPTION_MAX_LENGTH, problem_with
 from db import outbox
 from db.models import Account, Payment
 
-ATTACHABLE = ("unmatched", "quarantined")
+ATTACHABLE_STATES = ("unmatched", "quarantined")
 
 
 def attach(
@@ -33,11 +35,12 @@ def attach(
     actor: str,
     gateway: GatewayName | None = None,
 ) -> tuple[CreditedPayment, list[ReleasedLead]]:
-    """Credit a payment (the gateway's id) to an account, and return what came of it.
+    """Credit a payment (the gateway's id) to an account; return it and the leads it released.
 
-    `gateway` is needed where two have a payment of this id. What was refunded of it is taken back
-    by its refunds (`billing/payments/clawbacks.py`). Raises `UnknownPayment`, `AmbiguousPayment`,
-    `UnknownAccount`, `CannotAttach` or `InvalidReason`. Posts.
+    `gateway` is needed if two gateways have a payment with this id. What was refunded of the
+    payment is taken back by its refunds (`billing/payments/clawbacks.py`). Raises
+    `UnknownPayment`, `AmbiguousPayment`, `UnknownAccount`, `CannotAttach` or `InvalidReason`.
+    Posts.
     """
     problem = problem_with(reason, max_length=DESCRIPTION_MAX_LENGTH)
     if problem:
@@ -46,7 +49,7 @@ def attach(
     owner = session.scalars(select(Account).where(Account.ref == account)).one_or_none()
     if owner is None:
         raise UnknownAccount(account)
-    bought = _bought(payment, owner)
+    bought = _credits_bought(payment, owner)
     before = {"state": payment.state, "reason": payment.reason}
     now = clock.now()
     payment.state = "partially_refunded" if payment.refunded_paise else "captured"
@@ -78,22 +81,23 @@ def _lock(session: Session, payment_id: str, gateway: GatewayName | None) -> Pay
     if payment is None:
         raise UnknownPayment(payment_id)
     session.refresh(payment, with_for_update=True)
-    if payment.state not in ATTACHABLE:
-        raise CannotAttach(payment_id, f"is {payment.state}, not {' or '.join(ATTACHABLE)}")
+    if payment.state not in ATTACHABLE_STATES:
+        raise CannotAttach(payment_id, f"is {payment.state}, not {' or '.join(ATTACHABLE_STATES)}")
     return payment
 
 
-def _bought(payment: Payment, account: Account) -> tuple[int, int]:
-    """Return the credits and the bonus that the payment brings the account."""
+def _credits_bought(payment: Payment, account: Account) -> tuple[int, int]:
+    """Return the credits and the bonus credits that the payment buys for the account."""
+    payment_id = payment.gateway_payment_id
     if payment.currency != CURRENCY:
-        raise CannotAttach(payment.gateway_payment_id, f"is in {payment.currency}, not {CURRENCY}")
+        raise CannotAttach(payment_id, f"is in {payment.currency}, not {CURRENCY}")
     bought = pricing.credits_for(account.product, payment.amount_paise)
     if bought is None:
         raise CannotAttach(
-            payment.gateway_payment_id,
+            payment_id,
             f"is not the price of a package of {account.product}: refund it at the gateway, or"
             " `billing credit` the account",
         )
     if not bought[0]:
-        raise CannotAttach(payment.gateway_payment_id, "is too little for one credit")
+        raise CannotAttach(payment_id, "is too small to buy one credit: refund it at the gateway")
     return bought

@@ -9,7 +9,7 @@ from db.models import Payment
 from db.outbox import NewNotice
 
 NOTIFIED_STATES = ("captured", "failed", "quarantined", "unmatched")
-"""States that others are notified of when a gateway's news leads to them."""
+"""States that others are notified of when a gateway's facts lead to them."""
 
 
 def subject_of(payment: Payment) -> str:

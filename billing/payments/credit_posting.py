@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from billing.leads import ReleasedLead, parking
 from billing.ledger import Kind, Posting, post
-from billing.payments import clawbacks as claims
+from billing.payments import clawbacks
 from billing.plans.grants import granted_now
 from db.models import Payment
 
@@ -40,7 +40,7 @@ def post_credit(
     plans that some of them paid for. Posts at most once; returns what was credited, and the parked
     leads that are charged now.
     """
-    claims.reopen(session, [payment.id for payment, _ in paid])
+    clawbacks.reopen(session, [payment.id for payment, _ in paid])
     bought = [
         (payment, posting)
         for payment, account in paid

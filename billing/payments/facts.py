@@ -1,7 +1,7 @@
-"""What a gateway says of a payment and of an order, in our words: all that the rules need to know.
+"""What a gateway reports of a payment and of an order, in our words.
 
-Made by `gateways/` from webhooks and answers, whichever gateway it is; read by
-`billing/payments/intake.py` and `billing/payments/orders.py`. Nothing of the payer is in here.
+Made by `gateways/` from webhooks and answers of any gateway; read by `billing/payments/`. Nothing
+about the payer is in here.
 """
 
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ class Seen(StrEnum):
 
     CREATED = "created"
     AUTHORIZED = "authorized"
-    """The money is reserved at the payer's bank; it has to be captured."""
+    """The money is reserved at the payer's bank; it must be captured."""
     CAPTURED = "captured"
     """The money is ours, whatever was refunded of it since."""
     FAILED = "failed"
-    """This attempt failed; it may still turn out well (late authorization)."""
+    """This attempt failed; it may still succeed (late authorization)."""
     RETURNED = "returned"
-    """Given back to the payer without ever having been captured."""
+    """The money went back to the payer without a capture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +39,9 @@ class PaymentFacts:
     currency: str
     """ISO 4217, upper case."""
     order_id: str | None = None
-    """The gateway's (`order_...`, `cs_...`), where the gateway names it."""
+    """The gateway's (`order_...`, `cs_...`), if the gateway names it."""
     receipt: str | None = None
-    """Ours, where the gateway repeats it from the order; never what a browser can write."""
+    """Ours, if the gateway repeats it from the order; never what a browser can write."""
     refunded_paise: int = 0
     method: str | None = None
     """`card`, `upi`, `netbanking`, ..."""
@@ -64,6 +64,6 @@ class OrderFacts:
     amount_paise: int
     currency: str
     ended: bool = False
-    """Nothing can be paid on it any more (an expired Checkout Session)."""
+    """It can no longer be paid (an expired Checkout Session)."""
     checkout_url: str | None = None
-    """The page to send the customer to, where the gateway has one."""
+    """The page to send the customer to, if the gateway has one."""

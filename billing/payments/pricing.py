@@ -1,4 +1,7 @@
-"""What money buys: the price of what an order asks for, by the catalog. Pure."""
+"""What money buys, by the catalog: the price of an order, and the credits of an amount. Pure.
+
+Called when an order is created, and when an operator attaches money to an account.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +12,8 @@ from billing.plans import InvalidOrder
 
 CURRENCY = "INR"
 MAX_ORDER_PAISE = 10**11
-"""Rs 100 crore: beyond any gateway's limit, and far inside what the ledger can hold."""
-PAISE = 100
-"""In a rupee."""
+"""Rs 100 crore: above the limit of every gateway, and far below what the ledger can hold."""
+PAISE_PER_RUPEE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,34 +22,34 @@ class Quote:
 
     amount_paise: int
     credits: int
-    """Without the bonus; nought for a plan."""
+    """Without the bonus; zero for a plan."""
     bonus_credits: int
     title: str
-    """What is bought, in words for the customer."""
+    """Names the purchase for the customer."""
 
 
 def quote(
     product: str, *, package: str | None, amount_paise: int | None, plan: str | None
 ) -> Quote:
-    """Return the price of exactly one of a package, an amount or a plan, for an account's product.
+    """Return the price of a package, an amount or a plan of a product: exactly one is given.
 
-    Raises `InvalidOrder` naming the field.
+    Raises `InvalidOrder`, which names the field.
     """
-    if sum(wish is not None for wish in (package, amount_paise, plan)) != 1:
+    if sum(value is not None for value in (package, amount_paise, plan)) != 1:
         raise InvalidOrder("package", "give exactly one of package, amount_paise and plan")
     if package is not None:
         return _package(product, package)
     if plan is not None:
         return _plan(product, plan)
-    assert amount_paise is not None  # noqa: S101 - the third of three
+    assert amount_paise is not None  # noqa: S101 - the only one left
     return _amount(product, amount_paise)
 
 
 def credits_for(product: str, amount_paise: int) -> tuple[int, int] | None:
-    """Return the credits and the bonus that an amount of money buys; None: that is not for sale.
+    """Return the credits and the bonus credits that an amount of money buys; None: not for sale.
 
-    An amount that is the price of a package buys the package; any other buys by the rupee, with
-    the bonus of the highest slab that it reaches, also below the least that can be ordered.
+    The price of a package buys the package. Any other amount, even one too small to be ordered,
+    buys credits by the rupee and the bonus of the highest slab that it reaches, both rounded down.
     """
     for offer in catalog.get().packages.values():
         if offer.product == product and offer.price_paise == amount_paise and offer.credits:
@@ -55,7 +57,7 @@ def credits_for(product: str, amount_paise: int) -> tuple[int, int] | None:
     rules = catalog.get().top_ups.get(product)
     if rules is None:
         return None
-    bought = amount_paise * rules.credits_per_rupee // PAISE
+    bought = amount_paise * rules.credits_per_rupee // PAISE_PER_RUPEE
     return bought, bought * _bonus_percent(rules.slabs, amount_paise) // 100
 
 
@@ -69,12 +71,13 @@ def _package(product: str, name: str) -> Quote:
     package = offered.get(name)
     if package is None or package.product != product:
         known = ", ".join(n for n, offer in offered.items() if offer.product == product)
-        raise InvalidOrder("package", f"must be one of {known or 'none'} for {product}")
+        problem = f"must be one of {known} for {product}" if known else f"{product} has no packages"
+        raise InvalidOrder("package", problem)
     if package.credits is not None:
         bought, bonus = package.credits, 0
     else:
         found = credits_for(product, package.price_paise)
-        assert found is not None  # noqa: S101 - the catalog is checked for it
+        assert found is not None  # noqa: S101 - the catalog is validated for it
         bought, bonus = found
     return Quote(package.price_paise, bought, bonus, f"{bought + bonus:,} credits")
 
@@ -92,10 +95,12 @@ def _plan(product: str, name: str) -> Quote:
 def _amount(product: str, amount_paise: int) -> Quote:
     rules = catalog.get().top_ups.get(product)
     if rules is None:
-        raise InvalidOrder("amount_paise", f"{product} is topped up by package only")
+        raise InvalidOrder(
+            "amount_paise", f"{product} is sold in packages only: give package instead"
+        )
     least = rules.slabs[0].from_paise
     if type(amount_paise) is not int or not least <= amount_paise <= MAX_ORDER_PAISE:
         raise InvalidOrder("amount_paise", f"must be from {least} to {MAX_ORDER_PAISE} paise")
     found = credits_for(product, amount_paise)
-    assert found is not None  # noqa: S101 - there are rules
+    assert found is not None  # noqa: S101 - the product has top-up rules
     return Quote(amount_paise, *found, f"{sum(found):,} credits")

@@ -40,28 +40,28 @@ class Order(Base):
     account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
     gateway: Mapped[str]
     receipt: Mapped[str]
-    """Ours, made before the gateway is asked: what finds the order again after a lost answer."""
+    """Ours, made before the gateway is asked; it finds the order again after a lost answer."""
     gateway_order_id: Mapped[str | None]
     package: Mapped[str | None]
     plan: Mapped[str | None]
-    """What of the catalog's `plans` is bought; None: credit."""
+    """The name in the catalog's `plans`; None: the order is for credit."""
     amount_paise: Mapped[int]
     currency: Mapped[str]
     credits: Mapped[int]
-    """What is credited when it is paid, as priced when it was ordered."""
+    """Credits that it brings when it is paid, by the price at the time of the order."""
     bonus_credits: Mapped[int]
     state: Mapped[str]
     payment_id: Mapped[int | None]
-    """The one payment that paid it: `billing_payments.id`."""
+    """The one payment that paid it (`billing_payments.id`)."""
     plan_applied_at: Mapped[datetime | None]
-    """When the year that it bought was added to the account's plan."""
+    """When its year was added to the account's plan, or refused for good."""
     return_url: Mapped[str | None]
     checkout_url: Mapped[str | None]
     requested_by: Mapped[str]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     next_ask_at: Mapped[datetime | None]
-    """When the gateway is asked about it next; None: no more."""
+    """When the gateway is asked about it next; None: never again."""
     asks: Mapped[int] = mapped_column(server_default=text("0"))
     last_error: Mapped[str | None]
 
@@ -110,26 +110,26 @@ class Payment(Base):
     currency: Mapped[str]
     refunded_paise: Mapped[int] = mapped_column(server_default=text("0"))
     refunds_asked_paise: Mapped[int] = mapped_column(server_default=text("0"))
-    """Up to what `refunded_paise` the gateway was asked for the refunds that explain it."""
+    """The `refunded_paise` whose refunds the gateway was last asked to list."""
     method: Mapped[str | None]
     fee_paise: Mapped[int | None]
     tax_paise: Mapped[int | None]
     error_code: Mapped[str | None]
     error_reason: Mapped[str | None]
     credits: Mapped[int] = mapped_column(server_default=text("0"))
-    """What it brought its account, without the bonus."""
+    """Credits that it brought its account, without the bonus."""
     bonus_credits: Mapped[int] = mapped_column(server_default=text("0"))
     transaction_id: Mapped[int | None]
     """The ledger row of the paid credit; without a foreign key for the reason at `LotMovement`."""
     happened_at: Mapped[datetime | None]
     credited_at: Mapped[datetime | None]
-    """When it was counted as paid: credit, or a plan."""
+    """When it was counted as paid, for credit or for a plan."""
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
 
 
 class GatewaySign(Base):
-    """When a gateway was last heard of, to notice when it falls silent."""
+    """When a gateway last sent a webhook; see `billing/payments/gateway_heartbeat.py`."""
 
     __tablename__ = "gateway_signs"
 
@@ -137,6 +137,6 @@ class GatewaySign(Base):
     last_event_at: Mapped[datetime | None]
     """None: it was listed, and never sent a webhook."""
     silent_since: Mapped[datetime | None]
-    """Set once its silence was reported, until it is heard again."""
+    """When its silence was reported; None once it sends again."""
     disputes_asked_at: Mapped[datetime | None]
     """When its disputes were last listed."""

@@ -1,4 +1,4 @@
-"""Short ways to say Given in the tests of orders and payments."""
+"""Given: orders and payments, for the tests of this area and of others."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,14 +23,14 @@ PRICE = 5_000 * RUPEE
 """A package of 5,000 credits with a bonus of 500."""
 
 
-def request(key: str = "op-1", *, account: str = CLINIC, **wish: Any) -> Order:
-    """The intent row of an order, by default of the package of Rs 5,000 at Razorpay."""
-    if not wish.keys() & {"package", "amount_paise", "plan"}:
-        wish["package"] = "credits_5000"
-    gateway: GatewayName = wish.pop("gateway", "razorpay")
+def request(key: str = "op-1", *, account: str = CLINIC, **wanted: Any) -> Order:
+    """An order that was just recorded; by default for the package of Rs 5,000 at Razorpay."""
+    if not wanted.keys() & {"package", "amount_paise", "plan"}:
+        wanted["package"] = "credits_5000"
+    gateway: GatewayName = wanted.pop("gateway", "razorpay")
     with transaction() as session:
         order, _ = orders.create(
-            session, OrderRequest(account, gateway, **wish), actor="test", operation_key=key
+            session, OrderRequest(account, gateway, **wanted), actor="test", operation_key=key
         )
         session.expunge(order)
         return order
@@ -44,21 +44,21 @@ def opened(order: Order, order_id: str = "order_1", **more: Any) -> None:
 
 def order_facts(order: Order, order_id: str = "order_1", **more: Any) -> OrderFacts:
     gateway: GatewayName = "stripe" if order.gateway == "stripe" else "razorpay"
-    told: dict[str, Any] = {"amount_paise": order.amount_paise, "currency": order.currency}
-    return OrderFacts(gateway, order_id, order.receipt, **told | more)
+    usual: dict[str, Any] = {"amount_paise": order.amount_paise, "currency": order.currency}
+    return OrderFacts(gateway, order_id, order.receipt, **usual | more)
 
 
-def open_order(order_id: str = "order_1", key: str = "op-1", **wish: Any) -> Order:
+def open_order(order_id: str = "order_1", key: str = "op-1", **wanted: Any) -> Order:
     """An order that can be paid."""
-    order = request(key, **wish)
+    order = request(key, **wanted)
     opened(order, order_id)
     return order
 
 
 def news(seen: Seen = Seen.CAPTURED, payment_id: str = "pay_1", **more: Any) -> PaymentFacts:
-    """What a gateway says of a payment of Rs 5,000 on order_1, but for `more`."""
-    told: dict[str, Any] = {"amount_paise": PRICE, "currency": "INR", "order_id": "order_1"}
-    return PaymentFacts(more.pop("gateway", "razorpay"), payment_id, seen, **told | more)
+    """What a gateway reports of a payment: Rs 5,000 on order_1, except for `more`."""
+    usual: dict[str, Any] = {"amount_paise": PRICE, "currency": "INR", "order_id": "order_1"}
+    return PaymentFacts(more.pop("gateway", "razorpay"), payment_id, seen, **usual | more)
 
 
 def take_in(*facts: PaymentFacts) -> IntakeResult:
@@ -79,7 +79,7 @@ def order_state(order: Order) -> object:
 
 
 def credit_rows() -> Sequence[tuple[object, ...]]:
-    """What payments brought: (key, amount) of the ledger's rows, in their order."""
+    """The (key, amount) of the ledger rows that payments brought, in their order."""
     return rows(
         "SELECT idempotency_key, amount FROM credit_transactions"
         " WHERE kind IN ('top_up', 'bonus') ORDER BY id"

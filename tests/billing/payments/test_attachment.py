@@ -1,12 +1,18 @@
-"""Attaching: money that no rule could place is given to an account, once, with an audit row."""
+"""Attachment: money that no rule could place goes to an account once, with an audit entry."""
 
 from functools import partial
 
 import pytest
 
 from billing.errors import InvalidReason, UnknownAccount
-from billing.payments import AmbiguousPayment, CannotAttach, CreditedPayment, Seen, UnknownPayment
-from billing.payments import attachment as attaching
+from billing.payments import (
+    AmbiguousPayment,
+    CannotAttach,
+    CreditedPayment,
+    Seen,
+    UnknownPayment,
+    attachment,
+)
 from db.session import transaction
 from errors import PermanentError
 from tests.billing.given import assert_ledger_is_clean, at_once, balance, open_account, rows
@@ -34,7 +40,7 @@ def attach(
     payment_id: str = "pay_1", account: str = CLINIC, reason: str = "bank slip"
 ) -> CreditedPayment:
     with transaction() as session:
-        credited, _ = attaching.attach(
+        credited, _ = attachment.attach(
             session, payment_id, account=account, reason=reason, actor="admin:ops"
         )
         return credited
@@ -86,7 +92,7 @@ def test_attached_credit_pays_parked_leads() -> None:
     assert balance() == 5_000
 
 
-def test_news_of_an_attached_payment_credits_nothing_more() -> None:
+def test_facts_about_an_attached_payment_credit_nothing_more() -> None:
     take_in(news())
     attach()
     open_order()
@@ -112,24 +118,24 @@ def test_two_operators_at_once_attach_once() -> None:
 
 
 @pytest.mark.parametrize("seen", [Seen.AUTHORIZED, Seen.FAILED, Seen.RETURNED])
-def test_money_that_is_not_ours_is_not_attached(seen: Seen) -> None:
+def test_money_that_was_not_captured_is_not_attached(seen: Seen) -> None:
     take_in(news(seen, order_id=None))
 
     with pytest.raises(CannotAttach, match="not unmatched or quarantined"):
         attach()
 
 
-def test_money_of_another_currency_or_too_little_is_not_attached() -> None:
+def test_money_in_another_currency_or_too_small_is_not_attached() -> None:
     take_in(news(currency="USD", order_id=None), news(payment_id="p2", amount_paise=99))
 
     with pytest.raises(CannotAttach, match="USD"):
         attach()
-    with pytest.raises(CannotAttach, match="too little"):
+    with pytest.raises(CannotAttach, match="too small"):
         attach("p2")
     assert credit_rows() == []
 
 
-def test_what_is_not_known_is_told() -> None:
+def test_an_unknown_payment_or_account_and_an_empty_reason_are_refused() -> None:
     take_in(news(order_id=None))
 
     with pytest.raises(UnknownPayment):
@@ -142,7 +148,7 @@ def test_what_is_not_known_is_told() -> None:
 
 
 @pytest.mark.parametrize("state", ["unmatched", "quarantined"])
-def test_what_was_attached_stays_with_its_account_whatever_comes_later(state: str) -> None:
+def test_attached_money_stays_with_its_account_whatever_is_reported_later(state: str) -> None:
     # Given money for an order of one clinic that an operator gave to another
     open_account("clinic:43")
     if state == "quarantined":
@@ -154,22 +160,22 @@ def test_what_was_attached_stays_with_its_account_whatever_comes_later(state: st
         attach(account="clinic:43")
         open_order()
     brought = payment().credits + payment().bonus_credits
-    # When its news comes again, and that a part of it was refunded
+    # When its capture is reported again, and a refund of a part
     taken = take_in(news(amount_paise=PRICE - 100), news(refunded_paise=100))
-    # Then it is where it was
+    # Then the credit stays
     assert taken.credited == []
     assert payment().state == "partially_refunded"
     assert (balance(CLINIC), balance("clinic:43")) == (0, brought)
     assert_ledger_is_clean()
 
 
-def test_of_two_gateways_with_a_payment_of_one_id_one_has_to_be_named() -> None:
+def test_an_id_that_two_gateways_use_needs_the_gateway() -> None:
     take_in(news(order_id=None), news(order_id=None, gateway="stripe"))
 
     with pytest.raises(AmbiguousPayment):
         attach()
     with transaction() as session:
-        attaching.attach(
+        attachment.attach(
             session, "pay_1", gateway="stripe", account=CLINIC, reason="slip", actor="admin:ops"
         )
 

@@ -1,4 +1,4 @@
-"""Payments: events in any order and number end in one state, and captured money credits once."""
+"""Intake: facts in any order and number end in one state, and captured money is credited once."""
 
 from datetime import timedelta
 from functools import partial
@@ -67,7 +67,7 @@ def test_captured_money_is_credited_with_its_bonus_in_two_lots() -> None:
     assert_ledger_is_clean()
 
 
-def test_the_same_news_again_credits_nothing() -> None:
+def test_the_same_facts_again_credit_nothing() -> None:
     open_order()
     take_in(news())
 
@@ -78,7 +78,7 @@ def test_the_same_news_again_credits_nothing() -> None:
     assert credit_rows() == CREDITS
 
 
-def test_news_of_one_payment_in_one_batch_credits_once() -> None:
+def test_several_facts_of_one_payment_in_one_batch_credit_once() -> None:
     open_order()
 
     taken = take_in(news(), news(receipt="rcpt"), news(Seen.AUTHORIZED))
@@ -126,7 +126,7 @@ def test_a_failed_payment_that_is_authorized_late_is_credited() -> None:
     assert balance() == 5_500
 
 
-def test_late_bad_news_of_captured_money_changes_nothing() -> None:
+def test_a_late_failure_of_captured_money_changes_nothing() -> None:
     open_order()
     take_in(news())
 
@@ -203,7 +203,7 @@ def test_a_second_captured_payment_on_an_order_is_quarantined() -> None:
         (news(gateway="stripe"), "order_not_known"),  # the id is Razorpay's
     ],
 )
-def test_money_of_no_order_of_ours_is_unmatched(facts: PaymentFacts, reason: str) -> None:
+def test_money_without_an_order_of_ours_is_unmatched(facts: PaymentFacts, reason: str) -> None:
     open_order()
 
     take_in(facts)
@@ -213,7 +213,7 @@ def test_money_of_no_order_of_ours_is_unmatched(facts: PaymentFacts, reason: str
     assert credit_rows() == []
 
 
-def test_money_that_comes_before_its_order_is_known_is_credited_when_it_is() -> None:
+def test_money_that_comes_before_its_order_is_known_is_credited_afterwards() -> None:
     order = request()
     take_in(news())
     assert payment().state == "unmatched"
@@ -274,7 +274,7 @@ def test_refunds_grow_and_never_shrink() -> None:
     assert credit_rows() == CREDITS
 
 
-def test_authorized_money_has_its_order_asked_about_soon() -> None:
+def test_the_gateway_is_asked_soon_about_authorized_money() -> None:
     order = open_order()
 
     take_in(news(Seen.AUTHORIZED))

@@ -1,4 +1,4 @@
-"""Payments: any facts, in any order, from several threads, and operators among them."""
+"""Intake: any facts, in any order, from several threads, while operators attach payments."""
 
 import random
 from collections import Counter
@@ -8,8 +8,15 @@ from functools import partial
 import pytest
 
 from billing import payments
-from billing.payments import CannotAttach, PaymentFacts, Seen, UnknownPayment, orders, unmatched
-from billing.payments import attachment as attaching
+from billing.payments import (
+    CannotAttach,
+    PaymentFacts,
+    Seen,
+    UnknownPayment,
+    attachment,
+    orders,
+    unmatched,
+)
 from db.models import Order
 from db.session import transaction
 from errors import TransientError
@@ -19,18 +26,18 @@ from tests.billing.payments.given import PRICE, news, order_facts, request, take
 pytestmark = pytest.mark.usefixtures("database", "many_connections")
 
 PAYMENTS, STEPS, THREADS = 3, 24, 4
-ODD = (4, 5)
+MISMATCHED = (4, 5)
 """Payments of another amount than was ordered."""
 CLINICS = ("clinic:42", "clinic:43")
 
 
 def facts_about(rng: random.Random, wanted: list[Order]) -> PaymentFacts:
-    """What a gateway might say of a payment: true or odd, with or without its order's names."""
+    """What a gateway might report of a payment, with or without the names of its order."""
     number = rng.randrange(PAYMENTS * len(wanted))
     order = wanted[number % len(wanted)]
     seen = rng.choice((*Seen, Seen.CAPTURED, Seen.CAPTURED))
     captured = seen is Seen.CAPTURED
-    amount = PRICE - 100 if number in ODD else PRICE
+    amount = PRICE - 100 if number in MISMATCHED else PRICE
     return news(
         seen, f"pay_{number}",
         order_id=rng.choice((f"order_{order.id}", f"order_{order.id}", None)),
@@ -43,7 +50,7 @@ def facts_about(rng: random.Random, wanted: list[Order]) -> PaymentFacts:
 def attach(rng: random.Random) -> None:
     try:
         with transaction() as session:
-            attaching.attach(
+            attachment.attach(
                 session, f"pay_{rng.randrange(2 * PAYMENTS)}", account=rng.choice(CLINICS),
                 reason="slip", actor="ops",
             )  # fmt: skip
@@ -64,14 +71,14 @@ def place_waiting() -> None:
 
 
 def patiently(act: Callable[[], object]) -> None:
-    """Do it again where locks stood in the way, as tasks and callers do."""
+    """Try again when a lock is in the way, as tasks and callers do."""
     for _ in range(50):
         try:
             act()
         except TransientError:
             continue
         return
-    raise AssertionError("locks are in the way for ever")
+    raise AssertionError("a lock was in the way 50 times")
 
 
 def one_thread(seed: int, wanted: list[Order]) -> None:
@@ -86,7 +93,7 @@ def one_thread(seed: int, wanted: list[Order]) -> None:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_money_is_credited_once_whatever_is_told_in_whichever_order(seed: int) -> None:
+def test_money_is_credited_once_whatever_is_reported_in_whichever_order(seed: int) -> None:
     for ref in CLINICS:
         open_account(ref)
     wanted = [request("op-1"), request("op-2", account="clinic:43")]
@@ -114,7 +121,7 @@ def test_money_is_credited_once_whatever_is_told_in_whichever_order(seed: int) -
         "SELECT o.id FROM billing_orders o JOIN billing_payments p ON p.id = o.payment_id"
         " WHERE p.credited_at IS NULL OR p.account_id <> o.account_id OR p.order_id <> o.id"
     ) == []  # fmt: skip
-    # And a refund that is on record is in the state
+    # And the state shows each refund that is on record
     assert rows(
         "SELECT 1 FROM billing_payments WHERE (refunded_paise = amount_paise AND amount_paise > 0)"
         " <> (state = 'refunded') OR (state = 'captured' AND refunded_paise > 0)"

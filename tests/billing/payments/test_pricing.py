@@ -1,4 +1,4 @@
-"""What money buys: packages, any amount with the bonus of its slab, plans."""
+"""Pricing: packages, any amount with the bonus of its slab, plans."""
 
 import pytest
 from hypothesis import given
@@ -11,9 +11,9 @@ CLINIC, PHARMACY = "clinic_leads", "pharmapulse_one"
 RUPEE = 100
 
 
-def price(product: str = CLINIC, **wish: object) -> Quote:
-    asked = {"package": None, "amount_paise": None, "plan": None} | wish
-    return quote(product, **asked)  # type: ignore[arg-type]
+def price(product: str = CLINIC, **wanted: object) -> Quote:
+    request = {"package": None, "amount_paise": None, "plan": None} | wanted
+    return quote(product, **request)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_packages_bring_what_was_agreed(
     found = price(package=package)
 
     assert (found.amount_paise, found.credits, found.bonus_credits) == (paise, credits_, bonus)
-    # and an amount as large brings the same
+    # And the same amount without a package brings the same
     assert price(amount_paise=paise) == found
 
 
@@ -75,7 +75,7 @@ def test_more_money_never_brings_less(paise: int, more: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("product", "wish", "field"),
+    ("product", "wanted", "field"),
     [
         (CLINIC, {}, "package"),
         (CLINIC, {"package": "credits_1000", "amount_paise": 100_000}, "package"),
@@ -93,11 +93,11 @@ def test_more_money_never_brings_less(paise: int, more: int) -> None:
         (PHARMACY, {"plan": "gold"}, "plan"),
     ],
 )
-def test_what_is_not_for_sale_is_refused_by_its_field(
-    product: str, wish: dict[str, object], field: str
+def test_a_request_for_what_is_not_sold_is_refused_with_its_field(
+    product: str, wanted: dict[str, object], field: str
 ) -> None:
     with pytest.raises(InvalidOrder) as caught:
-        price(product, **wish)
+        price(product, **wanted)
 
     assert caught.value.field == field
 
@@ -110,7 +110,7 @@ def test_plans_cost_what_was_agreed_and_bring_no_credit_by_themselves() -> None:
     assert (renewal.amount_paise, renewal.credits) == (1_000 * RUPEE, 0)
 
 
-def test_money_of_no_order_buys_below_the_least_that_can_be_ordered() -> None:
+def test_money_without_an_order_buys_credit_even_below_the_smallest_order() -> None:
     assert credits_for(CLINIC, 999_99) == (999, 0)
     assert credits_for(CLINIC, 99) == (0, 0)
     assert credits_for(PHARMACY, 2_500 * RUPEE) == (50_000, 0)

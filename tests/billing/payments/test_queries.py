@@ -1,4 +1,4 @@
-"""Which payments are found, and what belongs to one."""
+"""Queries: which payments are found, and what belongs to one."""
 
 from collections.abc import Sequence
 
@@ -6,8 +6,7 @@ import pytest
 
 from billing import accounts, audit
 from billing.ledger import Kind
-from billing.payments import AmbiguousPayment
-from billing.payments import queries as payment_reading
+from billing.payments import AmbiguousPayment, queries
 from db.models import Payment
 from db.session import transaction
 from tests.billing.given import give, open_account, post_all
@@ -20,7 +19,7 @@ def ids(payments: Sequence[Payment]) -> list[str]:
     return [payment.gateway_payment_id for payment in payments]
 
 
-def test_the_payments_of_an_account_come_newest_first_from_where_a_page_begins() -> None:
+def test_a_page_of_payments_is_newest_first_and_starts_before_an_id() -> None:
     account, other = open_account("clinic:1"), open_account("clinic:2")
     numbers = [add_payment(account, f"pay_{n}") for n in range(4)]
     add_payment(other, "pay_other")
@@ -28,9 +27,9 @@ def test_the_payments_of_an_account_come_newest_first_from_where_a_page_begins()
     with transaction() as session:
         found = accounts.find(session, account)
         assert found
-        newest = payment_reading.of_account(session, found.id, limit=2)
-        older = payment_reading.of_account(session, found.id, before_id=numbers[2], limit=9)
-        failed = payment_reading.of_account(session, found.id, state="failed", limit=9)
+        newest = queries.of_account(session, found.id, limit=2)
+        older = queries.of_account(session, found.id, before_id=numbers[2], limit=9)
+        failed = queries.of_account(session, found.id, state="failed", limit=9)
 
     assert (ids(newest), ids(older), ids(failed)) == (["pay_3", "pay_2"], ["pay_1", "pay_0"], [])
 
@@ -41,11 +40,11 @@ def test_a_payment_is_found_by_the_gateways_id() -> None:
 
     with transaction() as session:
         for payment_id, gateway in (("pay_1", "razorpay"), ("pi_1", "stripe")):
-            found = payment_reading.find(session, payment_id)
+            found = queries.find(session, payment_id)
             assert found
             assert found.gateway == gateway
-        assert payment_reading.find(session, "pay_1", gateway="stripe") is None
-        assert payment_reading.find(session, "pay_2") is None
+        assert queries.find(session, "pay_1", gateway="stripe") is None
+        assert queries.find(session, "pay_2") is None
 
 
 def test_an_id_that_two_gateways_know_needs_the_gateway() -> None:
@@ -54,15 +53,15 @@ def test_an_id_that_two_gateways_know_needs_the_gateway() -> None:
 
     with transaction() as session:
         with pytest.raises(AmbiguousPayment, match="razorpay and stripe") as refused:
-            payment_reading.find(session, "pay_1")
-        found = payment_reading.find(session, "pay_1", gateway="stripe")
+            queries.find(session, "pay_1")
+        found = queries.find(session, "pay_1", gateway="stripe")
 
     assert refused.value.gateways == ("razorpay", "stripe")
     assert found
     assert found.gateway == "stripe"
 
 
-def test_what_belongs_to_a_payment_is_found_and_nothing_of_others() -> None:
+def test_order_ledger_rows_and_audit_entries_of_a_payment_are_found_and_no_others() -> None:
     account, other = open_account("clinic:1"), open_account("clinic:2")
     order = add_order(account, "order_1")
     add_payment(account, "pay_1", order_id=order)
@@ -75,12 +74,12 @@ def test_what_belongs_to_a_payment_is_found_and_nothing_of_others() -> None:
             audit.record(session, "payment.seen", subject, before=None, after={})
 
     with transaction() as session:
-        payment = payment_reading.find(session, "pay_1")
+        payment = queries.find(session, "pay_1")
         assert payment
-        ours = payment_reading.find_order_of(session, payment)
-        rows = payment_reading.transactions_of(session, payment)
-        log = payment_reading.audit_entries_of(session, payment)
-        assert payment_reading.find_account_ref(session, payment) == account
+        ours = queries.find_order_of(session, payment)
+        rows = queries.transactions_of(session, payment)
+        log = queries.audit_entries_of(session, payment)
+        assert queries.find_account_ref(session, payment) == account
 
     assert ours
     assert ours.gateway_order_id == "order_1"

@@ -170,7 +170,7 @@ def pay_in_an_older_version(order_id: str) -> None:
         planning.pay(order_id, PLAN, made_at=clock.now())
 
 
-def apply_next(behind: int = 0) -> plan_orders.Found | None:
+def apply_next(behind: int = 0) -> plan_orders.HandledOrder | None:
     with transaction() as session:
         return plan_orders.apply_next(session, actor="test", behind=behind)
 
