@@ -23,10 +23,10 @@ from billing.disputes import (
     DisputedBefore,
     DisputeOpen,
     DisputeResolved,
+    DisputeState,
     DisputeWindowOver,
     InvalidDispute,
     LeadNotCharged,
-    State,
 )
 from billing.disputes import queries as dispute_reading
 from billing.leads import UnknownLead
@@ -49,7 +49,7 @@ class DisputePath(BaseModel):
 class DisputeQuery(PageQuery):
     """Which disputes; what is left out limits nothing."""
 
-    state: State | None = None
+    state: DisputeState | None = None
 
 
 class NewDispute(BaseModel):
@@ -77,7 +77,7 @@ class Dispute(BaseModel):
     dispute_type: str
     description: str
     evidence: Any
-    state: State
+    state: DisputeState
     created_at: datetime
     resolved_at: datetime | None
     notes: str | None = Field(description="what was said when it was resolved")

@@ -26,7 +26,7 @@ def list_(
 ) -> None:
     """List the scores; without a grade where there are too few leads to tell."""
     with transaction() as session:
-        found = scores.all_scores(
+        found = scores.list_scores(
             session, kind=kind, review=review, limit=page(limit, as_json=as_json)
         )
     records = [_record(score) for score in found]

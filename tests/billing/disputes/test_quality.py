@@ -35,8 +35,8 @@ def rescore() -> None:
     """What a tick does that finds it due."""
     with transaction() as session:
         quality.rescore_all(session)
-        for account_id in quality.to_be_flagged(session):
-            quality.flag(session, account_id)
+        for account_id in quality.accounts_to_flag(session):
+            quality.update_flag(session, account_id)
 
 
 def score(
