@@ -23,10 +23,10 @@ from billing.disputes import (
     DisputedBefore,
     DisputeOpen,
     DisputeResolved,
+    DisputeState,
     DisputeWindowOver,
     InvalidDispute,
     LeadNotCharged,
-    State,
 )
 from billing.leads import UnknownLead
 from db.models import LeadDispute
@@ -48,7 +48,7 @@ class DisputePath(BaseModel):
 class DisputeQuery(PageQuery):
     """Filters; one that is left out does not limit the list."""
 
-    state: State | None = None
+    state: DisputeState | None = None
 
 
 class NewDispute(BaseModel):
@@ -76,7 +76,7 @@ class Dispute(BaseModel):
     dispute_type: str
     description: str
     evidence: Any
-    state: State
+    state: DisputeState
     created_at: datetime
     resolved_at: datetime | None
     notes: str | None = Field(description="the operator's notes on the decision")

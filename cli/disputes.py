@@ -88,7 +88,7 @@ def open_(
 @limit_option
 @json_option
 def list_(
-    state: rules.State | None, account: str | None, limit: int | None, *, as_json: bool
+    state: rules.DisputeState | None, account: str | None, limit: int | None, *, as_json: bool
 ) -> None:
     """List disputes, newest first."""
     with transaction() as session:

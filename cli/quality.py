@@ -32,7 +32,7 @@ def list_(
 ) -> None:
     """List scores; with too few leads there is no grade."""
     with transaction() as session:
-        found = scores.all_scores(
+        found = scores.list_scores(
             session, kind=kind, review=review, limit=page(limit, as_json=as_json)
         )
     records = [_record(score) for score in found]

@@ -1,6 +1,7 @@
-"""Disputes of leads, and the quality scores that follow from them."""
+"""Disputes of leads: opening and resolving them, and the quality scores that follow from them."""
 
 from billing.disputes import quality, queries
+from billing.disputes.decisions import DisputeState
 from billing.disputes.errors import (
     DisputedBefore,
     DisputeOpen,
@@ -11,19 +12,20 @@ from billing.disputes.errors import (
     NothingToRefund,
     UnknownDispute,
 )
-from billing.disputes.lifecycle import State, approve, open_dispute, reject, withdraw
+from billing.disputes.opening import open_dispute
+from billing.disputes.resolution import approve, reject, withdraw
 from billing.disputes.validation import MAX_EVIDENCE_BYTES
 
 __all__ = [
     "DisputeOpen",
     "DisputeResolved",
+    "DisputeState",
     "DisputeWindowOver",
     "DisputedBefore",
     "InvalidDispute",
     "LeadNotCharged",
     "MAX_EVIDENCE_BYTES",
     "NothingToRefund",
-    "State",
     "UnknownDispute",
     "approve",
     "open_dispute",

@@ -1,4 +1,4 @@
-"""What the rules of lead disputes refuse, typed. No message repeats what a clinic wrote."""
+"""The errors of lead disputes. No message repeats what a clinic wrote."""
 
 from datetime import datetime
 
@@ -6,7 +6,7 @@ from errors import PermanentError
 
 
 class InvalidDispute(PermanentError):
-    """A field of a dispute, or of its resolution, does not make sense."""
+    """A field of a dispute, or of its resolution, is not valid."""
 
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(f"{field} {problem}")
@@ -23,7 +23,7 @@ class UnknownDispute(PermanentError):
 
 
 class LeadNotCharged(PermanentError):
-    """Nothing was taken for the lead, or all of it was given back."""
+    """The lead took no credit, or all of it was given back."""
 
     def __init__(self, lead_id: str, state: str) -> None:
         super().__init__(f"lead {lead_id!r} is {state}: only a charged lead can be disputed")
@@ -41,16 +41,16 @@ class DisputeWindowOver(PermanentError):
 
 
 class DisputeOpen(PermanentError):
-    """The lead has a dispute that waits for its resolution."""
+    """The lead has a pending dispute."""
 
     def __init__(self, lead_id: str, dispute_id: int) -> None:
-        super().__init__(f"lead {lead_id!r} is disputed already: dispute {dispute_id} is pending")
+        super().__init__(f"lead {lead_id!r} is already disputed: dispute {dispute_id} is pending")
         self.lead_id = lead_id
         self.dispute_id = dispute_id
 
 
 class DisputedBefore(PermanentError):
-    """A dispute of the lead was decided: it is not opened again."""
+    """A dispute of the lead was already decided; the lead is not disputed again."""
 
     def __init__(self, lead_id: str, dispute_id: int, state: str) -> None:
         super().__init__(f"lead {lead_id!r} was disputed before: dispute {dispute_id} is {state}")
@@ -60,11 +60,11 @@ class DisputedBefore(PermanentError):
 
 
 class DisputeResolved(PermanentError):
-    """Somebody resolved the dispute before; nothing was changed this time."""
+    """The dispute is already resolved; nothing was changed."""
 
     def __init__(self, dispute_id: int, state: str, resolved_by: str) -> None:
         super().__init__(
-            f"dispute {dispute_id} is {state} already, by {resolved_by}: nothing was changed"
+            f"dispute {dispute_id} is already {state}, by {resolved_by}: nothing was changed"
         )
         self.dispute_id = dispute_id
         self.state = state
@@ -72,12 +72,12 @@ class DisputeResolved(PermanentError):
 
 
 class NothingToRefund(PermanentError):
-    """Of the lead's charge nothing is left that could be given back."""
+    """Nothing is left of the lead's charge that could be given back."""
 
     def __init__(self, dispute_id: int, lead_id: str) -> None:
         super().__init__(
-            f"of the charge of lead {lead_id!r} nothing is left to be given back: nothing was"
-            f" changed, reject or withdraw dispute {dispute_id}"
+            f"cannot refund lead {lead_id!r}: nothing is left of its charge;"
+            f" reject or withdraw dispute {dispute_id}"
         )
         self.dispute_id = dispute_id
         self.lead_id = lead_id

@@ -1,7 +1,4 @@
-"""Reading disputes: one, those of an account, the newest of all. Asked by the API and the command.
-
-`billing/disputes/lifecycle.py` is who writes them.
-"""
+"""Reading disputes: one, a page of an account's, the newest of all. For the API and the command."""
 
 from collections.abc import Sequence
 from typing import get_args
@@ -10,10 +7,10 @@ from sqlalchemy import Row, select
 from sqlalchemy.orm import Session
 
 from billing import accounts
-from billing.disputes.lifecycle import State
+from billing.disputes.decisions import DisputeState
 from db.models import Account, LeadDispute
 
-STATES: tuple[State, ...] = get_args(State)
+STATES: tuple[DisputeState, ...] = get_args(DisputeState)
 
 
 def find(
@@ -23,7 +20,7 @@ def find(
     product: str | None = None,
     account_id: int | None = None,
 ) -> Row[LeadDispute, str] | None:
-    """Return a dispute and its account's reference; None where it is unknown, or out of reach.
+    """Return a dispute and its account's reference; None if it is unknown or out of reach.
 
     In reach are the accounts of `product`, the account of `account_id`, or all of them.
     """
@@ -38,11 +35,11 @@ def of_account(
     session: Session,
     account_id: int,
     *,
-    state: State | None = None,
+    state: DisputeState | None = None,
     before_id: int | None = None,
     limit: int,
 ) -> Sequence[LeadDispute]:
-    """Return a page of an account's disputes, newest first; the next starts before the last id."""
+    """Return a page of an account's disputes, newest first; the next page is before its last id."""
     query = select(LeadDispute).where(LeadDispute.account_id == account_id)
     if state is not None:
         query = query.where(LeadDispute.state == state)
@@ -52,9 +49,13 @@ def of_account(
 
 
 def newest(
-    session: Session, *, state: State | None = None, account_id: int | None = None, limit: int
+    session: Session,
+    *,
+    state: DisputeState | None = None,
+    account_id: int | None = None,
+    limit: int,
 ) -> Sequence[Row[LeadDispute, str]]:
-    """Return the newest disputes with the reference of their account; None limits nothing."""
+    """Return the newest disputes, each with its account's reference; None does not filter."""
     query = select(LeadDispute, Account.ref).join(Account, Account.id == LeadDispute.account_id)
     if state is not None:
         query = query.where(LeadDispute.state == state)

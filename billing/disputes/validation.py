@@ -1,7 +1,7 @@
-"""What a dispute may hold: texts with line breaks, and evidence as bounded plain JSON.
+"""The fields of a dispute and of its resolution: texts with line breaks, bounded plain JSON.
 
-Called by `billing/disputes/lifecycle.py`. What a clinic wrote is kept and compared, and never
-repeated.
+Called by `billing/disputes/opening.py` and `billing/disputes/resolution.py`. No error repeats what
+a clinic wrote.
 """
 
 import json
@@ -21,32 +21,22 @@ from billing.text import (
 
 MAX_EVIDENCE_BYTES = 16 * 1024
 
-# No hash chain joins these texts by line feeds: people may write them on several lines.
+# No content hash joins these texts by line feeds, so they may have several lines.
 _LINE_BREAKS = re.compile("[\t\n\r]")
 _NUL_IN_JSON = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
-    """What a request asks for, checked; `evidence` as JSON text, None where there is none."""
+class DisputeContent:
+    """The checked content of a request; `evidence` as JSON text, None if there is none."""
 
     lead_id: str
     dispute_type: str
     description: str
     evidence: str | None
 
-    @property
-    def compared(self) -> dict[str, object]:
-        """What PostgreSQL compares with an earlier request's."""
-        return {"description": self.description, "evidence": self.evidence}
 
-    @property
-    def columns(self) -> dict[str, object]:
-        """The columns of the dispute's row that come from it."""
-        return {"type": self.dispute_type, **self.compared}
-
-
-def check(
+def dispute_content(
     *,
     lead_id: str,
     account: str,
@@ -55,27 +45,27 @@ def check(
     evidence: Any,
     request_key: str,
     actor: str,
-) -> Content:
-    """Return the content of a request; raises `InvalidDispute` naming the field."""
+) -> DisputeContent:
+    """Return the checked content of a request; raises `InvalidDispute` for the field at fault."""
     for field, value, max_length in (
         ("lead_id", lead_id, ID_MAX_LENGTH),
         ("account", account, REF_MAX_LENGTH),
         ("request_key", request_key, KEY_MAX_LENGTH),
         ("actor", actor, ID_MAX_LENGTH),
     ):
-        _refuse(field, problem_with(value, max_length=max_length))
+        _raise_for(field, problem_with(value, max_length=max_length))
     types = catalog.get().disputes.types
     if dispute_type not in types:
         raise InvalidDispute("dispute_type", f"must be one of {', '.join(types)}")
-    _refuse("description", _problem_with_prose(description))
-    return Content(lead_id, dispute_type, description, _evidence(evidence))
+    _raise_for("description", _problem_with_prose(description))
+    return DisputeContent(lead_id, dispute_type, description, _evidence_json(evidence))
 
 
 def check_resolution(*, notes: str | None, actor: str) -> None:
-    """Raise `InvalidDispute` for notes or an actor that cannot be kept; None: no notes."""
-    _refuse("actor", problem_with(actor, max_length=ID_MAX_LENGTH))
+    """Raise `InvalidDispute` for notes or an actor that cannot be recorded; None: no notes."""
+    _raise_for("actor", problem_with(actor, max_length=ID_MAX_LENGTH))
     if notes is not None:
-        _refuse("notes", _problem_with_prose(notes))
+        _raise_for("notes", _problem_with_prose(notes))
 
 
 def _problem_with_prose(value: object) -> str | None:
@@ -83,22 +73,22 @@ def _problem_with_prose(value: object) -> str | None:
     return problem_with(plain, max_length=DESCRIPTION_MAX_LENGTH)
 
 
-def _refuse(field: str, problem: str | None) -> None:
+def _raise_for(field: str, problem: str | None) -> None:
     if problem is not None:
         raise InvalidDispute(field, problem)
 
 
-def _evidence(value: Any) -> str | None:
+def _evidence_json(value: Any) -> str | None:
     if value is None:
         return None
     try:
-        told = json.dumps(value, ensure_ascii=False, allow_nan=False)
-        size = len(told.encode())
+        written = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        size = len(written.encode())
     except (TypeError, ValueError, RecursionError):
-        # No NaN, no lone surrogate, nothing nested beyond reading: PostgreSQL could not keep it.
+        # PostgreSQL cannot keep NaN, a lone surrogate, or what is nested too deep to read.
         raise InvalidDispute("evidence", "must be plain JSON") from None
     if size > MAX_EVIDENCE_BYTES:
         raise InvalidDispute("evidence", f"must be at most {MAX_EVIDENCE_BYTES} bytes as JSON")
-    if _NUL_IN_JSON.search(told):
+    if _NUL_IN_JSON.search(written):
         raise InvalidDispute("evidence", "must not hold the character U+0000")
-    return told
+    return written

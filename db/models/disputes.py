@@ -1,4 +1,4 @@
-"""Disputes of leads, and how good the leads of an account or a source are."""
+"""Disputes of leads, and the quality scores of accounts and lead sources."""
 
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from db.models.base import Base
 
 
 class LeadDispute(Base):
-    """A clinic says that a lead was bad; see `billing/disputes/lifecycle.py`."""
+    """A clinic says that a lead was bad; see `billing/disputes/`."""
 
     __tablename__ = "lead_disputes"
     __table_args__ = (
@@ -41,7 +41,7 @@ class LeadDispute(Base):
     evidence: Mapped[Any | None] = mapped_column(JSONB)
     state: Mapped[str]
     request_key: Mapped[str]
-    """Of the request that opened it: the same once more opens nothing."""
+    """Key of the request that opened it; the same request again opens nothing."""
     opened_by: Mapped[str]
     created_at: Mapped[datetime]
     resolved_by: Mapped[str | None]
@@ -65,6 +65,6 @@ class QualityScore(Base):
     leads: Mapped[int]
     disputes: Mapped[int]
     grade: Mapped[str | None]
-    """None: too few leads to tell."""
+    """None: too few leads for a grade."""
     needs_review: Mapped[bool]
     computed_at: Mapped[datetime]

@@ -39,11 +39,11 @@ def score() -> None:
     """
     with audit.asked_by(ACTOR, door="beat"):
         with transaction() as session:
-            if quality.is_due(session):
+            if quality.is_rescore_due(session):
                 quality.rescore_all(session)
-            flags = quality.to_be_flagged(session)
+            flags = quality.accounts_to_flag(session)
         for account_id in flags:
             with transaction() as session:
-                quality.flag(session, account_id)
+                quality.update_flag(session, account_id)
     if flags:
         log.info("accounts under review changed", accounts=len(flags))

@@ -103,7 +103,7 @@ def test_the_second_of_two_operators_is_told_who_was_first() -> None:
     resolved("approve", id_)
     for what in ("approve", "reject", "withdraw"):
         ran = resolved(what, id_)
-        assert ran.error == f"dispute {id_} is approved already, by ops: nothing was changed"
+        assert ran.error == f"dispute {id_} is already approved, by ops: nothing was changed"
 
 
 def test_disputes_are_listed_newest_first_by_state_and_account() -> None:

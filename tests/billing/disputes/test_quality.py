@@ -35,8 +35,8 @@ def rescore() -> None:
     """What a tick does that finds it due."""
     with transaction() as session:
         quality.rescore_all(session)
-        for account_id in quality.to_be_flagged(session):
-            quality.flag(session, account_id)
+        for account_id in quality.accounts_to_flag(session):
+            quality.update_flag(session, account_id)
 
 
 def score(
@@ -62,7 +62,7 @@ def review_reason() -> object:
     return reason
 
 
-def told(topic: str = "account.review") -> int:
+def notices(topic: str = "account.review") -> int:
     return len(rows("SELECT 1 FROM outbox_events WHERE topic = :topic", topic=topic))
 
 
@@ -143,7 +143,7 @@ def test_the_window_goes_with_the_time_and_what_left_it_has_no_grade() -> None:
         rescore()
         assert score() == (10, 0, None, False)
         assert score("ads", "source") == (10, 0, None, False)
-    # And where no lead is left, nothing is said
+    # And a subject without leads has no grade
     with clock.frozen(NOW + 2 * WINDOW):
         rescore()
         assert score() == (0, 0, None, False)
@@ -175,7 +175,7 @@ def test_an_account_that_disputes_most_leads_is_put_up_for_review_once_and_charg
         rescore()
 
     assert review_reason() == "disputes_most_leads"
-    assert told() == 1
+    assert notices() == 1
     assert rows("SELECT payload FROM outbox_events WHERE topic = 'account.review'") == [
         ({"account": "clinic:42", "review_reason": "disputes_most_leads", "leads": 20,
           "disputes": 16},)
@@ -222,7 +222,7 @@ def test_another_reason_for_a_review_stays() -> None:
     leads(20, disputed=16)
 
     rescore()
-    assert (review_reason(), told()) == ("chargeback", 0)
+    assert (review_reason(), notices()) == ("chargeback", 0)
     leads(80, prefix="good")
     rescore()
     assert review_reason() == "chargeback"
@@ -295,5 +295,5 @@ def test_two_resolutions_at_once_count_each_other_for_their_source() -> None:
         (7, 7, "100.0"),
     ],
 )
-def test_the_rate_is_told_to_one_decimal(found: int, disputed: int, percent: str | None) -> None:
+def test_the_rate_has_one_decimal(found: int, disputed: int, percent: str | None) -> None:
     assert quality.rate_percent(QualityScore(leads=found, disputes=disputed)) == percent

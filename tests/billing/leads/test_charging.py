@@ -1,4 +1,4 @@
-"""Charging leads: once each, at the price of their package, parked where there is no credit."""
+"""Charging leads: once each, at the price of their package, parked if there is no credit."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -100,19 +100,19 @@ def test_a_parked_lead_sent_again_stays_in_its_place() -> None:
     assert_ledger_is_clean()
 
 
-def test_the_outbox_tells_what_became_of_each_lead_once() -> None:
+def test_the_outbox_has_one_notice_of_each_lead() -> None:
     open_account(credits_=200)
     charge(lead("L-2"), lead("L-1"), lead("L-2"))
     charge(lead("L-1"))
-    told = rows("SELECT topic, subject, payload FROM outbox_events WHERE topic LIKE 'lead.%'"
+    notices = rows("SELECT topic, subject, payload FROM outbox_events WHERE topic LIKE 'lead.%'"
                 " ORDER BY id")  # fmt: skip
-    assert told == [
+    assert notices == [
         ("lead.charged", "lead:L-2", {"lead_id": "L-2", "account": "clinic:42", "credits": 180}),
         ("lead.parked", "lead:L-1", {"lead_id": "L-1", "account": "clinic:42", "credits": 180}),
     ]
 
 
-def test_requests_at_odds_with_the_record_are_kept_once_and_told() -> None:
+def test_requests_that_do_not_match_the_record_are_kept_once_and_notified() -> None:
     open_account(credits_=1_000)
     open_account("clinic:43", credits_=1_000)
     charge(lead(), lead(account="clinic:43"), lead(account="clinic:none"))
@@ -134,7 +134,7 @@ def test_requests_at_odds_with_the_record_are_kept_once_and_told() -> None:
     ]
 
 
-def test_where_the_catalog_says_so_a_lead_without_credit_is_charged_as_debt(
+def test_a_lead_without_credit_is_charged_as_debt_if_the_catalog_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Given a product whose leads are not parked, and one whose are

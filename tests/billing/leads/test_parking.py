@@ -67,7 +67,7 @@ def test_a_dear_lead_at_the_head_is_not_overtaken() -> None:
     assert release_due() == ["dear"]
 
 
-def test_what_was_released_is_told_and_stays_released() -> None:
+def test_a_released_lead_is_notified_and_stays_released() -> None:
     open_account()
     park(("L", CHEAP))
     post_all(give(100, key="g"))

@@ -1,4 +1,4 @@
-"""What became of a lead, from the moment it is recorded, and no further than the asker may see."""
+"""The status of a lead, from the moment it is recorded, within the caller's reach."""
 
 import json
 from collections.abc import Callable
@@ -98,9 +98,9 @@ def test_a_lead_that_a_worker_takes_from_the_inbox_while_one_looks_is_never_unkn
         work_off()
 
     with once_read("lead_charges", charge_it):
-        told = state()
+        seen = state()
 
-    assert told == "charged"
+    assert seen == "charged"
 
 
 def test_a_lead_and_what_disagrees_with_it_are_seen_together() -> None:
@@ -121,7 +121,7 @@ def test_a_lead_and_what_disagrees_with_it_are_seen_together() -> None:
     # When a worker handles both in one transaction while one looks
     with once_read("lead_charges", charge_both):
         found = find()
-    # Then the lead is told, and not the request that came too late for it
+    # Then the status is the lead's, and not that of the request that came too late for it
     assert found is not None
     assert (found.state, found.credits, found.conflicts) == ("charged", 180, 1)
 
@@ -130,8 +130,8 @@ def test_a_lead_that_nobody_sent_is_unknown() -> None:
     assert find() is None
 
 
-@pytest.mark.parametrize(("credits_", "told"), [(1_000, "charged"), (0, "parked")])
-def test_a_lead_on_record_is_told_as_it_stands(credits_: int, told: str) -> None:
+@pytest.mark.parametrize(("credits_", "recorded"), [(1_000, "charged"), (0, "parked")])
+def test_a_lead_on_record_has_the_status_of_its_row(credits_: int, recorded: str) -> None:
     open_account(credits_=credits_)
     happened = datetime(2026, 11, 20, 8, tzinfo=UTC)
     with clock.frozen(happened):
@@ -140,18 +140,18 @@ def test_a_lead_on_record_is_told_as_it_stands(credits_: int, told: str) -> None
     found = find()
 
     assert found == LeadStatus(
-        "L-1", "clinic:42", told, 180, RS_6000, 0, occurred_at=happened, updated_at=happened
+        "L-1", "clinic:42", recorded, 180, RS_6000, 0, occurred_at=happened, updated_at=happened
     )
 
 
-@pytest.mark.parametrize("told", ["refunded", "cancelled"])
-def test_what_came_later_is_told_too(told: str) -> None:
-    open_account(credits_=1_000 if told == "refunded" else 0)
+@pytest.mark.parametrize("later", ["refunded", "cancelled"])
+def test_a_later_state_is_reported_too(later: str) -> None:
+    open_account(credits_=1_000 if later == "refunded" else 0)
     charge()
     with owner() as connection:
-        connection.exec_driver_sql("UPDATE lead_charges SET state = %s", (told,))
+        connection.exec_driver_sql("UPDATE lead_charges SET state = %s", (later,))
 
-    assert state() == told
+    assert state() == later
 
 
 def test_requests_that_disagree_with_the_record_are_counted() -> None:
@@ -161,7 +161,7 @@ def test_requests_that_disagree_with_the_record_are_counted() -> None:
     for account in ("clinic:42", "clinic:43", "clinic:43"):
         conflict(account=account)
 
-    # Everybody who may see them is told of all; the account's own key of its own alone
+    # A caller with all of them in reach sees all; the account's own key sees its own alone
     found = find(product="clinic_leads")
     assert found is not None
     assert (found.state, found.conflicts) == ("charged", 3)
@@ -206,7 +206,7 @@ def test_a_dead_event_is_pending_and_waits_for_an_operator() -> None:
     assert (found.state, found.reason) == ("pending", WAITS_FOR_AN_OPERATOR)
 
 
-def test_one_that_is_tried_again_is_told_before_one_that_is_dead() -> None:
+def test_an_event_that_is_tried_again_is_reported_before_a_dead_one() -> None:
     open_account()
     deliver(state="pending", price=RS_6000)
     deliver(state="dead", price=RS_12000)
@@ -218,14 +218,14 @@ def test_one_that_is_tried_again_is_told_before_one_that_is_dead() -> None:
 
 
 @pytest.mark.parametrize("finished", ["done", "ignored"])
-def test_a_finished_event_tells_nothing(finished: str) -> None:
+def test_a_finished_event_is_not_reported(finished: str) -> None:
     open_account()
     deliver(state=finished)
 
     assert find() is None
 
 
-def test_another_source_tells_nothing() -> None:
+def test_an_event_of_another_source_is_not_reported() -> None:
     open_account()
     deliver(source="razorpay")
 

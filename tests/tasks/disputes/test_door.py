@@ -203,7 +203,7 @@ def test_many_calls_in_one_batch_are_opened_in_any_order_with_a_line_each() -> N
 
     assert lines[0] == "Dispute created: Lead M-29, Type wrong_number"
     assert len(lines) == len(states()) == 30
-    assert errors()[0].startswith("DisputeOpen: lead 'M-3' is disputed already")
+    assert errors()[0].startswith("DisputeOpen: lead 'M-3' is already disputed")
     assert work_one_batch(SOURCE) == 0
 
 

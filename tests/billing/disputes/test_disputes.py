@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 import clock
 from billing import disputes
-from billing.credit import corrections as admin
+from billing.credit import corrections
 from billing.disputes import (
     DisputedBefore,
     DisputeOpen,
@@ -58,7 +58,7 @@ def clinic(credits_: int = 1_000) -> None:
 
 def reverse_by_hand(lead_id: str = "L-1", amount: int | None = None) -> None:
     with transaction() as session:
-        admin.reverse(
+        corrections.reverse(
             session, charge_key=f"lead:{lead_id}:charge", amount=amount, reason="by hand",
             actor="ops", idempotency_key=f"by hand {lead_id} {amount}",
         )  # fmt: skip
@@ -74,7 +74,7 @@ def topics() -> list[str]:
     return [str(topic) for (topic,) in found]
 
 
-def test_a_dispute_is_recorded_told_and_on_the_audit_log() -> None:
+def test_a_dispute_is_recorded_notified_and_on_the_audit_log() -> None:
     clinic()
     charge("L-1")
 
@@ -243,7 +243,7 @@ def nested(depth: int) -> list[Any]:
     ],
     ids=lambda value: value if value in FIELDS else type(value).__name__,
 )  # fmt: skip
-def test_what_cannot_be_kept_is_refused_by_name(field: str, value: Any) -> None:
+def test_a_field_that_cannot_be_recorded_is_refused_by_name(field: str, value: Any) -> None:
     clinic()
     charge("L-1")
 
@@ -339,7 +339,7 @@ def test_all_that_is_left_is_an_approval_in_full() -> None:
     assert balance() == 1_000
 
 
-def test_where_nothing_is_left_the_approval_is_refused_and_the_dispute_stays_open() -> None:
+def test_an_approval_with_nothing_left_is_refused_and_the_dispute_stays_open() -> None:
     clinic()
     charge("L-1")
     id_ = dispute()
@@ -372,9 +372,7 @@ def test_more_than_was_taken_is_refused(amount: int) -> None:
      ({"amount": 1.5}, "amount"), ({"notes": " "}, "notes"), ({"notes": "x" * 1_001}, "notes"),
      ({"actor": ""}, "actor")],
 )  # fmt: skip
-def test_a_resolution_that_makes_no_sense_is_refused_by_name(
-    more: dict[str, Any], field: str
-) -> None:
+def test_an_invalid_resolution_is_refused_by_name(more: dict[str, Any], field: str) -> None:
     clinic()
     charge("L-1")
     id_ = dispute()
@@ -513,7 +511,7 @@ def test_a_lead_is_not_disputed_again_while_its_dispute_is_being_decided() -> No
 
 
 @pytest.mark.usefixtures("many_connections")
-def test_who_approves_while_another_does_is_told_who_was_first() -> None:
+def test_the_second_of_two_approvals_at_once_learns_who_was_first() -> None:
     clinic()
     charge("L-1")
     id_ = dispute()
@@ -529,7 +527,7 @@ def test_who_approves_while_another_does_is_told_who_was_first() -> None:
 
 
 @pytest.mark.usefixtures("many_connections")
-def test_many_resolutions_beside_charges_neither_deadlock_nor_lose_a_credit() -> None:
+def test_many_resolutions_during_charges_neither_deadlock_nor_lose_a_credit() -> None:
     refs = [f"clinic:{n}" for n in range(4)]
     for ref in refs:
         open_account(ref, credits_=10_000)
