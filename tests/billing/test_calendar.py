@@ -1,4 +1,4 @@
-"""Ends of local days: also where a day has no midnight, two of them, or is not there at all."""
+"""Ends of local days, also of days with no midnight, with two, and of a day that never was."""
 
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -48,7 +48,7 @@ def test_a_day_ends_at_the_first_instant_of_the_next(
     ["Asia/Kolkata", "Africa/Cairo", "America/Havana", "America/Santiago", "Asia/Beirut",
      "Australia/Lord_Howe", "Pacific/Kiritimati", "America/New_York"],
 )  # fmt: skip
-def test_every_end_of_a_year_is_after_its_moment_and_where_the_date_changes(timezone: str) -> None:
+def test_every_end_of_day_in_a_year_is_the_instant_at_which_the_date_changes(timezone: str) -> None:
     zone, instant = ZoneInfo(timezone), timedelta(microseconds=1)
     moment = datetime(2026, 1, 1, 0, 30, tzinfo=UTC)
     while moment.year == 2026:

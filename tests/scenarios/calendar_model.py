@@ -1,8 +1,7 @@
-"""What must become of plans, said once more without the product's code.
+"""A model of plans that uses none of the product's code; slow and simple on purpose.
 
-Days begin at the first minute that shows their date, found by looking at one minute after the
-other; years are counted by writing the date; and what happens is replayed event by event over plain
-sets. Slow and simple on purpose.
+A day begins at the first minute that shows its date, found minute by minute; years are counted by
+writing the date; events are replayed one by one over plain sets.
 """
 
 from bisect import bisect_left
@@ -20,7 +19,7 @@ STEPS = sorted({*BECOMES, *REMINDS})
 
 @dataclass(frozen=True)
 class Paid:
-    """A payment: when it was made, and when the back office heard of it."""
+    """A payment: when it was made, and when it became known to the back office."""
 
     made_at: datetime
     known_at: datetime
@@ -37,7 +36,7 @@ class Customer:
 
 @dataclass
 class Story:
-    """What must be on record of a customer in the end."""
+    """What must be on record about a customer in the end."""
 
     months: dict[str, datetime] = field(default_factory=dict)
     """Month -> when its grant is written."""
@@ -70,7 +69,7 @@ def anniversary(anchor: date, years: int) -> date:
 
 
 def truly_granted(customer: Customer, until: datetime) -> list[str]:
-    """The months that a customer is owed, from its payments alone."""
+    """The months that a customer must get, from its payments alone."""
     first, *renewals = customer.payments
     anchor, years = day_of(first.made_at, customer.zone), 1
     ends = []  # (from when on a due day holds, when its grace ends)
@@ -92,7 +91,7 @@ def truly_granted(customer: Customer, until: datetime) -> list[str]:
 
 
 def replay(customer: Customer, ticks: Sequence[datetime]) -> Story:
-    """Live through the ticks and the news of payments, in the order of their times."""
+    """Replay the ticks and the payments in the order in which they become known."""
     return _Life(customer).live(ticks)
 
 

@@ -1,8 +1,8 @@
-"""Years of plans through the real ticks, with a moved clock: what is on record is what must be.
+"""Years of plans through the real ticks, with a moved clock: the record is that of the model.
 
 Customers in many zones buy, renew early, late, twice or not at all; the back office is away for
-minutes or months, and ticks come doubled, from two beats at once. What must come of it is said by
-`tests/scenarios/calendar_model.py`.
+minutes or months, and ticks come doubled, from two beats at once. `calendar_model.py` says what
+must be on record in the end.
 """
 
 import random
@@ -20,8 +20,7 @@ import pytest
 import clock
 from billing import audit, plans
 from db.session import transaction
-from tasks.plans import enforcement as renewals
-from tasks.plans import grants
+from tasks.plans import enforcement, grants
 from tests.billing.given import assert_ledger_is_clean, rows
 from tests.billing.plans import given as planning
 from tests.billing.plans.given import PLAN, RENEWAL
@@ -29,10 +28,10 @@ from tests.scenarios import calendar_model
 from tests.scenarios.calendar_model import GRACE_DAYS, Customer, Paid, anniversary, day_begins
 
 BEGIN = datetime(2027, 11, 5, tzinfo=UTC)
-"""So that a 29 February lies in the first months."""
+"""A 29 February is in the first months."""
 DAY = timedelta(days=1)
 MOVES = 10
-"""One customer of so many changes its zone again and again; it always renews early."""
+"""One customer in this many changes its zone again and again; it always renews early."""
 
 ZONES = (
     "Etc/GMT+12", "Pacific/Pago_Pago", "Pacific/Honolulu", "Pacific/Marquesas",
@@ -83,7 +82,7 @@ class _World:
         self.counts: Counter[str] = Counter()
 
     def live(self) -> Counter[str]:
-        """Play everything in the order of time, then hold the books against the model."""
+        """Play all events in order of time, then compare the record with the model."""
         events = [*self._events()]
         for moment, _, act in sorted(events, key=lambda event: event[:2]):
             with clock.frozen(moment):
@@ -113,7 +112,7 @@ class _World:
             moment += timedelta(hours=self.random.expovariate(1 / hours), seconds=1)
             if self._up_again(moment) == moment:
                 yield moment
-        # Some fall on the very instant at which a month or a day begins somewhere.
+        # Some fall on the very instant at which a month or a day begins in some zone.
         for _ in range(200):
             day = (BEGIN + DAY * self.random.randrange((self.end - BEGIN).days)).date()
             exact = day_begins(day.replace(day=self.random.choice((1, day.day))),
@@ -201,7 +200,7 @@ class _World:
 
     def _tick(self) -> None:
         """The tasks of one tick, in either order; now and then of two beats at once."""
-        tasks = [grants.grant, renewals.enforce]
+        tasks = [grants.grant, enforcement.enforce]
         self.random.shuffle(tasks)
         beats = 2 if self.random.random() < 0.1 else 1
         if beats == 1:
@@ -215,7 +214,7 @@ class _World:
         for thread in threads:
             thread.join()
 
-    # What must have come of it
+    # What must be on record
 
     def _check(self, customer: Customer) -> None:
         story = calendar_model.replay(customer, self.ticks)

@@ -1,4 +1,4 @@
-"""A plan bought and renewed at each gateway: ordered, paid, and told of more than once."""
+"""A plan bought and renewed at each gateway: ordered, paid, with webhooks more than once."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -7,8 +7,8 @@ import pytest
 
 from billing import accounts, audit, plans, verification
 from billing.payments import GatewayName, OrderRequest
-from billing.plans import overview as plan_overview
 from billing.plans.calendar import years_after
+from billing.plans.overview import get_overview
 from db.session import snapshot
 from devstack.simulator.server import Running
 from devstack.simulator.switches import Switches
@@ -44,7 +44,7 @@ def test_a_plan_paid_at_a_gateway_begins_once_and_each_renewal_adds_a_year(
     with snapshot() as session:
         account = accounts.find(session, ref)
         assert account is not None
-        found = plan_overview.get_overview(session, account)
+        found = get_overview(session, account)
         years = [(y.kind, y.starts_on, y.ends_on) for y in plans.list_terms(session, account.id)]
         assert verification.verify(session).breaches == []
     forget_orders()

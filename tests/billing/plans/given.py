@@ -1,4 +1,4 @@
-"""Short ways to say Given in the tests of plans: an account, what it pays, and a clock to move."""
+"""Worlds for the tests of plans: an account, its payments, a tick of beat, and its record."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -84,7 +84,7 @@ SELECT id, 1, 'purchase', 'test:' || ref, %(bought)s, %(anchor)s, %(due_on)s, 't
 
 
 def open_many(number: int, *, bought_at: datetime) -> None:
-    """Accounts by the thousands, with a plan whose next month is the one after the purchase."""
+    """Accounts by the thousand, with a plan whose next month is the one after the purchase."""
     anchor = local_day_of(bought_at, KOLKATA)
     month = month_after(anchor.replace(day=1))
     due_on = years_after(anchor, 1)
@@ -107,7 +107,7 @@ def open_many(number: int, *, bought_at: datetime) -> None:
 
 
 def tick() -> None:
-    """What beat has done: renewals and grants that are due."""
+    """Run what beat runs: renewal steps and grants that are due."""
     for one in (_enforce, _grant):
         while one():
             pass
@@ -145,8 +145,8 @@ def months(ref: str = PHARMACY) -> Sequence[str]:
     return [str(key).removeprefix(f"grant:{ref}:") for (key,) in found]
 
 
-def told(ref: str = PHARMACY, topic: str = "%") -> Sequence[tuple[object, ...]]:
-    """What the outbox has of an account: (topic, days or None, superseded)."""
+def notices(ref: str = PHARMACY, topic: str = "%") -> Sequence[tuple[object, ...]]:
+    """The notices about an account: (topic, days or None, superseded)."""
     return rows(
         "SELECT topic, CAST(payload ->> 'days' AS int), superseded_at IS NOT NULL"
         "  FROM outbox_events WHERE subject = :subject AND topic LIKE :topic ORDER BY id",

@@ -38,7 +38,7 @@ def bought(database: str) -> None:
 
 def reminders() -> list[tuple[object, object]]:
     """(days, superseded) of every reminder, in the order they were written."""
-    return [(days, gone) for _, days, gone in planning.told(topic="renewal.reminder")]
+    return [(days, gone) for _, days, gone in planning.notices(topic="renewal.reminder")]
 
 
 def test_every_step_is_taken_once_at_the_beginning_of_its_day() -> None:
@@ -53,7 +53,7 @@ def test_every_step_is_taken_once_at_the_beginning_of_its_day() -> None:
             assert planning.plan().service_renewal_status == status
             assert reminders()[number:] == [(days, False)]
 
-    assert [topic for topic, _, _ in planning.told(topic="plan.%")] == [
+    assert [topic for topic, _, _ in planning.notices(topic="plan.%")] == [
         "plan.activated", "plan.due_soon", "plan.past_due", "plan.degraded",
     ]  # fmt: skip
     assert planning.plan().next_step_at is None
@@ -64,17 +64,18 @@ def test_after_a_downtime_only_the_newest_reminder_goes_out() -> None:
         planning.tick()
 
     assert reminders() == [(-30, True), (-7, True), (-1, True), (0, True), (7, False)]
-    assert [topic for topic, _, _ in planning.told(topic="plan.%")] == [
+    assert [topic for topic, _, _ in planning.notices(topic="plan.%")] == [
         "plan.activated", "plan.due_soon", "plan.past_due",
     ]  # fmt: skip
-    told = rows(
+    notices = rows(
         "SELECT payload ->> 'was', payload ->> 'at' FROM outbox_events"
         " WHERE topic = 'plan.past_due'"
     )
-    assert told == [("due_soon", "2027-11-20T18:30:00+00:00")]  # when it was so, not when noticed
+    # The instant at which it became so, not that of the tick.
+    assert notices == [("due_soon", "2027-11-20T18:30:00+00:00")]
 
 
-def test_who_renews_while_due_soon_hears_no_more_of_this_year() -> None:
+def test_a_renewal_while_due_soon_ends_the_reminders_of_this_year() -> None:
     with clock.frozen(at("2027-11-14T12:00")):
         planning.tick()
         planning.buy(RENEWAL, 2)
@@ -89,7 +90,7 @@ def test_who_renews_while_due_soon_hears_no_more_of_this_year() -> None:
     assert reminders()[2:] == [(-30, False)]  # of the next year
 
 
-def test_who_renews_degraded_is_active_at_once() -> None:
+def test_a_renewal_of_a_degraded_plan_makes_it_active_at_once() -> None:
     with clock.frozen(at("2028-03-01T12:00")):
         planning.tick()
         assert planning.plan().service_renewal_status == "degraded"
@@ -97,7 +98,7 @@ def test_who_renews_degraded_is_active_at_once() -> None:
         planning.buy(RENEWAL, 2)
 
         assert planning.plan().service_renewal_status == "active"
-    assert planning.told(topic="plan.active") == [("plan.active", None, False)]
+    assert planning.notices(topic="plan.active") == [("plan.active", None, False)]
 
 
 def test_two_ticks_at_once_take_each_step_once() -> None:
@@ -109,7 +110,7 @@ def test_two_ticks_at_once_take_each_step_once() -> None:
         at_once(*[tick] * 2)
 
     assert len(reminders()) == len(STEPS)
-    assert len(planning.told(topic="plan.%")) == 4
+    assert len(planning.notices(topic="plan.%")) == 4
 
 
 def test_every_change_of_state_is_in_the_audit_log() -> None:
@@ -127,7 +128,7 @@ def test_every_change_of_state_is_in_the_audit_log() -> None:
     ]  # fmt: skip
 
 
-def test_a_plan_that_cannot_be_reckoned_with_keeps_no_other_waiting() -> None:
+def test_a_plan_whose_dates_cannot_be_computed_keeps_no_other_waiting() -> None:
     with clock.frozen(at("2026-11-21T10:00")):
         planning.open_pharmacy("pharmacy:8")
         planning.buy(PLAN, ref="pharmacy:8")
@@ -191,7 +192,7 @@ def test_an_older_versions_order_whose_money_went_back_brings_no_plan() -> None:
     assert apply_next() is None
 
 
-def test_an_order_that_cannot_be_reckoned_with_keeps_no_other_waiting() -> None:
+def test_an_order_whose_dates_cannot_be_computed_keeps_no_other_waiting() -> None:
     for ref in ("pharmacy:8", "pharmacy:9"):
         planning.open_pharmacy(ref)
         pay_in_an_older_version(planning.order(PLAN, 1, ref))
@@ -225,8 +226,8 @@ def test_a_grace_that_is_cut_short_degrades_those_who_are_past_its_new_end(
     found = planning.plan()
     assert (found.service_renewal_status, found.next_step_at) == ("degraded", None)
     assert reminders()[-1] == (15, False)
-    assert [topic for topic, _, _ in planning.told(topic="plan.%")].count("plan.degraded") == 1
-    assert planning.months()[-1] == "2027-11"  # December began behind the end of this grace
+    assert [topic for topic, _, _ in planning.notices(topic="plan.%")].count("plan.degraded") == 1
+    assert planning.months()[-1] == "2027-11"  # December began after the end of this grace
     assert_ledger_is_clean()
 
 
@@ -239,7 +240,7 @@ def test_a_grace_that_is_made_longer_gives_none_to_those_who_are_degraded(
     assert planning.plan().service_renewal_status == "degraded"
     set_grace(monkeypatch, days=60)
 
-    # When what is derived from its days is reckoned anew, and two months begin
+    # When its instants are computed again, and two months begin
     with clock.frozen(at("2027-12-07T12:00")), transaction() as session:
         plans.move_to_zone(session, PHARMACY, zone)
     with clock.frozen(at("2028-01-10T12:00")):
@@ -247,11 +248,11 @@ def test_a_grace_that_is_made_longer_gives_none_to_those_who_are_degraded(
         standing = standing_of(planning.plan(), zone, clock.now())
 
     assert planning.months()[-1] == "2027-12"
-    # It ended on the day on which it was told to have ended.
+    # Its grace ended on the day that is on record.
     assert standing.status is RenewalStatus.DEGRADED
     assert standing.grace_ends_on == date(2027, 12, 6)
     assert planning.plan().grace_ends_at == standing.grace_ends_at
-    # And whoever pays now, pays late: a year from today.
+    # And a payment now is late: a year from today.
     with clock.frozen(at("2028-01-11T12:00")):
         planning.buy(RENEWAL, 2)
     assert planning.plan().anchor_on >= date(2028, 1, 11)

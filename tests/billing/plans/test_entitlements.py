@@ -1,4 +1,4 @@
-"""Entitlements: what each state of a plan has, why, until when; and what the platform shows."""
+"""Entitlements: what each state of a plan has, why and until when; and what the platform shows."""
 
 from datetime import date, datetime, timedelta
 from itertools import combinations
@@ -12,9 +12,8 @@ import settings
 from billing import accounts, catalog, plans
 from billing.money import rupees
 from billing.plans import RenewalStatus, entitlements
-from billing.plans import overview as plan_overview
 from billing.plans.entitlements import Entitlement, Entitlements
-from billing.plans.overview import Overview
+from billing.plans.overview import Overview, get_overview, list_plans
 from billing.plans.standing import Standing
 from db.session import transaction
 from tests.billing.given import give, open_account, post_all
@@ -28,7 +27,7 @@ GRACE_ENDS = at("2027-12-05T18:30")
 BOUGHT = at("2026-11-21T10:00")
 TICK = timedelta(microseconds=1)
 
-# State -> entitlement -> until when, or False where it is not allowed; None: without an end.
+# State -> entitlement -> until when, or False if it is not allowed; None: no end.
 TABLE: dict[str, dict[str, datetime | bool | None]] = {
     "active": {
         "core_features": None, "spend_credits": None, "monthly_grant": GRACE_ENDS,
@@ -64,7 +63,7 @@ def overview(ref: str = PHARMACY) -> Overview:
     with transaction() as session:
         account = accounts.find(session, ref)
         assert account is not None
-        return plan_overview.get_overview(session, account)
+        return get_overview(session, account)
 
 
 def shape(found: dict[str, Entitlement]) -> dict[str, datetime | bool | None]:
@@ -122,13 +121,15 @@ def test_an_account_that_never_bought_a_plan_can_spend_what_it_has() -> None:
 
 @pytest.mark.usefixtures("bought")
 def test_each_state_says_why() -> None:
-    told = {}
+    whys_by_state = {}
     for moment in (BOUGHT, DUE_SOON, DUE, GRACE_ENDS):
         with clock.frozen(moment):
             found = entitled()
-        told[found.service_renewal_status] = {n: e.why for n, e in found.entitlements.items()}
+        whys_by_state[found.service_renewal_status] = {
+            n: e.why for n, e in found.entitlements.items()
+        }
 
-    assert {state: whys["updates"] for state, whys in told.items()} == {
+    assert {state: whys["updates"] for state, whys in whys_by_state.items()} == {
         "active": "the plan is due on 2027-11-21: included until its grace ends on 2027-12-06",
         "due_soon": "the plan is due on 2027-11-21: included until its grace ends on 2027-12-06",
         "past_due": "the plan was due on 2027-11-21: included until its grace ends on 2027-12-06",
@@ -136,14 +137,17 @@ def test_each_state_says_why() -> None:
         " renew to have it again",
     }
     for paid in ("active", "due_soon"):
-        assert told[paid]["priority_support"] == (
+        assert whys_by_state[paid]["priority_support"] == (
             "included while the plan is paid: it is due on 2027-11-21"
         )
-    assert told["past_due"]["priority_support"] == (
+    assert whys_by_state["past_due"]["priority_support"] == (
         "the plan was due on 2027-11-21: renew to have it again"
     )
-    assert told["degraded"]["core_features"] == "included since the plan was bought, renewed or not"
-    assert told["degraded"]["spend_credits"] == "always included: it needs no plan"
+    assert (
+        whys_by_state["degraded"]["core_features"]
+        == "included since the plan was bought, renewed or not"
+    )
+    assert whys_by_state["degraded"]["spend_credits"] == "always included: it needs no plan"
 
 
 @pytest.mark.parametrize("status", RenewalStatus)
@@ -156,7 +160,7 @@ def test_each_state_says_why() -> None:
     ],
     ids="+".join,
 )
-def test_why_never_speaks_against_until_when(
+def test_the_reason_never_contradicts_the_end(
     monkeypatch: pytest.MonkeyPatch, states: tuple[str, ...], status: RenewalStatus
 ) -> None:
     own = {"perk": list(states)}
@@ -193,7 +197,7 @@ def test_paying_brings_everything_back_at_once(paid: datetime, ends: datetime | 
 
 
 @pytest.mark.usefixtures("bought")
-def test_another_zone_takes_nothing_back_that_was_told() -> None:
+def test_another_zone_takes_no_recorded_status_back() -> None:
     with clock.frozen(DUE):
         planning.tick()
         with transaction() as session:
@@ -235,7 +239,7 @@ def test_the_banner_of_each_state_is_filled_in() -> None:
     }  # fmt: skip
 
 
-def test_a_catalog_of_ones_own_decides(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_another_catalog_decides(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     own = (settings.PROJECT_DIR / "catalog.toml").read_text()
     own = own.replace("[banners]", 'dark_mode = ["past_due"]\nfarewell = ["degraded"]\n[banners]')
     own = own.replace("plan_renewal = {", "# plan_renewal = {")
@@ -245,12 +249,12 @@ def test_a_catalog_of_ones_own_decides(monkeypatch: pytest.MonkeyPatch, tmp_path
     known = catalog.load(file)
     monkeypatch.setattr(catalog, "get", lambda: known)
 
-    # A renewal that is not sold any more has no price.
+    # A renewal that is no longer sold has no price.
     due = Standing(RenewalStatus.PAST_DUE, date(2027, 11, 21), KOLKATA, 0)
     shown = entitlements.fill_banner("pharmapulse_one", PLAN, due)
     assert shown is not None
     assert shown.text.endswith("One more year: price on request.")
-    # What the catalog has more is told as well.
+    # Further entitlements of the catalog are answered too.
     assert entitlements.decide(due)["dark_mode"].until == GRACE_ENDS
     active = Standing(RenewalStatus.ACTIVE, date(2027, 11, 21), KOLKATA, 200)
     assert entitlements.decide(active)["dark_mode"] == Entitlement(
@@ -340,7 +344,7 @@ def test_a_plan_bought_while_one_reads_is_shown_with_its_first_credit_and_in_its
         with transaction() as another:
             plans.move_to_zone(another, ref, "Pacific/Auckland")
 
-        shown = plan_overview.get_overview(session, account)
+        shown = get_overview(session, account)
         found = entitlements.get_entitlements(session, account)
         afterwards = overview(ref)
 
@@ -358,7 +362,7 @@ def test_plans_are_listed_by_due_date_in_the_state_they_are_in() -> None:
 
     def listed(state: RenewalStatus | None = None, limit: int = 10) -> list[tuple[str, str]]:
         with transaction() as session:
-            found = plan_overview.list_plans(session, state=state, limit=limit)
+            found = list_plans(session, state=state, limit=limit)
             return [(one.account, one.service_renewal_status.value) for one in found]
 
     with clock.frozen(DUE):
@@ -385,7 +389,7 @@ def test_a_plan_is_in_the_list_of_its_state_alone_at_every_border(
                     planning.tick()
                 with transaction() as session:
                     of_state = {
-                        state: len(plan_overview.list_plans(session, state=state, limit=10))
+                        state: len(list_plans(session, state=state, limit=10))
                         for state in RenewalStatus
                     }
                 assert of_state == dict.fromkeys(RenewalStatus, 0) | {
@@ -403,11 +407,11 @@ def test_a_plan_without_monthly_credit_promises_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("paise", "told"),
+    ("paise", "written"),
     [
         (0, "₹0"), (100_000, "₹1,000"), (100_050, "₹1,000.50"), (99_905, "₹999.05"),
         (10_000_000, "₹1,00,000"), (123_456_789_00, "₹12,34,56,789"),
     ],
 )  # fmt: skip
-def test_rupees_are_written_as_india_does(paise: int, told: str) -> None:
-    assert rupees(paise) == told
+def test_rupees_are_written_as_india_does(paise: int, written: str) -> None:
+    assert rupees(paise) == written

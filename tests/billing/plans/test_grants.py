@@ -59,7 +59,7 @@ def test_missed_months_are_caught_up_in_their_order() -> None:
     assert_ledger_is_clean()
 
 
-def test_months_longer_ago_than_the_catalog_says_are_left_out_and_written_down() -> None:
+def test_months_longer_ago_than_the_catalog_says_are_withheld_and_recorded() -> None:
     subscribe()
     with clock.frozen(at("2027-10-01T00:00")):
         planning.buy("plan_renewal", 2)
@@ -190,7 +190,7 @@ def test_a_run_for_a_month_leaves_the_later_ones() -> None:
     assert planning.plan().next_grant_month == date(2027, 2, 1)
 
 
-def test_an_account_that_cannot_be_reckoned_with_keeps_no_other_waiting() -> None:
+def test_an_account_whose_dates_cannot_be_computed_keeps_no_other_waiting() -> None:
     subscribe("pharmacy:1")
     subscribe("pharmacy:2")
     with transaction() as session:
@@ -208,7 +208,7 @@ def test_an_account_that_cannot_be_reckoned_with_keeps_no_other_waiting() -> Non
     assert planning.months("pharmacy:2") == ["2026-11", "2026-12"]
 
 
-def test_what_is_previewed_is_what_is_then_granted() -> None:
+def test_a_preview_shows_what_is_then_granted() -> None:
     subscribe("pharmacy:1")
     subscribe("pharmacy:2", timezone="America/New_York")
 

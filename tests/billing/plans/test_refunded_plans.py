@@ -1,4 +1,4 @@
-"""A plan whose money went wholly back: told once, the account up for review, the plan as it was."""
+"""A plan whose money was wholly returned: one notice, the account flagged, the plan unchanged."""
 
 import pytest
 
@@ -24,8 +24,8 @@ def review() -> object:
     return rows("SELECT review_reason FROM accounts")[0][0]
 
 
-def told() -> int:
-    return len(planning.told(topic="plan.refunded"))
+def notices() -> int:
+    return len(planning.notices(topic="plan.refunded"))
 
 
 def test_a_refund_of_all_of_it_is_for_a_person_to_decide(payment_id: str) -> None:
@@ -34,7 +34,7 @@ def test_a_refund_of_all_of_it_is_for_a_person_to_decide(payment_id: str) -> Non
     hear(told_refund(amount=PRICE, payment_id=payment_id))
     hear(told_refund(amount=PRICE, payment_id=payment_id))
 
-    assert (review(), told()) == ("plan_refunded", 1)
+    assert (review(), notices()) == ("plan_refunded", 1)
     assert rows(
         "SELECT payload FROM outbox_events WHERE topic IN ('plan.refunded', 'account.review')"
         " ORDER BY id"
@@ -48,15 +48,15 @@ def test_a_refund_of_all_of_it_is_for_a_person_to_decide(payment_id: str) -> Non
     assert_ledger_is_clean()
 
 
-def test_parts_are_told_with_the_last(payment_id: str) -> None:
+def test_partial_refunds_are_reported_with_the_last_one(payment_id: str) -> None:
     for part in range(3):
-        assert (review(), told()) == (None, 0)
+        assert (review(), notices()) == (None, 0)
         hear(told_refund(amount=PRICE // 3, refund_id=f"rfnd_{part}", payment_id=payment_id))
 
-    assert (review(), told()) == ("plan_refunded", 1)
+    assert (review(), notices()) == ("plan_refunded", 1)
 
 
-def test_a_renewal_that_is_refunded_is_told_as_one() -> None:
+def test_a_refunded_renewal_is_reported_with_its_year() -> None:
     order_id = planning.order(RENEWAL, 2)
     planning.pay(order_id, RENEWAL)
 
@@ -68,7 +68,7 @@ def test_a_renewal_that_is_refunded_is_told_as_one() -> None:
     ]
 
 
-def test_a_refund_that_fails_after_all_ends_the_review(payment_id: str) -> None:
+def test_a_refund_that_fails_later_clears_the_flag(payment_id: str) -> None:
     hear(told_refund(amount=PRICE, payment_id=payment_id))
 
     hear(told_refund("failed", amount=PRICE, payment_id=payment_id))
@@ -77,18 +77,20 @@ def test_a_refund_that_fails_after_all_ends_the_review(payment_id: str) -> None:
     assert_ledger_is_clean()
 
 
-def test_a_lost_chargeback_is_told_though_it_was_flagged_before(payment_id: str) -> None:
+def test_a_lost_chargeback_is_reported_even_if_the_account_was_flagged_before(
+    payment_id: str,
+) -> None:
     hear_dispute(dispute_news(amount=PRICE, payment_id=payment_id))
-    assert (review(), told()) == ("chargeback", 0)
+    assert (review(), notices()) == ("chargeback", 0)
 
     hear_dispute(dispute_news("lost", amount=PRICE, payment_id=payment_id))
 
-    assert (review(), told()) == ("chargeback", 1)
+    assert (review(), notices()) == ("chargeback", 1)
     hear_dispute(dispute_news("won", amount=PRICE, payment_id=payment_id))
     assert review() is None
 
 
-def test_money_that_was_for_no_year_is_nobodys_to_decide(payment_id: str) -> None:
+def test_a_refund_of_money_that_paid_no_year_flags_nothing(payment_id: str) -> None:
     planning.open_pharmacy("pharmacy:8")
     orders = [planning.order(PLAN, number, "pharmacy:8") for number in (1, 2)]
     for order_id in orders:

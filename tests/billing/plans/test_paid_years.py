@@ -1,4 +1,4 @@
-"""Plans: bought once, renewed year by year from the anchor, whatever order the news comes in."""
+"""Paid years: bought once, renewed from the anchor, in whatever order payments become known."""
 
 from contextlib import suppress
 from datetime import date
@@ -33,7 +33,7 @@ def test_a_paid_order_activates_the_plan_and_brings_the_current_month_at_once() 
     assert found.service_renewal_next_due == at("2027-11-20T18:30")  # midnight in Kolkata
     assert (found.branches, found.features) == (1, ["all_features", "priority_support"])
     assert (planning.months(), balance(PHARMACY)) == (["2026-11"], MONTHLY)
-    assert planning.told(topic="plan.%") == [("plan.activated", None, False)]
+    assert planning.notices(topic="plan.%") == [("plan.activated", None, False)]
     assert_ledger_is_clean()
 
 
@@ -143,7 +143,7 @@ def test_a_29_february_is_the_28th_and_the_29th_again_in_a_leap_year() -> None:
     ]  # fmt: skip
 
 
-def test_the_due_day_begins_with_the_next_instant_where_its_midnight_is_skipped() -> None:
+def test_the_due_day_begins_with_the_next_instant_if_its_midnight_is_skipped() -> None:
     # In Santiago the clocks go from 00:00 to 01:00 on 5 September 2027.
     with clock.frozen(at("2026-09-05T12:00")):
         planning.open_pharmacy(timezone="America/Santiago")
@@ -173,7 +173,7 @@ def test_a_renewal_known_late_counts_from_when_it_was_paid_and_brings_what_was_w
     assert_ledger_is_clean()
 
 
-def test_what_had_come_to_pass_before_a_renewal_is_written_down_though_no_tick_came() -> None:
+def test_steps_due_before_a_renewal_are_recorded_even_if_no_tick_came() -> None:
     with clock.frozen(at("2026-11-21T10:00")):
         planning.open_pharmacy()
         planning.buy(PLAN)
@@ -185,12 +185,12 @@ def test_what_had_come_to_pass_before_a_renewal_is_written_down_though_no_tick_c
     # The months that began before the grace ended on 6 December; not one that began degraded.
     assert planning.months()[0] == "2026-11"
     assert planning.months()[-1] == "2027-12"
-    statuses = [topic for topic, _, _ in planning.told(topic="plan.%")]
+    statuses = [topic for topic, _, _ in planning.notices(topic="plan.%")]
     assert statuses == [
         "plan.activated", "plan.due_soon", "plan.past_due", "plan.degraded", "plan.active",
         "plan.renewed",
     ]  # fmt: skip
-    reminders = planning.told(topic="renewal.reminder")
+    reminders = planning.notices(topic="renewal.reminder")
     assert [(days, superseded) for _, days, superseded in reminders] == [
         (days, True) for days in (-30, -7, -1, 0, 7, 15)
     ]
@@ -226,7 +226,7 @@ def test_a_zone_that_changes_while_a_renewal_waits_for_the_plan_is_the_new_one()
 
 
 @pytest.mark.usefixtures("many_connections")
-def test_two_who_move_an_account_at_once_leave_its_plan_in_its_zone() -> None:
+def test_two_zone_changes_at_once_leave_the_plan_in_the_accounts_zone() -> None:
     planning.open_pharmacy()
     planning.buy(PLAN)
 
@@ -243,7 +243,7 @@ def test_two_who_move_an_account_at_once_leave_its_plan_in_its_zone() -> None:
     assert found.next_grant_at == start_of(found.next_grant_month, KOLKATA)
 
 
-def test_what_failed_in_the_grace_and_was_paid_behind_it_was_paid_late() -> None:
+def test_a_payment_that_failed_in_the_grace_and_succeeded_after_it_is_late() -> None:
     with clock.frozen(at("2026-11-21T10:00")):
         planning.open_pharmacy()
         planning.buy(PLAN)
@@ -262,8 +262,12 @@ def test_what_failed_in_the_grace_and_was_paid_behind_it_was_paid_late() -> None
 
 
 @pytest.mark.parametrize("heard", ["in the order they were paid", "the later one first"])
-@pytest.mark.parametrize("first", ["2027-11-30T10:00", "2027-12-20T10:00"])  # in the grace; behind
-def test_two_renewals_come_to_the_same_whichever_is_heard_of_first(first: str, heard: str) -> None:
+@pytest.mark.parametrize(
+    "first", ["2027-11-30T10:00", "2027-12-20T10:00"]
+)  # in the grace; after it
+def test_two_renewals_come_to_the_same_whichever_becomes_known_first(
+    first: str, heard: str
+) -> None:
     with clock.frozen(at("2026-11-21T10:00")):
         planning.open_pharmacy()
         planning.buy(PLAN)
@@ -308,7 +312,7 @@ def test_a_zone_that_changes_while_a_plan_is_bought_is_the_plans_zone() -> None:
 
 
 @pytest.mark.usefixtures("many_connections")
-def test_who_moves_an_account_whose_plan_is_being_bought_tries_again() -> None:
+def test_a_zone_change_while_a_plan_is_bought_is_tried_again() -> None:
     planning.open_pharmacy()
     order_id = planning.order(PLAN, 1)
 
