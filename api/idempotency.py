@@ -72,7 +72,7 @@ class Headers(BaseModel):
 class _Operation:
     """The request in progress."""
 
-    claim: RequestLease
+    lease: RequestLease
     status: int
     kept: str | None = None
     final: bool = True
@@ -84,7 +84,7 @@ def once(work: Callable[[], BaseModel], *, key: str, status: int) -> Response:
     Raises `Refusal` 409 if the key belongs to another request, or if the first request is still
     in progress after `WAIT_SECONDS`; and whatever `work` raises.
     """
-    found = _claim(key)
+    found = _lease_or_answer(key)
     if isinstance(found, Answer):
         return _response(found, replayed=True)
     g.operation = operation = _Operation(found, status)
@@ -93,18 +93,18 @@ def once(work: Callable[[], BaseModel], *, key: str, status: int) -> Response:
     except LeaseLost:
         raise _in_progress() from None
     except BaseException as error:
-        _end(operation, in_vain=isinstance(error, Refusal) and error.status < 500)
+        _give_up(operation, free=isinstance(error, Refusal) and error.status < 500)
         raise
 
 
 def keep(session: Session, content: BaseModel) -> None:
     """Store the answer in the transaction of `session`: effect and answer are committed together.
 
-    Raises `ClaimLost`, which the view must not catch.
+    Raises `LeaseLost`, which the view must not catch.
     """
     operation = _operation()
     text = content.model_dump_json()
-    api_requests.finish(session, operation.claim, Answer(operation.status, text))
+    api_requests.finish(session, operation.lease, Answer(operation.status, text))
     operation.kept = text
 
 
@@ -118,11 +118,11 @@ def operation_key() -> str:
 
     For the keys that a view passes to the ledger or to a gateway: a repeat passes the same ones.
     """
-    claim = _operation().claim
-    plain = f"api:{claim.caller}:{claim.key}"
+    lease = _operation().lease
+    plain = f"api:{lease.caller}:{lease.key}"
     if len(plain) <= OPERATION_KEY_MAX_LENGTH:
         return plain
-    return f"api:{claim.caller}:sha256-{sha256(claim.key.encode()).hexdigest()}"
+    return f"api:{lease.caller}:sha256-{sha256(lease.key.encode()).hexdigest()}"
 
 
 def conflict() -> Refusal:
@@ -138,14 +138,14 @@ def _operation() -> _Operation:
     return cast(_Operation, g.operation)
 
 
-def _claim(key: str) -> RequestLease | Answer:
-    asked = _asked(key)
+def _lease_or_answer(key: str) -> RequestLease | Answer:
+    asked = _asked_request(key)
     with pooled_statement() as cursor:
         new = api_requests.lease_new(cursor, asked)
-    return new or _claim_known(asked)
+    return new or _wait_for_known(asked)
 
 
-def _claim_known(asked: api_requests.Request) -> RequestLease | Answer:
+def _wait_for_known(asked: api_requests.Request) -> RequestLease | Answer:
     deadline = time.monotonic() + WAIT_SECONDS
     while True:
         try:
@@ -160,12 +160,12 @@ def _claim_known(asked: api_requests.Request) -> RequestLease | Answer:
         time.sleep(POLL_SECONDS)
 
 
-def _asked(key: str) -> api_requests.Request:
+def _asked_request(key: str) -> api_requests.Request:
     # Quoted: a path may hold characters that PostgreSQL cannot store.
-    asked = f"{request.method} {quote(request.path)}"
+    address = f"{request.method} {quote(request.path)}"
     body = cast(Request, request).body()
-    digest = sha256(asked.encode() + b"\n" + body).digest()
-    return api_requests.Request(auth.caller().name, key, asked, digest)
+    digest = sha256(address.encode() + b"\n" + body).digest()
+    return api_requests.Request(auth.caller().name, key, address, digest)
 
 
 def _done(work: Callable[[], BaseModel], operation: _Operation) -> Answer:
@@ -175,16 +175,16 @@ def _done(work: Callable[[], BaseModel], operation: _Operation) -> Answer:
     answer = Answer(operation.status, content.model_dump_json())
     with transaction() as session:
         if operation.final:
-            api_requests.finish(session, operation.claim, answer)
+            api_requests.finish(session, operation.lease, answer)
         else:
-            api_requests.abandon(session, operation.claim)
+            api_requests.abandon(session, operation.lease)
     return answer
 
 
-def _end(operation: _Operation, *, in_vain: bool) -> None:
+def _give_up(operation: _Operation, *, free: bool) -> None:
     # If the database is gone too, the lease expires by itself; the first error is the one raised.
     with suppress(TransientError), transaction() as session:
-        (api_requests.free if in_vain else api_requests.abandon)(session, operation.claim)
+        (api_requests.free if free else api_requests.abandon)(session, operation.lease)
 
 
 def _response(answer: Answer, *, replayed: bool) -> Response:

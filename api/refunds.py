@@ -69,7 +69,7 @@ def create(body: NewRefund) -> Refund:
     _require_in_reach(body.payment_id)
     try:
         with gateway_refusals.raised():
-            asked = submission.request_refund(
+            refund = submission.request_refund(
                 payment_id=body.payment_id,
                 amount_paise=body.amount_paise,
                 reason=body.reason,
@@ -80,11 +80,11 @@ def create(body: NewRefund) -> Refund:
         raise Refusal(409, f"the payment {error.problem}", kind="not-refundable") from error
     except InvalidReason as error:
         raise Refusal(422, str(error), fields={"reason": error.problem}) from error
-    if asked.state != "processed":
+    if refund.state != "processed":
         idempotency.not_final()
     return Refund.model_validate(
-        {name: getattr(asked, name) for name in Refund.model_fields if name != "refund_id"}
-        | {"refund_id": str(asked.refund_id)}
+        {name: getattr(refund, name) for name in Refund.model_fields if name != "refund_id"}
+        | {"refund_id": str(refund.refund_id)}
     )
 
 

@@ -42,7 +42,7 @@ class _RolledBack(Exception):
     pass
 
 
-def wait_for_claim(once: str) -> None:
+def wait_for_lease(once: str) -> None:
     deadline = time.monotonic() + 10
     while not rows("SELECT 1 FROM api_requests WHERE idempotency_key = :once", once=once):
         assert time.monotonic() < deadline
@@ -72,7 +72,7 @@ def test_the_same_request_many_times_at_once_is_done_once_and_answered_alike(
         if held:
             with reference_held(number):
                 asked = [pool.submit(ask, n) for n in range(AT_ONCE)]
-                wait_for_claim(f"same-{number}")
+                wait_for_lease(f"same-{number}")
                 time.sleep(0.3)
                 assert not any(one.done() for one in asked)
         else:
@@ -91,7 +91,7 @@ def test_other_content_under_the_key_is_refused_at_once_however_slow_the_first(
 ) -> None:
     with ThreadPoolExecutor(1) as pool, reference_held(number):
         first = pool.submit(api.post, "/v1/accounts", HOUSE_KEY, body(number), once=f"c-{number}")
-        wait_for_claim(f"c-{number}")
+        wait_for_lease(f"c-{number}")
 
         other = {**body(number), "name": "Other"}
         answer = api.post("/v1/accounts", HOUSE_KEY, other, once=f"c-{number}")
@@ -131,7 +131,7 @@ def test_a_process_killed_between_claim_and_answer_leaves_nothing_half_done(
         reference_held(number),
     ):
         asked = pool.submit(api.post, "/v1/accounts", HOUSE_KEY, body(number), once=once)
-        wait_for_claim(once)
+        wait_for_lease(once)
         os.killpg(api.process.pid, signal.SIGKILL)
         assert isinstance(asked.exception(20), OSError | http.client.HTTPException)
     assert opened(number) == 0
