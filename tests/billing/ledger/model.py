@@ -258,7 +258,7 @@ class Model:
         if account is None:
             raise Refused("UnknownAccount", account=posting.account)
         if posting.expires_at is not None and posting.expires_at <= now:
-            raise Refused("InvalidPosting", field="expires_at")
+            raise Refused("InvalidPosting", field="expires_at", problem="must be in the future")
         row = self._apply(account, posting, known, now, captures=captures)
         assert account.balance == row.balance_after
         return "applied", row.version, row.balance_after
