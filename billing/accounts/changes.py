@@ -56,41 +56,24 @@ def create(
     _check(ref, name, product, timezone, overdraft_limit)
     if low_balance is not None:
         _check_credits("low_balance", low_balance)
-    state_code = gst.state_of(state_code, gstin)
+    fields = {
+        "name": name,
+        "product": product,
+        "timezone": timezone,
+        "overdraft_limit": overdraft_limit,
+        "low_balance": low_balance,
+        "state_code": gst.state_of(state_code, gstin),
+        "gstin": gstin,
+    }
     created = session.scalars(
         insert(Account)
-        .values(
-            ref=ref,
-            name=name,
-            product=product,
-            timezone=timezone,
-            overdraft_limit=overdraft_limit,
-            low_balance=low_balance,
-            state_code=state_code,
-            gstin=gstin,
-            head_hash=first_hash(ref),
-            created_at=clock.now(),
-        )
+        .values(ref=ref, **fields, head_hash=first_hash(ref), created_at=clock.now())
         .on_conflict_do_nothing(index_elements=[Account.ref])
         .returning(Account)
     ).one_or_none()
     if created is None:
         raise AccountExists(ref)
-    audit.record(
-        session,
-        "account.opened",
-        f"account:{ref}",
-        before=None,
-        after={
-            "name": name,
-            "product": product,
-            "timezone": timezone,
-            "overdraft_limit": overdraft_limit,
-            "low_balance": low_balance,
-            "state_code": state_code,
-            "gstin": gstin,
-        },
-    )
+    audit.record(session, "account.opened", f"account:{ref}", before=None, after=fields)
     return created
 
 

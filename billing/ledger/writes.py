@@ -26,6 +26,11 @@ _TRANSACTION_COLUMNS = (
     "request_hash", "lead_id", "payment_id", "dispute_id", "actor", "description", "event_at",
     "created_at", "row_hash", "reverses_id",
 )  # fmt: skip
+_LOT_COLUMNS = (
+    "id", "account_id", "transaction_id", "source", "amount", "expires_at", "created_at",
+    "remaining", "exhausted_at",
+)  # fmt: skip
+_DEBT_COLUMNS = ("charge_id", "account_id", "amount", "created_at", "remaining", "settled_at")
 _MOVEMENT_COLUMNS = ("charge_id", "lot_id", "transaction_id", "amount")
 _UPDATE_ACCOUNTS_SQL = """
 UPDATE accounts a
@@ -149,13 +154,7 @@ def _write_lots(session: Session, changes: Changes, now: datetime) -> None:
         for lot in changes.lots:
             remaining = changes.changed_lots.pop(lot[0])  # type: ignore[call-overload]  # rows are tuples of object
             rows.append((*lot, remaining, None if remaining else now))
-        copy_rows(
-            session,
-            "credit_lots",
-            ("id", "account_id", "transaction_id", "source", "amount", "expires_at",
-             "created_at", "remaining", "exhausted_at"),
-            rows,
-        )  # fmt: skip
+        copy_rows(session, "credit_lots", _LOT_COLUMNS, rows)
     if changes.changed_lots:
         session.execute(_UPDATE_LOTS, _changed_lots(changes, now))
 
@@ -166,12 +165,7 @@ def _write_debts(session: Session, changes: Changes, now: datetime) -> None:
         for debt in changes.debts:
             remaining = changes.changed_debts.pop(debt[0])  # type: ignore[call-overload]  # rows are tuples of object
             rows.append((*debt, remaining, None if remaining else now))
-        copy_rows(
-            session,
-            "credit_debts",
-            ("charge_id", "account_id", "amount", "created_at", "remaining", "settled_at"),
-            rows,
-        )
+        copy_rows(session, "credit_debts", _DEBT_COLUMNS, rows)
     if changes.changed_debts:
         settled = changes.changed_debts
         values = {"ids": int_array(settled), "remaining": int_array(settled.values()), "now": now}

@@ -40,7 +40,7 @@ class UnreadableRow(PermanentError):
     def __init__(self, account: str) -> None:
         super().__init__(
             f"account {account!r} has a row with an impossible time:"
-            " find it by `billing ledger verify`"
+            " run `billing ledger verify` to find it"
         )
         self.account = account
 

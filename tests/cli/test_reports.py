@@ -238,7 +238,7 @@ def test_history_of_a_row_whose_time_cannot_be_is_one_line() -> None:
         "UPDATE credit_transactions SET event_at = '20000-01-01' WHERE version = 2",
     )
     for form in ((), ("--json",)):
-        assert "`billing ledger verify` names it" in run("history", "clinic:42", *form).error
+        assert "`billing ledger verify` to find it" in run("history", "clinic:42", *form).error
     ran = run("ledger", "verify")
     assert ran.exit_code == 1
     assert "version 2" in ran.out

@@ -41,7 +41,7 @@ def test_a_code_that_no_state_has_is_refused(code: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("gstin", "told"),
+    ("gstin", "problem"),
     [
         pytest.param("", "must have the form", id="empty"),
         pytest.param("27ABCDE1234F1Z", "must have the form", id="without its check character"),
@@ -56,8 +56,8 @@ def test_a_code_that_no_state_has_is_refused(code: str) -> None:
         pytest.param("28ABCDE1234F1ZY", "state code, not 28", id="of no state"),
     ],
 )
-def test_a_number_that_cannot_be_is_refused(gstin: str, told: str) -> None:
-    with pytest.raises(InvalidAccount, match=told) as refused:
+def test_a_number_that_cannot_be_is_refused(gstin: str, problem: str) -> None:
+    with pytest.raises(InvalidAccount, match=problem) as refused:
         state_of(None, gstin)
     assert refused.value.field == "gstin"
 

@@ -9,7 +9,7 @@ import pytest
 
 import clock
 from billing import accounts
-from billing.credit import corrections as admin
+from billing.credit import corrections
 from billing.errors import IdempotencyConflict, UnknownAccount
 from billing.ledger import (
     InsufficientCredit,
@@ -51,7 +51,7 @@ def reverse(
     charge_key: Any = "t", amount: Any = None, *, key: Any = "r", reason: Any = "wrong number"
 ) -> PostingResult:
     with transaction() as session:
-        return admin.reverse(
+        return corrections.reverse(
             session, charge_key=charge_key, amount=amount, reason=reason, actor="ops",
             idempotency_key=key,
         )  # fmt: skip
@@ -87,8 +87,8 @@ def debts() -> dict[object, object]:
 
 def test_an_adjustment_adds_goodwill_or_takes_in_the_burn_order() -> None:
     open_account(credits_=100)
-    assert by_hand(admin.adjust, 20, key="a").balance_after == 120
-    assert by_hand(admin.adjust, -110, key="b").balance_after == 10
+    assert by_hand(corrections.adjust, 20, key="a").balance_after == 120
+    assert by_hand(corrections.adjust, -110, key="b").balance_after == 10
     assert lots() == {"opening:clinic:42": 0, "a": 10}
     assert rows(
         "SELECT amount, kind, actor, description FROM credit_transactions WHERE version > 1"
@@ -102,7 +102,7 @@ def test_an_adjustment_adds_goodwill_or_takes_in_the_burn_order() -> None:
 
 def test_an_adjustment_may_pass_the_overdraft_limit_and_what_is_held() -> None:
     open_account(credits_=10, overdraft_limit=5)
-    assert by_hand(admin.adjust, -40).balance_after == -30
+    assert by_hand(corrections.adjust, -40).balance_after == -30
     assert debts() == {"k": 30}
     assert isinstance(post_all(take(1, key="t"))[0].error, InsufficientCredit)
     assert_ledger_is_clean()
@@ -111,12 +111,12 @@ def test_an_adjustment_may_pass_the_overdraft_limit_and_what_is_held() -> None:
 def test_an_adjustment_pays_debt_first() -> None:
     open_account(overdraft_limit=50)
     post_all(take(30, key="t"))
-    by_hand(admin.adjust, 40)
+    by_hand(corrections.adjust, 40)
     assert (debts(), lots(), balance()) == ({}, {"k": 10}, 10)
     assert_ledger_is_clean()
 
 
-@pytest.mark.parametrize("function", [admin.credit, admin.adjust])
+@pytest.mark.parametrize("function", [corrections.credit, corrections.adjust])
 def test_a_correction_is_made_once_and_other_content_is_a_conflict(
     function: Callable[..., PostingResult],
 ) -> None:
@@ -136,14 +136,16 @@ def test_a_correction_is_made_once_and_other_content_is_a_conflict(
     assert (balance(), balance("clinic:43")) == (20, 0)
 
 
-@pytest.mark.parametrize("function", [admin.credit, admin.adjust, admin.write_off])
+@pytest.mark.parametrize(
+    "function", [corrections.credit, corrections.adjust, corrections.write_off]
+)
 def test_a_correction_that_makes_no_sense_names_its_field_and_changes_nothing(
     function: Callable[..., PostingResult],
 ) -> None:
     open_account(overdraft_limit=100)
     post_all(take(50, key="t"))
     amounts: list[Any] = [0, True, 1.0, "5", None, 2**63, 10**12 + 1]
-    if function is not admin.adjust:
+    if function is not corrections.adjust:
         amounts.append(-5)
     nonsense: list[tuple[str, Any]] = [
         *(("amount", value) for value in amounts),
@@ -151,7 +153,7 @@ def test_a_correction_that_makes_no_sense_names_its_field_and_changes_nothing(
         *(("reason", value) for value in ("", "  ", None, 7, "a\x00", "a\nb", "x" * 1_001)),
         *(("actor", value) for value in ("", None, "a\x00")),
         *(("key", value) for value in ("", None, 7, "a\x00", "k" * 10_000)),
-        *(("key", f"{value}1") for value in admin.RESERVED_KEY_PREFIXES),
+        *(("key", f"{value}1") for value in corrections.RESERVED_KEY_PREFIXES),
     ]
     for field, value in nonsense:
         with pytest.raises(InvalidPosting) as caught:
@@ -169,9 +171,9 @@ def test_debt_is_written_off_oldest_first_wholly_or_in_part() -> None:
     open_account(overdraft_limit=100)
     post_all(take(30, key="older"))
     post_all(take(20, key="younger"))
-    assert by_hand(admin.write_off, 35, key="a").balance_after == -15
+    assert by_hand(corrections.write_off, 35, key="a").balance_after == -15
     assert debts() == {"younger": 15}
-    assert by_hand(admin.write_off, 15, key="b").balance_after == 0
+    assert by_hand(corrections.write_off, 15, key="b").balance_after == 0
     assert (debts(), lots()) == ({}, {"a": 0, "b": 0})
     assert rows(
         "SELECT account, sum(amount) FROM ledger_entries WHERE side = 'house' GROUP BY 1 ORDER BY 1"
@@ -184,7 +186,7 @@ def test_no_more_is_written_off_than_is_owed(opening: int, owed: int) -> None:
     open_account(credits_=opening, overdraft_limit=30)
     post_all(take(30, key="t"))
     with pytest.raises(NothingToWriteOff) as caught:
-        by_hand(admin.write_off, 31)
+        by_hand(corrections.write_off, 31)
     assert (caught.value.asked, caught.value.debt) == (31, owed)
     assert balance() == (opening - 30)
 
@@ -192,10 +194,10 @@ def test_no_more_is_written_off_than_is_owed(opening: int, owed: int) -> None:
 def test_a_write_off_is_made_once() -> None:
     open_account(overdraft_limit=100)
     post_all(take(30, key="t"))
-    by_hand(admin.write_off, 30)
-    assert by_hand(admin.write_off, 30).outcome is Outcome.REPEATED
+    by_hand(corrections.write_off, 30)
+    assert by_hand(corrections.write_off, 30).outcome is Outcome.REPEATED
     with pytest.raises(IdempotencyConflict):
-        by_hand(admin.write_off, 29)
+        by_hand(corrections.write_off, 29)
     assert balance() == 0
 
 
@@ -297,7 +299,7 @@ def test_what_was_written_off_of_a_charge_does_not_come_back() -> None:
     # Given a charge of 50: 30 came from a lot, 12 of the debt were written off, 5 were paid later
     open_account(credits_=30, overdraft_limit=100)
     post_all(take(50, key="t"))
-    by_hand(admin.write_off, 12, key="w")
+    by_hand(corrections.write_off, 12, key="w")
     post_all(give(5, key="paid", kind=Kind.TOP_UP))
     assert debts() == {"t": 3}
     # When more is asked for than the customer gave, and what they owe, Then it is refused
@@ -450,7 +452,7 @@ def test_a_charge_cannot_come_back_in_its_own_batch() -> None:
 @pytest.mark.parametrize("charge_key", ["none", "opening:clinic:42", "adjusted"])
 def test_there_is_nothing_to_reverse(charge_key: str) -> None:
     open_account(credits_=100)
-    by_hand(admin.adjust, -1, key="adjusted")
+    by_hand(corrections.adjust, -1, key="adjusted")
     with pytest.raises(UnknownCharge):
         reverse(charge_key)
     assert balance() == 99
@@ -518,7 +520,9 @@ class TestAtOnce:
     def test_debt_is_written_off_once_however_many_ask(self) -> None:
         open_account(overdraft_limit=100)
         post_all(take(100, key="t"))
-        given = at_once(*(partial(by_hand, admin.write_off, 30, key=f"w{n}") for n in range(16)))
+        given = at_once(
+            *(partial(by_hand, corrections.write_off, 30, key=f"w{n}") for n in range(16))
+        )
         assert sum(isinstance(answer, PostingResult) for answer in given) == 3
         assert sum(isinstance(answer, NothingToWriteOff) for answer in given) == 13
         assert balance() == -10
@@ -527,7 +531,7 @@ class TestAtOnce:
 
 def test_a_correction_is_seen_in_what_is_available() -> None:
     open_account(credits_=10, overdraft_limit=5)
-    by_hand(admin.adjust, -40)
+    by_hand(corrections.adjust, -40)
     with transaction() as session:
         account = accounts.find(session, "clinic:42")
         assert account is not None

@@ -14,8 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 import clock
 from billing import accounts
-from billing.credit import HoldFinished, InvalidHold, UnknownHold, hold_expiry, holds
-from billing.credit import corrections as admin
+from billing.credit import HoldFinished, InvalidHold, UnknownHold, corrections, hold_expiry, holds
 from billing.errors import IdempotencyConflict, UnknownAccount
 from billing.ledger import InsufficientCredit, InvalidPosting, Kind, Posting, SecondPost
 from db.models import Hold
@@ -149,7 +148,7 @@ def test_a_captured_hold_can_be_given_back_like_any_charge() -> None:
     open_account(credits_=100)
     capture(place(30).id)
     with transaction() as session:
-        admin.reverse(
+        corrections.reverse(
             session, charge_key="hold:h:capture", amount=None, reason="failed", actor="ops",
             idempotency_key="r",
         )  # fmt: skip
@@ -161,7 +160,7 @@ def test_a_capture_that_a_correction_left_no_credit_for_is_refused_and_the_hold_
     open_account(credits_=100)
     hold = place(30)
     with transaction() as session:
-        admin.adjust(
+        corrections.adjust(
             session, account="clinic:42", amount=-90, reason="wrong", actor="a",
             idempotency_key="a",
         )  # fmt: skip
@@ -555,7 +554,7 @@ class TestAtOnce:
             answers = at_once(
                 *(partial((capture, void)[n % 2], hold.id, key=f"{n}") for n in range(16))
             )
-            # Then one of them did it, and the others are told how it ended
+            # Then one of them did it, and the others learn how it ended
             winners = [answer for answer in answers if isinstance(answer, Hold)]
             assert len(winners) == 1
             refused = [answer for answer in answers if isinstance(answer, HoldFinished)]

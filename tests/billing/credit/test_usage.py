@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 import clock
-from billing.credit import holds
-from billing.credit import usage as spending
+from billing.credit import holds, usage
 from billing.errors import IdempotencyConflict, UnknownAccount
 from billing.ledger import InsufficientCredit, InvalidPosting, Outcome, PostingResult
 from db.session import transaction
@@ -19,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("database")
 def charge(amount: Any = 30, **more: Any) -> PostingResult:
     fields = {"account": "clinic:42", "idempotency_key": "c", "actor": "test", **more}
     with transaction() as session:
-        return spending.charge(session, amount=amount, **fields)
+        return usage.charge(session, amount=amount, **fields)
 
 
 def test_a_charge_is_for_usage_and_is_told_beside() -> None:

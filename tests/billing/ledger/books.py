@@ -1,4 +1,4 @@
-"""What the database says, in the model's terms, for `test_ledger_machine.py`: read fast.
+"""What the database says, in the model's terms, for `test_machine.py`: read fast.
 
 One autocommitting connection with prepared statements, so that a look at everything costs a few
 milliseconds and can be taken after each step.
@@ -40,7 +40,7 @@ SELECT h.idempotency_key, h.state, h.amount, h.captured, coalesce(h.finish_key, 
        (SELECT array_agg(e.event ORDER BY e.id) FROM hold_events e WHERE e.hold_id = h.id),
        (SELECT array_agg(e.amount ORDER BY e.id) FROM hold_events e WHERE e.hold_id = h.id)
   FROM holds h""",
-    "told": """
+    "alerts": """
 SELECT payload ->> 'account', topic, (payload ->> 'balance')::bigint
   FROM outbox_events ORDER BY id""",
     "new_rows": """
@@ -101,9 +101,9 @@ class Books:
         took: dict[str, dict[int, Counter[int]]] = defaultdict(lambda: defaultdict(Counter))
         for ref, version, lot, amount in self._rows("took"):
             took[ref][version][lot] = amount
-        lots, debts, told = defaultdict(set), defaultdict(list), defaultdict(list)
-        for ref, topic, balance in self._rows("told"):
-            told[ref].append((topic, balance))
+        lots, debts, alerts = defaultdict(set), defaultdict(list), defaultdict(list)
+        for ref, topic, balance in self._rows("alerts"):
+            alerts[ref].append((topic, balance))
         for ref, version, source, amount, left, expires_at in self._rows("lots"):
             lots[ref].add((version, source, amount, left, expires_at or NEVER))
         for ref, version, left in self._rows("debts"):
@@ -112,7 +112,7 @@ class Books:
             "accounts": {ref: tuple(figures[:3]) for ref, *figures in self._rows("accounts")},
             "lots": dict(lots),
             "debts": dict(debts),
-            "told": dict(told),
+            "alerts": dict(alerts),
             "took": {ref: dict(rows) for ref, rows in took.items()},
             "holds": {
                 key: (state, amount, captured, finish_key, list(zip(events, amounts, strict=True)))

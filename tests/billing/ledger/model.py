@@ -1,9 +1,9 @@
-"""What the ledger should do, in plain Python, for `test_ledger_machine.py` to hold it against.
+"""What the ledger should do, in plain Python, for `test_machine.py` to hold it against.
 
-Written from the rules in docs/architecture.md, not from `billing/ledger/account_book.py`, and
-another way round where there is one: no balance is kept, it is what the lots hold less what is
-owed; local days end where a search finds the date to change. A row, and the lot that it makes, is
-known by its account and version; nothing here knows of ids, hashes or SQL.
+Written from the rules in docs/architecture.md, not from `billing/ledger/account_book.py`, and in
+another way if there is one: the balance is not stored but computed from lots and debts; a search
+finds the end of a local day. A row, and the lot that it makes, is known by its account and version;
+nothing here uses ids, hashes or SQL.
 """
 
 import copy
@@ -29,8 +29,8 @@ BURNS = ("grant", "bonus", "goodwill", "purchase")
 GIVES_BACK = {Kind.LEAD_CHARGE: Kind.LEAD_REFUND, Kind.USAGE: Kind.USAGE_REFUND}
 
 Answer = tuple[object, ...]
-"""What is told of one request: ("applied", version, balance), ("repeated", ...), or the name of
-an error and its fields."""
+"""The answer to one request: ("applied", version, balance), ("repeated", ...), or the name of an
+error and its fields."""
 
 
 class Refused(Exception):
@@ -94,7 +94,7 @@ class Account:
     debts: dict[int, int] = field(default_factory=dict)
     """Version of the charge -> what is owed of it, oldest first."""
     holds: dict[str, Hold] = field(default_factory=dict)
-    told: list[tuple[str, int]] = field(default_factory=list)
+    alerts: list[tuple[str, int]] = field(default_factory=list)
     """The alerts about its balance, in order, with what the balance was then."""
 
     @property
@@ -113,7 +113,7 @@ class Account:
         row = Row(len(self.rows) + 1, posting, self.balance + amount, posting.event_at or now)
         alert = alert_between(self.balance, row.balance_after)
         if alert and not (alert == "balance.recovered" and not self.rows):
-            self.told.append((alert, row.balance_after))
+            self.alerts.append((alert, row.balance_after))
         self.rows.append(row)
         return row
 
@@ -258,7 +258,7 @@ class Model:
         if account is None:
             raise Refused("UnknownAccount", account=posting.account)
         if posting.expires_at is not None and posting.expires_at <= now:
-            raise Refused("InvalidPosting", field="expires_at")
+            raise Refused("InvalidPosting", field="expires_at", problem="must be in the future")
         row = self._apply(account, posting, known, now, captures=captures)
         assert account.balance == row.balance_after
         return "applied", row.version, row.balance_after
@@ -411,7 +411,7 @@ class Model:
 
 
 def alert_between(before: int, after: int) -> str | None:
-    """What is told when a balance goes from one to the other; an account's first credit is not."""
+    """The alert when a balance changes; an account's first credit has none."""
     was, is_ = (
         sum((balance > LOW_BALANCE, balance > 0, balance >= 0)) for balance in (before, after)
     )
@@ -423,14 +423,14 @@ def alert_between(before: int, after: int) -> str | None:
 
 
 def refuse_differences(key: str, before: Posting, now: Posting) -> None:
-    """Refuse where a key comes with other content; who asked, and when it was, do not count."""
+    """Refuse a key with other content; actor and time do not count."""
     names = (
         "account", "amount", "kind", "lead_id", "payment_id", "dispute_id", "description",
         "reverses", "expires_at",
     )  # fmt: skip
     differing = {name for name in names if getattr(before, name) != getattr(now, name)}
     if differing:
-        # The database does not keep until when credit was to live: named where nothing else is.
+        # The database does not keep until when credit was to live: named if nothing else is.
         raise Refused(
             "IdempotencyConflict",
             key=key, differences=differing - {"expires_at"} or {"expires_at"},

@@ -1,4 +1,4 @@
-"""Lots and debts: what a charge takes from where, and how a debt is paid."""
+"""Lots and debts: which lots a charge takes from, and how a debt is paid."""
 
 from datetime import timedelta
 

@@ -27,8 +27,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 import clock
 from billing import accounts
 from billing.calendar import end_of_local_day
-from billing.credit import corrections as admin
-from billing.credit import hold_expiry, holds
+from billing.credit import corrections, hold_expiry, holds
 from billing.ledger import Kind, Posting, PostingResult, expiry
 from db.models import Hold as HoldRow
 from db.session import transaction
@@ -121,7 +120,7 @@ class LedgerMachine(RuleBasedStateMachine):
         postings = [posting for wish in batch if (posting := self._posting(wish)) is not None]
         self.sent += postings
         expected = self.model.post(postings, clock.now())
-        found = [told(result) for result in post_all(*postings)]
+        found = [answer_of(result) for result in post_all(*postings)]
         assert found == expected
         self.compare()
 
@@ -129,9 +128,9 @@ class LedgerMachine(RuleBasedStateMachine):
           account=picks)  # fmt: skip
     def move_by_hand(self, way: str, amount: int, account: int) -> None:
         function, kind = {
-            "credit": (admin.credit, Kind.GOODWILL),
-            "write off": (admin.write_off, Kind.WRITE_OFF),
-        }.get(way, (admin.adjust, Kind.ADJUSTMENT))
+            "credit": (corrections.credit, Kind.GOODWILL),
+            "write off": (corrections.write_off, Kind.WRITE_OFF),
+        }.get(way, (corrections.adjust, Kind.ADJUSTMENT))
         amount = -amount if way == "take away" else amount
         posting = Posting(self._account(account).ref, amount, kind, self._name("m"), "test", way)
         self.sent.append(posting)
@@ -157,7 +156,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
         def do() -> None:
             with transaction() as session:
-                admin.reverse(
+                corrections.reverse(
                     session, charge_key=charge_key, amount=amount, reason="wrong number",
                     actor="test", idempotency_key=key,
                 )  # fmt: skip
@@ -380,7 +379,7 @@ def altered(posting: Posting, pick: int) -> Posting:
     return replace(posting, **changes[pick % len(changes)])
 
 
-def told(result: PostingResult) -> Answer:
+def answer_of(result: PostingResult) -> Answer:
     """What the ledger said to a posting of a batch, in the model's terms."""
     if result.error is not None:
         return told_error(result.error)
@@ -405,7 +404,7 @@ def state_of(model: Model) -> State:
             for a in every if a.lots
         },
         "debts": {a.ref: list(a.debts.items()) for a in every if a.debts},
-        "told": {a.ref: a.told for a in every if a.told},
+        "alerts": {a.ref: a.alerts for a in every if a.alerts},
         "took": {
             a.ref: {row.version: took for row in a.rows if (took := +row.took)}
             for a in every if any(+row.took for row in a.rows)

@@ -1,4 +1,4 @@
-"""`post`: the one door to credit. Each behaviour on real PostgreSQL."""
+"""`post`, the only writer of credit: each behaviour on real PostgreSQL."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 import clock
-from billing.credit import corrections as admin
+from billing.credit import corrections
 from billing.errors import IdempotencyConflict, UnknownAccount
 from billing.ledger import (
     KIND_RULES,
@@ -227,7 +227,7 @@ def test_an_expiry_is_for_credit_that_makes_a_lot_only() -> None:
 def test_an_admin_credit_needs_an_amount_and_a_reason(amount: int, reason: str) -> None:
     open_account()
     with pytest.raises(InvalidPosting), transaction() as session:
-        admin.credit(
+        corrections.credit(
             session, account="clinic:42", amount=amount, reason=reason, actor="a",
             idempotency_key="k",
         )  # fmt: skip
@@ -262,7 +262,7 @@ def test_every_kind_has_its_house_account_in_the_database() -> None:
     assert set(rows("SELECT kind, house_account FROM transaction_kinds")) == in_code
 
 
-def test_both_sides_of_every_row_sum_to_nought() -> None:
+def test_both_sides_of_every_row_sum_to_zero() -> None:
     open_account()
     post_all(
         give(1_000, key="a", kind=Kind.TOP_UP),
@@ -281,7 +281,7 @@ def test_both_sides_of_every_row_sum_to_nought() -> None:
 def test_an_admin_credit_cannot_take_a_key_that_a_rule_makes(key: str) -> None:
     open_account()
     with pytest.raises(InvalidPosting, match="must not begin with"), transaction() as session:
-        admin.credit(
+        corrections.credit(
             session, account="clinic:42", amount=5, reason="r", actor="a", idempotency_key=key
         )
     assert balance() == 0

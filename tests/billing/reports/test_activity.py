@@ -1,4 +1,4 @@
-"""What is told to whoever watches: each row once, in its order, and the totals in any case."""
+"""What a watch returns: each row once and in order, and the totals in any case."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -35,7 +35,7 @@ def totals(watch: Watch) -> happenings.Totals:
         return happenings.totals(session, watch)
 
 
-def tell(*subjects: str, topic: str = "lead.charged") -> None:
+def write_event(*subjects: str, topic: str = "lead.charged") -> None:
     with transaction() as session:
         notices = [NewNotice(topic, subject, None, {"n": 1}) for subject in subjects]
         outbox.write(session, notices, now=clock.now())
@@ -52,7 +52,7 @@ def subjects(found: Sequence[Activity]) -> list[str]:
 
 
 def test_what_was_there_before_is_not_told() -> None:
-    tell("lead:1")
+    write_event("lead:1")
     open_account()
     grant(5, key="g")
     watch = begin()
@@ -68,17 +68,17 @@ def test_each_row_is_told_once_in_its_order() -> None:
     with clock.frozen(start):
         grant(50, key="g")
     with clock.frozen(start + HOUR / 2):
-        tell("lead:1")
+        write_event("lead:1")
     with clock.frozen(start + HOUR), transaction() as session:
         expiry.expire_due(session)
-    # When it looks twice, then it is told all three, once
+    # When it looks twice, then it returns all three, once
     whats = [happening.what for happening in news(watch)]
     assert [what for what in whats if not what.startswith("balance.")] == [
         "ledger.grant", "lead.charged", "ledger.expiry",
     ]  # fmt: skip
     assert news(watch) == []
     # And what happens later, next time
-    tell("lead:2")
+    write_event("lead:2")
     assert subjects(news(watch)) == ["lead:2"]
 
 
@@ -87,19 +87,19 @@ def test_a_row_that_was_committed_behind_a_later_one_is_told() -> None:
     # Given a transaction that has its id, and another that commits before it
     with transaction() as slow:
         outbox.write(slow, [NewNotice("a", "slow", None, {})], now=clock.now())
-        tell("fast")
+        write_event("fast")
         assert subjects(news(watch)) == ["fast"]
-    # When it commits, then it is told as well
+    # When it commits, then it is returned as well
     assert subjects(news(watch)) == ["slow"]
 
 
 def test_a_flood_can_be_skipped_and_is_counted() -> None:
     watch = begin()
-    tell(*[f"lead:{n}" for n in range(100)])
+    write_event(*[f"lead:{n}" for n in range(100)])
     assert len(news(watch, limit=10)) == 10
     with transaction() as session:
         happenings.skip_to_end(session, watch)
-    tell("lead:next")
+    write_event("lead:next")
     assert subjects(news(watch, limit=10)) == ["lead:next"]
     assert totals(watch).topics == {"lead.charged": 101}
 
@@ -110,7 +110,7 @@ def test_one_account_alone_can_be_watched() -> None:
     watch = begin("clinic:42")
     for ref in ("clinic:42", "clinic:43"):
         grant(50, key=ref, account=ref)
-    tell("lead:1")
+    write_event("lead:1")
     assert {happening.subject for happening in news(watch)} == {"account:clinic:42"}
     assert totals(watch).credits_granted == 50
     with pytest.raises(UnknownAccount):

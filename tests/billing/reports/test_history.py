@@ -7,7 +7,7 @@ import pytest
 import clock
 from billing.errors import UnknownAccount
 from billing.ledger import Kind
-from billing.reports import history as reading
+from billing.reports import history
 from billing.reports.history import Filter, InvalidReading, KindTotal, Outstanding, UnreadableRow
 from db.session import transaction
 from tests.billing.given import give, open_account, post_all, take
@@ -21,15 +21,15 @@ HOUR = timedelta(hours=1)
 
 def versions(wanted: Filter | None = None, *, before_version: int | None = None) -> list[int]:
     with transaction() as session:
-        rows = reading.list_transactions(
+        rows = history.list_transactions(
             session, "clinic:42", wanted=wanted, before_version=before_version
         )
         return [row.version for row in rows]
 
 
-def balance_at(at: datetime, by: reading.TimeKind = "written") -> int:
+def balance_at(at: datetime, by: history.TimeKind = "written") -> int:
     with transaction() as session:
-        return reading.balance_at(session, "clinic:42", at, by=by)
+        return history.balance_at(session, "clinic:42", at, by=by)
 
 
 @pytest.fixture
@@ -97,8 +97,8 @@ def test_the_balance_at_an_instant_by_what_was_written_and_by_what_had_happened(
 @pytest.mark.usefixtures("three_hours")
 def test_a_statement_opens_moves_and_closes_and_the_next_one_opens_where_it_closed() -> None:
     with transaction() as session:
-        first = reading.statement(session, "clinic:42", start=NOON, end=NOON + 2 * HOUR)
-        second = reading.statement(session, "clinic:42", start=NOON + 2 * HOUR, end=NOON + 9 * HOUR)
+        first = history.statement(session, "clinic:42", start=NOON, end=NOON + 2 * HOUR)
+        second = history.statement(session, "clinic:42", start=NOON + 2 * HOUR, end=NOON + 9 * HOUR)
     assert (first.opening, first.closing) == (0, 70)
     assert first.totals == [KindTotal("goodwill", 1, 100), KindTotal("lead_charge", 1, -30)]
     assert (second.opening, second.closing) == (70, 50)
@@ -115,7 +115,7 @@ def test_outstanding_credit_is_paid_or_promotional_and_debt_is_not_netted() -> N
         take(40, key="e", account="clinic:2"),
     )
     with transaction() as session:
-        assert reading.outstanding(session) == [
+        assert history.outstanding(session) == [
             Outstanding("clinic_leads", paid=100, promotional=12, held=0, debt=40)
         ]
 
@@ -123,11 +123,11 @@ def test_outstanding_credit_is_paid_or_promotional_and_debt_is_not_netted() -> N
 def test_an_unknown_account_has_no_history() -> None:
     with transaction() as session:
         with pytest.raises(UnknownAccount):
-            reading.list_transactions(session, "clinic:none")
+            history.list_transactions(session, "clinic:none")
         with pytest.raises(UnknownAccount):
-            reading.statement(session, "clinic:none", start=NOON, end=NOON)
+            history.statement(session, "clinic:none", start=NOON, end=NOON)
         with pytest.raises(UnknownAccount):
-            reading.balance_at(session, "clinic:none", NOON)
+            history.balance_at(session, "clinic:none", NOON)
 
 
 @pytest.mark.parametrize("number", [0, -1, 2**63, 1.0, True])
@@ -135,9 +135,9 @@ def test_a_page_is_of_a_number_of_rows_before_a_version(number: int) -> None:
     open_account()
     with transaction() as session:
         with pytest.raises(InvalidReading, match="limit must be"):
-            reading.list_transactions(session, "clinic:42", limit=number)
+            history.list_transactions(session, "clinic:42", limit=number)
         with pytest.raises(InvalidReading, match="before_version must be"):
-            reading.list_transactions(session, "clinic:42", before_version=number)
+            history.list_transactions(session, "clinic:42", before_version=number)
 
 
 def test_a_time_without_a_zone_is_refused_by_its_field() -> None:
@@ -146,13 +146,13 @@ def test_a_time_without_a_zone_is_refused_by_its_field() -> None:
     with transaction() as session:
         for field in ("since", "until"):
             with pytest.raises(InvalidReading, match=f"{field} must be a time with a zone"):
-                reading.list_transactions(session, "clinic:42", wanted=Filter(**{field: naive}))  # type: ignore[arg-type]
+                history.list_transactions(session, "clinic:42", wanted=Filter(**{field: naive}))  # type: ignore[arg-type]
         with pytest.raises(InvalidReading, match="at must be a time with a zone"):
-            reading.balance_at(session, "clinic:42", naive)
+            history.balance_at(session, "clinic:42", naive)
         with pytest.raises(InvalidReading, match="start must be a time with a zone"):
-            reading.statement(session, "clinic:42", start=naive, end=NOON)
+            history.statement(session, "clinic:42", start=naive, end=NOON)
         with pytest.raises(InvalidReading, match="end must be a time with a zone"):
-            reading.statement(session, "clinic:42", start=NOON, end=naive)
+            history.statement(session, "clinic:42", start=NOON, end=naive)
 
 
 @pytest.mark.parametrize("column", ["event_at", "created_at"])
@@ -166,4 +166,4 @@ def test_a_row_whose_time_cannot_be_is_an_error_that_says_where_to_look(
         f"UPDATE credit_transactions SET {column} = '{time}'",
     )
     with pytest.raises(UnreadableRow, match=r"clinic:42.*ledger verify"), transaction() as session:
-        reading.list_transactions(session, "clinic:42")
+        history.list_transactions(session, "clinic:42")

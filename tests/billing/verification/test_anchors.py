@@ -246,7 +246,7 @@ def test_an_anchor_that_was_changed_or_cut_short_is_a_breach(form: Form) -> None
 
 
 @pytest.mark.parametrize(
-    ("kept", "told"),
+    ("kept", "problem"),
     [
         (b"", "its first line is not"),
         (b"\n", "its first line is not"),
@@ -272,10 +272,10 @@ def test_an_anchor_that_was_changed_or_cut_short_is_a_breach(form: Form) -> None
         (b"{JSON}nonsense\n", "line 2 is not valid"),
     ],
 )
-def test_a_file_that_is_no_anchor_is_refused(kept: bytes, told: str) -> None:
+def test_a_file_that_is_no_anchor_is_refused(kept: bytes, problem: str) -> None:
     head = b"# billing ledger anchor 1, taken at 2026-11-21T12:00:00+00:00\n"
     start = b'{"format": "billing ledger anchor 1", "taken_at": "x", "entries": [\n'
-    with pytest.raises(InvalidAnchor, match=told):
+    with pytest.raises(InvalidAnchor, match=problem):
         against(kept.replace(b"{HEAD}", head).replace(b"{JSON}", start))
 
 

@@ -11,7 +11,7 @@ from tests.billing.plans.given import PLAN, RENEWAL, at
 from tests.tampering import tamper
 
 YEARS = "a plan is paid up to the end of its last year, and each year is one row"
-MONTHS = "each month of a plan up to its next was granted or withheld, and none from there on"
+MONTHS = "each month of a plan before its next was granted or withheld, and no later one"
 
 INSTANTS = "a plan that is not degraded has a next step, and its next month is near its beginning"
 

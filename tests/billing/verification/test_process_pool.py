@@ -1,4 +1,4 @@
-"""The processes of a verification: their errors and ends are told, and none is left behind."""
+"""The processes of a verification: their errors and ends are reported, and none is left behind."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""`ledger verify` finds what direct SQL did to the books, and says where."""
+"""`ledger verify` finds what direct SQL did to the books, and names the place."""
 
 import threading
 from datetime import datetime
@@ -108,7 +108,7 @@ def test_a_removed_row_is_a_gap() -> None:
 
 def test_a_row_whose_account_is_gone_is_found() -> None:
     tamper("DELETE FROM accounts WHERE ref = 'clinic:2'")
-    assert any(detail.endswith("version 1: its account is gone") for _, detail in breaches())
+    assert any(detail.endswith("version 1: its account is missing") for _, detail in breaches())
 
 
 def test_an_account_without_rows_starts_from_its_own_name() -> None:

@@ -1,4 +1,4 @@
-"""`ledger verify` finds what direct SQL did to the rows beside the ledger: lots, holds, leads."""
+"""`ledger verify` finds what direct SQL did to the lots, holds and leads of the ledger."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,8 +6,7 @@ import pytest
 
 import clock
 from billing import verification
-from billing.credit import corrections as admin
-from billing.credit import hold_expiry, holds
+from billing.credit import corrections, hold_expiry, holds
 from billing.leads import LeadRequest, charge_leads
 from billing.ledger import Kind, expiry
 from db.session import snapshot, transaction
@@ -27,7 +26,7 @@ HOUR = timedelta(hours=1)
 
 @pytest.fixture(autouse=True)
 def books(database: str) -> None:
-    """One account to which everything happened that makes rows beside the ledger's."""
+    """One account with everything that makes rows in other tables than the ledger's."""
     with clock.frozen(NOW):
         open_account("clinic:2")
         open_account("clinic:1", overdraft_limit=500)
@@ -45,7 +44,7 @@ def books(database: str) -> None:
         with transaction() as session:
             expiry.expire_due(session)
         with transaction() as session:
-            admin.reverse(
+            corrections.reverse(
                 session, charge_key="of the grant", amount=None, reason="wrong", actor="ops",
                 idempotency_key="back",
             )  # fmt: skip
@@ -195,20 +194,20 @@ ON_2 = "(SELECT id FROM accounts WHERE ref = 'clinic:2')"
         (
             "UPDATE credit_lots SET expires_at = expires_at + interval '1 microsecond'"
             f" WHERE id = {LOT.format('grant')}",
-            "credit lives",
+            "credit expires",
         ),
         (
             f"UPDATE credit_lots SET expires_at = NULL WHERE id = {LOT.format('grant')}",
-            "credit lives",
+            "credit expires",
         ),
         (
             "UPDATE credit_lots SET expires_at = '2026-12-31 00:00+00'"
             f" WHERE id = {LOT.format('bought')}",
-            "credit lives",
+            "credit expires",
         ),
         (
             f"UPDATE credit_lots SET expires_at = 'infinity' WHERE id = {LOT.format('grant')}",
-            "credit lives",
+            "credit expires",
         ),
         # Debts
         (f"UPDATE credit_debts SET account_id = {ON_2}", "a debt is"),

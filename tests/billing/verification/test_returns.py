@@ -3,8 +3,7 @@
 import pytest
 
 from billing import verification
-from billing.credit import corrections as admin
-from billing.credit import reversals
+from billing.credit import corrections, reversals
 from db.session import snapshot, transaction
 from tests.billing.disputes.given import approve, charge, dispute
 from tests.billing.given import assert_ledger_is_clean, balance, open_account, post_all, take
@@ -96,7 +95,7 @@ def test_what_a_write_off_paid_of_a_claim_does_not_come_back_and_the_books_are_r
     hear(told_refund(refund_id="four", amount=270_000, receipt=ours("r4")))
     assert balance() < 0
     with transaction() as session:
-        admin.write_off(
+        corrections.write_off(
             session, account="clinic:42", amount=-balance() - 10, reason="paid", actor="ops",
             idempotency_key="w1",
         )  # fmt: skip
