@@ -31,7 +31,8 @@ def list_(limit: int | None, *, open_only: bool, as_json: bool) -> None:
     credit is taken. An inquiry moves no money and freezes nothing.
     """
     with transaction() as session:
-        found = rules.newest(session, open_only=open_only, limit=page(limit, as_json=as_json))
+        listing = rules.open_by_deadline if open_only else rules.newest
+        found = listing(session, limit=page(limit, as_json=as_json))
         records = [
             {
                 "dispute_id": chargeback.gateway_dispute_id,

@@ -1,4 +1,4 @@
-"""Money that goes back: refunds and chargebacks."""
+"""Money that goes back to payers: refunds that we or a gateway start, and chargebacks of banks."""
 
 from billing.returns import chargebacks, refund_intake, refund_lifecycle, refunds
 from billing.returns.errors import CannotRefund, InvalidRefund, UnknownRefund

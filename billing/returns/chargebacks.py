@@ -1,11 +1,10 @@
 """Chargebacks: a payer's bank takes money back, or asks about it.
 
-Created: the credit that is unspent is frozen by a hold without an end, and the account flagged.
-Lost: the credit is taken as for a refund. Won or closed: it is free again, or back in its lots. An
-inquiry, which moves no money, freezes nothing. The credit is settled by
-`billing/payments/clawbacks.py`.
+An open one holds the unspent credit, without an end, and flags the account. A lost one takes the
+credit, as a refund does. A won or closed one frees it, or gives it back to its lots. An inquiry,
+which moves no money, holds nothing. `billing/payments/clawbacks.py` settles the credit.
 
-Locks: the payment, then the chargeback, then the account.
+Called by `tasks/` and the command. Locks: the payment, then the chargeback, then the account.
 """
 
 from collections.abc import Sequence
@@ -26,16 +25,17 @@ from db.models import Account, Chargeback, Payment
 from db.outbox import NewNotice
 
 OPEN = ("open", "under_review", "action_required")
+WINDOW = timedelta(days=180)
+"""A dispute that was opened earlier has ended."""
 _RANK = {"open": 0, "action_required": 1, "under_review": 1, "closed": 2, "lost": 3, "won": 4}
-"""News of a lower rank is old news: events come in any order. A closed one may have been lost, a
-lost one may still be won."""
+"""Events come in any order: a fact of a lower rank is an old one. A closed chargeback may have been
+lost, a lost one may still be won."""
 
 
 def record_facts(session: Session, facts: Sequence[DisputeFacts]) -> list[str]:
-    """Bring the chargebacks up to what the gateways say; return the state of each.
+    """Update the chargebacks from what the gateways report; return the state of each.
 
-    Posts nothing: `settle` does, for whatever `unsettled` names; of a payment that is not credited
-    yet, when it is.
+    Posts nothing: `settle` does, for the ids that `unsettled` returns.
     """
     states: dict[int, str] = {}
     for i in sorted(range(len(facts)), key=lambda i: (facts[i].gateway, facts[i].payment_id)):
@@ -44,22 +44,18 @@ def record_facts(session: Session, facts: Sequence[DisputeFacts]) -> list[str]:
 
 
 def settle(session: Session, chargeback_id: int, *, actor: str) -> bool:
-    """Bring the credit, and the account's flag, in line with the state; see `clawbacks.settle`."""
+    """Bring credit and flag in line with the state; return whether that is done."""
     chargeback = lock(session, chargeback_id)
     if not clawbacks.settle(session, chargeback, actor=actor):
         return False
     payment = session.get_one(Payment, chargeback.payment_id)
     if payment.account_id is not None and payment.credited_at is not None:
         if chargeback.state in {"won", "closed"}:
-            if not _others_open(session, chargeback, payment.account_id):
+            if not _has_others(session, chargeback, payment.account_id):
                 review.clear(session, payment.account_id, review.CHARGEBACK)
         elif chargeback.moves_money:
             review.flag(session, payment.account_id, review.CHARGEBACK)
     return True
-
-
-WINDOW = timedelta(days=180)
-"""A dispute that was opened earlier has ended."""
 
 
 def unsettled(session: Session, *, limit: int, after: int = 0) -> Sequence[int]:
@@ -76,31 +72,34 @@ def lock(session: Session, chargeback_id: int) -> Chargeback:
     return session.get_one(Chargeback, chargeback_id, with_for_update=True, populate_existing=True)
 
 
-def newest(
-    session: Session, *, open_only: bool, limit: int
+def newest(session: Session, *, limit: int) -> Sequence[Row[Chargeback, Payment, str | None]]:
+    """Return the newest chargebacks, each with its payment and its account's reference."""
+    return session.execute(_WITH_PAYMENT.order_by(Chargeback.id.desc()).limit(limit)).all()
+
+
+def open_by_deadline(
+    session: Session, *, limit: int
 ) -> Sequence[Row[Chargeback, Payment, str | None]]:
-    """Return chargebacks with their payment and account; open ones by their deadline first."""
-    query = (
-        select(Chargeback, Payment, Account.ref)
-        .join(Payment, Payment.id == Chargeback.payment_id)
-        .outerjoin(Account, Account.id == Payment.account_id)
+    """Return the open chargebacks as `newest` does, the one to be answered first at the top."""
+    return session.execute(
+        _WITH_PAYMENT.where(Chargeback.state.in_(OPEN))
+        .order_by(Chargeback.respond_by.nulls_last(), Chargeback.id)
         .limit(limit)
-    )
-    if open_only:
-        query = query.where(Chargeback.state.in_(OPEN))
-        query = query.order_by(Chargeback.respond_by.nulls_last(), Chargeback.id)
-    else:
-        query = query.order_by(Chargeback.id.desc())
-    return session.execute(query).all()
+    ).all()
+
+
+_WITH_PAYMENT = (
+    select(Chargeback, Payment, Account.ref)
+    .join(Payment, Payment.id == Chargeback.payment_id)
+    .outerjoin(Account, Account.id == Payment.account_id)
+)
 
 
 def _record_fact(session: Session, fact: DisputeFacts) -> str:
     payment = locks.lock_or_add_payment(session, fact.gateway, fact.payment_id, now=clock.now())
     chargeback, is_new = _find_or_add(session, payment, fact)
     before = None if is_new else chargeback.state
-    if _RANK[fact.seen] > _RANK[chargeback.state] or (
-        _RANK[fact.seen] == _RANK[chargeback.state] == 1
-    ):
+    if _leads_on(chargeback.state, fact.seen):
         if clawbacks.position_for(chargeback.state) != clawbacks.position_for(fact.seen):
             chargeback.settled_at = None
         chargeback.state = fact.seen
@@ -115,6 +114,11 @@ def _record_fact(session: Session, fact: DisputeFacts) -> str:
     if before != chargeback.state:
         _record_change(session, chargeback, payment, before)
     return chargeback.state
+
+
+def _leads_on(state: str, seen: str) -> bool:
+    """Return whether a chargeback may go to the state that was seen."""
+    return _RANK[seen] > _RANK[state] or _RANK[seen] == _RANK[state] == 1
 
 
 def _find_or_add(session: Session, payment: Payment, fact: DisputeFacts) -> tuple[Chargeback, bool]:
@@ -141,7 +145,7 @@ def _find_or_add(session: Session, payment: Payment, fact: DisputeFacts) -> tupl
     return chargeback, made is not None
 
 
-def _others_open(session: Session, chargeback: Chargeback, account_id: int) -> bool:
+def _has_others(session: Session, chargeback: Chargeback, account_id: int) -> bool:
     return bool(
         session.scalars(
             select(Chargeback.id)

@@ -1,10 +1,10 @@
-"""What is refused of refunds."""
+"""Why a refund is refused."""
 
 from errors import InvalidField, NotFound, PermanentError
 
 
 class CannotRefund(PermanentError):
-    """A payment, or so much of it, cannot be refunded."""
+    """The payment, or this amount of it, cannot be refunded."""
 
     def __init__(self, payment_id: str, problem: str, *, refundable_paise: int = 0) -> None:
         super().__init__(f"payment {payment_id} {problem}: nothing was changed")
@@ -14,7 +14,7 @@ class CannotRefund(PermanentError):
 
 
 class InvalidRefund(InvalidField):
-    """A field of a refund cannot be kept."""
+    """A field of a refund cannot be stored."""
 
 
 class UnknownRefund(NotFound):

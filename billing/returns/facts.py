@@ -1,6 +1,6 @@
-"""What a gateway says of a refund and of a payer's dispute, in our words.
+"""What a gateway reports of a refund and of a payer's dispute, in our words.
 
-Made by `gateways/` from webhooks and answers; read by `billing/returns/refunds.py` and
+Made by `gateways/` from webhooks and answers; read by `billing/returns/refund_intake.py` and
 `billing/returns/chargebacks.py`.
 """
 
@@ -16,7 +16,7 @@ DisputeSeen = Literal["open", "under_review", "action_required", "won", "lost", 
 
 @dataclass(frozen=True, slots=True)
 class RefundFacts:
-    """One refund, as the gateway described it once."""
+    """One refund, as the gateway described it at one moment."""
 
     gateway: GatewayName
     refund_id: str
@@ -27,12 +27,12 @@ class RefundFacts:
     seen: RefundSeen
     """`submitted`: under way."""
     receipt: str | None = None
-    """Ours, where the refund was asked for here."""
+    """Ours, if the refund was requested here."""
 
 
 @dataclass(frozen=True, slots=True)
 class DisputeFacts:
-    """One dispute of a payer with his bank, as the gateway described it once."""
+    """One dispute of a payer with the bank, as the gateway described it at one moment."""
 
     gateway: GatewayName
     dispute_id: str

@@ -20,17 +20,17 @@ from db.models import Payment, Refund
 
 
 def record_facts(session: Session, facts: Sequence[RefundFacts], *, actor: str) -> list[str]:
-    """Bring the refunds up to what the gateways say; return what became of each fact.
+    """Update the refunds from what the gateways report; return the state of each.
 
-    `waits`: a refund of ours on the payment has no answer yet and may be this one; the sweep lists
-    them all. Posts nothing: what the credit needs is done by `settle`, for whatever `unsettled`
-    names; of a payment that is not credited yet, when it is.
+    `waits` instead of a state: a refund of ours on the payment has no answer yet and may be this
+    one; the sweep lists them all. Posts nothing: `settle` does, for the ids that
+    `refund_lifecycle.unsettled` returns.
     """
     states: dict[int, str] = {}
 
     # In one order everywhere: payments are locked one after the other.
     def order(i: int) -> tuple[str, str, bool]:
-        # Those with our receipt first: what they explain, nothing else has to wait for.
+        # Those with our receipt first: the others need not wait for what these explain.
         return facts[i].gateway, facts[i].payment_id, facts[i].receipt is None
 
     for i in sorted(range(len(facts)), key=order):
@@ -39,16 +39,23 @@ def record_facts(session: Session, facts: Sequence[RefundFacts], *, actor: str) 
 
 
 def settle(session: Session, refund_id: int, *, actor: str) -> bool:
-    """Bring the credit in line with the refund's state, as `clawbacks.settle` does."""
+    """Bring the credit in line with the refund's state; return whether that is done."""
     refund = refund_lifecycle.lock(session, refund_id)
     if not clawbacks.settle(session, refund, actor=actor):
         return False
     payment = session.get_one(Payment, refund.payment_id)
     if refund.state == "processed":
-        _update_refunded_paise(
-            session, payment, failed=False
-        )  # it may have been heard of before the payment
+        # The refund may have been reported before the payment.
+        _update_refunded_paise(session, payment, failed=False)
     return True
+
+
+def recount_refunded(session: Session, payment_id: int) -> None:
+    """Set a payment's refunded paise to its processed refunds, after the gateway listed them all.
+
+    An old event of a refund that has failed since may have set more.
+    """
+    _update_refunded_paise(session, clawbacks.lock_payment(session, payment_id), failed=True)
 
 
 def _record_fact(session: Session, fact: RefundFacts, actor: str) -> str:
@@ -60,7 +67,7 @@ def _record_fact(session: Session, fact: RefundFacts, actor: str) -> str:
         refund = _add(session, payment, fact, actor)
     elif refund.gateway_refund_id is None:
         refund.gateway_refund_id = fact.refund_id
-        if refund.state == "failed":  # we were refused, and yet the gateway has it
+        if refund.state == "failed":  # the gateway refused it, and has it all the same
             refund_lifecycle.move(session, refund, "submitted")
     before = refund.state
     _advance(session, refund, fact)
@@ -74,7 +81,7 @@ def _find_refund(session: Session, fact: RefundFacts) -> Refund | None:
     by_id = Refund.gateway_refund_id == fact.refund_id
     query = select(Refund).where(Refund.gateway == fact.gateway).with_for_update()
     if fact.receipt:
-        # Another refund under our receipt is another: the gateway forgot the key, and paid twice.
+        # A second refund under our receipt is another: the gateway forgot the key, and paid twice.
         ours = (Refund.receipt == fact.receipt) & Refund.gateway_refund_id.is_(None)
         query = query.where(or_(by_id, ours))
     else:
@@ -83,7 +90,7 @@ def _find_refund(session: Session, fact: RefundFacts) -> Refund | None:
 
 
 def _may_be_ours(session: Session, payment: Payment, fact: RefundFacts) -> bool:
-    """Tell whether a fact without our receipt may be about a refund that has no id yet."""
+    """Return whether a fact may be about a refund of ours without an id; make such ones due."""
     if fact.receipt is not None:
         return False
     unconfirmed = session.scalars(
@@ -114,15 +121,13 @@ def _add(session: Session, payment: Payment, fact: RefundFacts, actor: str) -> R
     return refund
 
 
-_COUNTING = ("captured", "partially_refunded", "refunded", "quarantined", "unmatched")
-"""States of a payment that tell how much of it is back."""
 _NEXT = {
     "submitted": {"requested", "unknown"},
     "processed": {"requested", "unknown", "submitted"},
-    # A bank may send money back that was under way, also after it was called processed.
+    # A bank may send money back that was under way, even after the refund was processed.
     "failed": {"requested", "unknown", "submitted", "processed"},
 }
-"""What is seen -> the states that it leads on from."""
+"""What is seen -> the states from which the refund moves on to it."""
 
 
 def _advance(session: Session, refund: Refund, fact: RefundFacts) -> None:
@@ -132,16 +137,12 @@ def _advance(session: Session, refund: Refund, fact: RefundFacts) -> None:
             refund.next_ask_at = None
 
 
-def recount_refunded(session: Session, payment_id: int) -> None:
-    """Let a credited payment tell what of it is back, once the gateway has listed its refunds.
-
-    Old news of a refund that has failed since may have said more.
-    """
-    _update_refunded_paise(session, clawbacks.lock_payment(session, payment_id), failed=True)
+_COUNTING = ("captured", "partially_refunded", "refunded", "quarantined", "unmatched")
+"""States of a payment that counts how much of it is refunded."""
 
 
 def _update_refunded_paise(session: Session, payment: Payment, *, failed: bool) -> None:
-    """Let the payment tell what of it is back; what failed after all is not."""
+    """Set the payment's refunded paise and state; they shrink only after a refund has `failed`."""
     session.flush()
     back = session.scalar(
         select(func.sum(Refund.amount_paise)).where(
@@ -156,5 +157,5 @@ def _update_refunded_paise(session: Session, payment: Payment, *, failed: bool) 
         payment.state, payment.reason = "refunded", None
     elif payment.credited_at is not None:
         payment.state = "partially_refunded" if refunded_paise else "captured"
-    elif payment.state == "refunded":  # nobody's credit, and still our money: let it be seen
+    elif payment.state == "refunded":  # credited to nobody, and our money: operators look at it
         payment.state, payment.reason = "quarantined", "refund_failed"

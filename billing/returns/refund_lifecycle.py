@@ -1,7 +1,7 @@
-"""The rows of refunds: locked, moved from state to state, leased to be asked about.
+"""The life of a refund's row: locked, moved from state to state, due to be asked about.
 
-Called by `billing/returns/refunds.py` (what we ask for) and `billing/returns/refund_intake.py`
-(what we are told). Locks the payment, then the refund.
+Called by `billing/returns/refunds.py` (what we request), `billing/returns/refund_intake.py` (what
+gateways report) and the sweep. Locks the payment, then the refund.
 """
 
 from collections.abc import Sequence
@@ -20,10 +20,10 @@ from db.outbox import NewNotice
 
 OPEN = ("requested", "submitted", "unknown")
 UNCONFIRMED = ("requested", "unknown")
-"""States in which the gateway may or may not know the refund, and we not its id."""
+"""States in which we do not know whether the gateway has the refund, nor its id."""
 ASK_AFTER = timedelta(minutes=2)
 WINDOW = timedelta(days=3)
-"""Refunds that were started since then are listed once an hour."""
+"""Refunds that were started so long ago are listed once an hour."""
 LONGEST_INTERVAL = timedelta(days=1)
 
 
@@ -35,7 +35,7 @@ def lock(session: Session, refund_id: int) -> Refund:
 
 
 def move(session: Session, refund: Refund, state: str) -> None:
-    """Take a locked refund to another state; its credit is to be settled again."""
+    """Move a locked refund to another state; its credit is settled again if that changes it."""
     before, refund.state = refund.state, state
     refund.updated_at = clock.now()
     payment = session.get_one(Payment, refund.payment_id)
@@ -45,7 +45,7 @@ def move(session: Session, refund: Refund, state: str) -> None:
 
 
 def record_change(session: Session, refund: Refund, payment: Payment, before: str | None) -> None:
-    """Write a refund's new state into the audit log, and tell of it."""
+    """Record a refund's new state in the audit log, and give notice of it."""
     after = {
         "state": refund.state,
         "payment": payment.gateway_payment_id,
@@ -65,7 +65,7 @@ def record_change(session: Session, refund: Refund, payment: Payment, before: st
 
 
 def start_inquiries(session: Session, *, gateway: str, limit: int) -> Sequence[Refund]:
-    """Return refunds to ask the gateway about now; each comes again, in growing intervals."""
+    """Return the refunds to ask the gateway about now; each is due again, in growing intervals."""
     now = clock.now()
     due = session.scalars(
         select(Refund)
@@ -100,15 +100,16 @@ SELECT p.id, p.gateway_payment_id, p.refunded_paise FROM billing_payments p
 def unexplained_payments(
     session: Session, *, gateway: str, limit: int
 ) -> list[tuple[int, str, int]]:
-    """Return credited payments of which more is refunded than our refunds tell.
+    """Return the credited payments of which more is refunded than our refunds account for.
 
-    (id, the gateway's id, refunded paise); to be asked for, taken in, and `explained`.
+    As (id, the gateway's id, refunded paise). The caller lists and records their refunds, then
+    calls `mark_explained`.
     """
     rows = session.execute(_UNEXPLAINED, {"gateway": gateway, "limit": limit})
     return [(row[0], row[1], row[2]) for row in rows]
 
 
 def mark_explained(session: Session, payment_id: int, refunded_paise: int) -> None:
-    """Take note that the gateway was asked for the refunds of a payment."""
+    """Record that the gateway was asked for the refunds of a payment."""
     payment = clawbacks.lock_payment(session, payment_id)
     payment.refunds_asked_paise = max(payment.refunds_asked_paise, refunded_paise)

@@ -1,11 +1,11 @@
 """Refunds: money on its way back, and the credit that goes with it.
 
 States: `requested` (the row is there, the gateway is being asked), `unknown` (its answer was lost),
-`submitted` (under way), `processed`, `failed`. What we ask for is recorded, and its credit
-reserved, before the gateway hears of it. What the gateway tells comes in by
-`billing/returns/refund_intake.py`; `billing/payments/clawbacks.py` takes the credit.
+`submitted` (under way), `processed`, `failed`. A request is recorded, and its credit reserved,
+before the gateway is asked. `billing/returns/refund_intake.py` records what the gateway reports;
+`billing/payments/clawbacks.py` takes the credit.
 
-Locks: the payment, then the refund, then the account.
+Called by `tasks/` and the command. Locks: the payment, then the refund, then the account.
 """
 
 from collections.abc import Sequence
@@ -37,15 +37,15 @@ class Preview:
     account: str | None
     amount_paise: int
     refundable_paise: int
-    """What can still be refunded, this included."""
+    """What can still be refunded, this refund included."""
     credits: int
     bonus_credits: int
     unspent: int
-    """What the account has of it now."""
+    """What the account has left of these credits."""
     debt: int
-    """What it would owe."""
+    """What the account would owe."""
     let_go: int
-    """What is spent and, by the catalog, not taken."""
+    """What is spent and, under the catalog's cap, not taken."""
 
 
 def receipt_of(request_key: str) -> str:
@@ -87,12 +87,12 @@ def request(
     request_key: str,
     reserve: bool = True,
 ) -> tuple[Refund, bool]:
-    """Record a refund of a payment (the gateway's id), reserve its credit, and tell if it is new.
+    """Record a refund of a payment (the gateway's id) and reserve its credit.
 
-    `amount_paise` None: all that is left. The same key with the same content returns the first.
-    Raises `UnknownPayment`, `CannotRefund`, `InvalidReason`, `InvalidRefund` or
-    `IdempotencyConflict`. Posts, unless `reserve` is False: then `refund_intake.settle` reserves,
-    and no gateway is asked before.
+    Returns the refund and whether it is new: the same key with the same content returns the first.
+    `amount_paise` None: all that is left. Posts, unless `reserve` is False: then
+    `refund_intake.settle` reserves, and no gateway is asked before. Raises `UnknownPayment`,
+    `CannotRefund`, `InvalidReason`, `InvalidRefund` or `IdempotencyConflict`.
     """
     for field, value in (("actor", actor), ("request_key", request_key)):
         if wrong := problem_with(value, max_length=KEY_MAX_LENGTH):
@@ -118,7 +118,7 @@ def request(
     session.flush()
     refund_lifecycle.record_change(session, refund, payment, None)
     if payment.credited_at is None:
-        refund.settled_at = now  # it brought nothing: nothing is taken
+        refund.settled_at = now  # the payment brought no credit: none is taken
         session.flush()
     elif reserve:
         clawbacks.settle(session, refund, actor=actor)
@@ -128,7 +128,7 @@ def request(
 
 
 def refundable_paise(session: Session, payment: Payment) -> int:
-    """Return what of a payment can still be refunded, in paise; its row is locked to rely on it."""
+    """Return the paise of a payment that can still be refunded; lock its row to rely on it."""
     ours = session.scalar(
         select(func.coalesce(func.sum(Refund.amount_paise), 0)).where(
             Refund.payment_id == payment.id, Refund.state.in_([*OPEN, "processed"])
@@ -144,13 +144,13 @@ def refundable_paise(session: Session, payment: Payment) -> int:
             Chargeback.payment_id == payment.id, Chargeback.state == "lost"
         )
     )
-    # The gateway may have told the payment's total before it told of the refund.
+    # The gateway may have reported the payment's total before the refund.
     gone = max(int(ours or 0), payment.refunded_paise + int(pending or 0))
     return max(0, payment.amount_paise - gone - int(lost or 0))
 
 
 def record_no_answer(session: Session, refund_id: int, error: Exception) -> None:
-    """Take note that nobody knows whether the gateway took the refund: the sweep will look."""
+    """Record that nobody knows whether the gateway has the refund: the sweep finds out."""
     refund = refund_lifecycle.lock(session, refund_id)
     if refund.state == "requested":
         refund_lifecycle.move(session, refund, "unknown")
@@ -158,7 +158,7 @@ def record_no_answer(session: Session, refund_id: int, error: Exception) -> None
 
 
 def record_refusal(session: Session, refund_id: int, error: Exception) -> None:
-    """Take note that the gateway will not refund; the credit is free again at its settlement."""
+    """Record that the gateway refuses the refund; the next settlement frees its credit."""
     refund = refund_lifecycle.lock(session, refund_id)
     if refund.state in UNCONFIRMED:
         refund_lifecycle.move(session, refund, "failed")
@@ -175,7 +175,7 @@ def get(session: Session, refund_id: int) -> tuple[Refund, Payment]:
 
 
 def newest(session: Session, *, state: str | None, limit: int) -> Sequence[Row[Refund, Payment]]:
-    """Return the newest refunds with their payments, of one state where given."""
+    """Return the newest refunds with their payments, only those in `state` if it is given."""
     query = (
         select(Refund, Payment)
         .join(Payment, Payment.id == Refund.payment_id)
@@ -202,7 +202,9 @@ def _amount_to_refund(payment: Payment, amount_paise: int | None, left: int) -> 
     amount = left if amount_paise is None else amount_paise
     if type(amount) is not int or not 1 <= amount <= left:
         raise CannotRefund(
-            known, f"has {left} paise left to refund, not {amount}", refundable_paise=left
+            known,
+            f"has {left} paise left to refund: cannot refund {amount}",
+            refundable_paise=left,
         )
     return amount
 
@@ -218,13 +220,13 @@ def _refuse_disputed(session: Session, payment: Payment) -> None:
     if disputed:
         raise CannotRefund(
             payment.gateway_payment_id,
-            f"is charged back ({disputed}): refunded as well, it would be paid back twice",
+            f"is charged back ({disputed}): a refund would pay it back twice",
         )
 
 
 def _require_same(before: Refund, payment: Payment, amount_paise: int | None, reason: str) -> None:
     asked: dict[str, tuple[object, object]] = {"payment_id": (before.payment_id, payment.id)}
-    if before.reason != reason:  # it may be about a person: that they differ is told, and not how
+    if before.reason != reason:  # it may be about a person: say that it differs, not how
         asked["reason"] = ("one text", "another")
     if amount_paise is not None:
         asked["amount_paise"] = (before.amount_paise, amount_paise)

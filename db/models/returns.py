@@ -1,4 +1,4 @@
-"""Money on its way back, and the credit that goes with it."""
+"""Refunds and chargebacks: money that goes back, and the credit that it takes along."""
 
 from datetime import datetime
 from typing import Literal
@@ -24,13 +24,13 @@ class Clawback:
     """What is reserved or taken of the paid credit."""
     bonus_credits: Mapped[int] = mapped_column(server_default=text("0"))
     debt: Mapped[int] = mapped_column(server_default=text("0"))
-    """How much of both had been spent when it was taken, and was owed."""
+    """How much of both was spent already when it was taken, and is owed."""
     hold_id: Mapped[int | None] = mapped_column(ForeignKey("holds.id"))
-    """What reserves the credit that was not spent."""
+    """The hold that reserves the unspent credit."""
     takes: Mapped[int] = mapped_column(server_default=text("0"))
-    """How often it was taken: after money came back, and went again, under other keys."""
+    """How often credit was taken; each time under other ledger keys."""
     settled_at: Mapped[datetime | None]
-    """When the credit was brought in line with the state; None: that is still to be done."""
+    """When the credit was brought in line with the state; None: it still has to be."""
 
 
 class Refund(Clawback, Base):
@@ -56,9 +56,9 @@ class Refund(Clawback, Base):
     gateway: Mapped[str]
     gateway_refund_id: Mapped[str | None]
     request_key: Mapped[str | None]
-    """Of the request that asked for it; None: it was not asked for here."""
+    """Of the request; None: the refund was not requested here."""
     receipt: Mapped[str | None]
-    """Ours, repeated by the gateway: what finds it again after a lost answer."""
+    """Ours, repeated by the gateway: it finds the refund again after a lost answer."""
     reason: Mapped[str]
     requested_by: Mapped[str]
     created_at: Mapped[datetime]
@@ -93,7 +93,7 @@ class Chargeback(Clawback, Base):
     phase: Mapped[str | None]
     reason_code: Mapped[str | None]
     moves_money: Mapped[bool]
-    """False: an inquiry, which freezes nothing."""
+    """False: an inquiry, which holds no credit."""
     respond_by: Mapped[datetime | None]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]

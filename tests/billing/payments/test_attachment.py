@@ -26,7 +26,7 @@ from tests.billing.payments.given import (
     payment,
     take_in,
 )
-from tests.billing.returns.given import hear, settle, told_refund
+from tests.billing.returns.given import refund_fact, report, settle
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -71,7 +71,7 @@ def test_unmatched_money_brings_what_its_amount_buys() -> None:
 def test_quarantined_money_can_be_attached_and_what_was_refunded_is_taken_back() -> None:
     open_order()
     take_in(news(amount_paise=400_000))
-    hear(told_refund(amount=100_000))
+    report(refund_fact(amount=100_000))
 
     credited = attach()
     settle()

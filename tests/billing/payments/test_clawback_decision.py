@@ -35,7 +35,7 @@ def test_a_part_takes_its_share_rounded_down() -> None:
     assert decide(replace(NEW, amount_paise=PRICE // 2 - 1)).takes == Credits(2_499, 249)
 
 
-def test_what_was_spent_is_taken_too_where_it_may_be_owed() -> None:
+def test_what_was_spent_is_taken_too_if_it_may_be_owed() -> None:
     settlement = decide(replace(NEW, unspent=300))
 
     assert (settlement.takes, settlement.unspent) == (ALL, 300)

@@ -25,17 +25,17 @@ def noon(database: str) -> Iterator[None]:
         yield
 
 
-def check() -> list[str]:
+def report_silent() -> list[str]:
     with transaction() as session:
         return gateway_heartbeat.report_silent(session)
 
 
-def hear(gateway: str = "razorpay") -> None:
+def record_event(gateway: str = "razorpay") -> None:
     with transaction() as session:
         gateway_heartbeat.record_event(session, gateway)
 
 
-def told() -> list[object]:
+def notices() -> list[object]:
     return [row[0] for row in rows("SELECT topic FROM outbox_events WHERE topic LIKE 'gateway.%'")]
 
 
@@ -43,66 +43,66 @@ def test_a_gateway_that_never_sent_anything_is_reported_once() -> None:
     open_order()
     clock.advance(2 * HOURS)
 
-    assert (check(), check()) == (["razorpay"], [])
-    assert told() == ["gateway.silent"]
+    assert (report_silent(), report_silent()) == (["razorpay"], [])
+    assert notices() == ["gateway.silent"]
 
 
 def test_silence_without_open_orders_is_none() -> None:
-    hear()
+    record_event()
     open_order()
     take_in(news())
     clock.advance(9 * HOURS)
 
-    assert check() == []
+    assert report_silent() == []
 
 
 def test_a_young_order_says_nothing_of_an_old_silence() -> None:
-    hear()
+    record_event()
     clock.advance(9 * HOURS)
     open_order()
     clock.advance(HOURS)
 
-    assert check() == []
+    assert report_silent() == []
 
 
 def test_a_gateway_that_is_heard_is_not_silent() -> None:
     open_order()
     clock.advance(HOURS)
-    hear()
+    record_event()
     clock.advance(HOURS)
 
-    assert check() == []
+    assert report_silent() == []
 
 
 def test_another_gateway_is_no_sign_of_this_one() -> None:
     open_order()
     clock.advance(2 * HOURS)
-    hear("stripe")
+    record_event("stripe")
 
-    assert check() == ["razorpay"]
+    assert report_silent() == ["razorpay"]
 
 
-def test_a_gateway_that_is_heard_again_is_told_and_can_fall_silent_again() -> None:
+def test_a_gateway_that_is_heard_again_is_reported_and_can_fall_silent_again() -> None:
     open_order()
     clock.advance(2 * HOURS)
-    check()
+    report_silent()
 
-    hear()
-    hear()
-    assert told() == ["gateway.silent", "gateway.heard"]
+    record_event()
+    record_event()
+    assert notices() == ["gateway.silent", "gateway.heard"]
     clock.advance(2 * HOURS)
 
-    assert check() == ["razorpay"]
+    assert report_silent() == ["razorpay"]
 
 
 def test_two_ticks_at_once_report_once() -> None:
     open_order()
     clock.advance(2 * HOURS)
 
-    found = at_once(check, check, check)
+    found = at_once(report_silent, report_silent, report_silent)
 
     assert sorted(map(len, found)) == [0, 0, 1]  # type: ignore[arg-type]
-    assert told() == ["gateway.silent"]
+    assert notices() == ["gateway.silent"]
 
 
 def start_listing(gateway: str = "razorpay") -> bool:
@@ -115,10 +115,10 @@ def test_to_be_asked_is_no_sign_of_life() -> None:
     open_order()
     clock.advance(2 * HOURS)
 
-    assert (check(), check()) == (["razorpay"], [])
+    assert (report_silent(), report_silent()) == (["razorpay"], [])
     assert rows("SELECT payload -> 'last_event_at' FROM outbox_events") == [(None,)]
-    hear()
-    assert told() == ["gateway.silent", "gateway.heard"]
+    record_event()
+    assert notices() == ["gateway.silent", "gateway.heard"]
 
 
 def test_refunds_and_disputes_are_listed_once_an_hour() -> None:

@@ -13,7 +13,7 @@ from db.session import transaction
 from tests.billing.given import assert_ledger_is_clean, at_once, rows
 from tests.billing.plans import given as planning
 from tests.billing.plans.given import PHARMACY, PLAN, RENEWAL, at
-from tests.billing.returns.given import hear, told_refund
+from tests.billing.returns.given import refund_fact, report
 from tests.conftest import owner
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -180,7 +180,7 @@ def test_an_older_versions_order_whose_money_went_back_brings_no_plan() -> None:
     planning.open_pharmacy("pharmacy:8")
     order_id = planning.order(PLAN, 1, "pharmacy:8")
     pay_in_an_older_version(order_id)
-    hear(told_refund(amount=planning.PRICES[PLAN], payment_id=f"pay_{order_id}"))
+    report(refund_fact(amount=planning.PRICES[PLAN], payment_id=f"pay_{order_id}"))
 
     assert apply_next() is not None
 

@@ -6,7 +6,7 @@ from tests.billing.given import assert_ledger_is_clean, balance, rows
 from tests.billing.payments import given as buying
 from tests.billing.plans import given as planning
 from tests.billing.plans.given import MONTHLY, PHARMACY, PLAN, PRICES, RENEWAL
-from tests.billing.returns.given import dispute_news, hear, hear_dispute, told_refund
+from tests.billing.returns.given import dispute_fact, refund_fact, report, report_dispute
 
 PRICE = PRICES[PLAN]
 
@@ -31,8 +31,8 @@ def notices() -> int:
 def test_a_refund_of_all_of_it_is_for_a_person_to_decide(payment_id: str) -> None:
     before = planning.plan()
 
-    hear(told_refund(amount=PRICE, payment_id=payment_id))
-    hear(told_refund(amount=PRICE, payment_id=payment_id))
+    report(refund_fact(amount=PRICE, payment_id=payment_id))
+    report(refund_fact(amount=PRICE, payment_id=payment_id))
 
     assert (review(), notices()) == ("plan_refunded", 1)
     assert rows(
@@ -51,7 +51,7 @@ def test_a_refund_of_all_of_it_is_for_a_person_to_decide(payment_id: str) -> Non
 def test_partial_refunds_are_reported_with_the_last_one(payment_id: str) -> None:
     for part in range(3):
         assert (review(), notices()) == (None, 0)
-        hear(told_refund(amount=PRICE // 3, refund_id=f"rfnd_{part}", payment_id=payment_id))
+        report(refund_fact(amount=PRICE // 3, refund_id=f"rfnd_{part}", payment_id=payment_id))
 
     assert (review(), notices()) == ("plan_refunded", 1)
 
@@ -60,7 +60,7 @@ def test_a_refunded_renewal_is_reported_with_its_year() -> None:
     order_id = planning.order(RENEWAL, 2)
     planning.pay(order_id, RENEWAL)
 
-    hear(told_refund(amount=PRICES[RENEWAL], payment_id=f"pay_{order_id}"))
+    report(refund_fact(amount=PRICES[RENEWAL], payment_id=f"pay_{order_id}"))
 
     assert review() == "plan_refunded"
     assert rows("SELECT payload ->> 'year' FROM outbox_events WHERE topic = 'plan.refunded'") == [
@@ -69,9 +69,9 @@ def test_a_refunded_renewal_is_reported_with_its_year() -> None:
 
 
 def test_a_refund_that_fails_later_clears_the_flag(payment_id: str) -> None:
-    hear(told_refund(amount=PRICE, payment_id=payment_id))
+    report(refund_fact(amount=PRICE, payment_id=payment_id))
 
-    hear(told_refund("failed", amount=PRICE, payment_id=payment_id))
+    report(refund_fact("failed", amount=PRICE, payment_id=payment_id))
 
     assert review() is None
     assert_ledger_is_clean()
@@ -80,13 +80,13 @@ def test_a_refund_that_fails_later_clears_the_flag(payment_id: str) -> None:
 def test_a_lost_chargeback_is_reported_even_if_the_account_was_flagged_before(
     payment_id: str,
 ) -> None:
-    hear_dispute(dispute_news(amount=PRICE, payment_id=payment_id))
+    report_dispute(dispute_fact(amount=PRICE, payment_id=payment_id))
     assert (review(), notices()) == ("chargeback", 0)
 
-    hear_dispute(dispute_news("lost", amount=PRICE, payment_id=payment_id))
+    report_dispute(dispute_fact("lost", amount=PRICE, payment_id=payment_id))
 
     assert (review(), notices()) == ("chargeback", 1)
-    hear_dispute(dispute_news("won", amount=PRICE, payment_id=payment_id))
+    report_dispute(dispute_fact("won", amount=PRICE, payment_id=payment_id))
     assert review() is None
 
 
@@ -97,7 +97,7 @@ def test_a_refund_of_money_that_paid_no_year_flags_nothing(payment_id: str) -> N
         planning.pay(order_id, PLAN)
     assert buying.payment(f"pay_{orders[1]}").reason == "plan_bought_already"
 
-    hear(told_refund(amount=PRICE, payment_id=f"pay_{orders[1]}"))
+    report(refund_fact(amount=PRICE, payment_id=f"pay_{orders[1]}"))
 
     assert rows("SELECT count(*) FROM accounts WHERE review_reason IS NOT NULL") == [(0,)]
     assert rows("SELECT count(*) FROM outbox_events WHERE topic = 'plan.refunded'") == [(0,)]

@@ -31,36 +31,36 @@ def ask_refund(
         return refund.id
 
 
-def told_refund(
+def refund_fact(
     seen: RefundSeen = "processed", refund_id: str = "rfnd_1", amount: int = PRICE, **more: Any
 ) -> RefundFacts:
-    """What a gateway says of a refund."""
-    told: dict[str, Any] = {"payment_id": "pay_1"}
-    return RefundFacts("razorpay", refund_id, amount_paise=amount, seen=seen, **told | more)
+    """What a gateway reports of a refund."""
+    values: dict[str, Any] = {"payment_id": "pay_1"} | more
+    return RefundFacts("razorpay", refund_id, amount_paise=amount, seen=seen, **values)
 
 
 def ours(key: str = "r1") -> str:
-    """The receipt of a refund that was asked for here."""
+    """The receipt of a refund that was requested here."""
     return refunds.receipt_of(key)
 
 
-def hear(*facts: RefundFacts) -> list[str]:
-    """Take the facts in, then settle, as the tasks do."""
+def report(*facts: RefundFacts) -> list[str]:
+    """Record the facts, then settle, as the tasks do."""
     with transaction() as session:
         states = refund_intake.record_facts(session, facts, actor="webhook:razorpay")
     settle()
     return states
 
 
-def dispute_news(
+def dispute_fact(
     seen: DisputeSeen = "open", dispute_id: str = "disp_1", amount: int = PRICE, **more: Any
 ) -> DisputeFacts:
-    """What a gateway says of a payer's dispute."""
-    told: dict[str, Any] = {"payment_id": "pay_1"}
-    return DisputeFacts("razorpay", dispute_id, amount_paise=amount, seen=seen, **told | more)
+    """What a gateway reports of a payer's dispute."""
+    values: dict[str, Any] = {"payment_id": "pay_1"} | more
+    return DisputeFacts("razorpay", dispute_id, amount_paise=amount, seen=seen, **values)
 
 
-def hear_dispute(*facts: DisputeFacts) -> list[str]:
+def report_dispute(*facts: DisputeFacts) -> list[str]:
     with transaction() as session:
         states = chargebacks.record_facts(session, facts)
     settle()
@@ -68,8 +68,8 @@ def hear_dispute(*facts: DisputeFacts) -> list[str]:
 
 
 def settle() -> None:
-    """Bring all credit in line, each claim in a transaction of its own."""
-    while pending := _pending():  # a claim that ends may leave its share to another
+    """Bring all credit in line, each clawback in a transaction of its own."""
+    while pending := _pending():  # a clawback that ends may leave its share to another
         for is_refund, id_ in pending:
             with transaction() as session:
                 if is_refund:
@@ -116,7 +116,7 @@ def taken_back() -> dict[object, object]:
 
 
 def refused(key: str = "r1") -> None:
-    """The gateway says no to what we asked for."""
+    """The gateway refuses what we asked for."""
     ((id_,),) = rows("SELECT id FROM billing_refunds WHERE request_key = :key", key=key)
     with transaction() as session:
         refunds.record_refusal(

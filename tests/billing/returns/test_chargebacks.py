@@ -4,6 +4,7 @@ from itertools import permutations
 
 import pytest
 
+import clock
 from billing.credit import holds
 from billing.returns import DisputeFacts, chargebacks
 from db.session import transaction
@@ -19,13 +20,13 @@ from tests.billing.payments.given import PRICE, news, open_order, take_in
 from tests.billing.returns.given import (
     ask_refund,
     chargeback,
-    dispute_news,
-    hear,
-    hear_dispute,
+    dispute_fact,
     held,
     ours,
+    refund_fact,
+    report,
+    report_dispute,
     taken_back,
-    told_refund,
 )
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -45,7 +46,7 @@ def flag() -> object:
 def test_what_is_unspent_is_frozen_and_the_account_flagged() -> None:
     post_all(take(2_000, key="spent"))
 
-    hear_dispute(dispute_news())
+    report_dispute(dispute_fact())
 
     assert (balance(), held(), flag()) == (3_500, 3_500, "chargeback")
     assert rows("SELECT expires_at FROM holds") == [(None,)]
@@ -53,9 +54,9 @@ def test_what_is_unspent_is_frozen_and_the_account_flagged() -> None:
 
 def test_a_lost_one_takes_credit_and_bonus_and_leaves_what_was_spent_as_debt() -> None:
     post_all(take(2_000, key="spent"))
-    hear_dispute(dispute_news())
+    report_dispute(dispute_fact())
 
-    hear_dispute(dispute_news("lost"))
+    report_dispute(dispute_fact("lost"))
 
     assert (balance(), held()) == (-2_000, 0)
     assert chargeback().debt == 2_000
@@ -66,18 +67,18 @@ def test_a_lost_one_takes_credit_and_bonus_and_leaves_what_was_spent_as_debt() -
 
 @pytest.mark.parametrize("end", ["won", "closed"])
 def test_a_won_one_frees_everything(end: str) -> None:
-    hear_dispute(dispute_news())
+    report_dispute(dispute_fact())
 
-    hear_dispute(dispute_news(end))  # type: ignore[arg-type]
+    report_dispute(dispute_fact(end))  # type: ignore[arg-type]
 
     assert (balance(), held(), taken_back(), flag()) == (5_500, 0, {}, None)
 
 
 def test_one_that_is_won_after_it_was_lost_restores_the_credit() -> None:
-    hear_dispute(dispute_news("lost"))
+    report_dispute(dispute_fact("lost"))
     assert balance() == 0
 
-    hear_dispute(dispute_news("won"), dispute_news("lost"))
+    report_dispute(dispute_fact("won"), dispute_fact("lost"))
 
     assert (balance(), flag()) == (5_500, None)
     assert chargeback().state == "won"
@@ -85,26 +86,26 @@ def test_one_that_is_won_after_it_was_lost_restores_the_credit() -> None:
 
 
 def test_an_inquiry_freezes_nothing_until_it_moves_money() -> None:
-    hear_dispute(dispute_news(moves_money=False))
+    report_dispute(dispute_fact(moves_money=False))
     assert (held(), flag()) == (0, None)
 
-    hear_dispute(dispute_news(moves_money=True))
+    report_dispute(dispute_fact(moves_money=True))
 
     assert (held(), flag()) == (5_500, "chargeback")
 
 
 EVENTS = (
-    dispute_news("open"),
-    dispute_news("action_required"),
-    dispute_news("under_review"),
-    dispute_news("lost"),
+    dispute_fact("open"),
+    dispute_fact("action_required"),
+    dispute_fact("under_review"),
+    dispute_fact("lost"),
 )
 
 
 @pytest.mark.parametrize("order", list(permutations(EVENTS)))
 def test_events_in_any_order_end_in_the_same_state(order: tuple[DisputeFacts, ...]) -> None:
     for fact in order:
-        hear_dispute(fact, fact)
+        report_dispute(fact, fact)
 
     assert chargeback().state == "lost"
     assert (balance(), held(), taken_back()) == (0, 0, {"pay_1": 5_500})
@@ -112,21 +113,21 @@ def test_events_in_any_order_end_in_the_same_state(order: tuple[DisputeFacts, ..
 
 def test_a_part_after_a_part_was_refunded_completes_the_sum() -> None:
     ask_refund(PRICE // 3)
-    hear(told_refund(amount=PRICE // 3, receipt=ours()))
+    report(refund_fact(amount=PRICE // 3, receipt=ours()))
 
-    hear_dispute(dispute_news("lost", amount=PRICE - PRICE // 3))
+    report_dispute(dispute_fact("lost", amount=PRICE - PRICE // 3))
 
     assert taken_back() == {"pay_1": 5_500}
     assert_ledger_is_clean()
 
 
 def test_a_hold_that_an_operator_voided_stands_in_nobodys_way() -> None:
-    hear_dispute(dispute_news())
+    report_dispute(dispute_fact())
     (hold_id,) = rows("SELECT id FROM holds")[0]
     with transaction() as session:
         holds.void(session, hold_id=int(str(hold_id)), idempotency_key="x", actor="admin:ops")
 
-    hear_dispute(dispute_news("lost"))
+    report_dispute(dispute_fact("lost"))
 
     assert (balance(), held()) == (0, 0)
 
@@ -134,13 +135,11 @@ def test_a_hold_that_an_operator_voided_stands_in_nobodys_way() -> None:
 def test_open_ones_are_listed_by_their_deadline() -> None:
     open_order("order_2", "op-2")
     take_in(news(payment_id="pay_2", order_id="order_2"))
-    import clock  # noqa: PLC0415 - beside its one use
-
-    hear_dispute(
-        dispute_news(dispute_id="later"),
-        dispute_news(dispute_id="sooner", payment_id="pay_2", respond_by=clock.now()),
+    report_dispute(
+        dispute_fact(dispute_id="later"),
+        dispute_fact(dispute_id="sooner", payment_id="pay_2", respond_by=clock.now()),
     )
 
     with transaction() as session:
-        found = chargebacks.newest(session, open_only=True, limit=10)
+        found = chargebacks.open_by_deadline(session, limit=10)
         assert [c.gateway_dispute_id for c, _, _ in found] == ["sooner", "later"]

@@ -1,6 +1,6 @@
 """Random lives of payments: topped up, spent, disputed, refunded, charged back, in any order.
 
-Whatever happens, in whatever order it is heard, repeated or not: what is taken back of a payment
+Whatever happens, in whatever order it is reported, repeated or not: what is taken back of a payment
 is its credit in proportion to its money that is back, to the last credit when all of it is.
 """
 
@@ -18,14 +18,14 @@ from db.session import transaction
 from errors import PermanentError
 from tests.billing.given import assert_ledger_is_clean, open_account, post_all, rows, take
 from tests.billing.payments.given import news, open_order, take_in
-from tests.billing.returns.given import ask_refund, hear, hear_dispute, ours, refused, settle
+from tests.billing.returns.given import ask_refund, ours, refused, report, report_dispute, settle
 
 LIFE_STEPS = 60
 
 
 @dataclass
 class _Gateway:
-    """What the gateway knows of one payment: the truth that the books are held against."""
+    """What the gateway knows of one payment: the truth that the books have to match."""
 
     payment_id: str
     amount: int
@@ -62,7 +62,7 @@ class Life:
         self.seed = seed
         open_account(self.account)
         self.payments: list[_Gateway] = []
-        self.told: list[RefundFacts | DisputeFacts] = []
+        self.reported: list[RefundFacts | DisputeFacts] = []
         self.numbers = 0
         self.charged: list[str] = []
         self.seen: Counter[str] = Counter()
@@ -133,7 +133,7 @@ class Life:
         refund_id = f"rfnd_{key.partition(' ')[2]}"
         gateway.refunds[refund_id] = (int(str(paise)), "submitted", ours(key))
         if in_error or self.rng.random() < 0.7:
-            self._tell(gateway, refund_id)
+            self._report(gateway, refund_id)
 
     def _dashboard(self) -> None:
         """Somebody refunds at the gateway."""
@@ -142,7 +142,7 @@ class Life:
             refund_id = f"rfnd_{self._number()}"
             paise = self.rng.randrange(1, gateway.free + 1)
             gateway.refunds[refund_id] = (paise, "submitted", None)
-            self._tell(gateway, refund_id)
+            self._report(gateway, refund_id)
 
     def _finish(self) -> None:
         gateway = self.rng.choice(self.payments)
@@ -152,15 +152,15 @@ class Life:
                 if end != state and not gateway.has(paise):
                     end = "failed"
                 gateway.refunds[refund_id] = (paise, end, receipt)
-                self._tell(gateway, refund_id)
+                self._report(gateway, refund_id)
                 return
 
-    def _tell(self, gateway: _Gateway, refund_id: str) -> None:
+    def _report(self, gateway: _Gateway, refund_id: str) -> None:
         paise, state, receipt = gateway.refunds[refund_id]
         seen: Any = state
         fact = RefundFacts("razorpay", refund_id, gateway.payment_id, paise, seen, receipt)
-        self.told.append(fact)
-        hear(fact)
+        self.reported.append(fact)
+        report(fact)
 
     def _dispute(self) -> None:
         gateway = self.rng.choice(self.payments)
@@ -169,7 +169,7 @@ class Life:
             dispute_id = f"disp_{self._number()}"
             paise = self.rng.choice((left, self.rng.randrange(1, left + 1)))
             gateway.disputes[dispute_id] = (paise, "open")
-            self._tell_dispute(gateway, dispute_id)
+            self._report_dispute(gateway, dispute_id)
 
     def _end_dispute(self) -> None:
         gateway = self.rng.choice(self.payments)
@@ -179,24 +179,24 @@ class Life:
                 if end == "lost" and not gateway.has(paise):
                     end = "won"
                 gateway.disputes[dispute_id] = (paise, end)
-                return self._tell_dispute(gateway, dispute_id)
+                return self._report_dispute(gateway, dispute_id)
         return None
 
-    def _tell_dispute(self, gateway: _Gateway, dispute_id: str) -> None:
+    def _report_dispute(self, gateway: _Gateway, dispute_id: str) -> None:
         paise, state = gateway.disputes[dispute_id]
         seen: Any = state
         fact = DisputeFacts("razorpay", dispute_id, gateway.payment_id, paise, seen)
-        self.told.append(fact)
-        hear_dispute(fact)
+        self.reported.append(fact)
+        report_dispute(fact)
 
     def _repeat(self) -> None:
-        """Old news comes once more, but what was overtaken by a failure."""
-        if self.told:
-            fact = self.rng.choice(self.told)
+        """An old event comes once more."""
+        if self.reported:
+            fact = self.rng.choice(self.reported)
             if isinstance(fact, RefundFacts):
-                hear(fact)
+                report(fact)
             else:
-                hear_dispute(fact)
+                report_dispute(fact)
 
     def _finish_everything(self) -> None:
         """All money of the first payment is back in the end; the others as they are."""
@@ -205,17 +205,17 @@ class Life:
                 if state == "submitted":
                     end = "processed" if gateway.has(paise) else "failed"
                     gateway.refunds[refund_id] = (paise, end, receipt)
-                self._tell(gateway, refund_id)
+                self._report(gateway, refund_id)
             for dispute_id, (paise, state) in gateway.disputes.items():
                 if state == "open":
                     end = "lost" if gateway.has(paise) else "won"
                     gateway.disputes[dispute_id] = (paise, end)
-                self._tell_dispute(gateway, dispute_id)
+                self._report_dispute(gateway, dispute_id)
         first = self.payments[0]
         if first.free > 0:
             refund_id = f"rfnd_{self._number()}"
             first.refunds[refund_id] = (first.free, "processed", None)
-            self._tell(first, refund_id)
+            self._report(first, refund_id)
 
     def _check(self) -> None:
         for gateway in self.payments:
@@ -234,16 +234,16 @@ class Life:
             for kind, whole in (("clawback", credits_), ("bonus_clawback", bonus)):
                 wanted = int(str(whole)) * gateway.gone // gateway.amount
                 found = int(str(taken.get(kind, 0)))
-                told = f"{gateway}: {kind} {found}, wanted {wanted} of {whole}"
+                found_text = f"{gateway}: {kind} {found}, wanted {wanted} of {whole}"
                 if self.caps:
-                    assert found <= wanted + self._parts(gateway), told
+                    assert found <= wanted + self._parts(gateway), found_text
                 elif gateway.gone == gateway.amount:
-                    assert found == whole, told
+                    assert found == whole, found_text
                     self.seen["payment: fully back"] += 1
                 else:
                     # A refund that failed among others may leave the rounding of its part.
-                    assert abs(found - wanted) <= self._parts(gateway), told
-            self.seen["claims on the same money"] += self._overlap(gateway)
+                    assert abs(found - wanted) <= self._parts(gateway), found_text
+            self.seen["clawbacks on the same money"] += self._overlap(gateway)
         ((open_holds,),) = rows(
             "SELECT count(*) FROM holds h JOIN accounts a ON a.id = h.account_id"
             " WHERE a.ref = :ref AND h.state = 'open'", ref=self.account,
@@ -275,8 +275,8 @@ def test_what_is_taken_back_is_exact(
     monkeypatch: pytest.MonkeyPatch,
     pytestconfig: pytest.Config,
 ) -> None:
-    told = catalog.get().model_copy(update={"refunds": catalog.Refunds(when_spent=when_spent)})  # type: ignore[arg-type]
-    monkeypatch.setattr(catalog, "get", lambda: told)
+    changed = catalog.get().model_copy(update={"refunds": catalog.Refunds(when_spent=when_spent)})  # type: ignore[arg-type]
+    monkeypatch.setattr(catalog, "get", lambda: changed)
     only = pytestconfig.getoption("--return-seed")
     lives = [only] if only is not None else range(1, pytestconfig.getoption("--return-lives") + 1)
     seen: Counter[str] = Counter()

@@ -23,15 +23,15 @@ from tests.billing.given import (
 from tests.billing.payments.given import CLINIC, PRICE, news, open_order, payment, take_in
 from tests.billing.returns.given import (
     ask_refund,
-    dispute_news,
-    hear,
-    hear_dispute,
+    dispute_fact,
     held,
     ours,
     refund,
+    refund_fact,
+    report,
+    report_dispute,
     settle,
     taken_back,
-    told_refund,
 )
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -61,7 +61,7 @@ def test_a_refund_reserves_credit_and_bonus_and_takes_them_when_the_money_is_bac
     id_ = ask_refund()
     assert (balance(), held()) == (5_500, 5_500)
 
-    hear(told_refund(receipt=ours()))
+    report(refund_fact(receipt=ours()))
 
     found = refund(id_)
     assert (found.state, found.position, found.credits, found.bonus_credits, found.debt) == (
@@ -75,10 +75,10 @@ def test_a_refund_reserves_credit_and_bonus_and_takes_them_when_the_money_is_bac
     assert_ledger_is_clean()
 
 
-def test_a_failed_refund_gives_the_credit_free_again() -> None:
+def test_a_failed_refund_frees_the_credit_again() -> None:
     ask_refund()
 
-    hear(told_refund("failed", receipt=ours()))
+    report(refund_fact("failed", receipt=ours()))
 
     assert (balance(), held(), taken_back()) == (5_500, 0, {})
     assert payment().state == "captured"
@@ -88,10 +88,10 @@ def test_a_failed_refund_gives_the_credit_free_again() -> None:
 def test_a_refund_that_fails_after_it_was_processed_gives_the_credit_back_to_its_lots() -> None:
     post_all(take(5_200, key="spent"))
     ask_refund()
-    hear(told_refund(receipt=ours()))
+    report(refund_fact(receipt=ours()))
     assert balance() == -5_200
 
-    hear(told_refund("failed", receipt=ours()))
+    report(refund_fact("failed", receipt=ours()))
 
     assert balance() == 300
     assert (payment().state, payment().refunded_paise) == ("captured", 0)
@@ -107,7 +107,7 @@ def test_a_refund_that_fails_after_it_was_processed_gives_the_credit_back_to_its
 def test_parts_add_up_to_the_whole_to_the_last_credit() -> None:
     for i, amount in enumerate((1, 99_999, 133_333, 166_667, 99_999, 1)):
         ask_refund(amount, key=f"r{i}")
-        hear(told_refund(refund_id=f"rfnd_{i}", amount=amount, receipt=ours(f"r{i}")))
+        report(refund_fact(refund_id=f"rfnd_{i}", amount=amount, receipt=ours(f"r{i}")))
 
     assert taken_back() == {"pay_1": 5_500}
     assert rows(
@@ -120,27 +120,32 @@ def test_parts_add_up_to_the_whole_to_the_last_credit() -> None:
 
 def test_what_was_spent_becomes_debt_and_the_preview_says_so() -> None:
     post_all(take(5_200, key="spent"))
-    told = preview(PRICE // 2)
-    assert (told.credits, told.bonus_credits, told.unspent, told.debt) == (2_500, 250, 300, 2_450)
+    shown = preview(PRICE // 2)
+    assert (shown.credits, shown.bonus_credits, shown.unspent, shown.debt) == (
+        2_500,
+        250,
+        300,
+        2_450,
+    )
 
     id_ = ask_refund(PRICE // 2)
     assert (balance(), held()) == (300, 300)
-    hear(told_refund(amount=PRICE // 2, receipt=ours()))
+    report(refund_fact(amount=PRICE // 2, receipt=ours()))
 
     assert balance() == 300 - 2_750
     assert refund(id_).debt == 2_450
     assert_ledger_is_clean()
 
 
-def test_where_the_catalog_caps_nothing_is_owed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_under_the_catalogs_cap_nothing_is_owed(monkeypatch: pytest.MonkeyPatch) -> None:
     caps = catalog.get().model_copy(update={"refunds": catalog.Refunds(when_spent="cap")})
     monkeypatch.setattr(catalog, "get", lambda: caps)
     post_all(take(5_200, key="spent"))
-    told = preview()
-    assert (told.credits, told.bonus_credits, told.debt, told.let_go) == (300, 0, 0, 5_200)
+    shown = preview()
+    assert (shown.credits, shown.bonus_credits, shown.debt, shown.let_go) == (300, 0, 0, 5_200)
 
     id_ = ask_refund()
-    hear(told_refund(receipt=ours()))
+    report(refund_fact(receipt=ours()))
 
     assert balance() == 0
     assert (refund(id_).credits, refund(id_).bonus_credits, refund(id_).debt) == (300, 0, 0)
@@ -153,7 +158,7 @@ def test_credit_of_the_payment_goes_first_then_by_burn_order() -> None:
     post_all(take(500, key="spends the first bonus"))
 
     ask_refund(payment_id="pay_2")
-    hear(told_refund(payment_id="pay_2", receipt=ours()))
+    report(refund_fact(payment_id="pay_2", receipt=ours()))
 
     assert rows("SELECT source, remaining FROM credit_lots ORDER BY id") == [
         ("purchase", 5_000), ("bonus", 0), ("purchase", 0), ("bonus", 0),
@@ -217,16 +222,16 @@ def test_quarantined_money_goes_back_and_takes_no_credit() -> None:
     assert payment("pay_2").reason == "order_paid_already"
 
     ask_refund(payment_id="pay_2")
-    hear(told_refund(payment_id="pay_2", receipt=ours()))
+    report(refund_fact(payment_id="pay_2", receipt=ours()))
 
     assert (payment("pay_2").state, balance(), taken_back()) == ("refunded", 5_500, {})
 
 
 def test_a_refund_of_the_dashboard_takes_its_credit_when_it_is_processed() -> None:
-    hear(told_refund("submitted", amount=PRICE // 2))
+    report(refund_fact("submitted", amount=PRICE // 2))
     assert (balance(), held()) == (5_500, 2_750)
 
-    hear(told_refund(amount=PRICE // 2), told_refund(amount=PRICE // 2))
+    report(refund_fact(amount=PRICE // 2), refund_fact(amount=PRICE // 2))
 
     assert (balance(), held(), taken_back()) == (2_750, 0, {"pay_1": 2_750})
 
@@ -236,17 +241,17 @@ def test_an_auto_refund_of_money_that_was_never_captured_takes_no_credit() -> No
 
     take_in(news(Seen.RETURNED, payment_id="pay_2"))
 
-    assert hear(told_refund(payment_id="pay_2")) == ["processed"]
+    assert report(refund_fact(payment_id="pay_2")) == ["processed"]
     assert (balance(), taken_back()) == (5_500, {})
     assert rows("SELECT position, settled_at IS NOT NULL FROM billing_refunds") == [("none", True)]
 
 
-def test_news_without_a_receipt_waits_while_a_refund_of_ours_has_no_answer() -> None:
+def test_a_fact_without_a_receipt_waits_while_a_refund_of_ours_has_no_answer() -> None:
     ask_refund(PRICE // 2)
 
-    assert hear(told_refund(amount=PRICE // 2)) == ["waits"]
+    assert report(refund_fact(amount=PRICE // 2)) == ["waits"]
     assert taken_back() == {}
-    hear(told_refund(amount=PRICE // 2, receipt=ours()))
+    report(refund_fact(amount=PRICE // 2, receipt=ours()))
 
     assert taken_back() == {"pay_1": 2_750}
     assert len(rows("SELECT 1 FROM billing_refunds")) == 1
@@ -254,18 +259,18 @@ def test_news_without_a_receipt_waits_while_a_refund_of_ours_has_no_answer() -> 
 
 def test_the_event_before_our_own_answer_takes_once() -> None:
     id_ = ask_refund(PRICE // 2)
-    told = told_refund(amount=PRICE // 2, receipt=ours())
+    fact = refund_fact(amount=PRICE // 2, receipt=ours())
 
-    at_once(*(partial(hear, told) for _ in range(4)))
+    at_once(*(partial(report, fact) for _ in range(4)))
 
     assert taken_back() == {"pay_1": 2_750}
     assert refund(id_).gateway_refund_id == "rfnd_1"
     assert_ledger_is_clean()
 
 
-def test_a_refund_that_is_heard_of_before_its_payment_takes_its_credit_when_that_is_there() -> None:
+def test_a_refund_reported_before_its_payment_takes_its_credit_once_that_is_there() -> None:
     open_order("order_2", "op-2")
-    hear(told_refund(payment_id="pay_2", amount=PRICE // 2))
+    report(refund_fact(payment_id="pay_2", amount=PRICE // 2))
     assert taken_back() == {}
 
     take_in(news(payment_id="pay_2", order_id="order_2"))
@@ -280,15 +285,15 @@ def test_a_refund_that_is_heard_of_before_its_payment_takes_its_credit_when_that
 
 
 def test_a_refund_during_a_chargeback_is_refused() -> None:
-    hear_dispute(dispute_news())
+    report_dispute(dispute_fact())
 
     with pytest.raises(CannotRefund, match="charged back"):
         ask_refund()
 
 
-def test_a_refund_is_audited_and_told() -> None:
+def test_a_refund_is_audited_and_notified() -> None:
     ask_refund()
-    hear(told_refund(receipt=ours()))
+    report(refund_fact(receipt=ours()))
 
     log = rows(
         "SELECT action, after ->> 'state' FROM billing_audit_log WHERE subject LIKE 'refund:%'"
@@ -315,7 +320,7 @@ def test_events_in_any_order_end_in_the_same_state(facts: list[tuple[Any, dict[s
     id_ = ask_refund()
 
     for seen, more in facts:
-        hear(told_refund(seen, receipt=ours(), **more))
+        report(refund_fact(seen, receipt=ours(), **more))
 
     assert (refund(id_).state, refund(id_).position) == ("processed", "taken")
     assert balance(CLINIC) == 0

@@ -10,11 +10,11 @@ from tests.billing.given import assert_ledger_is_clean, balance, open_account, p
 from tests.billing.payments.given import news, open_order, take_in
 from tests.billing.returns.given import (
     ask_refund,
-    dispute_news,
-    hear,
-    hear_dispute,
+    dispute_fact,
     ours,
-    told_refund,
+    refund_fact,
+    report,
+    report_dispute,
 )
 from tests.tampering import tamper
 
@@ -30,11 +30,13 @@ def books(database: str) -> None:
     take_in(news())
     for key, amount in (("r1", 100_000), ("r2", 50_000), ("r3", 60_000)):
         ask_refund(amount, key=key)
-    hear(told_refund(refund_id="one", amount=100_000, receipt=ours("r1")))
+    report(refund_fact(refund_id="one", amount=100_000, receipt=ours("r1")))
     for seen in ("processed", "failed"):
-        hear(told_refund(seen, refund_id="three", amount=60_000, receipt=ours("r3")))
-    hear_dispute(dispute_news("lost", amount=70_000), dispute_news("lost", "disp_2", amount=10_000))
-    hear_dispute(dispute_news("won", amount=70_000))
+        report(refund_fact(seen, refund_id="three", amount=60_000, receipt=ours("r3")))
+    report_dispute(
+        dispute_fact("lost", amount=70_000), dispute_fact("lost", "disp_2", amount=10_000)
+    )
+    report_dispute(dispute_fact("won", amount=70_000))
     charge("L-1", "L-2")
     approve(dispute("L-1"), amount=100)
     dispute("L-2")
@@ -92,7 +94,7 @@ def test_what_a_write_off_paid_of_a_claim_does_not_come_back_and_the_books_are_r
     # Given credit that is spent, and the rest of the payment refunded as debt, in part written off
     post_all(take(balance() - 1_000, key="spent"))
     ask_refund(key="r4")
-    hear(told_refund(refund_id="four", amount=270_000, receipt=ours("r4")))
+    report(refund_fact(refund_id="four", amount=270_000, receipt=ours("r4")))
     assert balance() < 0
     with transaction() as session:
         corrections.write_off(
@@ -101,7 +103,7 @@ def test_what_a_write_off_paid_of_a_claim_does_not_come_back_and_the_books_are_r
         )  # fmt: skip
     assert_ledger_is_clean()
 
-    hear(told_refund("failed", refund_id="four", amount=270_000, receipt=ours("r4")))
+    report(refund_fact("failed", refund_id="four", amount=270_000, receipt=ours("r4")))
 
     assert_ledger_is_clean()
 
@@ -114,6 +116,6 @@ def test_what_an_operator_gives_back_by_hand_leaves_the_books_right() -> None:
         )  # fmt: skip
     assert_ledger_is_clean()
 
-    hear(told_refund("failed", refund_id="one", amount=100_000, receipt=ours("r1")))
+    report(refund_fact("failed", refund_id="one", amount=100_000, receipt=ours("r1")))
 
     assert_ledger_is_clean()

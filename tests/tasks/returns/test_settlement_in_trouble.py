@@ -15,7 +15,7 @@ from devstack.simulator.world import unix_now
 from tasks.returns import settlement
 from tests.billing.given import assert_ledger_is_clean, balance, open_account, rows
 from tests.billing.payments import given as buying
-from tests.billing.returns.given import told_refund
+from tests.billing.returns.given import refund_fact
 from tests.gateways.conftest import Sim
 from tests.tasks.given import inbox_rows, work
 from tests.tasks.returns.given import buy, deliver_razorpay, razorpay_event
@@ -69,7 +69,7 @@ def test_claims_that_cannot_be_settled_keep_no_other_waiting(
     buying.open_order()
     buying.take_in(buying.news())
     with transaction() as session:
-        facts = [told_refund(refund_id=f"rfnd_{i}", amount=buying.PRICE // 4) for i in range(3)]
+        facts = [refund_fact(refund_id=f"rfnd_{i}", amount=buying.PRICE // 4) for i in range(3)]
         refund_intake.record_facts(session, facts, actor="test")
         session.execute(text("UPDATE billing_refunds SET takes = 9223372036854775807"
                              " WHERE gateway_refund_id <> 'rfnd_2'"))  # fmt: skip
