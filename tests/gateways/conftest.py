@@ -1,4 +1,4 @@
-"""The simulator over real HTTP, our clients before it, and a door that answers as it is told."""
+"""The simulator over real HTTP, our clients before it, and a door with scripted answers."""
 
 import json
 import socket

@@ -1,4 +1,4 @@
-"""What the events of both gateways tell of refunds and of payers' disputes."""
+"""What the events of both gateways say of refunds and of payers' disputes."""
 
 from collections.abc import Callable
 from dataclasses import replace

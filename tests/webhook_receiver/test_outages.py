@@ -63,7 +63,7 @@ def test_without_postgres_the_sender_is_asked_to_come_again(log_file: Path) -> N
         assert answer.status == 503
         assert int(answer.headers["retry-after"]) > 0
         assert "again" in answer.json["error"]
-        # What is wrong with the request itself is still told, with nothing asked of the database
+        # What is wrong with the request itself is answered without the database
         assert receiver.post(delivery(webhook_signature=None)).status == 401
         # It lives, but is not ready
         assert (receiver.get("/healthz").status, receiver.get("/readyz").status) == (200, 503)

@@ -130,7 +130,7 @@ def test_what_a_sender_wrote_is_shown_nowhere(
         failed = watcher.wait_for("task-failed", failing.id)
         assert failed["exception"] == "ValueError"
         assert "failing_app.py" in failed["traceback"]
-        # And the worker lives, and has told the operators of what it discarded
+        # And the worker lives, and has logged what it discarded
         for text in ("task_unknown tasks.lead.charge", "task_rejected", "cannot be decoded"):
             eventually(f"{text} is logged", partial(worker.has_logged, text))
         eventually("each call has its rows", lambda: len(inbox()) == 5)

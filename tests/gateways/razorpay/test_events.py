@@ -1,4 +1,4 @@
-"""What Razorpay's events tell of payments, with every oddity that its bodies have."""
+"""What Razorpay's events say of payments, with every oddity that its bodies have."""
 
 import json
 from dataclasses import replace
@@ -276,8 +276,8 @@ def test_whatever_stands_in_a_field_it_is_read_or_unreadable(
         event = parse(json.dumps(content).encode())
     except UnreadableEvent:
         return
-    for told in (event.payment, event.refund, event.dispute):
-        assert told is None or type(told.amount_paise) is int
+    for facts in (event.payment, event.refund, event.dispute):
+        assert facts is None or type(facts.amount_paise) is int
 
 
 @given(st.binary() | json_values.map(lambda value: json.dumps(value).encode()))

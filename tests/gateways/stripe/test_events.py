@@ -1,4 +1,4 @@
-"""What Stripe's events tell of payments."""
+"""What Stripe's events say of payments."""
 
 import json
 from dataclasses import replace
@@ -155,7 +155,7 @@ json_values = st.recursive(
 
 
 @given(
-    st.sampled_from([*OF_REFUNDS_AND_DISPUTES, *(name for name, told in TOLD.items() if told)]),
+    st.sampled_from([*OF_REFUNDS_AND_DISPUTES, *(name for name, facts in TOLD.items() if facts)]),
     st.data(),
 )
 def test_whatever_stands_in_a_field_it_is_read_or_unreadable(
@@ -169,8 +169,8 @@ def test_whatever_stands_in_a_field_it_is_read_or_unreadable(
         event = parse(json.dumps(content).encode())
     except UnreadableEvent:
         return
-    for told in (event.payment, event.refund, event.dispute):
-        assert told is None or type(told.amount_paise) is int
+    for facts in (event.payment, event.refund, event.dispute):
+        assert facts is None or type(facts.amount_paise) is int
 
 
 @given(st.binary() | json_values.map(lambda value: json.dumps(value).encode()))

@@ -26,7 +26,7 @@ def test_a_lead_event_is_charged_and_its_row_done() -> None:
     assert inbox_rows() == [("done", "charged", "lead.created", None)]
     assert balance() == 820
     assert [line["event"] for line in logs] == ["Credit deduction: Clinic 42, Amount 180"]
-    # It happened when the event says so, where the lead itself does not.
+    # The event says when it happened if the lead itself does not.
     assert rows("SELECT to_char(occurred_at, 'HH24:MI') FROM lead_charges") == [("04:30",)]
 
 

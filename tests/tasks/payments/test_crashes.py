@@ -175,12 +175,12 @@ def test_a_payment_is_found_by_the_sweep_where_the_api_dies_over_it(
     sim: Sim, gateway: Mortal, moment: str
 ) -> None:
     order_id = str(buy().order_id)
-    told = sim.pay(order_id)
+    reported = sim.pay(order_id)
     gateway.dies = {moment}
     with pytest.raises(Killed):
         browser_reports.verify_payment(
-            gateway_order_id=order_id, payment_id=told["razorpay_payment_id"],
-            signature=told["razorpay_signature"], actor="test",
+            gateway_order_id=order_id, payment_id=reported["razorpay_payment_id"],
+            signature=reported["razorpay_signature"], actor="test",
         )  # fmt: skip
     assert balance() == 0
 
@@ -232,7 +232,7 @@ def test_the_money_may_come_while_the_order_is_being_opened(sim: Sim, gateway: M
 def test_one_operation_in_several_processes_at_once_is_one_order(
     sim: Sim, many_connections: None, name: GatewayName, unique_receipt: bool
 ) -> None:
-    """As where a claim ran out over a slow gateway, and a repeat works beside the first."""
+    """As when a request lease expired over a slow gateway, and a repeat works beside the first."""
     sim.set(unique_receipt=unique_receipt)
 
     found = at_once(*[lambda: buy(name).order_id] * 6)

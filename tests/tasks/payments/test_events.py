@@ -259,6 +259,6 @@ def test_a_line_is_written_after_the_commit_and_not_where_there_was_none(
     monkeypatch.setattr(clock, "_offset", timedelta(hours=1))
     with capture_logs() as logs:
         work("razorpay")
-    # Then it is credited and told
+    # Then it is credited and logged
     assert lines_of(logs) == [f"Payment verified: {paid}, Credits 5500"]
     assert balance() == 5_500

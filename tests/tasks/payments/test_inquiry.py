@@ -1,4 +1,4 @@
-"""Asking the gateways: what no webhook told is found out in time, once, and never for ever."""
+"""Inquiry at the gateways: what no webhook reported is found in time, once, and never for ever."""
 
 import time
 from collections.abc import Iterator
@@ -54,7 +54,7 @@ def noon(database: str) -> Iterator[None]:
 
 @pytest.fixture
 def door() -> Iterator[Door]:
-    """A gateway that answers as it is told."""
+    """A gateway with scripted answers."""
     with listening() as it:
         yield it
 
@@ -188,15 +188,15 @@ def test_a_failed_payment_that_the_bank_allows_late_is_credited(sim: Sim) -> Non
     assert after(15 * MINUTE) == [f"Payment verified: {failed}, Credits 5500"]
 
 
-@pytest.mark.parametrize("told", [True, False], ids=["seen before", "never heard of"])
+@pytest.mark.parametrize("reported", [True, False], ids=["seen before", "never heard of"])
 def test_a_second_captured_payment_whose_webhook_was_lost_ends_quarantined(
-    sim: Sim, *, told: bool
+    sim: Sim, *, reported: bool
 ) -> None:
-    # Given an order that was paid, and paid again where Razorpay should not let that happen
+    # Given an order that was paid, and paid again though Razorpay should not let that happen
     sim.set(second_payment="capture")
     order_id = str(buy().order_id)
     second = sim.pay(order_id, "failure")["razorpay_payment_id"]
-    if told:
+    if reported:
         deliver_razorpay(razorpay_event(sim, "payment.failed", second))
     first = sim.pay(order_id)["razorpay_payment_id"]
     deliver_razorpay(razorpay_event(sim, "payment.captured", first))
@@ -383,8 +383,8 @@ def test_a_wrong_key_is_told_and_heals_when_it_is_mended(
         with capture_logs() as logs:
             payments.ask()
     settings.get.cache_clear()
-    [told] = [line for line in logs if line["event"] == "gateway not asked"]
-    assert "RAZORPAY_KEY_ID and RAZORPAY_KEY_SECRET" in told["error"]
+    [warning] = [line for line in logs if line["event"] == "gateway not asked"]
+    assert "RAZORPAY_KEY_ID and RAZORPAY_KEY_SECRET" in warning["error"]
     assert "the-wrong-secret" not in str(logs)
     [(error,)] = rows("SELECT last_error FROM billing_orders")
     assert "GatewayKeyRefused" in str(error)
@@ -504,7 +504,7 @@ def test_two_ticks_at_once_capture_and_credit_once(sim: Sim, many_connections: N
     clock.advance(15 * MINUTE)
 
     def ask_without_the_turn() -> None:
-        # As where Redis is away, and two processes have the turn.
+        # As when Redis is away, and two processes hold the lock.
         payments.ask_gateway("razorpay", stop_at=time.monotonic() + 20)
 
     with capture_logs() as logs:

@@ -58,12 +58,12 @@ def deliver_razorpay(*bodies: bytes) -> None:
 def paid(sim: Sim, gateway: GatewayName = "razorpay", key: str = "op-1") -> str:
     """Buy the package of Rs 5,000 and be credited; the gateway's id of the payment."""
     order_id = str(buy(gateway, key).order_id)
-    told = sim.pay(order_id)
+    answer = sim.pay(order_id)
     if gateway == "razorpay":
-        payment_id = str(told["razorpay_payment_id"])
+        payment_id = str(answer["razorpay_payment_id"])
         deliver_razorpay(razorpay_event(sim, "payment.captured", payment_id))
     else:
-        payment_id = str(told["payment_intent"])
+        payment_id = str(answer["payment_intent"])
         deliver(stripe_event(sim, order_id), source="stripe")
     work(gateway)
     return payment_id
@@ -88,11 +88,11 @@ def open_dispute(sim: Sim, payment_id: str, *, inquiry: bool = False) -> Any:
     """Let the payer's bank ask for the money back; the gateway's dispute."""
     if payment_id in sim.world.razorpay.payments:
         phase = "retrieval" if inquiry else "chargeback"
-        told = sim.post("/simulator/disputes", {"payment_id": payment_id, "phase": phase})
-        return sim.world.razorpay.disputes[told["id"]]
+        answer = sim.post("/simulator/disputes", {"payment_id": payment_id, "phase": phase})
+        return sim.world.razorpay.disputes[answer["id"]]
     charge = sim.world.stripe.intents[payment_id]["latest_charge"]
-    told = sim.post("/simulator/disputes", {"charge": charge, "inquiry": inquiry})
-    return sim.world.stripe.disputes[told["id"]]
+    answer = sim.post("/simulator/disputes", {"charge": charge, "inquiry": inquiry})
+    return sim.world.stripe.disputes[answer["id"]]
 
 
 def dispute_event(dispute: Any, event: str, sim: Sim) -> bytes:

@@ -121,7 +121,7 @@ def test_a_refund_waits_for_its_payment_to_be_known(sim: Sim) -> None:
     payment_id = sim.pay(session_id)["payment_intent"]
     refund_at_dashboard(sim, payment_id)
     [there] = refunds_at(sim, payment_id)
-    # When the refund is told first
+    # When the refund is reported first
     deliver(refund_event(there, "refund.created", sim), source="stripe")
     work("stripe")
     assert refund_rows() == [("processed", "none", 0, 0)]
@@ -173,11 +173,11 @@ def test_what_may_be_our_own_refund_waits_for_our_answer(sim: Sim) -> None:
     sim.set(lost_response=0)
     refund_at_dashboard(sim, payment_id, 100_000)
     ours, theirs = refunds_at(sim, payment_id)
-    # When the twin is told first
+    # When the twin is reported first
     deliver_razorpay(refund_event(theirs, "refund.processed", sim))
     work("razorpay")
     assert inbox_rows()[-1][:2] == ("done", "refund waits")
-    # Then both are taken once ours is told, each by its own row
+    # Then both are taken once ours is reported, each by its own row
     deliver_razorpay(refund_event(ours, "refund.processed", sim))
     work("razorpay")
     deliver_razorpay(refund_event(theirs, "refund.processed", sim) + b" ")

@@ -1,4 +1,4 @@
-"""Refunds on beat: what no answer and no webhook told is found out, once, and stops no other."""
+"""Refunds on beat: what no answer and no webhook reported is found, once, and stops no other."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -164,10 +164,10 @@ def test_a_refund_that_the_gateway_refuses_fails_and_frees_its_credit(sim: Sim) 
     payment_id = paid(sim)
     sim.set(low_balance=True)
 
-    told = ask(payment_id)
+    refund = ask(payment_id)
 
-    assert (told.state, told.credits_taken) == ("failed", 0)
-    assert "enough balance" in str(told.last_error)
+    assert (refund.state, refund.credits_taken) == ("failed", 0)
+    assert "enough balance" in str(refund.last_error)
     assert (balance(), held()) == (5_500, 0)
     sim.set(low_balance=False)
     assert ask(payment_id, key="r-2").state == "processed"
@@ -241,10 +241,10 @@ def test_a_listing_that_found_nobody_comes_again_in_minutes(
 def test_old_news_of_a_refund_that_failed_since_does_not_stay(sim: Sim) -> None:
     # Given a payment whose old snapshot says that half of it is back
     payment_id = paid(sim)
-    told = {**sim.world.razorpay.payments[payment_id]}
+    refund = {**sim.world.razorpay.payments[payment_id]}
     sim.world.razorpay.payments[payment_id]["amount_refunded"] = 250_000
     deliver_razorpay(razorpay_event(sim, "payment.captured", payment_id))
-    sim.world.razorpay.payments[payment_id] = told
+    sim.world.razorpay.payments[payment_id] = refund
     work("razorpay")
     assert rows("SELECT state FROM billing_payments") == [("partially_refunded",)]
 
