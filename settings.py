@@ -1,11 +1,12 @@
 """What the environment tells the processes: one frozen object, read once.
 
-Every variable of the README's table is here and nowhere else. A variable that is set always
-wins. Where `DATABASE_URL` and `REDIS_URL` are not set, the addresses of the development stack
-that `make run` has up in this checkout are used (`<BILLING_DATA_DIR>/stack.json`), so that the
-`billing` command and a plain `celery -A worker.app` find it by themselves. The stack's key and
-address of a gateway go together or not at all, and never to another database: what is paid at the
-simulator must not become credit there. Its development clock goes with its database alone.
+Every variable that the product reads is here and nowhere else (docs/reference/settings.md). A
+variable that is set always wins. If `DATABASE_URL` and `REDIS_URL` are not set, the addresses of
+the development stack that `make run` has up in this checkout are used
+(`<BILLING_DATA_DIR>/stack.json`), so that the `billing` command and a plain `celery -A
+worker.app` find it by themselves. The stack's key and address of a gateway go together or not at
+all, and never to another database: what is paid at the simulator must not become credit there.
+Its development clock goes with its database alone.
 """
 
 import base64

@@ -1,6 +1,6 @@
 """What the ledger should do, in plain Python, for `test_ledger_machine.py` to hold it against.
 
-Written from the rules in docs/architecture.md, not from `billing/ledger/account_book.py`, and
+Written from the rules in docs/explanation/ledger.md, not from `billing/ledger/account_book.py`, and
 another way round where there is one: no balance is kept, it is what the lots hold less what is
 owed; local days end where a search finds the date to change. A row, and the lot that it makes, is
 known by its account and version; nothing here knows of ids, hashes or SQL.
