@@ -6,12 +6,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help run smoke test check format bench chaos search scenarios calendar lock clean
+.PHONY: help run smoke test check format docs bench chaos search scenarios calendar lock clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: $(INSTALLED) ## Start everything, bill a demo lead, pay a top-up and a plan, show what came of them (Ctrl-C stops)
+run: $(INSTALLED) ## Start everything, bill a demo lead, pay a top-up and a plan, show the results (Ctrl-C stops)
 	@exec $(BIN)/python -m devstack run
 
 smoke: $(INSTALLED) ## The same on free ports and throw-away data; checks the outcome, exits 0 or 1
@@ -30,7 +30,10 @@ format: $(INSTALLED) ## Format the code
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format --quiet .
 
-bench: $(INSTALLED) ## Measure receiver, Celery door, ledger, drain, payments; prints ratios taken side by side
+docs: $(INSTALLED) ## Run the examples of docs/ and write what they print into the pages
+	@$(BIN)/python -m tests.docs.record
+
+bench: $(INSTALLED) ## Measure receiver, Celery door, ledger, drain, payments; print ratios taken side by side
 	@$(BIN)/python -m benchmarks
 
 chaos: $(INSTALLED) ## The long kill-everything run (the short one is part of `make test`)
@@ -45,7 +48,7 @@ scenarios: $(INSTALLED) ## 500 payment scenarios with misbehaving gateways, by s
 calendar: $(INSTALLED) ## Ten worlds of 200 plans in 40 zones, three years each, with outages and doubled ticks
 	@$(BIN)/python -m pytest tests/scenarios/test_calendar.py --calendar-seeds=10 -s
 
-lock: $(INSTALLED) ## Resolve requirements.lock anew, for every supported Python
+lock: $(INSTALLED) ## Resolve requirements.lock again, for every supported Python
 	@$(BIN)/python -m pip install --quiet uv
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --group dev pyproject.toml --output-file requirements.lock --upgrade

@@ -1,6 +1,6 @@
 """The settings of a process, from its environment: one frozen object, read once.
 
-Every environment variable is here and nowhere else, in the order of the README's table.
+Every variable that the product reads is here and nowhere else (docs/reference/settings.md).
 
 A variable that is set always wins. For those that are not set, the development stack that `make
 run` has up in this checkout fills in its own (`<BILLING_DATA_DIR>/stack.json`), so that the

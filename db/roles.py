@@ -64,7 +64,7 @@ class UnknownRole(PermanentError):
     def __init__(self, role: str) -> None:
         super().__init__(
             f"the role {role!r} of DATABASE_URL does not exist in PostgreSQL:"
-            f" create it (docs/operations.md), then run `billing migrate` again"
+            f" create it (docs/how-to/run-on-your-own-servers.md), then run `billing migrate` again"
         )
         self.role = role
 

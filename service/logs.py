@@ -1,7 +1,7 @@
 """Logging of every process: structlog, as console lines on a terminal and JSON elsewhere.
 
-Operators grep for some lines (docs/operations.md); those are the event texts themselves, so that
-both forms contain them. Secrets, signatures and bodies are never logged: callers pass ids.
+Operators grep for some lines (docs/reference/log-lines.md); those are the event texts themselves,
+so that both forms contain them. Secrets, signatures and bodies are never logged: callers pass ids.
 """
 
 import logging

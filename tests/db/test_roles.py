@@ -222,7 +222,7 @@ def test_a_name_that_wants_quoting_is_quoted(odd_role: str) -> None:
 
 def test_a_role_that_does_not_exist_is_told_and_nothing_is_migrated() -> None:
     url = make_url(settings.get().database_url).set(username="nobody_knows")
-    with pytest.raises(UnknownRole, match=r"'nobody_knows'.*docs/operations.md"):
+    with pytest.raises(UnknownRole, match=r"'nobody_knows'.*run-on-your-own-servers.md"):
         migrate.upgrade(
             settings.get().database_owner_url,
             application_url=url.render_as_string(hide_password=False),

@@ -1,7 +1,7 @@
 """What the ledger should do, in plain Python, for `test_machine.py` to hold it against.
 
-Written from the rules in docs/architecture.md, not from `billing/ledger/account_book.py`, and in
-another way if there is one: the balance is not stored but computed from lots and debts; a search
+Written from the rules in docs/explanation/ledger.md, not from `billing/ledger/account_book.py`, and
+in another way if there is one: the balance is not stored but computed from lots and debts; a search
 finds the end of a local day. A row, and the lot that it makes, is known by its account and version;
 nothing here uses ids, hashes or SQL.
 """
