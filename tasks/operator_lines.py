@@ -1,4 +1,4 @@
-"""The four lines that operators look for in the logs (docs/operations.md): their words stand here.
+"""The words of the four lines that operators look for (docs/reference/log-lines.md).
 
 Used by the handlers of inbox rows, the API and the command. Imports no Celery, which takes longer
 to load than most commands to run.
