@@ -49,8 +49,8 @@ def json_text(body: bytes) -> str:
         text = body.decode()
     except UnicodeDecodeError:
         raise BadRequest("the body must be UTF-8") from None
-    if _gives_a_field_twice(text):
-        raise BadRequest("the body gives a field twice")
+    if _has_a_field_twice(text):
+        raise BadRequest("the body has the same field twice")
     return text
 
 
@@ -74,7 +74,7 @@ def _answer_then_read(answer: bytes, stream: IO[bytes]) -> Iterator[bytes]:
         left -= len(piece)
 
 
-def _gives_a_field_twice(text: str) -> bool:
+def _has_a_field_twice(text: str) -> bool:
     twice = False
 
     def look(fields: list[tuple[str, Any]]) -> None:

@@ -54,8 +54,8 @@ def test_a_text_without_a_field_twice_is_left_to_the_parser(text: str) -> None:
 @pytest.mark.parametrize(
     ("body", "problem"),
     [
-        (b'{"a": 1, "a": 1}', "gives a field twice"),
-        (b'{"b": [{"a": 1, "\\u0061": 2}]}', "gives a field twice"),
+        (b'{"a": 1, "a": 1}', "has the same field twice"),
+        (b'{"b": [{"a": 1, "\\u0061": 2}]}', "has the same field twice"),
         (b'{"a": "\xff"}', "must be UTF-8"),
     ],
 )
