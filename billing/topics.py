@@ -54,8 +54,6 @@ class Topic(StrEnum):
     PLAN_PAST_DUE = "plan.past_due"
     PLAN_DEGRADED = "plan.degraded"
     PLAN_REFUNDED = "plan.refunded"
-    PLAN_NOT_APPLIED = "plan.not_applied"
-    """A paid order brought no year."""
     RENEWAL_REMINDER = "renewal.reminder"
 
     GATEWAY_SILENT = "gateway.silent"

@@ -123,7 +123,7 @@ def attach(
             session, payment_id, account=ref, reason=reason, actor=actor, gateway=gateway
         )
         payment = queries.find(session, payment_id, gateway=gateway)
-        assert payment is not None  # noqa: S101 - it was attached above
+        assert payment is not None  # it was attached above
         record = _payment(payment, ref)
     click.echo(verified_line(credited), err=True)
     for lead in released:

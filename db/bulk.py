@@ -48,8 +48,7 @@ def _insert_rows(
     cursor = session.connection().connection.cursor()
     try:
         cursor.execute(
-            f"INSERT INTO {table} ({', '.join(columns)})"  # noqa: S608 - names of our own
-            f" VALUES {', '.join([places] * len(rows))}",
+            f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([places] * len(rows))}",
             [value for row in rows for value in row],
         )
     finally:

@@ -97,8 +97,8 @@ async def _show_plan(stack: Stack, *, paid_for: bool) -> None:
     except DevstackError as error:
         tails = (stack.log_tail(name) for name in ("api", "simulator", "worker"))
         raise DevstackError("\n".join([str(error), *tails])) from error
-    assert found.plan is not None  # noqa: S101 - have_one raises else
-    assert found.renewal is not None  # noqa: S101
+    assert found.plan is not None  # have_one raises else
+    assert found.renewal is not None
     next_grant = found.next_grant
     _show_table(
         stack,

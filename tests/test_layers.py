@@ -66,12 +66,6 @@ def test_single_modules_stand_below_everything(module: str, allowed: set[str]) -
     assert imports_of(ROOT / f"{module}.py") & OURS <= allowed
 
 
-@pytest.mark.parametrize("package", [*PRODUCT, *sorted(SINGLE_MODULES)])
-def test_the_product_knows_nothing_of_its_tools(package: str) -> None:
-    for path in files_of(package):
-        assert not imports_of(path) & BESIDE_THE_PRODUCT, path
-
-
 AREAS = sorted(path.parent for path in (ROOT / "billing").glob("*/__init__.py"))
 
 
@@ -90,11 +84,6 @@ def test_a_module_of_an_area_is_handed_on_or_protected(area: Path) -> None:
             continue
         is_protected = f"billing.{area.name}.{path.stem}" in protected
         assert is_protected != (path.stem in handed_on), path
-
-
-def test_the_client_knows_nothing_of_ours() -> None:
-    for path in files_of("billing_client"):
-        assert imports_of(path) & OURS <= {"billing_client"}, path
 
 
 @pytest.mark.parametrize("package", PRODUCT)

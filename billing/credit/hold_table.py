@@ -191,7 +191,7 @@ def _end_of(
 
 def _ended(session: Session, statement: TextClause, values: dict[str, Any]) -> Hold:
     hold = _hold_of(session, statement, values)
-    assert hold is not None  # noqa: S101 - its row is locked, and none is ever deleted
+    assert hold is not None  # its row is locked, and none is ever deleted
     return hold
 
 

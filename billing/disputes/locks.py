@@ -42,5 +42,5 @@ def lock_pending(session: Session, dispute_id: int) -> PendingDispute:
     dispute = session.get_one(LeadDispute, dispute_id, with_for_update=True, populate_existing=True)
     if dispute.state != "pending":
         raise DisputeResolved(dispute_id, dispute.state, dispute.resolved_by or "nobody")
-    assert lead is not None  # noqa: S101 - a foreign key keeps it
+    assert lead is not None  # a foreign key keeps it
     return PendingDispute(dispute, account, lead)

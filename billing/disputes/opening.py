@@ -81,7 +81,7 @@ def open_dispute(
     if dispute is None:
         # Another lead's dispute was opened with this key after the first look: a conflict.
         repeated = _find_repeated(session, key, content)
-        assert repeated is not None  # noqa: S101 - only the key can keep the row out
+        assert repeated is not None  # only the key can keep the row out
         return repeated
     record_opened(session, dispute, account=account)
     return OpenedDispute(dispute, repeated=False)

@@ -31,7 +31,7 @@ SELECT {columns} count(*) AS leads, count(d.lead_id) AS disputes
   FROM lead_charges l JOIN accounts a ON a.id = l.account_id
   LEFT JOIN (SELECT DISTINCT lead_id FROM lead_disputes WHERE state IN {_COUNTS[kind]}) d
     ON d.lead_id = l.lead_id
- WHERE l.state IN ('charged', 'refunded') AND l.created_at > :since {rest}"""  # noqa: S608
+ WHERE l.state IN ('charged', 'refunded') AND l.created_at > :since {rest}"""
 
 
 def _score_all(kind: SubjectKind, column: str) -> str:
@@ -43,7 +43,7 @@ SELECT '{kind}', subject, leads, disputes, {_GRADED}, {_NEEDS_REVIEW[kind]}, :no
   FROM ({figures}) f ORDER BY subject
     ON CONFLICT (subject_kind, subject) DO UPDATE
    SET leads = excluded.leads, disputes = excluded.disputes, grade = excluded.grade,
-       needs_review = excluded.needs_review, computed_at = excluded.computed_at"""  # noqa: S608
+       needs_review = excluded.needs_review, computed_at = excluded.computed_at"""
 
 
 def _score_one(kind: SubjectKind, column: str) -> str:
@@ -53,7 +53,7 @@ UPDATE quality_scores q
        computed_at = :now
   FROM (SELECT leads, disputes, {_GRADED} AS grade, {_NEEDS_REVIEW[kind]} AS needs_review
           FROM ({_figures(kind, "", f"AND {column} = :key")}) n) f
- WHERE q.subject_kind = :kind AND q.subject = :subject"""  # noqa: S608
+ WHERE q.subject_kind = :kind AND q.subject = :subject"""
 
 
 SCORE_ALL = (text(_score_all("account", "a.ref")), text(_score_all("source", "l.source")))

@@ -60,7 +60,7 @@ class Case:
         elif isinstance(posted.error, InsufficientCredit):
             self.result = self._priced(LeadState.INSUFFICIENT_CREDIT)
         else:
-            assert posted.error is not None  # noqa: S101 - a refused posting carries its error
+            assert posted.error is not None  # a refused posting carries its error
             # The row names the fields as the sender knows them, the ledger does not.
             conflict = conflict_between(recorded, self.request) if recorded else None
             self.result = _refused(self.request, conflict or posted.error)
@@ -68,7 +68,7 @@ class Case:
     def final_result(self) -> LeadResult:
         """Return the result, once the ledger has answered each charge of the batch."""
         result = self.first.result if self.first is not None else self.result
-        assert result is not None  # noqa: S101 - every charge was settled
+        assert result is not None  # every charge was settled
         if self.first is not None and result.state is LeadState.CHARGED:
             return LeadResult(LeadState.REPEATED, result.account, result.credits)
         return result

@@ -18,7 +18,7 @@ from db.bulk import int_array, text_array
 
 _OLDEST_PARKED_IS_COVERED = f"""{availability.AVAILABLE} >=
   (SELECT l.credits FROM lead_charges l WHERE l.account_id = a.id AND l.state = 'parked'
-    ORDER BY l.parked_number, l.lead_id LIMIT 1)"""  # noqa: S608 - our own text
+    ORDER BY l.parked_number, l.lead_id LIMIT 1)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ SELECT 1 FROM accounts WHERE ref = ANY(CAST(:refs AS text[])) ORDER BY id FOR NO
 _COVERED_ACCOUNTS = text(f"""
 SELECT a.ref, a.id FROM accounts a
  WHERE a.ref = ANY(CAST(:refs AS text[])) AND {_OLDEST_PARKED_IS_COVERED}
-""")  # noqa: S608 - our own text
+""")
 
 
 def lock_covered(session: Session, accounts: Collection[str]) -> dict[str, int]:
@@ -81,7 +81,7 @@ SELECT a.id FROM accounts a
  WHERE a.id IN (SELECT account_id FROM lead_charges WHERE state = 'parked')
    AND (a.product = ANY(CAST(:without_parking AS text[])) OR {_OLDEST_PARKED_IS_COVERED})
  ORDER BY a.id LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
-""")  # noqa: S608 - our own text
+""")
 
 
 def lock_due_accounts(session: Session, *, limit: int) -> Sequence[int]:
@@ -105,7 +105,7 @@ SELECT p.lead_id, p.account_id, p.ref, p.package_price_paise, p.credits, p.occur
          WHERE l.state = 'parked') p
  WHERE p.total <= p.available OR p.product = ANY(CAST(:without_parking AS text[]))
  ORDER BY p.account_id, p.parked_number, p.lead_id LIMIT :limit
-""")  # noqa: S608 - our own text
+""")
 
 
 def covered_leads(session: Session, coming: Mapping[int, int], *, limit: int) -> list[ParkedLead]:

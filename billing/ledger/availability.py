@@ -27,7 +27,7 @@ AVAILABLE = f"(a.balance - a.held + a.overdraft_limit - {_EXPIRES})"
 
 _UNSPENT = text(f"""
 SELECT greatest({AVAILABLE} - a.overdraft_limit, 0)::bigint FROM accounts a WHERE a.id = :account
-""")  # noqa: S608 - our own text
+""")
 
 
 def unspent(session: Session, account_id: int) -> int:

@@ -80,7 +80,7 @@ SELECT id, ref, balance, held, overdraft_limit, version, head_hash, timezone, al
 _LOCK = text(f"{_BOOK} ref = ANY(CAST(:refs AS text[])) ORDER BY id FOR NO KEY UPDATE")
 _LOCK_OF_IDS = text(f"{_BOOK} id = ANY(CAST(:ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE")
 _LOCK_OF_HOLD = text(
-    f"{_BOOK} id = (SELECT account_id FROM holds WHERE id = :hold) FOR NO KEY UPDATE"  # noqa: S608 - ours
+    f"{_BOOK} id = (SELECT account_id FROM holds WHERE id = :hold) FOR NO KEY UPDATE"
 )
 
 

@@ -63,7 +63,7 @@ WITH posted AS (
 ), changed AS ({_UPDATE_ACCOUNTS_SQL} AND EXISTS (SELECT FROM posted)
 )
 SELECT id FROM posted
-""")  # noqa: S608 - names of our own
+""")
 _UPDATE_DEBTS = text("""
 UPDATE credit_debts d
    SET remaining = n.remaining,

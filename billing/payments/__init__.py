@@ -7,7 +7,6 @@ from billing.payments import (
     inquiries,
     locks,
     orders,
-    plan_orders,
     queries,
     unmatched,
 )
@@ -37,7 +36,6 @@ __all__ = [
     "inquiries",
     "locks",
     "orders",
-    "plan_orders",
     "queries",
     "take_in_payments",
     "unmatched",

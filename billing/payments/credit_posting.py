@@ -101,6 +101,6 @@ def _credits_by_account(paid: Sequence[tuple[Payment, str]]) -> dict[int, int]:
     """Return the credits that each account gets, by account id."""
     credits_: Counter[int] = Counter()
     for payment, _ in paid:
-        assert payment.account_id is not None  # noqa: S101 - set by the caller
+        assert payment.account_id is not None  # set by the caller
         credits_[payment.account_id] += _credits_with_bonus(payment)
     return credits_

@@ -41,7 +41,7 @@ def quote(
         return _package(product, package)
     if plan is not None:
         return _plan(product, plan)
-    assert amount_paise is not None  # noqa: S101 - the only one left
+    assert amount_paise is not None  # the only one left
     return _amount(product, amount_paise)
 
 
@@ -77,7 +77,7 @@ def _package(product: str, name: str) -> Quote:
         bought, bonus = package.credits, 0
     else:
         found = credits_for(product, package.price_paise)
-        assert found is not None  # noqa: S101 - the catalog is validated for it
+        assert found is not None  # the catalog is validated for it
         bought, bonus = found
     return Quote(package.price_paise, bought, bonus, f"{bought + bonus:,} credits")
 
@@ -102,5 +102,5 @@ def _amount(product: str, amount_paise: int) -> Quote:
     if type(amount_paise) is not int or not least <= amount_paise <= MAX_ORDER_PAISE:
         raise InvalidOrder("amount_paise", f"must be from {least} to {MAX_ORDER_PAISE} paise")
     found = credits_for(product, amount_paise)
-    assert found is not None  # noqa: S101 - the product has top-up rules
+    assert found is not None  # the product has top-up rules
     return Quote(amount_paise, *found, f"{sum(found):,} credits")

@@ -91,9 +91,7 @@ SELECT account_id, plan_type, next_grant_month, next_grant_at, grace_ends_at, mo
    AND (CAST(:through AS date) IS NULL OR next_grant_month <= :through)
  ORDER BY next_grant_at, account_id
 """
-_EACH_DUE = text(
-    f"SELECT p.*, a.timezone FROM ({_DUE}) p JOIN accounts a ON a.id = p.account_id"  # noqa: S608 - ours
-)
+_EACH_DUE = text(f"SELECT p.*, a.timezone FROM ({_DUE}) p JOIN accounts a ON a.id = p.account_id")
 _LEASE_DUE = text(f"{_DUE} LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED")
 _COUNT_DUE = text("""
 SELECT count(*) FROM account_plans

@@ -98,7 +98,7 @@ def _add(session: Session, asked: ManualYear, kind: Kind, plan: str | None) -> A
     year = Year(name, asked.paid_at or clock.now(), key)
     credits_ = _add_and_grant(session, owner, year, plans, asked)
     term = find_term(session, key)
-    assert term is not None  # noqa: S101 - written just now
+    assert term is not None  # written just now
     return _added_year(session, asked, term, credits_=credits_, repeated=False)
 
 

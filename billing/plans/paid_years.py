@@ -95,7 +95,7 @@ def add_ordered_year(
     It counts as paid when the payment was made, by the gateway's clock, however late that becomes
     known.
     """
-    assert order.plan is not None  # noqa: S101 - the caller passes orders for plans only
+    assert order.plan is not None  # the caller passes orders for plans only
     now = clock.now()
     paid_at = min(payment.happened_at or now, now)
     year = Year(order.plan, max(paid_at, order.created_at), payment_key(payment))

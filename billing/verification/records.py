@@ -35,7 +35,7 @@ SELECT coalesce(a.ref, 'all') AS account, format('lot %s: %s, of transaction %s,
   LEFT JOIN credit_transactions t ON t.id = l.transaction_id AND t.account_id = l.account_id
   LEFT JOIN (VALUES {_LOT_SOURCES}) AS k(kind, source) ON k.kind = t.kind
  WHERE t.id IS NULL OR l.source IS DISTINCT FROM k.source OR l.created_at <> t.created_at
-    OR (t.reverses_id IS NOT NULL AND l.expires_at IS NULL)""",  # noqa: S608 - names of our own
+    OR (t.reverses_id IS NOT NULL AND l.expires_at IS NULL)""",
     ),
     (
         # No ledger row holds the expiry of its credit, but the hash of the request covers it:
@@ -52,7 +52,7 @@ SELECT q.ref AS account, format('lot %s: until %s, and transaction %s says other
  WHERE q.request_hash <> sha256(convert_to(concat_ws(chr(10), q.ref, q.amount, q.kind,
        coalesce(q.lead_id, ''), coalesce(q.payment_id, ''), coalesce(q.dispute_id, ''),
        {_iso("q.utc")},
-       q.description), 'UTF8'))""",  # noqa: S608 - names of our own
+       q.description), 'UTF8'))""",
     ),
     (
         "a debt is of its charge's account and time, and not larger than the charge",
@@ -75,7 +75,7 @@ SELECT a.ref AS account, format('transaction %s, %s, reverses %s', t.id, t.kind,
   LEFT JOIN credit_transactions c ON c.id = t.reverses_id AND c.account_id = t.account_id
   LEFT JOIN (VALUES {_REFUNDS}) AS k(charge, refund) ON k.charge = c.kind AND k.refund = t.kind
  WHERE (t.reverses_id IS NOT NULL OR t.kind IN ({_REFUND_KINDS}))
-   AND k.charge IS NULL""",  # noqa: S608 - names of our own
+   AND k.charge IS NULL""",
     ),
     (
         "a refund moves credit of expired lots to a lot of its own, and no other credit does",
@@ -132,7 +132,7 @@ SELECT coalesce(a.ref, 'all') AS account, format('hold %s: until %s, and placed 
   LEFT JOIN accounts a ON a.id = h.account_id
   JOIN billing_audit_log p ON p.subject = format('hold:%s', h.id) AND p.action = 'hold.placed'
  WHERE a.ref IS DISTINCT FROM p.after ->> 'account'
-    OR coalesce(p.after ->> 'expires_at', '') <> {_iso("h.utc")}""",  # noqa: S608 - names of our own
+    OR coalesce(p.after ->> 'expires_at', '') <> {_iso("h.utc")}""",
     ),
     (
         # In whatever state: a row that somebody posted under its key does not undo a hold.

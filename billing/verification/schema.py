@@ -30,7 +30,7 @@ SELECT 'all' AS account, format('%s: the trigger %s %s', g.name, g.trigger,
   LEFT JOIN pg_proc p ON p.oid = t.tgfoid
  WHERE t.oid IS NULL OR t.tgenabled <> 'A' OR t.tgtype <> g.type OR t.tgqual IS NOT NULL
     OR array_length(t.tgattr, 1) > 0 OR p.proname <> 'refuse_change'
-    OR p.prosrc !~ '^\\s*BEGIN\\s+RAISE EXCEPTION'""",  # noqa: S608 - names of our own
+    OR p.prosrc !~ '^\\s*BEGIN\\s+RAISE EXCEPTION'""",
     ),
     (
         "each kind has the house account of its rule",
@@ -39,7 +39,7 @@ SELECT 'all' AS account, format('kind %s: house account %s, by the rules %s',
        coalesce(r.kind, k.kind), coalesce(k.house_account, 'none'), coalesce(r.house, 'none'))
          AS detail
   FROM (VALUES {_HOUSE}) AS r(kind, house) FULL JOIN transaction_kinds k ON k.kind = r.kind
- WHERE k.house_account IS DISTINCT FROM r.house""",  # noqa: S608 - names of our own
+ WHERE k.house_account IS DISTINCT FROM r.house""",
     ),
 ]
 """Each invariant, and the query for (account, detail) of everything that breaks it."""

@@ -5,13 +5,10 @@ once.
 """
 
 import time
-from collections.abc import Callable
 
 import structlog
-from sqlalchemy.orm import Session
 
 from billing import audit
-from billing.payments import plan_orders
 from billing.plans import enforcement
 from db.session import transaction
 from worker.app import app
@@ -25,40 +22,22 @@ TURN_SECONDS = 20
 
 @app.task(name="tasks.renewals.enforce")
 def enforce() -> None:
-    """Add the years that paid orders still lack, then do the steps that are due."""
+    """Take the renewal steps that are due."""
     stop_at = time.monotonic() + TURN_SECONDS
+    done = 0
     with audit.asked_by(ACTOR, door="beat"):
-        _apply_orders(stop_at)
-        done = _repeat(_enforce, stop_at)
+        while time.monotonic() < stop_at:
+            enforced = _enforce_some()
+            if not enforced:
+                break
+            done += enforced
     if done:
         log.info("renewals enforced", plans=done)
 
 
-def _apply_orders(stop_at: float) -> None:
-    after_id = 0
-    while time.monotonic() < stop_at:
-        with transaction() as session:
-            found = plan_orders.apply_next(session, actor=ACTOR, behind=after_id)
-        if found is None:
-            return
-        after_id = found.order_id
-        if found.problem is not None:
-            log.error("plan order put off", receipt=found.receipt, error=found.problem)
-
-
-def _enforce(session: Session) -> int:
-    enforced = enforcement.enforce_due(session)
+def _enforce_some() -> int:
+    with transaction() as session:
+        enforced = enforcement.enforce_due(session)
     for account, error in enforced.put_off.items():
         log.error("plan put off", account=account, error=error)
     return enforced.plans
-
-
-def _repeat(do: Callable[[Session], int], stop_at: float) -> int:
-    total = 0
-    while time.monotonic() < stop_at:
-        with transaction() as session:
-            done = do(session)
-        if not done:
-            break
-        total += done
-    return total

@@ -88,7 +88,7 @@ def request_refund(
 
 def submit(gateway: Gateway, outgoing: OutgoingRefund) -> bool:
     """Ask the gateway for the refund; return False if it did not answer. Its errors end here."""
-    assert outgoing.receipt is not None  # noqa: S101 - only refunds requested here are submitted
+    assert outgoing.receipt is not None  # only refunds requested here are submitted
     try:
         fact = gateway.refund(
             outgoing.payment_id,

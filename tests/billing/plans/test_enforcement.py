@@ -6,15 +6,12 @@ import pytest
 
 import clock
 from billing import catalog, plans
-from billing.payments import plan_orders
 from billing.plans import RenewalStatus
 from billing.plans.standing import standing_of
 from db.session import transaction
 from tests.billing.given import assert_ledger_is_clean, at_once, rows
 from tests.billing.plans import given as planning
 from tests.billing.plans.given import PHARMACY, PLAN, RENEWAL, at
-from tests.billing.returns.given import refund_fact, report
-from tests.conftest import owner
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -142,74 +139,6 @@ def test_a_plan_whose_dates_cannot_be_computed_keeps_no_other_waiting() -> None:
 
     assert planning.plan().service_renewal_status == "active"
     assert planning.plan("pharmacy:8").service_renewal_status == "due_soon"
-
-
-def test_a_paid_order_of_a_version_that_knew_no_plans_is_applied_by_the_sweep() -> None:
-    with clock.frozen(at("2027-01-10T00:00")):
-        planning.buy(RENEWAL, 2)
-    with owner() as connection:  # as such a version leaves it
-        connection.exec_driver_sql(
-            "UPDATE billing_orders SET plan_applied_at = NULL WHERE plan = 'plan_renewal'"
-        )
-        connection.exec_driver_sql("UPDATE account_plans SET years = 1")
-        connection.exec_driver_sql(
-            "UPDATE billing_payments SET gateway_payment_id = 'pay_other'"
-            " WHERE id = (SELECT max(id) FROM billing_payments)"
-        )
-
-    with clock.frozen(at("2027-01-10T01:00")):
-        assert apply_next() is not None
-        assert apply_next() is None
-
-    assert planning.plan().years == 2
-
-
-def pay_in_an_older_version(order_id: str) -> None:
-    """Pay an order in a process that knows no plans."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plans, "pay_order", lambda *_, **__: [])
-        planning.pay(order_id, PLAN, made_at=clock.now())
-
-
-def apply_next(behind: int = 0) -> plan_orders.HandledOrder | None:
-    with transaction() as session:
-        return plan_orders.apply_next(session, actor="test", behind=behind)
-
-
-def test_an_older_versions_order_whose_money_went_back_brings_no_plan() -> None:
-    planning.open_pharmacy("pharmacy:8")
-    order_id = planning.order(PLAN, 1, "pharmacy:8")
-    pay_in_an_older_version(order_id)
-    report(refund_fact(amount=planning.PRICES[PLAN], payment_id=f"pay_{order_id}"))
-
-    assert apply_next() is not None
-
-    assert rows("SELECT count(*) FROM account_plans") == [(1,)]
-    reasons = rows(
-        "SELECT payload ->> 'reason' FROM outbox_events WHERE topic = 'plan.not_applied'"
-    )
-    assert reasons == [("payment_refunded",)]
-    assert apply_next() is None
-
-
-def test_an_order_whose_dates_cannot_be_computed_keeps_no_other_waiting() -> None:
-    for ref in ("pharmacy:8", "pharmacy:9"):
-        planning.open_pharmacy(ref)
-        pay_in_an_older_version(planning.order(PLAN, 1, ref))
-    with owner() as connection:
-        connection.exec_driver_sql(
-            "UPDATE accounts SET timezone = 'Mars/Olympus' WHERE ref = 'pharmacy:8'"
-        )
-
-    first = apply_next()
-    assert first is not None
-    assert first.problem is not None
-    second = apply_next(behind=first.order_id)
-
-    assert second is not None
-    assert second.problem is None
-    assert planning.plan("pharmacy:9").years == 1
-    assert apply_next(behind=second.order_id) is None
 
 
 def test_a_grace_that_is_cut_short_degrades_those_who_are_past_its_new_end(
