@@ -17,7 +17,7 @@ from benchmarks import lab, leads, outcome, processes
 from benchmarks.report import Report, WrongOutcome
 from benchmarks.spending_client import CAPTURED, CHARGED, HELD, SpendingOrder, Spent, What
 from billing import audit
-from billing.access import keys as api_keys
+from billing.access import keys
 from db.session import snapshot, transaction
 from devstack.errors import DevstackError
 
@@ -73,7 +73,7 @@ def measure(here: lab.Lab, *, events: int) -> Report:
 
 def _key(run: str) -> str:
     with audit.asked_by("benchmarks", door="cli"), transaction() as session:
-        return api_keys.create(session, name=run, product="clinic_leads")
+        return keys.create(session, name=run, product="clinic_leads")
 
 
 def _spend(here: lab.Lab, order: SpendingOrder) -> Spent:

@@ -8,8 +8,7 @@ gateway can be asked, so only the webhook reports it.
 from benchmarks import lab, latency, leads, outcome, webhooks
 from benchmarks.report import Report
 from billing import audit
-from billing.payments import OrderFacts, OrderRequest, orders
-from billing.payments import pricing as top_ups
+from billing.payments import OrderFacts, OrderRequest, orders, pricing
 from db.session import transaction
 
 DEFAULT_EVENTS = 1_000
@@ -52,7 +51,7 @@ def _pay(here: lab.Lab, events: int, accounts: list[str]) -> tuple[list[latency.
     course = latency.Course(run, "razorpay", RATES, events, "payment_id", paid)
     _open_orders(run, count=course.sent, accounts=accounts)
     rows, note = course.run_in(here)
-    price = top_ups.quote(
+    price = pricing.quote(
         "clinic_leads", package=None, amount_paise=webhooks.PAYMENT_PAISE, plan=None
     )
     outcome.require_credited_once(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import clock
 import settings
 from billing import accounts, audit, leads
-from billing.credit import corrections as admin
+from billing.credit import corrections
 from db.session import transaction
 from devstack import plan, ports
 from devstack.errors import DevstackError
@@ -62,7 +62,7 @@ def make_accounts() -> None:
                 key, reason = f"demo:{ref}:{secrets.token_hex(8)}", "demo account ran low"
             else:
                 continue
-            admin.credit(
+            corrections.credit(
                 session, account=ref, amount=amount, reason=reason, actor="devstack",
                 idempotency_key=key,
             )  # fmt: skip

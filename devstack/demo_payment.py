@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from billing.payments import queries as payment_reading
+from billing.payments import queries
 from db.session import transaction
 from devstack import demo, ports, probes
 from devstack.errors import DevstackError
@@ -98,7 +98,7 @@ def pay_and_wait(order: Order, *, simulator_port: int) -> tuple[Payment, Outcome
     deadline = time.monotonic() + OUTCOME_SECONDS
     while time.monotonic() < deadline:
         with transaction() as session:
-            found = payment_reading.find(session, payment.payment_id, gateway="razorpay")
+            found = queries.find(session, payment.payment_id, gateway="razorpay")
             if found is not None and (found.credited_at or found.reason):
                 state, credited = found.state, (found.credits, found.bonus_credits)
                 break

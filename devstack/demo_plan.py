@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from billing import accounts, audit, plans
-from billing.plans import manual_years as plan_admin
+from billing.plans import manual_years
 from billing.plans import overview as plan_overview
 from billing.plans.manual_years import ManualYear
 from billing.plans.overview import Overview
@@ -49,7 +49,7 @@ def have_one(ports: Buying | None) -> Overview:
     if ports is None:
         wish = ManualYear(PHARMACY, "demo account", "devstack", "demo-plan")
         with audit.asked_by("devstack:demo", door="cli"), transaction() as session:
-            plan_admin.activate(session, wish, plan=PLAN)
+            manual_years.activate(session, wish, plan=PLAN)
         return overview()
     wanted = {"account": PHARMACY, "gateway": "razorpay", "plan": PLAN}
     key = demo_payment.new_key()
