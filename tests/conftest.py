@@ -1,7 +1,7 @@
 """The servers and databases of the tests: real PostgreSQL and Redis, started once a session.
 
 Every test that asks for `database` gets a new, migrated, empty database of its own, cloned from
-a template. Where DATABASE_URL or REDIS_URL is set, that server is used in place of an embedded
+a template. If DATABASE_URL or REDIS_URL is set, that server is used instead of an embedded
 one; databases and a role are made and dropped beside the named ones, which are not touched.
 
 As in production there are two roles: the owner migrates, and all else runs as the application's
@@ -81,7 +81,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_xdist_auto_num_workers() -> int:
     """Return for `-n auto` how many processes run the tests, each with servers of its own.
 
-    One, where they are to use a given Redis: each empties it.
+    One, if they are to use a given Redis: each empties it.
     """
     return 0 if os.environ.get("REDIS_URL") else min(os.cpu_count() or 1, MOST_PROCESSES)
 
@@ -208,7 +208,7 @@ class _Template:
 
     created = False
     strategy = "WAL_LOG"
-    """PostgreSQL's default; a copy of files takes half as long where no disk is waited for."""
+    """PostgreSQL's default; a copy of files takes half as long if no disk is waited for."""
 
     def ensure(self) -> None:
         if not self.created:

@@ -28,11 +28,11 @@ def pay(stack: Stack, order_id: str) -> dict[str, str]:
         f"{_simulator(stack)}/simulator/pay", json={"order_id": order_id}, timeout=10
     )
     assert answer.status_code == 200, answer.text
-    told = answer.json()
+    report = answer.json()
     return {
-        "order_id": told["razorpay_order_id"],
-        "payment_id": told["razorpay_payment_id"],
-        "signature": told["razorpay_signature"],
+        "order_id": report["razorpay_order_id"],
+        "payment_id": report["razorpay_payment_id"],
+        "signature": report["razorpay_signature"],
     }
 
 

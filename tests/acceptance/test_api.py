@@ -1,4 +1,4 @@
-"""What a platform is told by the API of the real stack."""
+"""What the API of the real stack answers a platform."""
 
 from typing import Any
 
@@ -11,8 +11,8 @@ pytestmark = pytest.mark.acceptance
 
 
 def lead_of(stack: Stack, event: LeadEvent, **more: str) -> Any:
-    status, told = stack.ask(f"/v1/leads/{event.lead_id}", **more)
-    return told if status == 200 else status
+    status, answer = stack.ask(f"/v1/leads/{event.lead_id}", **more)
+    return answer if status == 200 else status
 
 
 def test_a_lead_is_known_from_the_moment_it_was_accepted(stack: Stack) -> None:
@@ -23,8 +23,12 @@ def test_a_lead_is_known_from_the_moment_it_was_accepted(stack: Stack) -> None:
     stack.stop("worker")
     assert stack.post_lead(event) == 202
     # Then it is pending at its price
-    told = lead_of(stack, event)
-    assert (told["state"], told["account"], told["credits"]) == ("pending", "clinic:api-1", 250)
+    answer = lead_of(stack, event)
+    assert (answer["state"], answer["account"], answer["credits"]) == (
+        "pending",
+        "clinic:api-1",
+        250,
+    )
     # And charged when one comes
     stack.start("worker")
     eventually("it is charged", lambda: lead_of(stack, event)["state"] == "charged")
@@ -37,8 +41,8 @@ def test_a_dead_lead_waits_for_an_operator_until_it_is_replayed(stack: Stack) ->
     assert stack.post_lead(event) == 202
     dead = "SELECT id FROM inbound_events WHERE event_id = 'evt-api-2' AND state = 'dead'"
     eventually("it is dead", lambda: stack.sql(dead))
-    told = lead_of(stack, event)
-    assert (told["state"], told["reason"]) == ("pending", "waits for an operator")
+    answer = lead_of(stack, event)
+    assert (answer["state"], answer["reason"]) == ("pending", "waits for an operator")
     stack.make_account("clinic:api-2", opening_credits=1_000)
 
     stack.billing("inbox", "replay", str(stack.value(dead)))

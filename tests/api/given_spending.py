@@ -61,7 +61,7 @@ def fields(answer: Answer) -> list[str]:
 
 
 def figures(answer: Answer) -> tuple[int, int, int]:
-    """Balance, held and available, as told."""
+    """Balance, held and available, as answered."""
     shown = answer.json
     return shown["balance"], shown["held"], shown["available"]
 

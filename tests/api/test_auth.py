@@ -1,4 +1,4 @@
-"""Who is let in, how far a key sees, and what everybody else is told."""
+"""Who is let in, how far a key sees, and the answer to everybody else."""
 
 import pytest
 

@@ -41,7 +41,7 @@ class Granted(BaseModel):
 
 
 class Wishes:
-    """A resource that counts what is asked of it, and does as it is told."""
+    """A resource that counts what is asked of it, and behaves as it is set."""
 
     def __init__(self) -> None:
         self.done = 0
@@ -192,7 +192,7 @@ def test_who_waits_in_vain_is_asked_to_come_again(client: FlaskClient, wishes: W
     claimed_at_the_door(client)
     # When it does not come to an end
     answer = post(client, KEPT)
-    # Then its repeat is told so
+    # Then its repeat gets that answer
     assert (answer.status_code, kind(answer)) == (409, "request-in-progress")
     assert int(answer.headers["Retry-After"]) > 0
     assert wishes.done == 0

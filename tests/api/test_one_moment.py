@@ -16,7 +16,7 @@ from tests.billing.given import open_account
 
 @pytest.fixture
 def client(database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FlaskClient]:
-    """The API in this process, where its statements can be seen."""
+    """The API in this process, so that its statements can be seen."""
     monkeypatch.setenv("API_KEYS", f"house:{HOUSE_KEY}")
     settings.get.cache_clear()
     yield api_app.create_app().test_client()
@@ -47,6 +47,6 @@ def test_a_hold_that_is_captured_while_one_asks_is_told_with_the_figures_of_its_
     # When it is captured after it was read
     with once_read("holds", capture):
         shown = ask()
-    # Then it is told as it was, or as it is: never open with nothing held
+    # Then the answer is as it was, or as it is: never open with nothing held
     assert shown == ("open", 100, 30, 70)
     assert ask() == ("captured", 70, 0, 70)

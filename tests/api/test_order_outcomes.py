@@ -34,7 +34,7 @@ def clinic(number: int) -> str:
 
 @pytest.fixture
 def door() -> Iterator[Door]:
-    """A gateway that answers as it is told."""
+    """A gateway with set answers."""
     with listening() as it:
         yield it
 
@@ -218,7 +218,7 @@ def test_an_order_that_the_gateway_refuses_is_refused_for_good(
     with starts({"RAZORPAY_API_BASE": door.url}) as api:
         # When more is ordered
         answer = api.post("/v1/orders", shop.house_key, wish(clinic), once=once)
-        # Then the reason is told, and again
+        # Then the answer gives the reason, and again
         assert answer.status == 422, answer.body
         [error] = problem(answer)["errors"]
         assert error["field"] == "gateway"

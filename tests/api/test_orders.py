@@ -1,4 +1,4 @@
-"""`POST /v1/orders` over HTTP: what can be bought, who may, and what a bad wish is told."""
+"""`POST /v1/orders` over HTTP: what can be bought, who may, and the answer to a bad request."""
 
 from typing import Any
 

@@ -255,7 +255,7 @@ def test_a_refund_whose_answer_was_lost_is_unknown_until_it_is_found_out(
     shop.sim.set(lost_response=1)
     lost = refund(shop, payment_id, once=f"lost-{number}")
     shop.sim.set(lost_response=0)
-    # Then that is told, the credit is reserved, and a repeat asks for nothing more
+    # Then the answer says so, the credit is reserved, and a repeat asks for nothing more
     assert (lost.status, lost.json["state"]) == (201, "unknown")
     assert (lost.json["credits_taken"], held(clinic)) == (5_500, 5_500)
     again = refund(shop, payment_id, once=f"lost-{number}")

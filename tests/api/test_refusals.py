@@ -66,7 +66,7 @@ def test_without_a_database_callers_are_asked_to_come_again(log_file: Path) -> N
             assert problem(answer)["status"] == 503
             assert int(answer.headers["retry-after"]) > 0
             assert "nonexistent" not in answer.body.decode()
-        # What is wrong with the request itself is still told
+        # What is wrong with the request itself is still reported
         assert api.ask(PATH, "no-such-key-at-all").status == 401
         assert api.ask("/v1/leads/%00", HOUSE_KEY).status == 422
         assert api.get("/healthz").status == 200

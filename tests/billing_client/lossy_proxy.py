@@ -10,7 +10,7 @@ from tests.billing_client.scripted_server import Asked
 
 
 class LossyProxy:
-    """Hands requests on to a port of this machine, and answers back, unless told to lose them."""
+    """Hands requests on to a port of this machine, and answers back, unless set to lose them."""
 
     def __init__(self, upstream: int) -> None:
         self.asked: list[Asked] = []

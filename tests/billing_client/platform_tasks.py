@@ -97,7 +97,7 @@ def work(self: Any, account: str, steps: list[str]) -> str:
 )  # fmt: skip
 @paid
 def stubborn(self: Any, account: str, steps: list[str]) -> str:
-    """Do the next step, again where it fails."""
+    """Do the next step, again if it fails."""
     return _do(self, _step(self, steps))
 
 

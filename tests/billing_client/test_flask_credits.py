@@ -165,10 +165,10 @@ def test_work_that_costs_nothing_asks_nobody(bank: Bank) -> None:
 def test_an_amount_that_cannot_be_is_an_error(bank: Bank, amount: Any) -> None:
     work = Work()
     app = Flask("platform")
-    app.register_error_handler(InvalidRequest, lambda error: ({"told": str(error)}, 500))
+    app.register_error_handler(InvalidRequest, lambda error: ({"error": str(error)}, 500))
     app.post("/work")(priced(bank, view_of(work), amount=lambda: amount))
     with serving(app) as platform:
-        assert "amount: must be" in platform.post().json["told"]
+        assert "amount: must be" in platform.post().json["error"]
     assert work.runs == 0
 
 

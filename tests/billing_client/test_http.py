@@ -68,7 +68,7 @@ def test_leads_are_recorded_by_the_receiver_and_charged(receiver: ReceiverProces
         several = client.charge_leads(
             [{**LEAD, "lead_id": "L-2"}, {**LEAD, "account": ""}, {**LEAD, "lead_id": "L-3"}]
         )
-    # Then all are recorded, the repeat is told apart, and what is wrong was not sent
+    # Then all are recorded, the repeat is recognised, and what is wrong was not sent
     assert first == Accepted("L-1", "our-key-1", seen_before=False)
     assert again == Accepted("L-1", "our-key-1", seen_before=True)
     good, bad, other = several

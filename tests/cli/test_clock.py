@@ -68,7 +68,7 @@ def test_it_shows_the_time_here_and_in_the_world(file: Path) -> None:
     assert not file.exists()
     # When it was moved
     run("clock", "advance", "400d")
-    # Then both times are told
+    # Then both times are shown
     shown = run("clock", "show", "--json").json
     moved, real = (datetime.fromisoformat(shown[name]) for name in ("time", "real_time"))
     assert moved - real == timedelta(days=400)
@@ -202,7 +202,7 @@ def test_what_the_calendar_brings_is_watched(worker: WorkerProcess, file: Path) 
         give_for(50, 1, ref)
     # When thirty days are watched, of one of them
     ran = run("clock", "watch", "--days", "30", "--seconds", "1", "--account", "clinic:42")
-    # Then each expiry is told once, in its order, on its day
+    # Then each expiry is shown once, in its order, on its day
     assert ran.exit_code == 0, ran.err
     lines = [line for line in ran.out.splitlines() if "ledger.expiry" in line]
     assert ["amount=-100" in lines[0], "amount=-250" in lines[1], len(lines)] == [True, True, 2]

@@ -108,7 +108,7 @@ def test_the_ledger_cannot_be_changed_removed_or_laid_open(table: str, statement
 )
 def test_nothing_else_can_be_bent_either(statement: str) -> None:
     if statement.startswith("GRANT"):
-        # PostgreSQL answers with a warning, where one has no right to give
+        # PostgreSQL answers with a warning if one has no right to give
         with transaction() as session:
             session.execute(text(statement))
         assert not rows(

@@ -202,7 +202,7 @@ def test_each_process_refuses_a_clock_that_makes_no_sense(
         },
         cwd=settings.PROJECT_DIR, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
-    # Then it says in one line why, in place of starting in another time
+    # Then it says in one line why, instead of starting in another time
     assert done.returncode == 1
     assert f"the development clock {path} cannot be read" in done.stderr
     assert "Traceback" not in done.stderr

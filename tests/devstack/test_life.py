@@ -175,7 +175,7 @@ def test_secrets_that_are_set_win_over_those_that_are_made(make_stack: MakeStack
 
 def test_addresses_are_shown_with_what_opens_them(make_stack: MakeStack) -> None:
     with make_stack() as stack:
-        eventually("all is told", lambda: "The stack is up" in stack.output)
+        eventually("the stack is up", lambda: "The stack is up" in stack.output)
         user, _, password = stack.addresses["flower_basic_auth"].partition(":")
         assert user == "billing"
         assert f"(user {user}, password {password})" in stack.output

@@ -1,4 +1,4 @@
-"""Which gateways a stack works with: the simulator where none has a key, else those of a person."""
+"""Which gateways a stack works with: the simulator if none has a key, else those of a person."""
 
 import json
 import os
@@ -134,11 +134,11 @@ def test_all_processes_are_told_how_to_reach_the_simulator(make_plan: MakePlan) 
 
 def test_the_simulator_runs_with_what_the_others_were_told(make_stack: MakeStack) -> None:
     with make_stack() as stack:
-        told = {name: stack.addresses[name.lower()] for name in payment_gateways.VARIABLES}
-        assert all(told.values())
+        addresses = {name: stack.addresses[name.lower()] for name in payment_gateways.VARIABLES}
+        assert all(addresses.values())
         for name in ("receiver", "worker", "simulator"):
             environ = psutil.Process(stack.running_pid_of(name)).environ()
-            assert {variable: environ[variable] for variable in told} == told
+            assert {variable: environ[variable] for variable in addresses} == addresses
         webhooks = _asked(stack, "/simulator/webhooks")
         receiver = f"http://127.0.0.1:{stack.environment['RECEIVER_PORT']}/webhooks"
         assert webhooks == {"razorpay": [f"{receiver}/razorpay"], "stripe": [f"{receiver}/stripe"]}
@@ -162,7 +162,7 @@ def test_with_keys_there_is_no_simulator_and_they_are_kept_from_others(
     make_stack: MakeStack,
 ) -> None:
     with make_stack(MINE) as stack:
-        eventually("all is told", lambda: "The stack is up" in stack.output)
+        eventually("the stack is up", lambda: "The stack is up" in stack.output)
         assert "no simulator, no demo top-up" in stack.output
         assert ports.is_free(int(stack.environment["SIMULATOR_PORT"]))
         worker = psutil.Process(stack.running_pid_of("worker")).environ()

@@ -3,7 +3,7 @@
 Both names are the same few lines, which hand their arguments and streams to one process that has
 imported the command already and forks for each call; starting Python anew takes longer than most
 commands. `curl` knows the options that the pages use and refuses all others, so that the pages
-are checked where no curl is installed.
+are checked even if no curl is installed.
 """
 
 import contextlib

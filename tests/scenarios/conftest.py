@@ -75,9 +75,9 @@ def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 def control(simulator: Running) -> Callable[[str, Mapping[str, object]], dict[str, Any]]:
     """Make happen what customers, banks and time can, over HTTP."""
 
-    def play(path: str, told: Mapping[str, object]) -> dict[str, Any]:
+    def play(path: str, wanted: Mapping[str, object]) -> dict[str, Any]:
         url = f"{simulator.url}/simulator/{path}"
-        answer = requests.post(url, data=json.dumps(told), timeout=10)
+        answer = requests.post(url, data=json.dumps(wanted), timeout=10)
         found: dict[str, Any] = answer.json()
         return found
 

@@ -130,7 +130,7 @@ class Scenario:
         return None
 
     def _of_receipt(self, gateway: str, receipt: str) -> str | None:
-        """Return the order that the gateway has although we were never told, sometimes."""
+        """Return the order that the gateway has although we never got its answer, sometimes."""
         if self.rng.random() < 0.5:
             return None
         world = self.sim.world
@@ -141,22 +141,22 @@ class Scenario:
 
     def _pay(self, gateway: str, order_id: str) -> None:
         outcome = self.rng.choice(("success",) * 6 + ("failure", "late_authorization"))
-        told = self.control(
+        answer = self.control(
             "pay",
             {"order_id" if gateway == "razorpay" else "session_id": order_id, "outcome": outcome},
         )
-        if "error" in told:
+        if "error" in answer:
             self.counts["payment: refused by the gateway"] += 1
         elif self.rng.random() < 0.5:
-            self._come_back(order_id, told)
+            self._come_back(order_id, answer)
 
-    def _come_back(self, order_id: str, told: Mapping[str, Any]) -> None:
+    def _come_back(self, order_id: str, answer: Mapping[str, Any]) -> None:
         """The browser tells us, whether or not there is a signature; nonsense is refused."""
         with suppress(TransientError, InvalidOrder), audit.asked_by(ACTOR, door="api"):
             verified = browser_reports.verify_payment(
                 gateway_order_id=order_id,
-                payment_id=told.get("razorpay_payment_id"),
-                signature=told.get("razorpay_signature"),
+                payment_id=answer.get("razorpay_payment_id"),
+                signature=answer.get("razorpay_signature"),
                 actor=ACTOR,
             )
             self.counts[f"browser: {verified.state}"] += 1
@@ -200,20 +200,20 @@ class Scenario:
                 " WHERE order_id = :id AND credited_at IS NOT NULL",
                 id=id_,
             )
-            told = f"order {receipt}, {state}: captured {paid}, credited {credited}"
-            assert len(credited) == bool(paid), told
-            assert (state == "paid") == bool(paid), told
+            about = f"order {receipt}, {state}: captured {paid}, credited {credited}"
+            assert len(credited) == bool(paid), about
+            assert (state == "paid") == bool(paid), about
             if paid:
-                assert credited[0][0] in {payment.id for payment in paid}, told
+                assert credited[0][0] in {payment.id for payment in paid}, about
                 expected[str(ref)] += int(str(brings))
             self.counts[f"order: {state}"] += 1
         expected.subtract(self.returns.expected(self.refs))
         for ref, balance, held in rows(
             "SELECT ref, balance, held FROM accounts WHERE ref = ANY(:refs)", refs=self.refs
         ):
-            told = f"{ref}: {balance} credits, {held} held; expected {expected[str(ref)]}"
-            assert int(str(balance)) == expected[str(ref)], told
-            assert held == self.returns.held(str(ref)), told
+            about = f"{ref}: {balance} credits, {held} held; expected {expected[str(ref)]}"
+            assert int(str(balance)) == expected[str(ref)], about
+            assert held == self.returns.held(str(ref)), about
         self._check_states()
         with snapshot() as session:
             assert verification.verify(session).breaches == []

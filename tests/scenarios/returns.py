@@ -68,13 +68,15 @@ class Returns:
             )[0][0]
             exact = int(str(credits_)) * back // int(str(paise))
             exact += int(str(bonus)) * back // int(str(paise))
-            told = f"payment {payment_id}: {back} of {paise} is back, {taken} taken, not {exact}"
+            about_payment = (
+                f"payment {payment_id}: {back} of {paise} is back, {taken} taken, not {exact}"
+            )
             if back == paise:
-                assert taken == exact, told
+                assert taken == exact, about_payment
                 self.counts["return: whole"] += 1
             else:
                 # What failed among others may leave the rounding of its part.
-                assert abs(int(str(taken)) - exact) <= 2 * 6, told
+                assert abs(int(str(taken)) - exact) <= 2 * 6, about_payment
                 self.counts["return: part"] += back > 0
             gone[str(ref)] += int(str(taken))
         return gone
@@ -97,14 +99,14 @@ class Returns:
         amount = self.rng.choice((None, self.rng.randrange(100, paise)))
         try:
             with audit.asked_by(ACTOR, door="api"):
-                told = submission.request_refund(
+                refund = submission.request_refund(
                     payment_id=payment_id, amount_paise=amount, reason="scenario", actor=ACTOR,
                     request_key=f"scenario:{self.seed}:{self.asked}",
                 )  # fmt: skip
         except CannotRefund:
             self.counts["refund: refused here"] += 1
         else:
-            self.counts[f"refund: {told.state}"] += 1
+            self.counts[f"refund: {refund.state}"] += 1
 
     def _dashboard(self, payment_id: str, gateway: str, paise: int) -> None:
         """Somebody refunds at the gateway's dashboard."""
@@ -129,9 +131,9 @@ class Returns:
         if gateway == "stripe":
             intent = self.sim.world.stripe.intents[payment_id]
             about = {"charge": intent["latest_charge"]}
-        told = self.control("disputes", about)
-        if "id" in told:
-            self.disputed[payment_id] = told["id"]
+        answer = self.control("disputes", about)
+        if "id" in answer:
+            self.disputed[payment_id] = answer["id"]
             self.counts["dispute: opened"] += 1
 
     def _touched(self, payment_id: str) -> bool:
@@ -148,8 +150,8 @@ class Returns:
         for dispute_id in self.disputed.values():
             if self.rng.random() < 0.4:
                 status = self.rng.choice(("won", "lost"))
-                told = self.control(f"disputes/{dispute_id}", {"status": status})
-                self.counts[f"dispute: {status}"] += "error" not in told
+                answer = self.control(f"disputes/{dispute_id}", {"status": status})
+                self.counts[f"dispute: {status}"] += "error" not in answer
 
     def _back(self, payment_id: str, gateway: str) -> int:
         """Return the money that is back for good, in paise."""

@@ -199,7 +199,7 @@ def test_a_task_id_that_is_free_text_is_shown_as_its_digest_and_costs_no_lead(
         push(redis, {"task": PHONE, "id": NAME}, b"[[], {}, {}]")
         # When they have been recorded, each once
         eventually("each has its row", lambda: len(ids_of_rows()) == 4)
-        eventually("the stranger is told of", partial(worker.has_logged, "task_unknown"))
+        eventually("the unknown task is logged", partial(worker.has_logged, "task_unknown"))
         eventually("all are done", lambda: redis.hlen("unacked") == 0)
         # Then worker, events and rows know them by another name, the same one everywhere
         written_about = redaction.task_id(f"{NAME} {PHONE}")

@@ -1,4 +1,4 @@
-"""A receiver of webhooks that keeps what it was sent and answers as it is told."""
+"""A receiver of webhooks that keeps what it was sent and answers as it is set."""
 
 import socket
 import threading

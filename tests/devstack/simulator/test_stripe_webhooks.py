@@ -78,7 +78,7 @@ def test_a_retry_has_the_same_body_and_its_own_time(
 def test_every_change_is_told(
     stripe_client: stripe.StripeClient, control: Control, new_session: Make, receiver: Receiver
 ) -> None:
-    def told() -> list[str]:
+    def event_types() -> list[str]:
         control.settled()
         new, receiver.requests = types(receiver.requests), []
         return sorted(new)
@@ -86,23 +86,23 @@ def test_every_change_is_told(
     control.set(late_authorization_seconds=1_000)
     intent_id = control.pay_session(new_session().id, "late_authorization")["payment_intent"]
     receiver.wait_for(5)
-    assert told() == [
+    assert event_types() == [
         "charge.succeeded", "checkout.session.async_payment_succeeded",
         "checkout.session.completed", "payment_intent.processing", "payment_intent.succeeded",
     ]  # fmt: skip
     control.set(refund_state="failed", refund_seconds=2_000)
     stripe_client.v1.refunds.create({"payment_intent": intent_id, "amount": 100})
     receiver.wait_for(4)
-    assert told() == ["charge.refunded", "refund.created", "refund.failed", "refund.updated"]
+    assert event_types() == ["charge.refunded", "refund.created", "refund.failed", "refund.updated"]
     charge = stripe_client.v1.payment_intents.retrieve(intent_id).latest_charge
     stripe_client.v1.disputes.close(control("POST", "disputes", {"charge": charge})["id"])
-    assert told() == [
+    assert event_types() == [
         "charge.dispute.closed", "charge.dispute.created", "charge.dispute.funds_withdrawn",
     ]  # fmt: skip
     stripe_client.v1.checkout.sessions.expire(new_session().id)
-    assert told() == ["checkout.session.expired"]
+    assert event_types() == ["checkout.session.expired"]
     control("POST", "foreign-payments", {"gateway": "stripe"})
-    assert told() == ["charge.succeeded", "payment_intent.succeeded"]
+    assert event_types() == ["charge.succeeded", "payment_intent.succeeded"]
 
 
 def test_missed_events_are_listed(

@@ -234,12 +234,12 @@ def test_shuffled_events_overtake_each_other(
     control.set(shuffle=1, shuffle_seconds=8_000)
     for _ in range(5):
         control.pay(new_order()["id"])
-    told = [d["event_id"] for d in control.settled()]
+    sent = [d["event_id"] for d in control.settled()]
 
     came = [r.header("X-Razorpay-Event-Id") for r in receiver.requests]
 
-    assert sorted(came) == sorted(told)
-    assert came != told
+    assert sorted(came) == sorted(sent)
+    assert came != sent
 
 
 def test_the_secret_before_the_last_change_may_sign(
@@ -275,12 +275,12 @@ def test_what_was_never_captured_says_so_when_it_is_given_back(
     control.pay(order_id)
     control.pay(order_id)
 
-    told = [json.loads(r.body) for r in receiver.wait_for(6)]
+    bodies_sent = [json.loads(r.body) for r in receiver.wait_for(6)]
 
-    refunds = [body for body in told if body["event"].startswith("refund.")]
+    refunds = [body for body in bodies_sent if body["event"].startswith("refund.")]
     assert {body["event"] for body in refunds} == {"refund.created", "refund.processed"}
     assert {body["payload"]["payment"]["entity"]["captured"] for body in refunds} == {False}
-    assert [body["event"] for body in told].count("order.paid") == 1
+    assert [body["event"] for body in bodies_sent].count("order.paid") == 1
 
 
 def test_late_and_failed_things_are_told(
