@@ -85,7 +85,7 @@ class _AutocommitConnection:
     def __init__(self) -> None:
         self._engine: Engine | None = None
         self._connection: Any = None
-        self._of_parent: Any = None
+        self._of_parents: list[Any] = []
 
     def get(self, engine: Engine) -> Any:
         """Return the connection; open one if there is none, it is closed, or the engine is new."""
@@ -95,8 +95,10 @@ class _AutocommitConnection:
         return self._connection
 
     def leave_to_parent(self) -> None:
-        # Still referenced: a collected connection is closed, and this one is not ours to close.
-        self._of_parent, self._connection = self._connection, None
+        # Still referenced: a collected connection is closed, and this one is not ours to close. A
+        # list, because the parent's parent may have left one too.
+        self._of_parents.append(self._connection)
+        self._connection = None
 
     @staticmethod
     def _opened(engine: Engine) -> Any:
