@@ -29,7 +29,7 @@ class Topic(StrEnum):
 
     PAYMENT_CAPTURED = "payment.captured"
     PAYMENT_PARTIALLY_REFUNDED = "payment.partially_refunded"
-    """Captured at first sight with a part of its money on the way back."""
+    """An operator attached a payment of which a part is already refunded."""
     PAYMENT_FAILED = "payment.failed"
     PAYMENT_UNMATCHED = "payment.unmatched"
     PAYMENT_QUARANTINED = "payment.quarantined"
