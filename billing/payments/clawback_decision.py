@@ -56,7 +56,7 @@ class Case:
     others: Credits
     """What these have reserved or taken."""
     unspent: int
-    """What the account has left; the clawback's own hold, to be replaced, included."""
+    """What the account has left; before a new reservation the old hold has ended."""
     caps: bool
     """Whether spent credit is let go (`when_spent = "cap"` in the catalog), or owed as debt."""
 
