@@ -105,7 +105,7 @@ class Entity:
 
 
 def one_line(value: object) -> str:
-    """Return a gateway's text as one line of a log; the empty text if it is no text."""
+    """Return a gateway's text as one line of a log; an empty string if it is not a string."""
     return _UNPRINTABLE("?", value[:REASON_MAX_LENGTH]) if isinstance(value, str) else ""
 
 

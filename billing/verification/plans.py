@@ -49,6 +49,14 @@ SELECT a.ref, format('%s years on record and no plan', count(*))
  GROUP BY 1""",
     ),
     (
+        "each paid order for a plan has added its year",
+        """
+SELECT a.ref AS account, format('order %s of %s was paid and has added no year', o.receipt, o.plan)
+         AS detail
+  FROM billing_orders o JOIN accounts a ON a.id = o.account_id
+ WHERE o.plan IS NOT NULL AND o.state = 'paid' AND o.plan_applied_at IS NULL""",
+    ),
+    (
         "each month of a plan before its next was granted or withheld, and no later one",
         _MONTHS,
     ),

@@ -11,6 +11,7 @@ from tests.billing.plans.given import PLAN, RENEWAL, at
 from tests.tampering import tamper
 
 YEARS = "a plan is paid up to the end of its last year, and each year is one row"
+ORDERS = "each paid order for a plan has added its year"
 MONTHS = "each month of a plan before its next was granted or withheld, and no later one"
 
 INSTANTS = "a plan that is not degraded has a next step, and its next month is near its beginning"
@@ -40,6 +41,7 @@ def books(database: str) -> None:
         ("DELETE FROM plan_terms WHERE number = 2", {YEARS}),
         ("DELETE FROM account_plans", {YEARS}),
         ("UPDATE plan_terms SET kind = 'renewal'", {YEARS}),
+        ("UPDATE billing_orders SET plan_applied_at = NULL WHERE plan = 'plan_renewal'", {ORDERS}),
         ("UPDATE account_plans SET next_grant_month = '2029-06-01'", {MONTHS, INSTANTS}),
         ("UPDATE account_plans SET next_grant_month = '2029-08-01'", {MONTHS, INSTANTS}),
         ("DELETE FROM billing_audit_log WHERE action = 'grant.withheld'", {MONTHS}),
