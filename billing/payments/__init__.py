@@ -10,6 +10,7 @@ from billing.payments import (
     queries,
     unmatched,
 )
+from billing.payments.clawback_credit import clawback_subject
 from billing.payments.credit_posting import CreditedPayment
 from billing.payments.decision import IN_DOUBT_STATES
 from billing.payments.errors import AmbiguousPayment, CannotAttach, OrderAtOdds, UnknownPayment
@@ -31,6 +32,7 @@ __all__ = [
     "Seen",
     "UnknownPayment",
     "attachment",
+    "clawback_subject",
     "clawbacks",
     "gateway_heartbeat",
     "inquiries",

@@ -7,26 +7,24 @@ where the money is; `settle` brings the credit in line with it:
     money gone        -> taken      from the payment's own lots, then by burn order, then as debt
     money stayed      -> none       what was held is free, what was taken is back in its lots
 
-How much that is, `billing/payments/clawback_decision.py` decides. Called by `billing/returns`, and
-by the crediting of payments. Locks: the payment, then its account (the ledger's). Each settlement
-is a transaction of its own.
+`billing/payments/clawback_decision.py` decides how much that is, `clawback_credit.py` moves it.
+Called by `billing/returns`, and by the crediting of payments. Locks: the payment, then its account
+(the ledger's). Each settlement is a transaction of its own.
 """
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
-from uuid import uuid4
 
 from sqlalchemy import or_, select, text, update
 from sqlalchemy.orm import Session
 
 import clock
 from billing import audit, catalog
-from billing.credit import HoldFinished, holds
-from billing.ledger import Kind, Posting, availability, post, reversible_credits
+from billing.ledger import availability
+from billing.payments import clawback_credit
+from billing.payments.clawback_credit import clawback_subject
 from billing.payments.clawback_decision import Case, Credits, Position, Settlement, decide
 from billing.plans import refunded_plans
-from db.bulk import int_array
 from db.models import Chargeback, Clawback, Payment, Refund
 
 KINDS: tuple[type[Clawback], ...] = (Refund, Chargeback)
@@ -105,11 +103,6 @@ def lock_payment(session: Session, payment_id: int) -> Payment:
     ).one()
 
 
-def subject(clawback: Clawback) -> str:
-    """Return the name of a clawback in the audit log and in ledger keys."""
-    return f"{'refund' if isinstance(clawback, Refund) else 'chargeback'}:{clawback.id}"
-
-
 def _wanted(clawback: Clawback) -> Position:
     if isinstance(clawback, Chargeback) and not clawback.moves_money:
         return "none"
@@ -124,21 +117,22 @@ def _bring_in_line(
 ) -> None:
     account = session.scalars(_LOCK_ACCOUNT, {"id": payment.account_id}).one()
     if wanted == "reserved":
-        _end_hold(session, clawback, actor)  # its share may have grown: it is reserved anew
+        # Its share may have grown: it is reserved anew.
+        clawback_credit.end_hold(session, clawback, actor)
     case = _load(session, payment, clawback, wanted, clawback.amount_paise)
     settlement = decide(case)
     if settlement.reopens_others:
         reopen(session, [payment.id])
     if settlement.position == "reserved":
-        held = _hold(session, clawback, payment, settlement.unspent, account, actor)
+        held = clawback_credit.hold(session, clawback, payment, settlement.unspent, account, actor)
         if held < settlement.unspent:  # credit has expired in this very moment
             settlement = decide(replace(case, unspent=held))
     elif settlement.position == "taken":
-        _take(session, clawback, payment, settlement.takes, account, actor)
+        clawback_credit.take(session, clawback, payment, settlement.takes, account, actor)
     elif clawback.position == "reserved":
-        _end_hold(session, clawback, actor)
+        clawback_credit.end_hold(session, clawback, actor)
     else:
-        _give_back(session, clawback, payment, account, actor)
+        clawback_credit.give_back(session, clawback, payment, account, actor)
     clawback.position = settlement.position
     clawback.credits, clawback.bonus_credits = settlement.credits.paid, settlement.credits.bonus
 
@@ -178,138 +172,11 @@ def _load(
     )
 
 
-def _hold(
-    session: Session, clawback: Clawback, payment: Payment, amount: int, account: str, actor: str
-) -> int:
-    """Hold `amount` credits without an end, and return how many could be held."""
-    if not amount:
-        return 0
-    hold = holds.reserve(
-        session,
-        account=account,
-        at_most=amount,
-        # A new key each time: the lock of the clawback's row sees to it that there is one hold.
-        idempotency_key=f"{subject(clawback)}:{uuid4()}",
-        actor=actor,
-        kind=Kind.CLAWBACK,
-        description=f"Payment {payment.gateway_payment_id} is being returned",
-    )
-    clawback.hold_id = hold.id if hold else None
-    return hold.amount if hold else 0
-
-
-def _take(
-    session: Session, clawback: Clawback, payment: Payment, takes: Credits, account: str, actor: str
-) -> None:
-    if not takes.total:
-        _end_hold(session, clawback, actor)
-        return
-    released = _hand_over_hold(session, clawback, actor)
-    clawback.takes += 1
-    session.flush()
-    postings = _postings(clawback, payment, takes, account, actor)
-    postings[0] = replace(postings[0], releases=released)
-    results = [result.applied_or_raise() for result in post(session, postings)]
-    clawback.debt += _debt_of(session, [result.transaction_id for result in results])
-
-
-def _postings(
-    clawback: Clawback, payment: Payment, takes: Credits, account: str, actor: str
-) -> list[Posting]:
-    paid_key, bonus_key = _keys(clawback, clawback.takes)
-    own = f"{payment.gateway}:{payment.gateway_payment_id}"
-    paid_lot, bonus_lot = f"{own}:top_up", f"{own}:bonus"
-    parts = (
-        (Kind.CLAWBACK, takes.paid, paid_key, (paid_lot, bonus_lot)),
-        (Kind.BONUS_CLAWBACK, takes.bonus, bonus_key, (bonus_lot, paid_lot)),
-    )
-    return [
-        Posting(
-            account=account,
-            amount=-amount,
-            kind=kind,
-            idempotency_key=key,
-            actor=actor,
-            description=f"Payment {payment.gateway_payment_id} was returned",
-            payment_id=payment.gateway_payment_id,
-            takes_first=lots,
-        )
-        for kind, amount, key, lots in parts
-        if amount
-    ]
-
-
-_DEBT = text("""
-SELECT coalesce(sum(amount), 0)::bigint FROM credit_debts
- WHERE charge_id = ANY(CAST(:ids AS bigint[]))
-""")
-
-
-def _debt_of(session: Session, transaction_ids: list[int]) -> int:
-    return session.scalar(_DEBT, {"ids": int_array(transaction_ids)}) or 0
-
-
-_RETURNS = (Kind.CLAWBACK_RETURN, Kind.BONUS_CLAWBACK_RETURN)
-
-
-def _give_back(
-    session: Session, clawback: Clawback, payment: Payment, account: str, actor: str
-) -> None:
-    """Give back what was taken, to the lots that it came from; its debt is forgiven first."""
-    postings = [
-        Posting(
-            account=account,
-            amount=reversible_credits(session, key),
-            kind=kind,
-            idempotency_key=f"{key}:return",
-            actor=actor,
-            description=f"Payment {payment.gateway_payment_id} stays",
-            payment_id=payment.gateway_payment_id,
-            reverses=key,
-        )
-        for take in range(1, clawback.takes + 1)  # of what was given back before, nothing is left
-        for kind, key in zip(_RETURNS, _keys(clawback, take), strict=True)
-    ]
-    postings = [posting for posting in postings if posting.amount]
-    clawback.debt = 0
-    for result in post(session, postings) if postings else []:
-        result.applied_or_raise()
-
-
-def _keys(clawback: Clawback, take: int) -> tuple[str, str]:
-    key = f"{subject(clawback)}:{take}"
-    return f"{key}:clawback", f"{key}:bonus_clawback"
-
-
-def _end_hold(session: Session, clawback: Clawback, actor: str) -> None:
-    if clawback.hold_id is not None:
-        with suppress(HoldFinished):  # an operator may have voided it by hand
-            holds.void(
-                session,
-                hold_id=clawback.hold_id,
-                idempotency_key=f"{subject(clawback)}:end",
-                actor=actor,
-            )
-        clawback.hold_id = None
-
-
-def _hand_over_hold(session: Session, clawback: Clawback, actor: str) -> int:
-    """End the hold for the posting that takes the credit; return what that has to release."""
-    if clawback.hold_id is None:
-        return 0
-    hold_id, clawback.hold_id = clawback.hold_id, None
-    with suppress(HoldFinished):
-        return holds.hand_over(
-            session, hold_id=hold_id, idempotency_key=f"{subject(clawback)}:end", actor=actor
-        )
-    return 0
-
-
 def _record_change(session: Session, clawback: Clawback, payment: Payment, before: str) -> None:
     session.flush()
     if clawback.position == before:
         return
-    name = subject(clawback)
+    name = clawback_subject(clawback)
     audit.record(
         session,
         f"{name.partition(':')[0]}.{clawback.position}",

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 import clock
 from billing import audit
 from billing.accounts import review
-from billing.payments import clawbacks, locks
+from billing.payments import clawback_subject, clawbacks, locks
 from billing.returns.facts import DisputeFacts
 from billing.topics import Topic
 from db import outbox
@@ -172,7 +172,7 @@ def _record_change(
         "moves_money": chargeback.moves_money,
         "respond_by": chargeback.respond_by.isoformat() if chargeback.respond_by else None,
     }
-    subject = clawbacks.subject(chargeback)
+    subject = clawback_subject(chargeback)
     audit.record(
         session, f"chargeback.{chargeback.state}", subject,
         before=None if before is None else {"state": before}, after=after,

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 import clock
 from billing import audit
-from billing.payments import clawbacks
+from billing.payments import clawback_subject, clawbacks
 from billing.topics import Topic
 from db import outbox
 from db.models import Payment, Refund
@@ -54,11 +54,11 @@ def record_change(session: Session, refund: Refund, payment: Payment, before: st
         "gateway_refund_id": refund.gateway_refund_id,
     }
     audit.record(
-        session, f"refund.{refund.state}", clawbacks.subject(refund),
+        session, f"refund.{refund.state}", clawback_subject(refund),
         before=None if before is None else {"state": before}, after=after,
     )  # fmt: skip
     notice = NewNotice(
-        Topic(f"refund.{refund.state}"), clawbacks.subject(refund), payment.account_id,
+        Topic(f"refund.{refund.state}"), clawback_subject(refund), payment.account_id,
         {"refund_id": refund.id, **after},
     )  # fmt: skip
     outbox.write(session, [notice], now=clock.now())
