@@ -1,6 +1,7 @@
 """The settings of a process, from its environment: one frozen object, read once.
 
-Every variable that the product reads is here and nowhere else (docs/reference/settings.md).
+Every variable that the product reads is here and nowhere else (docs/reference/settings.md). The
+file is long because that list is one thing: a setting stands beside what checks its text.
 
 A variable that is set always wins. For those that are not set, the development stack that `make
 run` has up in this checkout fills in its own (`<BILLING_DATA_DIR>/stack.json`), so that the

@@ -14,7 +14,7 @@ from sqlalchemy import text
 import clock
 from benchmarks import lab, leads, outcome, pgbench, processes
 from benchmarks.report import Report, WrongOutcome
-from db import inbox
+from db import deliveries
 from db.session import transaction
 
 DEFAULT_EVENTS = 50_000
@@ -65,11 +65,13 @@ def record_backlog(run: str, *, events: int, accounts: Sequence[str]) -> None:
         chunk = range(start, min(start + _CHUNK, events))
         now = clock.now()
         new = [
-            inbox.NewEvent("leads", *leads.lead_event(run, n, accounts[n % len(accounts)]), now)
+            deliveries.NewEvent(
+                "leads", *leads.lead_event(run, n, accounts[n % len(accounts)]), now
+            )
             for n in chunk
         ]
         with transaction() as session:
-            inbox.record(session, new)
+            deliveries.record(session, new)
 
 
 def seconds_to_drain() -> float:

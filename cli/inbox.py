@@ -6,7 +6,7 @@ import clock
 from billing import audit
 from cli.options import json_option, limit_option, page
 from cli.output import Record, print_record, print_records
-from db import inbox as box
+from db import inbox_operations
 from db.models import InboundEvent
 from db.session import transaction
 from errors import PermanentError
@@ -33,7 +33,9 @@ def inbox() -> None:
 def list_(state: str | None, source: str | None, limit: int | None, *, as_json: bool) -> None:
     """List inbound events, newest first."""
     with transaction() as session:
-        rows = box.newest(session, state=state, source=source, limit=page(limit, as_json=as_json))
+        rows = inbox_operations.newest(
+            session, state=state, source=source, limit=page(limit, as_json=as_json)
+        )
         records = [_summary(row) for row in rows]
     print_records(records, as_json=as_json, empty="No events match.")
 
@@ -69,9 +71,9 @@ def replay(ids: tuple[int, ...], *, all_dead: bool, as_json: bool) -> None:
     if bool(ids) == all_dead:
         raise click.UsageError("give the IDs of the events to replay, or --all-dead")
     with transaction() as session:
-        chosen = box.dead_ids(session) if all_dead else list(ids)
+        chosen = inbox_operations.dead_ids(session) if all_dead else list(ids)
         possible = [id_ for id_ in chosen if 0 < id_ < 2**63]
-        replayed = box.replay(session, possible, now=clock.now())
+        replayed = inbox_operations.replay(session, possible, now=clock.now())
         for id_ in replayed:
             audit.record(
                 session,

@@ -1,6 +1,7 @@
-"""The inbox: deliveries recorded before anything else happens, and the one retry policy.
+"""The work on the inbox: leases of its rows, their ends, and the one retry policy.
 
-A row is `pending` until it is `done`, `ignored` or `dead`; dead rows stay, and can be replayed.
+A row is `pending` until it is `done`, `ignored` or `dead`; dead rows stay. `db/deliveries.py`
+records the rows, `db/inbox_operations.py` lists and replays them.
 
 How a batch is worked on: `lease` counts the attempt and commits; then, in a second transaction,
 `load_leased` locks the rows and the handler's work and `finish` commit together. Row locks keep
@@ -13,20 +14,16 @@ counted against, backed off and, after the last attempt, dead; so the innocent g
 """
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from hashlib import sha256
 from typing import Literal
 from uuid import UUID, uuid4
 
-from psycopg2.extras import execute_values
-from sqlalchemy import select, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from db.bulk import int_array, text_array
-from db.models import InboundEvent
-from db.session import one_statement
 
 State = Literal["pending", "done", "dead", "ignored"]
 
@@ -39,16 +36,6 @@ LEASE = timedelta(seconds=10)
 FIRST_RETRY = timedelta(seconds=2)
 LAST_RETRY = timedelta(minutes=15)
 _ERROR_MAX_LENGTH = 2_000
-
-
-@dataclass(frozen=True, slots=True)
-class NewEvent:
-    """A delivery to record: the raw bytes as they came."""
-
-    source: str
-    event_id: str
-    body: bytes
-    received_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,87 +66,6 @@ class Finished:
     outcome: str | None = None
     error: str | None = None
     type: str | None = None
-
-
-def record(session: Session, events: Sequence[NewEvent]) -> list[bool]:
-    """Insert the deliveries; return for each whether it is new (False: seen before).
-
-    The same id with another body is a delivery of its own: ids come in unsigned headers.
-    """
-    rows = [
-        (e.source, e.event_id, sha256(e.body).digest(), e.body, e.received_at, e.received_at)
-        for e in events
-    ]
-    cursor = session.connection().connection.cursor()
-    try:
-        inserted = execute_values(
-            cursor,
-            "INSERT INTO inbound_events (source, event_id, body_sha256, body, received_at,"
-            " next_attempt_at, state) VALUES %s"
-            " ON CONFLICT (source, event_id, body_sha256) DO NOTHING"
-            " RETURNING source, event_id, body_sha256",
-            rows,
-            template="(%s, %s, %s, %s, %s, %s, 'pending')",
-            page_size=len(rows),
-            fetch=True,
-        )
-    finally:
-        cursor.close()
-    new = {(source, event_id, bytes(digest)) for source, event_id, digest in inserted}
-    answers = []
-    for row in rows:
-        answers.append(row[:3] in new)
-        new.discard(row[:3])  # the second of two equal deliveries in one batch is a repeat
-    return answers
-
-
-_RECORD_ONE = """
-INSERT INTO inbound_events (source, event_id, body_sha256, body, received_at, next_attempt_at,
-                            state)
-VALUES (%s, %s, %s, %s, %s, %s, 'pending') ON CONFLICT (source, event_id, body_sha256) DO NOTHING
-"""
-
-
-def record_one(event: NewEvent) -> None:
-    """Record one delivery in a transaction of its own; one seen before is left as it is.
-
-    For a door through which deliveries come one by one: takes about a third of the time of
-    `record` in a `transaction()`.
-    """
-    e = event
-    digest = sha256(e.body).digest()
-    with one_statement() as cursor:
-        cursor.execute(
-            _RECORD_ONE, (e.source, e.event_id, digest, e.body, e.received_at, e.received_at)
-        )
-
-
-_RECORD_DEAD = text("""
-INSERT INTO inbound_events (source, event_id, body_sha256, body, received_at, next_attempt_at,
-                            state, last_error, handled_at)
-VALUES (:source, :event_id, :digest, :body, :now, :now, 'dead', :error, :now)
-ON CONFLICT (source, event_id, body_sha256) DO NOTHING
-""")
-
-
-def record_dead(session: Session, refused: Iterable[tuple[NewEvent, str]]) -> None:
-    """Insert deliveries that are dead from the start, each with the reason.
-
-    For what was refused before it had the form that a handler reads: an operator sees it with all
-    other dead rows. A known delivery is left as it is.
-    """
-    for event, error in refused:
-        session.execute(
-            _RECORD_DEAD,
-            {
-                "source": event.source,
-                "event_id": event.event_id,
-                "digest": sha256(event.body).digest(),
-                "body": event.body,
-                "now": event.received_at,
-                "error": _storable(error),
-            },
-        )
 
 
 _CANDIDATES = text("""
@@ -255,8 +161,8 @@ def finish(session: Session, finished: Iterable[tuple[int, Finished]], *, now: d
             "ids": int_array(id_ for id_, _ in rows),
             "states": text_array(end.state for _, end in rows),
             "outcomes": text_array(end.outcome for _, end in rows),
-            "errors": text_array(_storable(end.error) for _, end in rows),
-            "types": text_array(_storable(end.type) for _, end in rows),
+            "errors": text_array(storable(end.error) for _, end in rows),
+            "types": text_array(storable(end.type) for _, end in rows),
             "now": now,
         },
     )
@@ -289,7 +195,7 @@ def give_back(
         {
             "ids": int_array(lease.event_ids),
             "lease_id": lease.id,
-            "error": _storable(f"{type(error).__name__}: {error}"),
+            "error": storable(f"{type(error).__name__}: {error}"),
             "alone": alone,
             "dead": alone and (permanent or last),
             "now": now,
@@ -309,39 +215,13 @@ def due_sources(session: Session, *, now: datetime) -> list[str]:
     return list(session.scalars(_DUE_SOURCES, {"now": now}))
 
 
-_REPLAY = text("""
-UPDATE inbound_events
-   SET state = 'pending', attempts = 0, next_attempt_at = :now, lease_id = NULL,
-       lease_size = NULL, leased_until = NULL, handled_at = NULL
- WHERE id = ANY(CAST(:ids AS bigint[])) AND state = 'dead'
-RETURNING id
-""")
-
-
-def replay(session: Session, event_ids: Sequence[int], *, now: datetime) -> list[int]:
-    """Make dead rows pending again; return those that were dead. Their last error stays."""
-    return sorted(session.scalars(_REPLAY, {"ids": int_array(event_ids), "now": now}))
-
-
-def dead_ids(session: Session) -> list[int]:
-    """Return the ids of all dead rows."""
-    return list(
-        session.scalars(
-            select(InboundEvent.id).where(InboundEvent.state == "dead").order_by(InboundEvent.id)
-        )
-    )
-
-
-def newest(
-    session: Session, *, state: str | None, source: str | None, limit: int
-) -> Sequence[InboundEvent]:
-    """Return the newest rows, newest first, of one state or source if given."""
-    query = select(InboundEvent).order_by(InboundEvent.id.desc()).limit(limit)
-    if state is not None:
-        query = query.where(InboundEvent.state == state)
-    if source is not None:
-        query = query.where(InboundEvent.source == source)
-    return session.scalars(query).all()
+def storable(message: str | None) -> str | None:
+    """Return a message as a text that PostgreSQL can store, at most 2,000 characters long."""
+    if message is None:
+        return None
+    # PostgreSQL's text holds no NUL, and UTF-8 no lone surrogate; a sender may send either.
+    clean = message.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()
+    return clean[:_ERROR_MAX_LENGTH]
 
 
 def _finish_killer(session: Session, event_id: int, attempts: int, now: datetime) -> None:
@@ -365,11 +245,3 @@ def _backoff(attempt: int) -> timedelta:
     return timedelta(
         seconds=delay * random.uniform(0.75, 1.0)  # noqa: S311 - spreads load, guards no secret
     )
-
-
-def _storable(message: str | None) -> str | None:
-    if message is None:
-        return None
-    # PostgreSQL's text holds no NUL, and UTF-8 no lone surrogate; a sender may send either.
-    clean = message.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()
-    return clean[:_ERROR_MAX_LENGTH]

@@ -5,7 +5,7 @@ import json
 import structlog
 from flask import Response, request
 
-from db.inbox import NewEvent
+from db.deliveries import NewEvent
 from service import http_bodies
 from tasks.plumbing import nudges
 from webhook_receiver.recorder import NotRecorded, Recorder

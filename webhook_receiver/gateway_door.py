@@ -13,7 +13,7 @@ from flask import Response, request
 
 import clock
 from billing.payments import GatewayName
-from db.inbox import NewEvent
+from db.deliveries import NewEvent
 from gateways import registry
 from service.signatures import SignatureError
 from webhook_receiver import answers

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from flask import Response, request
 
 import clock
-from db.inbox import NewEvent
+from db.deliveries import NewEvent
 from service import standard_webhooks
 from service.signatures import SignatureError
 from webhook_receiver import answers

@@ -8,7 +8,7 @@ One thread and one connection per process; why: docs/decisions/0003-group-commit
 import threading
 from queue import Empty, SimpleQueue
 
-from db.inbox import NewEvent, record
+from db.deliveries import NewEvent, record
 from db.session import transaction
 from errors import TransientError
 

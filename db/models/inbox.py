@@ -10,7 +10,10 @@ from db.models.base import Base
 
 
 class InboundEvent(Base):
-    """One delivery that a sender made. `db/inbox.py` is the only writer."""
+    """One delivery that a sender made.
+
+    Written by `db/deliveries.py`, `db/inbox.py` and `db/inbox_operations.py` alone.
+    """
 
     __tablename__ = "inbound_events"
     __table_args__ = (

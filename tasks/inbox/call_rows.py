@@ -14,7 +14,7 @@ from uuid import UUID
 
 import clock
 from billing.text import ID_MAX_LENGTH, problem_with
-from db.inbox import NewEvent
+from db.deliveries import NewEvent
 
 MAX_BODY_BYTES = 1024 * 1024
 """Largest body of one row; the receiver accepts as much."""

@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 from celery.exceptions import Reject, SoftTimeLimitExceeded
 
-from db import inbox
+from db import deliveries
 from db.session import transaction
 from errors import TransientError
 from tasks.inbox.call_rows import CallRows
@@ -50,12 +50,12 @@ def record(rows: CallRows) -> None:
     if not rows.events and not rows.refused:
         return
     if len(rows.events) == 1 and not rows.refused:
-        inbox.record_one(rows.events[0])
+        deliveries.record_one(rows.events[0])
         return
     with transaction() as session:
         if rows.events:
-            inbox.record(session, rows.events)
-        inbox.record_dead(session, rows.refused)
+            deliveries.record(session, rows.events)
+        deliveries.record_dead(session, rows.refused)
 
 
 def _try_to_record(rows: CallRows, *, until: float) -> str | None:

@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 
 import clock
-from db.inbox import NewEvent
+from db.deliveries import NewEvent
 from tasks.inbox import call_rows
 from tasks.leads import calls
 from tasks.plumbing import broker

@@ -8,7 +8,7 @@ import pytest
 
 import clock
 from billing.leads import LeadRequest, charge_leads
-from db.inbox import NewEvent, record
+from db.deliveries import NewEvent, record
 from db.session import transaction
 from tests.api.api_process import ApiProcess, problem
 from tests.api.conftest import HOUSE_KEY

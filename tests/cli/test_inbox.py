@@ -7,8 +7,8 @@ from hashlib import sha256
 import pytest
 
 import clock
-from db import inbox as box
-from db.inbox import NewEvent
+from db import deliveries
+from db.deliveries import NewEvent
 from db.session import transaction
 from tasks.drain import work_one_batch
 from tests.cli.runner import give, open_clinic, run
@@ -29,7 +29,7 @@ def record(body: bytes | None = None, *, event_id: str = "msg_1", lead_id: str =
             }
         ).encode()  # fmt: skip
     with transaction() as session:
-        box.record(session, [NewEvent("leads", event_id, body, clock.now())])
+        deliveries.record(session, [NewEvent("leads", event_id, body, clock.now())])
     newest: int = run("inbox", "list", "--limit", "1", "--json").json[0]["id"]
     return newest
 

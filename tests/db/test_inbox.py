@@ -7,8 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from db import inbox
-from db.inbox import BATCH_SIZE, LAST_RETRY, LEASE, MAX_ATTEMPTS, Finished, Lease, NewEvent
+from db import deliveries, inbox, inbox_operations
+from db.deliveries import NewEvent
+from db.inbox import BATCH_SIZE, LAST_RETRY, LEASE, MAX_ATTEMPTS, Finished, Lease
 from db.session import transaction
 from tests.billing.given import rows
 from tests.conftest import owner
@@ -21,7 +22,7 @@ LATER = LEASE + timedelta(seconds=1)
 
 def record(*ids: str, source: str = "leads", at: datetime = NOON) -> list[bool]:
     with transaction() as session:
-        return inbox.record(session, [NewEvent(source, id_, b"{}", at) for id_ in ids])
+        return deliveries.record(session, [NewEvent(source, id_, b"{}", at) for id_ in ids])
 
 
 def lease(at: datetime = NOON, source: str = "leads") -> Lease | None:
@@ -63,9 +64,9 @@ def test_a_delivery_is_recorded_once_with_its_raw_bytes() -> None:
     body = b'\xff\x00 {"any": bytes}'
     event = NewEvent("leads", "e1", body, NOON)
     with transaction() as session:
-        assert inbox.record(session, [event, event]) == [True, False]
+        assert deliveries.record(session, [event, event]) == [True, False]
     with transaction() as session:
-        assert inbox.record(session, [event]) == [False]
+        assert deliveries.record(session, [event]) == [False]
     assert [
         (source, event_id, bytes(stored), at)  # type: ignore[call-overload]
         for source, event_id, stored, at in rows(
@@ -76,7 +77,7 @@ def test_a_delivery_is_recorded_once_with_its_raw_bytes() -> None:
 
 def test_a_known_id_with_another_body_or_source_is_a_delivery_of_its_own() -> None:
     with transaction() as session:
-        answers = inbox.record(
+        answers = deliveries.record(
             session,
             [
                 NewEvent("leads", "e1", b"one", NOON),
@@ -271,8 +272,8 @@ def dead_row() -> int:
 
 def test_a_dead_row_can_be_replayed_and_has_all_its_attempts_again(dead_row: int) -> None:
     with transaction() as session:
-        assert inbox.dead_ids(session) == [dead_row]
-        assert inbox.replay(session, [dead_row, 999], now=NOON) == [dead_row]
+        assert inbox_operations.dead_ids(session) == [dead_row]
+        assert inbox_operations.replay(session, [dead_row, 999], now=NOON) == [dead_row]
     assert rows("SELECT state, attempts, handled_at FROM inbound_events") == [("pending", 0, None)]
     assert leased().event_ids == (dead_row,)
 
@@ -282,7 +283,7 @@ def test_only_dead_rows_can_be_replayed() -> None:
     taken = leased()
     finish(taken)
     with transaction() as session:
-        assert inbox.replay(session, taken.event_ids, now=NOON) == []
+        assert inbox_operations.replay(session, taken.event_ids, now=NOON) == []
     assert states() == {"done": 1}
 
 
@@ -301,7 +302,7 @@ def test_a_worker_that_overslept_cannot_give_back_what_another_holds_or_has_fini
 def test_a_replayed_row_is_no_suspect_and_shares_a_batch_again(dead_row: int) -> None:
     record("e2", "e3")
     with transaction() as session:
-        inbox.replay(session, [dead_row], now=NOON)
+        inbox_operations.replay(session, [dead_row], now=NOON)
     assert len(leased().event_ids) == 3
 
 
@@ -342,6 +343,6 @@ def test_a_replayed_row_is_a_fresh_one() -> None:
     alone = leased()
     give_back(alone, permanent=True)
     with transaction() as session:
-        inbox.replay(session, alone.event_ids, now=NOON)
+        inbox_operations.replay(session, alone.event_ids, now=NOON)
     taken = [leased(), leased()]
     assert [lease.suspect for lease in taken].count(False) == 1

@@ -4,8 +4,8 @@ import json
 from itertools import count
 
 import clock
-from db import inbox
-from db.inbox import NewEvent
+from db import deliveries
+from db.deliveries import NewEvent
 from db.session import transaction
 from tasks.drain import work_one_batch
 from tests.billing.given import rows
@@ -28,7 +28,7 @@ def deliver(*events: object, source: str = "leads") -> list[int]:
     """Record deliveries (Python values become JSON, bytes stay); their inbox ids."""
     bodies = [e if isinstance(e, bytes) else json.dumps(e).encode() for e in events]
     with transaction() as session:
-        inbox.record(
+        deliveries.record(
             session, [NewEvent(source, f"msg_{next(_ids)}", body, clock.now()) for body in bodies]
         )
     return [int(str(id_)) for (id_,) in rows("SELECT id FROM inbound_events ORDER BY id")][

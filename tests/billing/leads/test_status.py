@@ -12,7 +12,7 @@ from billing import accounts
 from billing.leads import LeadRequest, charge_leads
 from billing.leads import status as lead_status
 from billing.leads.status import MOST_CANDIDATES, WAITS_FOR_AN_OPERATOR, LeadStatus
-from db.inbox import NewEvent, record
+from db.deliveries import NewEvent, record
 from db.models import LeadConflict
 from db.session import transaction
 from tests.between import once_read

@@ -12,7 +12,7 @@ from celery import Celery
 from redis import Redis
 
 import clock
-from db import inbox
+from db import inbox, inbox_operations
 from db.session import transaction
 from tasks.disputes import calls
 from tasks.drain import work_one_batch
@@ -187,7 +187,7 @@ def test_a_dead_call_is_opened_when_it_is_replayed_after_its_lead_was_charged() 
     work(SOURCE)
     charge("L-late")
     with transaction() as session:
-        inbox.replay(session, inbox.dead_ids(session), now=clock.now())
+        inbox_operations.replay(session, inbox_operations.dead_ids(session), now=clock.now())
     work(SOURCE)
 
     assert states() == [("L-late", "pending", 0)]

@@ -12,7 +12,7 @@ import pytest
 from celery.exceptions import Reject
 
 import clock
-from db import inbox
+from db import inbox_operations
 from db.connections import engine
 from db.session import transaction
 from tasks.inbox import recorder
@@ -171,7 +171,7 @@ def test_what_was_refused_is_kept_for_who_looks_and_refused_again_when_replayed(
     assert json.loads(str(body))["call"]["kwargs"]["sorce"] == "typo"
 
     with transaction() as session:
-        inbox.replay(session, [int(str(id_))], now=clock.now())
+        inbox_operations.replay(session, [int(str(id_))], now=clock.now())
     work("lead_calls")
 
     assert "data: Field required" in errors()[0][1]
