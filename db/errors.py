@@ -18,6 +18,10 @@ class SchemaMissing(TransientError):
         super().__init__(f"{detail}: run `billing migrate`")
 
 
+class SchemaMismatch(TransientError):
+    """The schema of the database is another one than this code needs; the message says which."""
+
+
 class RightMissing(TransientError):
     """The database's role has no right to do this."""
 

@@ -7,6 +7,8 @@ from alembic.config import Config
 
 from db import roles
 
+SCRIPTS = Path(__file__).parent / "migrations"
+
 
 def upgrade(owner_url: str, *, application_url: str | None = None, revision: str = "head") -> None:
     """Apply every pending migration to the database of `owner_url` (SQLAlchemy form).
@@ -23,6 +25,6 @@ def upgrade(owner_url: str, *, application_url: str | None = None, revision: str
 def config(database_url: str) -> Config:
     """Return the Alembic configuration for one database; there is no alembic.ini."""
     alembic = Config()
-    alembic.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    alembic.set_main_option("script_location", str(SCRIPTS))
     alembic.attributes["database_url"] = database_url
     return alembic
