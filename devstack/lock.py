@@ -14,7 +14,7 @@ from devstack.errors import DevstackError
 MARKER = "BILLING_STACK"
 """Environment variable that every process of a stack inherits: the data folder it belongs to."""
 GRACE_SECONDS = 5
-SERVERS = {"postgres": signal.SIGINT, "redis-server": signal.SIGTERM}
+SERVERS = {"postgres": signal.SIGINT, "valkey-server": signal.SIGTERM}
 """Their own orderly ends, asked for when nothing uses them any more."""
 
 

