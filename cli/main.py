@@ -36,6 +36,7 @@ from cli import (
     reports,
 )
 from cli.actor import process_actor
+from cli.output import ARGUMENTS
 from clock import development as development_clock
 from db.errors import DatabaseUnavailable
 from errors import BillingError
@@ -78,6 +79,7 @@ class _Cli(click.Group):
         for argument in args:
             if any("\ud800" <= letter <= "\udfff" for letter in argument):
                 raise click.ClickException(f"the argument is not UTF-8: {argument!a}")
+        ctx.meta[ARGUMENTS] = list(args)
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -1,105 +1,330 @@
-"""How commands print: a table for people, JSON for machines."""
+"""How commands print: for people on a terminal, TSV in a pipe, CSV or JSON if asked for.
 
+A command hands over records and the `View` of its options (`cli/options.py`). On a terminal a
+list shows few columns (`--wide`: all), times in the account's zone (`--utc`: in UTC), amounts with
+their unit, and how the next page is asked for. TSV, CSV and JSON hold every field of every row,
+numbers without commas and times in UTC.
+"""
+
+import csv
 import json
-import re
-from collections.abc import Iterable, Sequence
-from datetime import UTC, date, datetime
+import shlex
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import click
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
+from sqlalchemy.orm import Session
 
-from billing.text import DISGUISES
+import settings
+from billing import accounts
+from cli.cells import (
+    TEXTS,
+    Record,
+    encode,
+    for_machine,
+    for_person,
+    inline,
+    is_credits,
+    is_number,
+    plain,
+)
+from cli.options import PAGE, ListView, View
+from cli.tables import Column, field_lines, lay_out, with_unit
+from db.pages import COUNTED, Page
+from db.session import transaction
 
-Record = dict[str, Any]
+__all__ = [
+    "Columns",
+    "Record",
+    "console",
+    "inline_json",
+    "plain",
+    "print_json",
+    "print_json_list",
+    "print_list",
+    "print_record",
+    "print_records",
+    "print_sections",
+]
+
+ROWS_AT_A_TIME = 1_000
+"""Rows of one transaction if all are printed: memory does not grow with the length of a list."""
+
+ARGUMENTS = "billing.arguments"
+"""Where `cli/main.py` keeps the typed arguments, for the line that asks for the next page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The fields of a list by name, divided by blanks: those of a terminal, and the others.
+
+    Together they are the header line of TSV and CSV, also if no row follows.
+    """
+
+    few: str
+    more: str = ""
+
+    def names(self, *, wide: bool) -> list[str]:
+        """Return the names in their order."""
+        return self.few.split() + (self.more.split() if wide else [])
 
 
 def print_json(value: object) -> None:
     """Print one JSON document; times as ISO 8601 in UTC."""
-    click.echo(json.dumps(value, indent=2, default=_encode, ensure_ascii=False))
+    click.echo(json.dumps(value, indent=2, default=encode, ensure_ascii=False))
 
 
 def print_json_list(records: Iterable[Record]) -> None:
     """Print one JSON array like `print_json`, record by record as they come."""
     between = "["
     for record in records:
-        text = json.dumps(record, indent=2, default=_encode, ensure_ascii=False)
+        text = json.dumps(record, indent=2, default=encode, ensure_ascii=False)
         click.echo(between + "\n  " + text.replace("\n", "\n  "), nl=False)
         between = ","
     click.echo("[]" if between == "[" else "\n]")
 
 
-def inline_json(fields: Record | None) -> str | None:
-    """Return fields as one line of JSON, for a cell of a table."""
-    return json.dumps(fields, ensure_ascii=False) if fields is not None else None
+def print_list(
+    read: Callable[[Session, str | None, int], Page[Record]],
+    view: ListView,
+    *,
+    columns: Columns,
+    empty: str,
+    account: str | None = None,
+) -> None:
+    """Print a list that has pages.
 
-
-def print_records(records: Sequence[Record], *, as_json: bool, empty: str) -> None:
-    """Print a list of records with the same keys; without any, print `empty`."""
-    if as_json:
-        print_json(list(records))
+    `read(session, after, limit)` returns a page of records. A terminal gets one page and the
+    command for the next one. A pipe, CSV and JSON get all (or `--limit`), read in portions, each
+    in a transaction of its own. `account`: the one whose zone counts, if the list is of one.
+    """
+    if not is_for_people(view):
+        _print_for_machine(_all_of(read, view), view, columns)
         return
-    if not records:
+    with transaction() as session:
+        found = read(session, view.after, view.limit or PAGE)
+        zone = _zone(session, view, account)
+    if not found:
+        click.echo(empty if view.after is None else "Nothing follows.")
+        return
+    _print_table(found.rows, columns.names(wide=view.wide), zone)
+    if found.more:
+        _say_how_to_go_on(found)
+
+
+def print_records(
+    records: Sequence[Record],
+    view: View | None = None,
+    *,
+    columns: Columns | None = None,
+    empty: str,
+    zone: ZoneInfo | None = None,
+    as_json: bool = False,
+) -> None:
+    """Print records with the same keys, all of them; without any, print `empty` for people.
+
+    `columns` None: all fields. `zone` None: BILLING_TIMEZONE.
+    """
+    view = view or View(as_json=as_json)
+    columns = columns or Columns(" ".join(records[0]) if records else "")
+    if not is_for_people(view):
+        _print_for_machine(records, view, columns)
+    elif not records:
         click.echo(empty)
-        return
-    table = Table(header_style="bold")
-    for name, value in records[0].items():
-        table.add_column(name.replace("_", " "), justify="right" if _is_number(value) else "left")
-    for record in records:
-        table.add_row(*[_cell(value) for value in record.values()])
-    console().print(table)
+    else:
+        _print_table(records, columns.names(wide=view.wide), zone or _zone(None, view, None))
 
 
-def print_record(record: Record, *, as_json: bool) -> None:
-    """Print one record."""
-    if as_json:
+def print_record(
+    record: Record,
+    view: View | None = None,
+    *,
+    zone: ZoneInfo | None = None,
+    as_json: bool = False,
+) -> None:
+    """Print one record: one field a line, in a pipe as TSV with the header `field`, `value`.
+
+    `zone` None: that of the account in the field `account`, else BILLING_TIMEZONE.
+    """
+    view = view or View(as_json=as_json)
+    if view.as_json:
         print_json(record)
-        return
-    table = Table(show_header=False)
-    table.add_column(style="bold")
-    table.add_column()
-    for name, value in record.items():
-        table.add_row(name.replace("_", " "), _cell(value))
-    console().print(table)
+    elif not is_for_people(view):
+        fields = [{"field": name, "value": value} for name, value in record.items()]
+        _print_for_machine(fields, view, Columns("field value"))
+    else:
+        if zone is None or view.utc:
+            zone = _zone_of_record(record, view)
+        terminal = console()
+        pairs = [(_title(name), _with_unit(name, record, zone)) for name in record]
+        _print_lines(terminal, field_lines(pairs, width=terminal.width))
 
 
-def plain(value: object) -> str:
-    """Return a value as a person reads it, without characters that control a terminal."""
-    if value is None:
-        return "-"
-    if isinstance(value, datetime):
-        # Not strftime, which writes the year 1 as 1.
-        return f"{value.astimezone(UTC).replace(tzinfo=None).isoformat(' ', 'seconds')} UTC"
-    if _is_number(value):
-        return f"{value:,}"
-    # A sender's text must not control the terminal or change the order of what it shows: such
-    # characters are printed as their numbers.
-    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], str(value))
+def print_sections(sections: Sequence[tuple[str, Callable[[], None]]]) -> None:
+    """Print parts one after the other with a blank line between, on a terminal with titles.
+
+    A part is its title (empty: none) and what prints it.
+    """
+    for number, (title, print_part) in enumerate(sections):
+        if number:
+            click.echo()
+        if title and is_for_people(View()):
+            click.echo(f"{title}\n")
+        print_part()
 
 
 def console() -> Console:
-    """Return the terminal; piped output has no colours and is not folded to a width."""
-    terminal = Console()
-    return terminal if terminal.is_terminal else Console(width=10_000)
+    """Return the terminal. Into a pipe nothing is coloured, and nothing folded to a width."""
+    terminal = Console(highlight=False)
+    return terminal if terminal.is_terminal else Console(width=10_000, highlight=False)
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+def is_for_people(view: View) -> bool:
+    """Return whether a person reads: stdout is a terminal, and neither CSV nor JSON is asked for.
+
+    TTY_COMPATIBLE=1 or FORCE_COLOR=1 say so of a pipe, such as one into `less -R`.
+    """
+    return not (view.as_json or view.as_csv) and Console().is_terminal
 
 
-def _cell(value: object) -> Text:
-    # Text, not str: rich would interpret [tags] and :emoji: in what customers and senders wrote.
-    return Text(plain(value))
+def inline_json(fields: Record | None) -> str | None:
+    """Return fields as one line of JSON, for a cell of a table."""
+    return inline(fields) if fields is not None else None
 
 
-_CONTROL = re.compile(f"[\x00-\x09\x0b-\x1f\x7f-\x9f{DISGUISES}]")
+def _all_of(
+    read: Callable[[Session, str | None, int], Page[Record]], view: ListView
+) -> Iterator[Record]:
+    after, left = view.after, view.limit
+    while left is None or left > 0:
+        limit = ROWS_AT_A_TIME if left is None else min(left, ROWS_AT_A_TIME)
+        with transaction() as session:
+            found = read(session, after, limit)
+        yield from found
+        if found.after is None:
+            return
+        after = found.after
+        left = None if left is None else left - len(found)
+    _say_how_to_go_on(found)
 
 
-def _encode(value: object) -> str:
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat()
-    if isinstance(value, date):
-        return value.isoformat()
-    raise TypeError(f"{type(value).__name__} has no JSON form")
+def _print_for_machine(records: Iterable[Record], view: View, columns: Columns) -> None:
+    if view.as_json:
+        print_json_list(records)
+        return
+    names = columns.names(wide=True)
+    write = _csv_line if view.as_csv else _tsv_line
+    rows = iter(records)
+    first = next(rows, None)  # before the header line: an error stands alone
+    write(names)
+    for record in chain([] if first is None else [first], rows):
+        if record.keys() != set(names):
+            raise TypeError(f"columns are not the fields: {record.keys() ^ set(names)}")
+        write([for_machine(record[name]) for name in names])
+    sys.stdout.flush()
+
+
+def _csv_line(cells: Sequence[str]) -> None:
+    csv.writer(_Echo(), lineterminator="\n").writerow(cells)
+
+
+class _Echo:
+    """A file for `csv` that writes to the stdout of now."""
+
+    def write(self, text: str) -> int:
+        return sys.stdout.write(text)
+
+
+_TSV_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
+
+def _tsv_line(cells: Sequence[str]) -> None:
+    """Print cells divided by tabs; tabs, line breaks and backslashes as PostgreSQL's COPY."""
+    sys.stdout.write("\t".join(plain(cell.translate(_TSV_ESCAPES)) for cell in cells) + "\n")
+
+
+def _print_table(records: Sequence[Record], names: Sequence[str], zone: ZoneInfo) -> None:
+    terminal = console()
+    columns = [_column(name, records, zone) for name in names]
+    _print_lines(terminal, lay_out(columns, width=terminal.width))
+
+
+def _column(name: str, records: Sequence[Record], zone: ZoneInfo) -> Column:
+    values = [record[name] for record in records]
+    unit = ""
+    if name.endswith(("_at", "_by")) and any(hasattr(value, "tzinfo") for value in values):
+        unit = zone.key
+    elif any(is_credits(name, value) for value in values) and "credits" not in name:
+        unit = "credits"
+    return Column(
+        title=_title(name),
+        unit=unit,
+        cells=[
+            for_person(name, value, zone=zone, record=record)
+            for value, record in zip(values, records, strict=True)
+        ],
+        right=any(is_number(name, value) for value in values),
+        folds=name in TEXTS,
+    )
+
+
+def _title(name: str) -> str:
+    return name.removesuffix("_paise").replace("_", " ")
+
+
+def _with_unit(name: str, record: Record, zone: ZoneInfo) -> str:
+    value = record[name]
+    text = for_person(name, value, zone=zone, record=record)
+    if hasattr(value, "tzinfo"):
+        return with_unit(text, zone.key)
+    return with_unit(text, "credits") if is_credits(name, value) else text
+
+
+def _print_lines(terminal: Console, lines: Iterable[Text]) -> None:
+    for line in lines:
+        # soft_wrap: a line that is longer than the terminal is wide is not cut.
+        terminal.print(line, soft_wrap=True)
+
+
+def _zone(session: Session | None, view: View, account: str | None) -> ZoneInfo:
+    if view.utc:
+        return ZoneInfo("UTC")
+    found = accounts.find(session, account) if session is not None and account else None
+    return ZoneInfo(found.timezone) if found is not None else settings.get().zone
+
+
+def _zone_of_record(record: Record, view: View) -> ZoneInfo:
+    account = record.get("account")
+    if view.utc or not isinstance(account, str) or not account:
+        return _zone(None, view, None)
+    with transaction() as session:
+        return _zone(session, view, account)
+
+
+def _say_how_to_go_on(found: Page[Any]) -> None:
+    if not found.more:
+        return
+    context = click.get_current_context()
+    typed = _without_position(context.find_root().meta.get(ARGUMENTS, []))
+    command = shlex.join(["billing", *typed, "--after", str(found.after)])
+    number = f"more than {COUNTED:,}" if found.more > COUNTED else f"{found.more:,}"
+    click.echo(f"{number} more: {command}", err=True)
+
+
+def _without_position(arguments: Sequence[str]) -> list[str]:
+    kept: list[str] = []
+    skip = False
+    for argument in arguments:
+        if skip:
+            skip = False
+        elif argument == "--after":
+            skip = True
+        elif not argument.startswith("--after="):
+            kept.append(argument)
+    return kept

@@ -1,14 +1,24 @@
 """`billing payments`: list and show payments, attach one to an account."""
 
 import click
+from sqlalchemy.orm import Session
 
 from billing.payments import GatewayName, attachment, queries
 from billing.payments.queries import GATEWAYS, STATES, State
 from cli.accounts import find_or_fail
-from cli.options import actor_option, json_option, limit_option, page, reason_option
-from cli.output import Record, inline_json, print_json, print_record, print_records
+from cli.options import ListView, actor_option, json_option, list_options, reason_option
+from cli.output import (
+    Columns,
+    Record,
+    inline_json,
+    print_json,
+    print_list,
+    print_record,
+    print_records,
+)
 from cli.parked_leads import request_release
 from db.models import AuditEntry, CreditTransaction, Order, Payment
+from db.pages import Page
 from db.session import snapshot, transaction
 from errors import PermanentError
 from tasks.operator_lines import deduction_line, verified_line
@@ -25,32 +35,29 @@ def payments() -> None:
     """
 
 
+_COLUMNS = Columns(
+    "payment_id account state amount_paise created_at",
+    more="gateway order_id reason currency refunded_paise credits bonus_credits credited_at",
+)
+
+
 @payments.command(name="list")
 @click.option("--state", type=click.Choice(STATES), help="Only this state.")
 @click.option("--account", "ref", metavar="REF", help="Only this account's.")
 @click.option("--gateway", type=click.Choice(GATEWAYS), help="Only this gateway's.")
-@limit_option
-@json_option
+@list_options
 def list_(
-    state: State | None,
-    ref: str | None,
-    gateway: GatewayName | None,
-    limit: int | None,
-    *,
-    as_json: bool,
+    state: State | None, ref: str | None, gateway: GatewayName | None, *, view: ListView
 ) -> None:
     """List payments, newest first."""
-    with transaction() as session:
+
+    def read(session: Session, after: str | None, limit: int) -> Page[Record]:
         account_id = find_or_fail(session, ref).id if ref is not None else None
-        found = queries.newest(
-            session,
-            state=state,
-            account_id=account_id,
-            gateway=gateway,
-            limit=page(limit, as_json=as_json),
-        )
-        records = [_payment(payment, account) for payment, account in found]
-    print_records(records, as_json=as_json, empty="No payments match.")
+        return queries.newest(
+            session, state=state, account_id=account_id, gateway=gateway, after=after, limit=limit
+        ).map(lambda row: _payment(*row))
+
+    print_list(read, view, columns=_COLUMNS, account=ref, empty="No payments match.")
 
 
 @payments.command()

@@ -6,13 +6,14 @@ Called by the API, the command line and the tasks. Nothing is locked or written 
 from collections.abc import Iterable, Sequence
 from typing import Literal, get_args
 
-from sqlalchemy import Row, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from billing.payments.change_log import subject_of
 from billing.payments.errors import AmbiguousPayment
 from billing.payments.facts import GatewayName
 from db.models import Account, AuditEntry, CreditTransaction, Order, Payment
+from db.pages import Page, read_page
 
 State = Literal[
     "created", "authorized", "captured", "failed", "refunded", "partially_refunded",
@@ -46,8 +47,9 @@ def newest(
     state: State | None = None,
     account_id: int | None = None,
     gateway: GatewayName | None = None,
+    after: str | None = None,
     limit: int,
-) -> Sequence[Row[Payment, str | None]]:
+) -> Page[tuple[Payment, str | None]]:
     """Return the newest payments, each with the reference of its account (None: not known).
 
     A filter that is None does not limit the list.
@@ -61,7 +63,7 @@ def newest(
     for column, value in wanted.items():
         if value is not None:
             query = query.where(column == value)
-    return session.execute(query.order_by(Payment.id.desc()).limit(limit)).all()
+    return read_page(session, query, by=[Payment.id], after=after, limit=limit)
 
 
 def find(

@@ -40,6 +40,20 @@ class Ran:
         return self.err.removeprefix("Error: ").rstrip("\n")
 
 
+TERMINAL = {"TTY_COMPATIBLE": "1", "TERM": "dumb", "LINES": "50"}
+"""What makes the output as it is on a terminal, without colours."""
+
+
+def run_on_terminal(*arguments: str, width: int = 200) -> Ran:
+    """Run `billing` in this process as if stdout were a terminal of `width` columns."""
+    result = CliRunner().invoke(
+        command, list(arguments), prog_name="billing", env={**TERMINAL, "COLUMNS": str(width)}
+    )
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Ran(result.exit_code, result.stdout, result.stderr)
+
+
 def run(*arguments: str, environment: Mapping[str, str | None] | None = None) -> Ran:
     """Run `billing` in this process. What it does not turn into a message comes out here.
 

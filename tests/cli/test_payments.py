@@ -14,7 +14,7 @@ from tests.billing.given import assert_ledger_is_clean, balance, give, post_all,
 from tests.billing.leads.given import DEAR, park, states
 from tests.billing.payments.given import news, open_order, take_in
 from tests.billing.verification.payment_rows import CREATED, add_order, add_payment
-from tests.cli.runner import Ran, open_clinic, run
+from tests.cli.runner import Ran, open_clinic, run, run_on_terminal
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -60,7 +60,7 @@ def test_payments_are_found_by_state_account_and_gateway() -> None:
 
 
 def test_without_payments_it_says_so() -> None:
-    assert "No payments match" in run("payments", "list").out
+    assert "No payments match" in run_on_terminal("payments", "list").out
     assert listed() == []
 
 
