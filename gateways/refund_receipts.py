@@ -13,14 +13,10 @@ from gateways.errors import GatewayRefused
 PREFIX = "ref_"
 
 
-def ours_or_none(entity: Entity | None, name: str = "receipt") -> str | None:
+def ours_or_none(entity: Entity | None) -> str | None:
     """Return a receipt if it looks like ours; a refund from the dashboard may have any other."""
-    if entity is None:
-        return None
-    value = entity.fields.get(name)
-    if not isinstance(value, str) or not value.startswith(PREFIX):
-        return None
-    return entity.identifier(name)
+    receipt = entity.receipt_or_none() if entity is not None else None
+    return receipt if receipt is not None and receipt.startswith(PREFIX) else None
 
 
 def find_refund(

@@ -5,9 +5,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
-from billing.text import ID_MAX_LENGTH, REF_MAX_LENGTH, recordable
+from billing.text import ID_MAX_LENGTH, REF_MAX_LENGTH, problem_with, recordable
 from errors import PermanentError
 
 MAX_PRICE_PAISE = 2**53 - 1
@@ -18,6 +18,10 @@ def _of_this_century(value: datetime) -> datetime:
     if not 2000 <= value.year <= 2100:
         raise ValueError("must be in the years 2000 to 2100")
     return value
+
+
+def _noted(value: object) -> object:
+    return None if problem_with(value, max_length=ID_MAX_LENGTH) else value
 
 
 _Text = Annotated[str, Field(max_length=ID_MAX_LENGTH), recordable(ID_MAX_LENGTH)]
@@ -33,8 +37,8 @@ class LeadRequest(BaseModel):
     lead_id: _Text
     account: Annotated[_Text, Field(max_length=REF_MAX_LENGTH)]
     package_price_paise: Annotated[int, Field(ge=0, le=MAX_PRICE_PAISE)]
-    source: _Text | None = None
-    """Where the lead came from, such as `google-ads`."""
+    source: Annotated[str | None, BeforeValidator(_noted)] = None
+    """Where the lead came from, such as `google-ads`. Only noted: None if it cannot be recorded."""
     occurred_at: EventTime | None = None
 
     def happened_at(self, moment: datetime) -> "LeadRequest":

@@ -7,7 +7,6 @@ never read: the browser writes those of a payment.
 from collections.abc import Mapping
 
 from billing.payments import OrderFacts, PaymentFacts, Seen
-from billing.text import ID_MAX_LENGTH
 from gateways.entity import METHOD_MAX_LENGTH, Entity
 
 _SEEN = {
@@ -32,12 +31,12 @@ def payment_facts(entity: Mapping[str, object], *, receipt: str | None = None) -
         currency=payment.currency(),
         order_id=payment.identifier_or_none("order_id"),
         receipt=receipt,
-        refunded_paise=payment.paise_or_none("amount_refunded") or 0,
-        method=payment.text_or_none("method", max_length=METHOD_MAX_LENGTH),
-        fee_paise=payment.paise_or_none("fee"),
-        tax_paise=payment.paise_or_none("tax"),
-        error_code=payment.code_or_none("error_code"),
-        error_reason=payment.code_or_none("error_reason"),
+        refunded_paise=payment.paise_or_zero("amount_refunded"),
+        method=payment.noted_text("method", max_length=METHOD_MAX_LENGTH),
+        fee_paise=payment.noted_paise("fee"),
+        tax_paise=payment.noted_paise("tax"),
+        error_code=payment.noted_code("error_code"),
+        error_reason=payment.noted_code("error_reason"),
         happened_at=payment.moment_or_none("created_at"),
     )
 
@@ -48,7 +47,7 @@ def order_facts(entity: Mapping[str, object]) -> OrderFacts:
     return OrderFacts(
         gateway="razorpay",
         order_id=order.identifier("id"),
-        receipt=order.text_or_none("receipt", max_length=ID_MAX_LENGTH),
+        receipt=order.receipt_or_none(),
         amount_paise=order.paise("amount"),
         currency=order.currency(),
     )

@@ -57,16 +57,17 @@ def dispute_facts(entity: Mapping[str, object]) -> DisputeFacts:
     phase = dispute.code_or_none("phase")
     # In the other phases the amount may be gone from the start ("Deduct at Onset",
     # razorpay.com/docs/payments/disputes/chargeback-fees-and-penalties). A phase that we do not
-    # know counts as a claim. What was deducted is gone, whatever the phase.
-    deducted = dispute.paise_or_none("amount_deducted") or 0
+    # know counts as a claim. What was deducted is gone, whatever the phase; of a claim it is not
+    # read, since it decides nothing there.
+    is_claim = phase not in _INQUIRIES or dispute.paise_or_zero("amount_deducted") > 0
     return DisputeFacts(
         gateway="razorpay",
         dispute_id=dispute.identifier("id"),
         payment_id=dispute.identifier("payment_id"),
         amount_paise=dispute.paise("amount"),
         seen=_DISPUTE_SEEN[status],
-        moves_money=phase not in _INQUIRIES or deducted > 0,
+        moves_money=is_claim,
         phase=phase,
-        reason_code=dispute.code_or_none("reason_code"),
-        respond_by=dispute.moment_or_none("respond_by"),
+        reason_code=dispute.noted_code("reason_code"),
+        respond_by=dispute.noted_moment("respond_by"),
     )

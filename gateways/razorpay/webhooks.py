@@ -14,7 +14,6 @@ from datetime import datetime
 
 from billing.payments import PaymentFacts
 from billing.returns import DisputeFacts, DisputeSeen, RefundFacts
-from billing.text import ID_MAX_LENGTH
 from gateways.entity import Entity
 from gateways.errors import UnreadableAnswer
 from gateways.events import Event, UnreadableEvent, name_of_type, object_at, read_object
@@ -138,4 +137,4 @@ def _receipt(payload: Mapping[str, object], payment: Mapping[str, object]) -> st
     order = _entity(payload, "order")
     if order is None or order.get("id") is None or order.get("id") != payment.get("order_id"):
         return None
-    return Entity("razorpay", "order", order).text_or_none("receipt", max_length=ID_MAX_LENGTH)
+    return Entity("razorpay", "order", order).receipt_or_none()

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from billing.payments import OrderFacts, PaymentFacts, Seen
-from billing.text import ID_MAX_LENGTH
 from gateways.entity import METHOD_MAX_LENGTH, Entity
 
 URL_MAX_LENGTH = 2_000
@@ -27,8 +26,8 @@ def session_facts(session: Mapping[str, object]) -> tuple[OrderFacts, PaymentFac
         receipt=_receipt_of_session(entity),
         amount_paise=entity.paise("amount_total"),
         currency=entity.currency(),
-        ended=entity.state("status") == "expired",
-        checkout_url=entity.text_or_none("url", max_length=URL_MAX_LENGTH),
+        ended=entity.fields.get("status") == "expired",
+        checkout_url=entity.noted_text("url", max_length=URL_MAX_LENGTH),
     )
     return order, _payment_of_session(entity, order)
 
@@ -49,10 +48,10 @@ def intent_facts(intent: Mapping[str, object]) -> PaymentFacts:
         amount_paise=entity.paise("amount_received" if seen is Seen.CAPTURED else "amount"),
         currency=entity.currency(),
         receipt=_receipt_in_metadata(entity),
-        refunded_paise=(charge.paise_or_none("amount_refunded") if charge else None) or 0,
+        refunded_paise=charge.paise_or_zero("amount_refunded") if charge else 0,
         method=_method(entity, charge),
-        error_code=error.code_or_none("code") if error else None,
-        error_reason=error.code_or_none("decline_code") if error else None,
+        error_code=error.noted_code("code") if error else None,
+        error_reason=error.noted_code("decline_code") if error else None,
         happened_at=(charge or entity).moment_or_none("created"),
     )
 
@@ -107,21 +106,21 @@ def _receipt_of_session(session: Entity) -> str | None:
         return receipt
     if session.fields.get("payment_link") is not None:
         return None  # there the customer's browser can set the reference, in the link's address
-    return session.text_or_none("client_reference_id", max_length=ID_MAX_LENGTH)
+    return session.receipt_or_none("client_reference_id")
 
 
 def _receipt_in_metadata(entity: Entity) -> str | None:
     metadata = entity.inner("metadata", "metadata")
-    return metadata.text_or_none("receipt", max_length=ID_MAX_LENGTH) if metadata else None
+    return metadata.receipt_or_none() if metadata else None
 
 
 def _method(entity: Entity, charge: Entity | None) -> str | None:
     """Return what it was paid with; without the charge, only if a single method was offered."""
     details = charge.inner("payment_method_details", "payment_method_details") if charge else None
     if details:
-        return details.text_or_none("type", max_length=METHOD_MAX_LENGTH)
+        return details.noted_text("type", max_length=METHOD_MAX_LENGTH)
     offered = entity.fields.get("payment_method_types")
     if not isinstance(offered, list) or len(offered) != 1:
         return None
-    only = Entity(entity.gateway, entity.kind, {"type": offered[0]})
-    return only.text_or_none("type", max_length=METHOD_MAX_LENGTH)
+    only = Entity(entity.gateway, "payment_method_types", {"type": offered[0]})
+    return only.noted_text("type", max_length=METHOD_MAX_LENGTH)

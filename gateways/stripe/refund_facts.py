@@ -66,8 +66,8 @@ def dispute_facts(entity: Mapping[str, object]) -> DisputeFacts:
         seen=_DISPUTE_SEEN[status],
         moves_money=not (status.startswith(_INQUIRY) or nothing_moved),
         phase=_case_type(dispute),
-        reason_code=dispute.code_or_none("reason"),
-        respond_by=evidence.moment_or_none("due_by") if evidence else None,
+        reason_code=dispute.noted_code("reason"),
+        respond_by=evidence.noted_moment("due_by") if evidence else None,
     )
 
 
@@ -81,4 +81,4 @@ def _case_type(dispute: Entity) -> str | None:
     """Return what the card's network calls the case: `inquiry`, `chargeback`, ..."""
     details = dispute.inner("payment_method_details", "payment_method_details")
     card = details.inner("card", "card") if details else None
-    return card.code_or_none("case_type") if card else None
+    return card.noted_code("case_type") if card else None

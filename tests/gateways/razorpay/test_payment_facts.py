@@ -142,10 +142,10 @@ def test_a_failure_is_told_by_its_codes() -> None:
         ("id", None), ("id", ""), ("id", " "), ("id", 5), ("id", "pay\n1"), ("id", "p" * 201),
         ("id", "pay_\ud800"), ("order_id", ""), ("order_id", []), ("order_id", "o" * 201),
         ("amount", None), ("amount", "100"), ("amount", 100.0), ("amount", True), ("amount", -1),
-        ("amount", 2**53), ("amount_refunded", -1), ("amount_refunded", "0"), ("fee", -1),
-        ("fee", 1.5), ("tax", False), ("currency", None), ("currency", ""), ("currency", "RS"),
-        ("currency", "IN\u0052\u0301"), ("currency", 5), ("status", None), ("status", ""),
-        ("status", "paid"), ("status", ["captured"]), ("status", True),
+        ("amount", 2**53), ("amount_refunded", -1), ("amount_refunded", "0"), ("currency", None),
+        ("currency", ""), ("currency", "RS"), ("currency", "IN\u0052\u0301"),
+        ("currency", 5), ("status", None), ("status", ""), ("status", "paid"),
+        ("status", ["captured"]), ("status", True),
     ],
 )  # fmt: skip
 def test_what_decides_must_be_what_it_has_to_be(field: str, value: object) -> None:

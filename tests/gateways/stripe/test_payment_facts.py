@@ -203,7 +203,7 @@ def test_what_decides_about_an_intent_must_be_what_it_has_to_be(field: str, valu
     ("field", "value"),
     [
         ("id", None), ("amount_total", None), ("amount_total", 1.5), ("currency", None),
-        ("status", None), ("payment_status", None), ("payment_status", "perhaps"),
+        ("payment_status", None), ("payment_status", "perhaps"),
         ("payment_intent", None), ("payment_intent", 5), ("payment_intent", ""),
     ],
 )  # fmt: skip
