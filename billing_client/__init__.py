@@ -27,14 +27,14 @@ from billing_client.paid_work import credits_used
 from billing_client.results import Accepted, Charge, Hold, LeadStatus
 
 if TYPE_CHECKING:
-    from billing_client.celery_client import CeleryBillingClient
+    from billing_client.celery_client import CeleryBillingClient as CeleryBillingClient
 
+# Without `CeleryBillingClient`: `from billing_client import *` must work without its extra.
 __all__ = [
     "Accepted",
     "AccountUnknown",
     "BillingClient",
     "BillingError",
-    "CeleryBillingClient",
     "Charge",
     "Hold",
     "HoldFinished",
@@ -55,8 +55,13 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     # Imported on first use: Celery is an extra.
-    if name == "CeleryBillingClient":
+    if name != "CeleryBillingClient":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
         from billing_client.celery_client import CeleryBillingClient  # noqa: PLC0415
-
-        return CeleryBillingClient
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            f"CeleryBillingClient needs the module {error.name!r}:"
+            " install credit-billing-client[celery]"
+        ) from error
+    return CeleryBillingClient

@@ -1,17 +1,20 @@
-"""The wheel as a platform installs it: into an environment with urllib3 and nothing else."""
+"""The wheel as a platform installs it: into an environment with what it asks for, and no more."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
-import urllib3
+from redis import Redis
 
 import settings
 from devstack import ports
+from tests import environments
 from tests.billing.given import balance, open_account
 from tests.conftest import LEAD_SECRET
 from tests.tasks.given import work
@@ -42,7 +45,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built from a copy of the sources, without a network."""
     folder = tmp_path_factory.mktemp("wheel")
     copy = folder / "billing_client"
-    shutil.copytree(SOURCES, copy, ignore=shutil.ignore_patterns("__pycache__", "build", "*.egg*"))
+    shutil.copytree(SOURCES, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    before = set(copy.rglob("*"))
     subprocess.run(
         [
             sys.executable, "-m", "pip", "wheel", "--quiet", "--no-build-isolation", "--no-deps",
@@ -50,8 +54,30 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ],
         check=True, timeout=120,
     )  # fmt: skip
+    assert set(copy.rglob("*")) == before, "the build leaves files beside the sources"
     [built] = folder.glob("*.whl")
     return built
+
+
+def environment(wheel: Path, *, extra: str, place: Path) -> Path:
+    """Make an environment as pip would with the wheel and this extra; return its python."""
+    python, packages = environments.make(place)
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(packages)
+    [described] = packages.glob("*.dist-info/METADATA")
+    requires = metadata.PathDistribution(described.parent).requires or []
+    environments.add(packages, requires, extra=extra)
+    return python
+
+
+def run(python: Path, code: str, *arguments: str, cwd: Path) -> str:
+    """Run code there, with warnings as errors; return what it printed."""
+    done = subprocess.run(
+        [str(python), "-I", "-W", "error", "-c", code, *arguments],
+        capture_output=True, text=True, timeout=60, check=False, cwd=cwd,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_it_holds_the_client_and_nothing_of_the_server(wheel: Path) -> None:
@@ -76,26 +102,67 @@ def test_it_charges_a_lead_from_an_empty_environment(
     wheel: Path, tmp_path: Path, database: str
 ) -> None:
     # Given an environment with the wheel and urllib3 in it, and no more
-    place = tmp_path / "platform"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(place)], check=True)
-    [packages] = place.glob("lib/python*/site-packages")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(packages)
-    shutil.copytree(Path(urllib3.__file__).parent, packages / "urllib3")
+    python = environment(wheel, extra="", place=tmp_path / "platform")
     # When a lead is charged from there
     open_account(credits_=1_000)
     with one_process(tmp_path / "receiver.log", DATABASE_URL=database) as receiver:
-        done = subprocess.run(
-            [
-                str(place / "bin" / "python"), "-I", "-W", "error", "-c", CHARGE,
-                f"http://{ports.HOST}:{receiver.port}", LEAD_SECRET,
-            ],
-            capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path,
-        )  # fmt: skip
+        shown = json.loads(
+            run(python, CHARGE, f"http://{ports.HOST}:{receiver.port}", LEAD_SECRET, cwd=tmp_path)
+        )
     # Then it is, and nothing of the server was there to be imported
-    assert done.returncode == 0, done.stderr
-    shown = json.loads(done.stdout)
-    assert Path(shown["from"]).is_relative_to(place)
+    assert Path(shown["from"]).is_relative_to(tmp_path)
     assert (shown["lead_id"], shown["found"], shown["loaded"]) == ("L-1", [], [])
     work()
     assert balance() == 1_000 - 180
+
+
+STAR = """
+from billing_client import *
+assert BillingClient and require_credits and InvalidRequest
+try:
+    from billing_client import CeleryBillingClient
+except ImportError as error:
+    print(error)
+"""
+
+
+def test_without_its_extra_all_else_can_be_imported_and_what_is_missing_is_named(
+    wheel: Path, tmp_path: Path
+) -> None:
+    python = environment(wheel, extra="", place=tmp_path / "platform")
+    assert run(python, STAR, cwd=tmp_path) == (
+        "CeleryBillingClient needs the module 'celery': install credit-billing-client[celery]\n"
+    )
+
+
+CELERY = """
+import sys
+from billing_client import CeleryBillingClient
+with CeleryBillingClient(redis_url=sys.argv[1]) as client:
+    print(client.charge_lead("L-1", "clinic:42", 600_000).lead_id)
+"""
+FLASK = """
+from flask import Flask
+from billing_client import BillingClient, require_credits
+app = Flask("platform")
+client = BillingClient(api_url="http://127.0.0.1:9", api_key="k" * 20, retries=0)
+@app.get("/")
+@require_credits(5, client=client, account="clinic:42")
+def view():
+    return "worked"
+print(app.test_client().get("/").status_code)
+"""
+
+
+def test_the_extra_celery_brings_all_that_a_first_call_needs(
+    wheel: Path, tmp_path: Path, redis: Redis
+) -> None:
+    python = environment(wheel, extra="celery", place=tmp_path / "platform")
+    assert run(python, CELERY, os.environ["REDIS_URL"], cwd=tmp_path) == "L-1\n"
+    assert redis.llen("leads") == 1  # the message itself, not just the copy
+
+
+def test_the_extra_flask_brings_all_that_a_first_call_needs(wheel: Path, tmp_path: Path) -> None:
+    python = environment(wheel, extra="flask", place=tmp_path / "platform")
+    # Nothing listens there: the decorator says so, and does not run the view unpaid.
+    assert run(python, FLASK, cwd=tmp_path) == "503\n"
