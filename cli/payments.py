@@ -110,10 +110,16 @@ def show(payment_id: str, gateway: GatewayName | None, *, as_json: bool) -> None
     type=click.Choice(GATEWAYS),
     help="Needed if both gateways have a payment with this id.",
 )
+@click.option("--credits", "credits_", type=int, help="Give as many, whatever the amount buys.")
+@click.option(
+    "--plan", metavar="NAME", help="Give a year of this plan (or renewal) of the catalog."
+)
 @json_option
 def attach(
     payment_id: str,
     ref: str,
+    credits_: int | None,
+    plan: str | None,
     reason: str,
     actor: str,
     gateway: GatewayName | None,
@@ -122,12 +128,20 @@ def attach(
 ) -> None:
     """Credit an unmatched or quarantined payment to an account.
 
-    PAYMENT_ID is the gateway's. The account gets what the amount buys, and its parked leads are
-    charged from it at once.
+    PAYMENT_ID is the gateway's. The account gets what the amount buys, unless --credits or --plan
+    says otherwise, and its parked leads are charged from it at once. There is no other way to give
+    credit for a payment.
     """
+    given = attachment.Given(credits_, plan)
     with transaction() as session:
         credited, released = attachment.attach(
-            session, payment_id, account=ref, reason=reason, actor=actor, gateway=gateway
+            session,
+            payment_id,
+            account=ref,
+            reason=reason,
+            actor=actor,
+            gateway=gateway,
+            given=given,
         )
         payment = queries.find(session, payment_id, gateway=gateway)
         assert payment is not None  # it was attached above

@@ -1,6 +1,6 @@
 """Spending and correcting: holds, charges in one step, reversals, corrections by hand."""
 
-from billing.credit import corrections, hold_expiry, holds, reversals, usage
+from billing.credit import corrections, hold_expiry, holds, payment_keys, reversals, usage
 from billing.credit.errors import HoldFinished, InvalidHold, UnknownHold
 from billing.credit.hold_request import LONGEST as LONGEST_HOLD
 
@@ -12,6 +12,7 @@ __all__ = [
     "corrections",
     "hold_expiry",
     "holds",
+    "payment_keys",
     "reversals",
     "usage",
 ]

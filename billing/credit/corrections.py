@@ -1,11 +1,12 @@
 """Corrections by an operator: credit, adjust, write off, reverse a charge.
 
-Their idempotency keys must not begin like the keys of the rules (`lead:`), which they would block.
+Their idempotency keys must not begin like the keys of the rules (`lead:`), which they would block;
+and no credit by hand has a key that names a payment (`payment_keys.py`).
 """
 
 from sqlalchemy.orm import Session
 
-from billing.credit import reversals
+from billing.credit import payment_keys, reversals
 from billing.ledger import InvalidPosting, Kind, Posting, PostingResult, post
 from billing.text import DESCRIPTION_MAX_LENGTH, KEY_MAX_LENGTH, problem_with
 
@@ -111,6 +112,9 @@ def _post(
 ) -> PostingResult:
     _check_reason(reason)
     _check_own_key(idempotency_key)
+    gives = kind is not Kind.WRITE_OFF and type(amount) is int and amount > 0
+    if gives and payment_keys.names_a_payment(idempotency_key):
+        raise InvalidPosting("idempotency_key", payment_keys.INSTEAD)
     posting = Posting(
         account=account,
         amount=amount,

@@ -62,16 +62,17 @@ def decide(
     *,
     now: datetime,
     waits: catalog.Payments,
-    plan_refusal: str | None = None,
+    refusal: str | None = None,
 ) -> Change:
     """Return what a fact changes of a payment and of the order that the payment is for.
 
-    `order` is None while the order is not known. `plan_refusal` is the reason why the account's
-    plan does not take the year that the order is for; None: it takes it, or no plan was ordered.
+    `order` is None while the order is not known. `refusal` is the reason why money
+    that fits the order does not pay it: the account's plan does not take the year, or the payment
+    was credited by hand; None: it pays.
     """
     details = _details(fact, payment)
     amount_paise: int = details.get("amount_paise", payment.amount_paise)
-    state, reason = _next_state(fact, payment, order, details, plan_refusal)
+    state, reason = _next_state(fact, payment, order, details, refusal)
     pays_order = state == "captured" and payment.state != "captured"
     state, reason, refunded_paise = _with_refunds(state, reason, fact, payment, amount_paise)
     if order is None:
@@ -128,7 +129,7 @@ def _next_state(
     payment: Payment,
     order: Order | None,
     details: Mapping[str, Any],
-    plan_refusal: str | None,
+    refusal: str | None,
 ) -> tuple[str, str | None]:
     """Return the payment's state and reason after the fact, before refunds count."""
     match fact.seen:
@@ -143,7 +144,7 @@ def _next_state(
             has_name = any(details.get(name) or getattr(payment, name) for name in names)
             return "unmatched", "order_not_known" if has_name else "no_order"
         case Seen.CAPTURED if payment.state in UNSETTLED_STATES and order is not None:
-            mismatch = _mismatch(fact, order) or plan_refusal
+            mismatch = _mismatch(fact, order) or refusal
             return ("quarantined", mismatch) if mismatch else ("captured", None)
     return payment.state, payment.reason
 

@@ -21,7 +21,7 @@ import clock
 from billing import catalog, plans
 from billing.leads import ReleasedLead
 from billing.ledger import Posting
-from billing.payments import intake_rows
+from billing.payments import hand_credits, intake_rows
 from billing.payments.credit_posting import CreditedPayment, post_credit
 from billing.payments.decision import Change, decide
 from billing.payments.facts import GatewayName, PaymentFacts
@@ -61,10 +61,12 @@ def take_in_payments(
     rows = intake_rows.load(session, facts, also=also, now=clock.now())
     paid: list[Payment] = []
     grants: list[Posting] = []
+    by_hand = hand_credits.given_for(session, rows.payments.values())
     for fact in facts:  # one by one: each decision sees what the former one changed
         payment = rows.payments[fact.gateway, fact.payment_id]
         order = rows.find_order(payment, fact)
-        change, months = _decide(session, rows, fact, payment, order, actor=actor)
+        refusal = hand_credits.REASON if payment.id in by_hand else None
+        change, months = _decide(session, rows, fact, payment, order, refusal, actor=actor)
         intake_rows.apply(session, change, payment, order)
         grants += months
         if change.pays_order:
@@ -83,6 +85,7 @@ def _decide(
     fact: PaymentFacts,
     payment: Payment,
     order: Order | None,
+    refusal: str | None,
     *,
     actor: str,
 ) -> tuple[Change, list[Posting]]:
@@ -91,7 +94,7 @@ def _decide(
     Whether a plan takes a year is known once it is added; if it refuses, the decision is made anew.
     """
     waits = catalog.get().payments
-    change = decide(fact, payment, order, now=rows.now, waits=waits)
+    change = decide(fact, payment, order, now=rows.now, waits=waits, refusal=refusal)
     if not change.pays_order or order is None or order.plan is None:
         return change, []
     # The year begins when the payment was made.
@@ -103,4 +106,4 @@ def _decide(
         )
     except PlanRefused as refused:
         refusal = refused.reason
-    return decide(fact, payment, order, now=rows.now, waits=waits, plan_refusal=refusal), []
+    return decide(fact, payment, order, now=rows.now, waits=waits, refusal=refusal), []

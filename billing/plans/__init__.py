@@ -8,7 +8,7 @@ from billing.plans import enforcement, entitlements, grants, manual_years, overv
 from billing.plans.calendar import CALENDAR_ERRORS, month_name, parse_month
 from billing.plans.errors import InvalidOrder, PlanRefused
 from billing.plans.offers import require_sold
-from billing.plans.paid_years import add_ordered_year
+from billing.plans.paid_years import add_attached_year, add_ordered_year
 from billing.plans.plan_locks import Owner, load_owners, lock_plans
 from billing.plans.queries import list_terms
 from billing.plans.schedule import RenewalStatus
@@ -20,6 +20,7 @@ __all__ = [
     "Owner",
     "PlanRefused",
     "RenewalStatus",
+    "add_attached_year",
     "add_ordered_year",
     "enforcement",
     "entitlements",

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 import clock
 from billing import accounts, audit
+from billing.credit import payment_keys
 from billing.errors import IdempotencyConflict, InvalidReason, UnknownAccount
 from billing.ledger import post
 from billing.plans.errors import InvalidPlanYear, PlanRefused
@@ -110,6 +111,8 @@ def _check(asked: ManualYear) -> None:
         problem = problem_with(value, max_length=ID_MAX_LENGTH)
         if problem:
             raise InvalidPlanYear(field, problem)
+    if payment_keys.names_a_payment(asked.key):
+        raise InvalidPlanYear("key", payment_keys.INSTEAD)
     if asked.paid_at is not None and asked.paid_at > clock.now():
         raise InvalidPlanYear("paid_at", "must not be in the future")
 

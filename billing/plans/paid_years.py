@@ -104,6 +104,24 @@ def add_ordered_year(
     return postings
 
 
+def add_attached_year(
+    session: Session,
+    owner: Owner,
+    payment: Payment,
+    *,
+    plan: str,
+    plans: dict[int, AccountPlan],
+    actor: str,
+) -> list[Posting]:
+    """Add the year that an operator gives for a locked payment; see `add_year`.
+
+    It counts as paid when the payment was made.
+    """
+    now = clock.now()
+    year = Year(plan, min(payment.happened_at or payment.created_at, now), payment_key(payment))
+    return add_year(session, owner, year, plans=plans, actor=actor)
+
+
 def payment_key(payment: Payment) -> str:
     """Return the key of the year that a payment brings."""
     return f"{payment.gateway}:{payment.gateway_payment_id}:plan"

@@ -255,3 +255,11 @@ def test_a_zone_that_does_not_exist_changes_nothing() -> None:
     assert planning.plan().service_renewal_next_due == at("2027-11-20T18:30")
     assert "unknown account" in run("accounts", "set", "x:1", "--timezone", "UTC").error
     assert run("accounts", "set", PHARMACY).exit_code == 2
+
+
+@pytest.mark.parametrize("key", ["payment:pay_1", "pay_Sw0eHbmAJ1dXgT"])
+def test_no_year_by_hand_has_a_key_that_names_a_payment(key: str) -> None:
+    ran = activate("--key", key)
+
+    assert "billing payments attach" in ran.error
+    assert rows("SELECT count(*) FROM plan_terms") == [(0,)]

@@ -64,11 +64,9 @@ def decided(
     before: Payment | None = None,
     wanted: Order | None = NO_ORDER,
     *,
-    plan_refusal: str | None = None,
+    refusal: str | None = None,
 ) -> Change:
-    return decide(
-        fact, before or payment(), wanted, now=NOW, waits=WAITS, plan_refusal=plan_refusal
-    )
+    return decide(fact, before or payment(), wanted, now=NOW, waits=WAITS, refusal=refusal)
 
 
 TRANSITIONS = {
@@ -143,7 +141,7 @@ def test_captured_money_that_is_what_was_ordered_pays_the_order() -> None:
 
 @pytest.mark.parametrize("before", ["created", "authorized", "failed", "unmatched"])
 @pytest.mark.parametrize(
-    ("reported", "state", "plan_refusal", "reason"),
+    ("reported", "state", "refusal", "reason"),
     [
         ({"currency": "USD"}, "open", None, "currency_mismatch"),
         ({"currency": "USD", "amount_paise": 1}, "paid", "no_plan", "currency_mismatch"),
@@ -156,9 +154,9 @@ def test_captured_money_that_is_what_was_ordered_pays_the_order() -> None:
     ],
 )
 def test_other_captured_money_is_quarantined_for_the_first_reason(
-    before: str, reported: dict[str, Any], state: str, plan_refusal: str | None, reason: str
+    before: str, reported: dict[str, Any], state: str, refusal: str | None, reason: str
 ) -> None:
-    change = decided(news(**reported), payment(before), order(state), plan_refusal=plan_refusal)
+    change = decided(news(**reported), payment(before), order(state), refusal=refusal)
 
     assert (change.state, change.reason) == ("quarantined", reason)
     assert (change.pays_order, change.order_moves) == (False, ())
