@@ -1,41 +1,25 @@
-"""The refusals of spending credit, for `api/holds.py` and `api/charges.py`."""
+"""The refusal of spending more credit than there is, for `api/holds.py` and `api/charges.py`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy.orm import Session
 
-from api.problems import Refusal, bad_field
+from api import problems
 from billing import accounts
-from billing.credit import HoldFinished, InvalidHold
 from billing.ledger import InsufficientCredit
 
 
 @contextmanager
 def raised(session: Session, account_id: int) -> Iterator[None]:
-    """Raise a `Refusal` for each error of the rules in a block that spends an account's credit."""
+    """Add what the account has to the 402 of a block that spends its credit."""
     try:
         yield
     except InsufficientCredit as error:
+        refusal = problems.refusal_of(error)
+        if refusal is None:
+            raise
         found = accounts.get_funds(session, account_id)
-        raise Refusal(
-            402,
-            f"{error.needed} credits are needed, {error.available} are available",
-            kind="not-enough-credit",
-            more={
-                "needed": error.needed,
-                "balance": found.balance,
-                "held": found.held,
-                # What can pay for this; for a capture, its hold counts too.
-                "available": error.available,
-            },
-        ) from error
-    except HoldFinished as error:
-        raise Refusal(
-            409,
-            f"this hold is already {error.state}",
-            kind="hold-finished",
-            more={"state": error.state},
-        ) from error
-    except InvalidHold as error:
-        raise bad_field(error.field, error.problem) from error
+        # `available` is what can pay for this; for a capture, its hold counts too.
+        refusal.more |= {"balance": found.balance, "held": found.held}
+        raise refusal from error

@@ -1,7 +1,5 @@
 """`/v1/disputes`: a clinic disputes a lead. Operators decide with `billing disputes`."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from http import HTTPMethod
 from typing import Annotated, Any, Self
@@ -15,23 +13,12 @@ from api import auth, idempotency
 from api.account_lists import PAGE, page_of
 from api.accounts import AccountPath
 from api.fields import Id, PageQuery, Ref
-from api.problems import Refusal, bad_field
+from api.problems import Refusal
 from api.routes import route
 from billing import disputes as rules
-from billing.disputes import (
-    MAX_EVIDENCE_BYTES,
-    DisputedBefore,
-    DisputeOpen,
-    DisputeResolved,
-    DisputeState,
-    DisputeWindowOver,
-    InvalidDispute,
-    LeadNotCharged,
-)
-from billing.leads import UnknownLead
+from billing.disputes import MAX_EVIDENCE_BYTES, DisputeState
 from db.models import LeadDispute
 from db.session import transaction
-from errors import PermanentError
 from tasks.operator_lines import created_line
 
 log = structlog.get_logger()
@@ -120,7 +107,7 @@ def create(body: NewDispute) -> Dispute:
     A 409 says why that is not possible: `dispute-open`, `disputed-before`, `lead-not-charged` or
     `dispute-window-over`.
     """
-    with transaction() as session, _refusals_raised():
+    with transaction() as session:
         auth.account_in_reach(session, body.account)
         opened = rules.open_dispute(
             session,
@@ -162,7 +149,7 @@ def withdraw(path: DisputePath) -> Dispute:
 
     If the dispute is already resolved, the answer is a 409 `dispute-resolved`.
     """
-    with transaction() as session, _refusals_raised():
+    with transaction() as session:
         _, account = _in_reach(session, path.dispute_id)
         done = rules.withdraw(session, path.dispute_id, actor=auth.caller().actor)
         dispute = Dispute.of(done, account)
@@ -200,27 +187,3 @@ def _in_reach(session: Session, dispute_id: int) -> tuple[LeadDispute, str]:
     if found is None:
         raise Refusal(404, "no dispute with this id is known", kind="unknown-dispute")
     return found[0], found[1]
-
-
-_CONFLICTS: dict[type[PermanentError], str] = {
-    DisputeOpen: "dispute-open",
-    DisputedBefore: "disputed-before",
-    LeadNotCharged: "lead-not-charged",
-    DisputeWindowOver: "dispute-window-over",
-    DisputeResolved: "dispute-resolved",
-}
-
-
-@contextmanager
-def _refusals_raised() -> Iterator[None]:
-    """Raise a `Refusal` for each error of the rules in the block."""
-    try:
-        yield
-    except InvalidDispute as error:
-        raise bad_field(error.field, error.problem) from error
-    except UnknownLead as error:
-        raise Refusal(404, "no lead with this id is known", kind="unknown-lead") from error
-    except PermanentError as error:
-        if type(error) not in _CONFLICTS:
-            raise
-        raise Refusal(409, str(error), kind=_CONFLICTS[type(error)]) from error

@@ -25,12 +25,11 @@ from flask import Response, g, request
 from pydantic import AfterValidator, BaseModel, Field
 from sqlalchemy.orm import Session
 
-from api import auth
+from api import auth, problems
 from api.json_body import Request
 from api.problems import RETRY_AFTER_SECONDS, Refusal
 from billing.access import idempotency as api_requests
 from billing.access.idempotency import Answer, LeaseLost, RequestLease
-from billing.errors import IdempotencyConflict
 from db.session import pooled_statement, transaction
 from errors import TransientError
 
@@ -40,6 +39,7 @@ OPERATION_KEY_MAX_LENGTH = 200
 WAIT_SECONDS = 20.0
 """How long a repeat waits for the answer of the first request while that is in progress."""
 POLL_SECONDS = 0.05
+_HASHED = "sha256-"
 
 
 def _visible_ascii(value: str) -> str:
@@ -82,14 +82,17 @@ def once(work: Callable[[], BaseModel], *, key: str, status: int) -> Response:
     """Do `work` and answer `status` with its model, or repeat the answer stored under this key.
 
     Raises `Refusal` 409 if the key belongs to another request, or if the first request is still
-    in progress after `WAIT_SECONDS`; and whatever `work` raises.
+    in progress after `WAIT_SECONDS`, 403 if the API key could see something else when it made that;
+    and whatever `work` raises, an error of the rules as its `Refusal`.
     """
     found = _lease_or_answer(key)
     if isinstance(found, Answer):
         return _response(found, replayed=True)
     g.operation = operation = _Operation(found, status)
     try:
-        return _response(_done(work, operation), replayed=False)
+        with problems.refusals_of_rules():
+            done = _done(work, operation)
+        return _response(done, replayed=False)
     except LeaseLost:
         raise _in_progress() from None
     except BaseException as error:
@@ -116,22 +119,23 @@ def not_final() -> None:
 def operation_key() -> str:
     """Return the permanent name of this request, from its caller and key; at most 200 characters.
 
-    For the keys that a view passes to the ledger or to a gateway: a repeat passes the same ones.
+    For the keys that a view passes to the ledger or to a gateway: a repeat passes the same ones,
+    and no other request has them.
     """
     lease = _operation().lease
-    plain = f"api:{lease.caller}:{lease.key}"
-    if len(plain) <= OPERATION_KEY_MAX_LENGTH:
+    return lease.operation_key or operation_key_of(lease.caller, lease.key)
+
+
+def operation_key_of(caller: str, key: str) -> str:
+    """Return the name of the request of `caller`, which holds no colon, under `key`.
+
+    A key that is too long is hashed; so is one that looks like a hash, or it could be the name of
+    another request.
+    """
+    plain = f"api:{caller}:{key}"
+    if len(plain) <= OPERATION_KEY_MAX_LENGTH and not key.startswith(_HASHED):
         return plain
-    return f"api:{lease.caller}:sha256-{sha256(lease.key.encode()).hexdigest()}"
-
-
-def conflict() -> Refusal:
-    """Return the refusal of a key that belongs to another request."""
-    return Refusal(
-        409,
-        "this Idempotency-Key was used for another request: send a new key with a new request",
-        kind="idempotency-conflict",
-    )
+    return f"api:{caller}:{_HASHED}{sha256(key.encode()).hexdigest()}"
 
 
 def _operation() -> _Operation:
@@ -148,11 +152,8 @@ def _lease_or_answer(key: str) -> RequestLease | Answer:
 def _wait_for_known(asked: api_requests.Request) -> RequestLease | Answer:
     deadline = time.monotonic() + WAIT_SECONDS
     while True:
-        try:
-            with transaction() as session:
-                found = api_requests.lease(session, asked)
-        except IdempotencyConflict as error:
-            raise conflict() from error
+        with problems.refusals_of_rules(), transaction() as session:
+            found = api_requests.lease(session, asked)
         if found is not None:
             return found
         if time.monotonic() >= deadline:
@@ -165,7 +166,8 @@ def _asked_request(key: str) -> api_requests.Request:
     address = f"{request.method} {quote(request.path)}"
     body = cast(Request, request).body()
     digest = sha256(address.encode() + b"\n" + body).digest()
-    return api_requests.Request(auth.caller().name, key, address, digest)
+    caller = auth.caller()
+    return api_requests.Request(caller.identity, key, address, digest, caller.reach)
 
 
 def _done(work: Callable[[], BaseModel], operation: _Operation) -> Answer:

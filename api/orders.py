@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from flask_openapi import APIBlueprint, Tag
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from api import auth, gateway_refusals, idempotency
+from api import auth, idempotency
 from api.fields import Ref
 from api.problems import bad_field
 from api.routes import route
@@ -85,10 +85,9 @@ def create(body: NewOrder) -> Order:
         raise bad_field("return_url", "is required for Stripe, whose page sends the customer back")
     with transaction() as session:
         auth.account_in_reach(session, body.account)
-    with gateway_refusals.raised():
-        placed = checkout.place_order(
-            OrderRequest(**body.model_dump()),
-            actor=auth.caller().actor,
-            operation_key=idempotency.operation_key(),
-        )
+    placed = checkout.place_order(
+        OrderRequest(**body.model_dump()),
+        actor=auth.caller().actor,
+        operation_key=idempotency.operation_key(),
+    )
     return Order.model_validate(placed)

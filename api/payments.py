@@ -5,7 +5,7 @@ from http import HTTPMethod
 from flask_openapi import APIBlueprint, Tag
 from pydantic import BaseModel, ConfigDict, Field
 
-from api import auth, gateway_refusals, idempotency
+from api import auth, idempotency
 from api.fields import Id
 from api.problems import Refusal
 from api.routes import route
@@ -64,13 +64,12 @@ def verify(body: CheckoutResult) -> VerifiedPayment:
     once. An answer that is not final is not stored: repeat the call for a newer one.
     """
     account = _account_of(body.order_id)
-    with gateway_refusals.raised():
-        found = browser_reports.verify_payment(
-            gateway_order_id=body.order_id,
-            payment_id=body.payment_id,
-            signature=body.signature,
-            actor=auth.caller().actor,
-        )
+    found = browser_reports.verify_payment(
+        gateway_order_id=body.order_id,
+        payment_id=body.payment_id,
+        signature=body.signature,
+        actor=auth.caller().actor,
+    )
     if found.state not in FINAL:
         idempotency.not_final()
     return VerifiedPayment(

@@ -5,14 +5,12 @@ from http import HTTPMethod
 from flask_openapi import APIBlueprint, Tag
 from pydantic import BaseModel, ConfigDict, Field
 
-from api import auth, gateway_refusals, idempotency
+from api import auth, idempotency
 from api.fields import Id
 from api.problems import Refusal
 from api.routes import route
 from billing import accounts
-from billing.errors import InvalidReason
-from billing.payments import AmbiguousPayment, queries
-from billing.returns import CannotRefund
+from billing.payments import queries
 from billing.text import DESCRIPTION_MAX_LENGTH
 from db.session import transaction
 from tasks.returns import submission
@@ -67,19 +65,13 @@ def create(body: NewRefund) -> Refund:
     `not-refundable`.
     """
     _require_in_reach(body.payment_id)
-    try:
-        with gateway_refusals.raised():
-            refund = submission.request_refund(
-                payment_id=body.payment_id,
-                amount_paise=body.amount_paise,
-                reason=body.reason,
-                actor=auth.caller().actor,
-                request_key=idempotency.operation_key(),
-            )
-    except CannotRefund as error:
-        raise Refusal(409, f"the payment {error.problem}", kind="not-refundable") from error
-    except InvalidReason as error:
-        raise Refusal(422, str(error), fields={"reason": error.problem}) from error
+    refund = submission.request_refund(
+        payment_id=body.payment_id,
+        amount_paise=body.amount_paise,
+        reason=body.reason,
+        actor=auth.caller().actor,
+        request_key=idempotency.operation_key(),
+    )
     if refund.state != "processed":
         idempotency.not_final()
     return Refund.model_validate(
@@ -92,10 +84,7 @@ def _require_in_reach(payment_id: str) -> None:
     caller = auth.caller()
     unlimited = caller.product is None and caller.account_id is None
     with transaction() as session:
-        try:
-            payment = queries.find(session, payment_id)
-        except AmbiguousPayment as error:
-            raise Refusal(409, str(error), kind="ambiguous-payment") from error
+        payment = queries.find(session, payment_id)
         ref = queries.find_account_ref(session, payment) if payment is not None else None
         if payment is not None and unlimited:
             return

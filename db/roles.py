@@ -51,7 +51,7 @@ FIXED_COLUMNS = {
         "opened_by", "created_at",
     },
     "account_plans": {"account_id", "plan_type", "created_at"},
-    "api_requests": {"caller", "idempotency_key", "created_at"},
+    "api_requests": {"caller", "idempotency_key", "operation_key", "created_at"},
     "api_keys": {"id", "name", "key_sha256", "product", "account_id", "scopes", "created_at"},
 }  # fmt: skip
 """Columns that no process changes once they are written, in tables that it may otherwise update. A

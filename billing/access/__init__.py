@@ -1,9 +1,15 @@
 """API keys and their scopes; requests under an Idempotency-Key and their answers."""
 
 from billing.access import idempotency, keys
-from billing.access.errors import ApiKeyExists, InvalidApiKey, UnknownApiKey
+from billing.access.errors import (
+    AnswerOutOfReach,
+    ApiKeyExists,
+    InvalidApiKey,
+    UnknownApiKey,
+)
 
 __all__ = [
+    "AnswerOutOfReach",
     "ApiKeyExists",
     "InvalidApiKey",
     "UnknownApiKey",

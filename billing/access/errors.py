@@ -1,4 +1,4 @@
-"""The errors of API keys."""
+"""The errors of API keys, and of requests under an Idempotency-Key."""
 
 from errors import InvalidField, NotFound, PermanentError
 
@@ -21,3 +21,14 @@ class UnknownApiKey(NotFound):
     def __init__(self, name: str) -> None:
         super().__init__(f"there is no API key {name!r}: see `billing api-keys list`")
         self.name = name
+
+
+class AnswerOutOfReach(PermanentError):
+    """The answer under this Idempotency-Key was given when the API key had another reach."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            f"the answer to {key!r} was given when this API key had another product or account:"
+            " send a new Idempotency-Key"
+        )
+        self.key = key

@@ -12,7 +12,7 @@ states:
 - answered: for good.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,6 +21,7 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.orm import Session
 
 import clock
+from billing.access.errors import AnswerOutOfReach
 from billing.errors import IdempotencyConflict
 from errors import TransientError
 
@@ -41,11 +42,14 @@ class Request:
     """A request: its caller, key and content."""
 
     caller: str
+    """The identity of its API key (`billing/access/keys.py`), not the name."""
     key: str
     asked: str
     """Method and path."""
     sha256: bytes
     """Of method, path and body."""
+    reach: str | None = None
+    """What its API key may see; None: all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,9 @@ class RequestLease:
     key: str
     until: datetime
     """When it ends; this also distinguishes it from other leases of the same request."""
+    operation_key: str | None = None
+    """The name that the request's effects already have; None: its name follows from caller and
+    key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +75,8 @@ class Answer:
 
 _INSERT = """
 INSERT INTO api_requests
-       (caller, idempotency_key, request, request_hash, claimed_until, created_at)
-VALUES (%s, %s, %s, %s, %s, %s)
+       (caller, idempotency_key, request, request_hash, reach, claimed_until, created_at)
+VALUES (%s, %s, %s, %s, %s, %s, %s)
 ON CONFLICT (caller, idempotency_key) DO NOTHING RETURNING 1
 """
 
@@ -80,17 +87,19 @@ def lease_new(cursor: DBAPICursor, request: Request) -> RequestLease | None:
     One statement, for `db.session.pooled_statement`: nearly every key is new.
     """
     new, now = _new_lease(request)
-    values = (request.caller, request.key, request.asked, request.sha256, new.until, now)
-    cursor.execute(_INSERT, values)
+    asked = (request.caller, request.key, request.asked, request.sha256, request.reach)
+    cursor.execute(_INSERT, (*asked, new.until, now))
     return new if cursor.fetchone() else None
 
 
 _LOOK = text("""
-SELECT request, request_hash, claimed_until, status, answer FROM api_requests
+SELECT request, request_hash, reach, operation_key, claimed_until, status, answer
+  FROM api_requests
  WHERE caller = :caller AND idempotency_key = :key
 """)
 _TAKE_OVER = text("""
-UPDATE api_requests SET request = :asked, request_hash = :sha256, claimed_until = :until
+UPDATE api_requests
+   SET request = :asked, request_hash = :sha256, reach = :reach, claimed_until = :until
  WHERE caller = :caller AND idempotency_key = :key AND status IS NULL
    AND (claimed_until IS NULL OR claimed_until <= :now AND request_hash = :sha256) RETURNING 1
 """)
@@ -100,7 +109,7 @@ def lease(session: Session, request: Request) -> RequestLease | Answer | None:
     """Lease a request; return its answer if it has one, None while another process works on it.
 
     Commit before the work begins. Raises `IdempotencyConflict` if the key stands for another
-    request.
+    request, `AnswerOutOfReach` if the API key could see something else when it made this one.
     """
     cursor = session.connection().connection.cursor()
     try:
@@ -115,6 +124,7 @@ def lease(session: Session, request: Request) -> RequestLease | Answer | None:
         "key": request.key,
         "asked": request.asked,
         "sha256": request.sha256,
+        "reach": request.reach,
         "now": now,
         "until": new.until,
     }
@@ -122,11 +132,15 @@ def lease(session: Session, request: Request) -> RequestLease | Answer | None:
     free = known.status is None and known.claimed_until is None
     if not free and bytes(known.request_hash) != request.sha256:
         raise IdempotencyConflict(request.key, _differences(known, request))
+    if not free and known.reach != request.reach:
+        raise AnswerOutOfReach(request.key)
     if known.status is not None:
         return Answer(known.status, known.answer)
     if not free and known.claimed_until > now:
         return None
-    return new if session.scalar(_TAKE_OVER, asked) else None
+    if not session.scalar(_TAKE_OVER, asked):
+        return None
+    return replace(new, operation_key=known.operation_key)
 
 
 def _new_lease(request: Request) -> tuple[RequestLease, datetime]:

@@ -31,6 +31,7 @@ SCOPES = {
     "leads:write": "asking for a lead to be charged",
     "accounts:read": "what an account has, and its transactions",
     "accounts:write": "opening accounts",
+    "accounts:limits": "opening accounts that may spend more than they have (overdraft_limit)",
     "orders:write": "ordering credit, and having its payment verified",
     "refunds:write": "giving the money of payments back",
     "payments:read": "the payments of an account",
@@ -40,6 +41,9 @@ SCOPES = {
     "credits:spend": "charging credit, and holding it",
 }
 """Scope -> what it allows. Each resource of the API adds its own; older keys keep their scopes."""
+
+ONLY_BY_NAME = frozenset({"accounts:limits"})
+"""Scopes that a new key has only if they are asked for: a platform grants itself credit by them."""
 
 PREFIX = "bk_"
 """Identifies a key to a person and to a scanner for leaked secrets."""
@@ -56,10 +60,30 @@ class Caller:
     product: str | None
     account_id: int | None
     scopes: frozenset[str]
+    key_id: int | None = None
+    """The row of a created key; None for a key of API_KEYS."""
+
+    @property
+    def identity(self) -> str:
+        """What its Idempotency-Keys belong to: no two keys have the same.
+
+        A created key is its row. A key of API_KEYS is its name there, so that another secret under
+        the name goes on where the first one stopped. No name begins with `#`.
+        """
+        return self.name if self.key_id is None else f"#{self.key_id}"
+
+    @property
+    def reach(self) -> str | None:
+        """What it may see, to compare; None: all."""
+        if self.account_id is not None:
+            return f"account:{self.account_id}"
+        return None if self.product is None else f"product:{self.product}"
 
     @property
     def actor(self) -> str:
         """Its name in the audit log and the ledger."""
+        if self.key_id is not None and self.name in settings.get().api_keys:
+            return f"api-key:{self.name}{self.identity}"  # not the key of API_KEYS with this name
         return f"api-key:{self.name}"
 
 
@@ -79,7 +103,7 @@ def could_be_made_here(key: str) -> bool:
 
 
 _MADE_HERE = """
-SELECT name, product, account_id, scopes FROM api_keys
+SELECT name, product, account_id, scopes, id FROM api_keys
  WHERE key_sha256 = %s AND revoked_at IS NULL
 """
 
@@ -93,8 +117,8 @@ def made_here(cursor: DBAPICursor, key: str) -> Caller | None:
     row = cursor.fetchone()
     if row is None:
         return None
-    name, product, account_id, scopes = row
-    return Caller(name, product, account_id, frozenset(scopes))
+    name, product, account_id, scopes, key_id = row
+    return Caller(name, product, account_id, frozenset(scopes), key_id)
 
 
 def create(
@@ -107,14 +131,15 @@ def create(
 ) -> str:
     """Create a key for one product or one account (its reference) and return it.
 
-    The key cannot be read again later. `scopes` are some of `SCOPES`; none given: all of today's.
+    The key cannot be read again later. `scopes` are some of `SCOPES`; none given: all of
+    today's except `ONLY_BY_NAME`.
     Raises `InvalidApiKey`, which names the field, `UnknownAccount` or `ApiKeyExists`.
     """
     _check(name, product, account, scopes)
     found = accounts.find(session, account) if account is not None else None
     if account is not None and found is None:
         raise UnknownAccount(account)
-    allowed = sorted(set(scopes or SCOPES))
+    allowed = sorted(set(scopes) or SCOPES.keys() - ONLY_BY_NAME)
     key = PREFIX + secrets.token_urlsafe(RANDOM_BYTES)
     created = session.scalar(
         insert(ApiKey)

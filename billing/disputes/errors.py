@@ -2,19 +2,14 @@
 
 from datetime import datetime
 
-from errors import PermanentError
+from errors import InvalidField, NotFound, PermanentError
 
 
-class InvalidDispute(PermanentError):
+class InvalidDispute(InvalidField):
     """A field of a dispute, or of its resolution, is not valid."""
 
-    def __init__(self, field: str, problem: str) -> None:
-        super().__init__(f"{field} {problem}")
-        self.field = field
-        self.problem = problem
 
-
-class UnknownDispute(PermanentError):
+class UnknownDispute(NotFound):
     """No dispute has this id."""
 
     def __init__(self, dispute_id: int) -> None:

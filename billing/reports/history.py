@@ -17,7 +17,7 @@ from billing import accounts
 from billing.errors import UnknownAccount
 from db.bulk import int_array
 from db.models import Account, CreditTransaction
-from errors import PermanentError
+from errors import InvalidField, PermanentError
 
 PAGE = 20
 
@@ -26,12 +26,8 @@ TimeKind = Literal["written", "event"]
 _LARGEST = 2**63 - 1
 
 
-class InvalidReading(PermanentError):
+class InvalidReading(InvalidField):
     """A field of a request to read the ledger is invalid."""
-
-    def __init__(self, field: str, problem: str) -> None:
-        super().__init__(f"{field} {problem}")
-        self.field = field
 
 
 class UnreadableRow(PermanentError):

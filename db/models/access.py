@@ -38,11 +38,17 @@ class ApiRequest(Base):
     )
 
     caller: Mapped[str] = mapped_column(primary_key=True)
-    """The name of the API key: idempotency keys of different callers are separate."""
+    """The identity of the API key: `#` and its id, or its name in API_KEYS. Idempotency keys of
+    different callers are separate."""
     idempotency_key: Mapped[str] = mapped_column(primary_key=True)
     request: Mapped[str]
     """Method and path."""
     request_hash: Mapped[bytes]
+    reach: Mapped[str | None]
+    """What the API key could see: `product:...`, `account:ID`, NULL: all."""
+    operation_key: Mapped[str | None]
+    """What the effects of an unfinished request are called, if that does not follow from caller and
+    key: those of created keys before migration 0009."""
     claimed_until: Mapped[datetime | None]
     """When the lease ends; a process that died leaves it behind."""
     status: Mapped[int | None]

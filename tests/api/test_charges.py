@@ -1,10 +1,13 @@
 """`POST /v1/charges`: credit spent in one step, once for a key, never more than there is."""
 
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from typing import Any
 
 import pytest
+from sqlalchemy import create_engine
 
+import settings
 from tests.api.api_process import ApiProcess, problem
 from tests.api.conftest import HOUSE_KEY
 from tests.api.given_spending import (
@@ -52,6 +55,45 @@ def test_the_same_request_again_is_the_same_charge(api: ApiProcess, clinic: str)
     assert (again.status, again.body) == (first.status, first.body)
     assert again.headers["idempotent-replayed"] == "true"
     assert on_record(clinic) == (70, 0, 1)
+
+
+def test_a_key_that_is_the_hash_of_another_one_is_another_charge(
+    api: ApiProcess, clinic: str
+) -> None:
+    long = f"{clinic}-{'x' * 230}"
+    hashed = f"sha256-{sha256(long.encode()).hexdigest()}"
+
+    answers = [charge(api, clinic, 10 + n, once=once) for n, once in enumerate((long, hashed))]
+
+    assert [answer.status for answer in answers] == [201, 201]
+    assert on_record(clinic) == (79, 0, 2)
+
+
+def test_a_key_with_the_name_of_another_gets_none_of_its_answers(
+    api: ApiProcess, clinic: str
+) -> None:
+    # Given a charge by the key `house` of the environment
+    first = charge(api, clinic, 30, once=f"n-{clinic}")
+    assert first.status == 201
+    # When a created key of the same name, for another product and for this one, asks the same
+    others = make_key("house", product="pharmapulse_one")
+    assert kind(charge(api, clinic, 30, once=f"n-{clinic}", key=others)) == "unknown-account"
+    _as_owner("UPDATE api_keys SET product = 'clinic_leads' WHERE name = 'house'")
+    own = charge(api, clinic, 30, once=f"n-{clinic}", key=others)
+    # Then it is a request of its own, and the log tells the two apart
+    assert own.status == 201
+    assert "idempotent-replayed" not in own.headers
+    assert on_record(clinic) == (40, 0, 2)
+    [[key_id]] = rows("SELECT id FROM api_keys WHERE name = 'house'")
+    actors = rows(
+        "SELECT DISTINCT actor FROM credit_transactions WHERE idempotency_key LIKE :key",
+        key=f"api:%:n-{clinic}:charge",
+    )
+    assert set(actors) == {(f"api-key:house#{key_id}",), ("api-key:house",)}
+    # And once it sees something else, an answer of before is not repeated
+    _as_owner("UPDATE api_keys SET product = 'pharmapulse_one' WHERE name = 'house'")
+    late = charge(api, clinic, 30, once=f"n-{clinic}", key=others)
+    assert (late.status, kind(late)) == (403, "out-of-reach")
 
 
 def test_another_request_under_its_key_is_a_conflict(api: ApiProcess, clinic: str) -> None:
@@ -169,3 +211,11 @@ def test_one_request_sixteen_times_at_once_is_one_charge(api: ApiProcess, clinic
     assert {(a.status, a.body) for a in answers} == {(201, answers[0].body)}
     assert on_record(clinic) == (70, 0, 1)
     assert_clean(clinic)
+
+
+def _as_owner(statement: str) -> None:
+    """What no process may do: keys are changed by the owner of the tables alone."""
+    engine = create_engine(settings.get().database_owner_url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(statement)
+    engine.dispose()

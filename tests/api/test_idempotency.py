@@ -9,6 +9,8 @@ from http import HTTPMethod
 import pytest
 from flask.testing import FlaskClient
 from flask_openapi import APIBlueprint
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 from werkzeug.test import TestResponse
 
@@ -46,6 +48,7 @@ class Wishes:
     def __init__(self) -> None:
         self.done = 0
         self.how: str | None = None
+        self.raises: Exception | None = None
         self.resource = APIBlueprint("wishes", __name__, url_prefix="/v1")
         put = route(
             self.resource, HTTPMethod.POST, "/wishes", scope="leads:write", answers=Granted,
@@ -57,6 +60,8 @@ class Wishes:
         def make(body: Wish) -> Granted:
             """Make a wish."""
             self.done += 1
+            if self.raises is not None:
+                raise self.raises
             how = self.how or body.how
             content = Granted(number=self.done, key=idempotency.operation_key(), note=body.note)
             if how == REFUSED:
@@ -271,6 +276,45 @@ def test_a_long_key_makes_keys_that_leave_room_in_the_ledgers(client: FlaskClien
 
     assert len(made) == 2
     assert all(len(key) <= 200 and key.startswith("api:house:sha256-") for key in made)
+
+
+@pytest.mark.parametrize("long", ["~" * 187, "x" * 250, "sha256-" + "0" * 248])
+def test_no_key_can_be_made_to_stand_for_another_request(client: FlaskClient, long: str) -> None:
+    # Given a key that is stored as its hash, and the same caller that sends the hash as a key
+    hashed = f"sha256-{sha256(long.encode()).hexdigest()}"
+    again = f"sha256-{sha256(hashed.encode()).hexdigest()}"
+    made = []
+    for once in (long, hashed, again):
+        answer = post(client, KEPT, once=once)
+        # Then each is a request of its own
+        assert answer.status_code == 201
+        assert answer.json
+        made.append(answer.json["key"])
+    assert len(set(made)) == 3
+    assert all(len(key) <= 200 for key in made)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.from_regex("([A-Za-z0-9][A-Za-z0-9._-]{0,5}|#[0-9]{1,3})", fullmatch=True),
+            st.one_of(
+                st.text("a:#-", min_size=1, max_size=6),
+                st.sampled_from(["x" * 200, "x" * 201, "sha256-x", "sha256-" + "0" * 64]),
+            ),
+        ),
+        unique=True,
+        min_size=2,
+        max_size=20,
+    )
+)
+def test_names_of_requests_are_injective(requests: list[tuple[str, str]]) -> None:
+    made = {idempotency.operation_key_of(caller, key) for caller, key in requests}
+
+    hashes = {f"sha256-{sha256(key.encode()).hexdigest()}" for _, key in requests}
+    made |= {idempotency.operation_key_of(requests[0][0], key) for key in hashes}
+
+    assert len(made) == len(set(requests) | {(requests[0][0], key) for key in hashes})
 
 
 def claimed_at_the_door(client: FlaskClient) -> None:

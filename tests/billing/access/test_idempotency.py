@@ -1,5 +1,6 @@
 """The lease of a request under its key, and its answer."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -7,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 import clock
-from billing.access import idempotency
+from billing.access import AnswerOutOfReach, idempotency
 from billing.access.idempotency import LEASE_SECONDS, Answer, LeaseLost, Request, RequestLease
 from billing.errors import IdempotencyConflict
 from db.session import transaction
@@ -73,6 +74,24 @@ def test_the_same_key_for_another_request_is_a_conflict(answered: bool, other: R
 
     assert refused.value.key == "k-1"
     assert refused.value.differences.keys() <= {"request", "sha256"}
+
+
+@pytest.mark.parametrize("reach", [None, "product:clinic_leads", "account:7"])
+def test_an_answer_is_not_repeated_to_a_key_that_sees_something_else_by_now(
+    reach: str | None,
+) -> None:
+    # Given an answer, and a request that a dead process left behind
+    one = Request("#1", "k-1", "POST /v1/x", b"one", "account:5")
+    left = Request("#1", "k-2", "POST /v1/x", b"one", "account:5")
+    finish(leased(one))
+    with clock.frozen(NOW):
+        leased(left)
+    # When the key has got another reach
+    for asked in (one, left):
+        with pytest.raises(AnswerOutOfReach):
+            lease(replace(asked, reach=reach))
+    # Then only the old one finds the answer
+    assert lease(one) == DONE
 
 
 def test_what_a_dead_process_left_behind_is_taken_over_when_its_time_is_up() -> None:
