@@ -6,14 +6,12 @@ from typing import Literal, Self
 
 from flask_openapi import APIBlueprint, Tag
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy.orm import Session
 
 from api import auth, idempotency
 from api.fields import Ref
 from api.problems import Refusal, bad_field
 from api.routes import route
 from billing import accounts as rules
-from billing.accounts import AccountExists, InvalidAccount
 from db.models import Account as Row
 from db.session import transaction
 
@@ -40,7 +38,9 @@ class NewAccount(BaseModel):
         default=None, description="IANA name; by default the operator's zone"
     )
     overdraft_limit: int = Field(
-        default=0, description="how far the balance may go below zero, in credits"
+        default=0,
+        description="how far the balance may go below zero, in credits: needs the scope"
+        " accounts:limits, and ends at the ceiling of the product",
     )
     state_code: str | None = Field(
         default=None,
@@ -82,12 +82,27 @@ class Account(BaseModel):
 _SAME_NAMES = Account.model_fields.keys() - {"account", "available"}
 
 
-@route(accounts, HTTPMethod.POST, "/accounts", scope="accounts:write", answers=Account, status=201)
+def _may_set_limits(body: NewAccount) -> None:
+    # Whoever may open accounts must not give itself credit.
+    if "overdraft_limit" in body.model_fields_set:
+        auth.require_scope("accounts:limits", ", which the field overdraft_limit needs")
+
+
+@route(
+    accounts,
+    HTTPMethod.POST,
+    "/accounts",
+    scope="accounts:write",
+    answers=Account,
+    status=201,
+    check=_may_set_limits,
+)
 def create(body: NewAccount) -> Account:
     """Open an account.
 
     A key for a product opens accounts of that product only; a key for one account opens none. If
-    the reference is already taken, the answer is a 409 `account-exists`.
+    the reference is already taken, the answer is a 409 `account-exists`. With `overdraft_limit` the
+    key needs the scope `accounts:limits` too; without it the answer is a 403 `missing-scope`.
     """
     caller = auth.caller()
     if caller.account_id is not None:
@@ -95,7 +110,7 @@ def create(body: NewAccount) -> Account:
     if caller.product is not None and body.product != caller.product:
         raise bad_field("product", f"must be {caller.product}, the product of this key")
     with transaction() as session:
-        opened = Account.of(_opened(session, body))
+        opened = Account.of(rules.create(session, **body.model_dump()))
         idempotency.keep(session, opened)
     return opened
 
@@ -112,14 +127,3 @@ def show(path: AccountPath) -> Account:
     """Show an account and its credit."""
     with transaction() as session:
         return Account.of(auth.account_in_reach(session, path.ref))
-
-
-def _opened(session: Session, body: NewAccount) -> Row:
-    try:
-        return rules.create(session, **body.model_dump())
-    except InvalidAccount as error:
-        raise bad_field(error.field, error.problem) from error
-    except AccountExists as error:
-        raise Refusal(
-            409, "an account with this reference already exists", kind="account-exists"
-        ) from error

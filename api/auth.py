@@ -35,18 +35,22 @@ def admit() -> None:
     scope: str | None = getattr(view, SCOPE, None)
     if scope is None:  # an open route, or no route
         return
-    found = _find(request.headers.get("Authorization"))
-    if scope not in found.scopes:
+    g.caller = _find(request.headers.get("Authorization"))
+    require_scope(scope)
+
+
+def require_scope(scope: str, what: str = "") -> None:
+    """Raise `Refusal` 403 unless the caller's key has the scope; `what` says what needs it."""
+    if scope not in caller().scopes:
         raise Refusal(
             403,
-            f"this API key lacks the scope {scope}",
+            f"this API key lacks the scope {scope}{what}",
             kind="missing-scope",
             headers={
                 "WWW-Authenticate": f'Bearer realm="billing", error="insufficient_scope",'
                 f' scope="{scope}"'
             },
         )
-    g.caller = found
 
 
 def caller() -> Caller:

@@ -37,12 +37,14 @@ def route(
     status: int = 200,
     refusals: tuple[int, ...] = (),
     without_body: bool = False,
+    check: Callable[..., None] | None = None,
 ) -> Callable[[View], View]:
     """Put a view at `method rule` for callers with `scope`.
 
     It answers `status` with a model of the type `answers`; `refusals` are its own statuses in
-    addition to those of every route. With `without_body`, a missing body is read as `{}`. The
-    audit log names the caller as the actor of what the view changes.
+    addition to those of every route. With `without_body`, a missing body is read as `{}`. `check`
+    takes what the view takes and raises a `Refusal` if this key may not ask that: it runs before a
+    stored answer is repeated. The audit log names the caller as the actor of what the view changes.
     """
     once = method is HTTPMethod.POST
     refused = {*_ALWAYS, *refusals}
@@ -56,10 +58,13 @@ def route(
         @wraps(view)
         def answer(**request: Any) -> Response:
             with audit.asked_by(auth.caller().actor, door="api"):
+                key = request.pop("header").idempotency_key if once else ""
+                if check is not None:
+                    check(**request)
                 if once:
-                    key = request.pop("header").idempotency_key
                     return idempotency.once(partial(view, **request), key=key, status=status)
-                text = view(**request).model_dump_json()
+                with problems.refusals_of_rules():
+                    text = view(**request).model_dump_json()
             return Response(text, status, content_type="application/json")
 
         if once:

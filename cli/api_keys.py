@@ -26,7 +26,8 @@ def api_keys() -> None:
     "--scope",
     "scopes",
     multiple=True,
-    help=f"May be repeated; by default all of {', '.join(keys.SCOPES)}.",
+    help=f"May be repeated: {', '.join(keys.SCOPES)}. By default all of them except"
+    f" {', '.join(sorted(keys.ONLY_BY_NAME))}.",
 )
 @json_option
 def create(

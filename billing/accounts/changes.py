@@ -47,7 +47,8 @@ def create(
     """Open an account without credit and return it.
 
     `ref` is `kind:id` (`clinic:42`); `timezone` is an IANA name, by default that of the setting;
-    `overdraft_limit` and `low_balance` are credits, the latter by default the catalog's;
+    `overdraft_limit` (up to the catalog's ceiling of the product; it is an entry of its own in the
+    audit log) and `low_balance` are credits, the latter by default the catalog's;
     `state_code` is the customer's GST state, by default that of its `gstin`. Raises
     `InvalidAccount`, which names the field, or `AccountExists`.
     """
@@ -74,6 +75,16 @@ def create(
     if created is None:
         raise AccountExists(ref)
     audit.record(session, "account.opened", f"account:{ref}", before=None, after=fields)
+    if overdraft_limit:
+        # One field among many above; but it is credit that somebody granted.
+        limits = {"overdraft_limit": overdraft_limit, "ceiling": _ceiling_of(product)}
+        audit.record(
+            session,
+            "account.overdraft_set",
+            f"account:{ref}",
+            before={"overdraft_limit": 0},
+            after=limits,
+        )
     return created
 
 
@@ -100,7 +111,7 @@ def update(
     if name is not None:
         _check_name(name)
     if overdraft_limit is not None:
-        _check_credits("overdraft_limit", overdraft_limit)
+        _check_overdraft(account.product, overdraft_limit)
     if low_balance is not None and low_balance is not LowBalance.OF_CATALOG:
         _check_credits("low_balance", low_balance)
     asked = {"name": name, "overdraft_limit": overdraft_limit, "low_balance": low_balance}
@@ -159,10 +170,10 @@ def _check(ref: str, name: str, product: str, timezone: str, overdraft_limit: in
     if problem:
         raise InvalidAccount("ref", problem)
     _check_name(name)
-    _check_credits("overdraft_limit", overdraft_limit)
     products = catalog.get().products
     if product not in products:
         raise InvalidAccount("product", f"must be one of {', '.join(products)}, not {product!r}")
+    _check_overdraft(product, overdraft_limit)
     _check_timezone(timezone)
 
 
@@ -188,6 +199,22 @@ def _check_name(name: str) -> None:
 def _check_credits(field: str, value: int) -> None:
     if type(value) is not int or not 0 <= value <= MAX_CREDITS:
         raise InvalidAccount(field, f"must be between 0 and {MAX_CREDITS} credits")
+
+
+def _check_overdraft(product: str, limit: int) -> None:
+    _check_credits("overdraft_limit", limit)
+    ceiling = _ceiling_of(product)
+    if limit > ceiling:
+        raise InvalidAccount(
+            "overdraft_limit",
+            f"must be at most {ceiling} credits, the ceiling of {product}"
+            f" (products.{product}.max_overdraft_credits in the catalog)",
+        )
+
+
+def _ceiling_of(product: str) -> int:
+    found = catalog.get().products.get(product)  # None: dropped from the catalog
+    return found.max_overdraft_credits if found is not None else 0
 
 
 def _report_level(session: Session, account: Account, low_balance: int) -> None:

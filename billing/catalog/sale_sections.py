@@ -14,6 +14,8 @@ class Product(Section):
     name: Annotated[str, Field(min_length=1)]
     leads_without_credit: Literal["park", "charge"] = "park"
     """What happens to a lead that an account cannot pay: it waits, or it is charged as debt."""
+    max_overdraft_credits: Annotated[int, Field(ge=0, le=MAX_CREDITS)] = 0
+    """The highest overdraft limit that an account can be given, by whichever door."""
 
 
 class Slab(Section):

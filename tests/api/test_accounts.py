@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 import clock
+from billing import catalog
 from billing.access import keys as api_keys
 from billing.credit import holds
 from db.session import transaction
@@ -48,8 +49,12 @@ def test_an_account_is_opened_and_told(api: ApiProcess, number: int) -> None:
     }  # fmt: skip
     assert api.ask(f"/v1/accounts/clinic:{number}", HOUSE_KEY).json == shown
     assert rows(
-        "SELECT actor, door FROM billing_audit_log WHERE subject = :s", s=f"account:clinic:{number}"
-    ) == [("api-key:house", "api")]
+        "SELECT action, actor, door FROM billing_audit_log WHERE subject = :s ORDER BY id",
+        s=f"account:clinic:{number}",
+    ) == [
+        ("account.opened", "api-key:house", "api"),
+        ("account.overdraft_set", "api-key:house", "api"),
+    ]
 
 
 def test_what_is_left_out_is_the_houses(api: ApiProcess, number: int) -> None:
@@ -144,6 +149,49 @@ def test_a_key_for_one_account_opens_none(api: ApiProcess, number: int) -> None:
     assert answer.status == 403
     assert problem(answer)["type"] == "urn:problem-type:billing:out-of-reach"
     assert api.ask(f"/v1/accounts/clinic:b-{number}", HOUSE_KEY).status == 404
+
+
+@pytest.mark.parametrize("limit", [0, 50, 10**9])
+def test_a_platform_cannot_give_itself_credit_without_the_scope_for_it(
+    api: ApiProcess, number: int, limit: int
+) -> None:
+    # Given keys as a platform has them: of today's default, and for opening accounts alone
+    keys = [
+        make_key(f"platform-{number}", product="clinic_leads"),
+        make_key(f"opener-{number}", product="clinic_leads", scopes=["accounts:write"]),
+    ]
+    for key in keys:
+        answer = api.post("/v1/accounts", key, clinic(number, overdraft_limit=limit))
+        # Then the field is refused, and nothing is opened
+        assert answer.status == 403
+        assert problem(answer)["type"] == "urn:problem-type:billing:missing-scope"
+        assert "accounts:limits" in problem(answer)["detail"]
+        assert 'scope="accounts:limits"' in answer.headers["www-authenticate"]
+        assert api.ask(f"/v1/accounts/clinic:{number}", HOUSE_KEY).status == 404
+    # And without the field the account is opened
+    assert api.post("/v1/accounts", keys[0], clinic(number)).json["overdraft_limit"] == 0
+
+
+def test_a_limit_that_a_key_may_set_ends_at_the_ceiling_of_the_product(
+    api: ApiProcess, number: int
+) -> None:
+    scopes = ["accounts:write", "accounts:limits"]
+    key = make_key(f"bank-{number}", product="clinic_leads", scopes=scopes)
+    ceiling = catalog.get().products["clinic_leads"].max_overdraft_credits
+
+    refused = api.post("/v1/accounts", key, clinic(number, overdraft_limit=ceiling + 1))
+    opened = api.post("/v1/accounts", key, clinic(number, overdraft_limit=ceiling))
+
+    assert refused.status == 422
+    [error] = problem(refused)["errors"]
+    assert error["field"] == "overdraft_limit"
+    assert f"at most {ceiling} credits" in error["detail"]
+    assert opened.json["available"] == ceiling
+    assert rows(
+        "SELECT actor, before ->> 'overdraft_limit', after ->> 'overdraft_limit'"
+        " FROM billing_audit_log WHERE subject = :s AND action = 'account.overdraft_set'",
+        s=f"account:clinic:{number}",
+    ) == [(f"api-key:bank-{number}", "0", str(ceiling))]
 
 
 @pytest.mark.parametrize("what", ["", "/transactions", "/payments"])
