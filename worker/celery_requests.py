@@ -6,13 +6,19 @@ arguments that `worker/redaction.py` allows, whatever the sender put into the he
 
 Anybody can push anything to a list. An error in the main process would end the worker and put the
 message back, to end the next worker: so `Consumer` discards what would make Celery fail.
+
+A message can also say when to run (a far time would stay in the worker's memory), what to run
+after it (with arguments that Celery would show), how often it was tried. `Request` keeps the
+headers that we use (`_KEPT`) and drops the rest: the task runs now, once, by itself.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from hashlib import sha256
 from typing import Any
 
 import celery
+import structlog
 from billiard.einfo import ExceptionWithTraceback
 from celery.exceptions import InvalidTaskError, WorkerLostError
 from celery.worker import consumer, request
@@ -20,6 +26,17 @@ from celery.worker import consumer, request
 from worker import redaction
 
 TASK_ID_MAX_LENGTH = 200
+_KEPT = frozenset({"lang", "task", "id", "root_id", "parent_id", "expires", "billing_copy"})
+"""The headers of a message that count; the last is set by `tasks/leads/call_copies.py`'s senders.
+`expires` is for ticks and nudges: an old one is of no use. A call that only its message knows of
+(`recorded_by_task`) is owed however late it comes."""
+_WISHES = frozenset(
+    {"eta", "expires", "group", "group_index", "stamps", "stamped_headers", "timelimit", "retries"}
+    | {"callbacks", "errbacks", "chain", "chord"}
+)
+"""What a sender knows that it asked for. The rest of the headers, Celery writes by itself."""
+
+log = structlog.get_logger()
 _log = logging.getLogger("celery.worker.consumer.consumer")
 
 
@@ -74,6 +91,7 @@ class Request(request.Request):  # type: ignore[misc] # Celery has no types
     """A received message whose arguments, name and errors are fit to be shown."""
 
     def __init__(self, message: Any, *args: Any, **options: Any) -> None:
+        dropped = _drop_wishes(message, options)
         try:
             super().__init__(message, *args, **options)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -81,16 +99,9 @@ class Request(request.Request):  # type: ignore[misc] # Celery has no types
             raise InvalidTaskError(f"the message is malformed ({type(error).__name__})") from None
         if not isinstance(self._args, list | tuple) or not isinstance(self._kwargs, dict):
             raise InvalidTaskError("the arguments of the message are not a list and an object")
-        embedded = (options["body"] if options.get("decoded") else message.payload)[2]
-        # It would overrule the headers, in the process that runs the task.
-        if not (embedded is None or isinstance(embedded, dict)) or "id" in (embedded or {}):
-            raise InvalidTaskError("the third part of the message is not in Celery's form")
         given = self._request_dict["id"]
         # It may hold anything, and goes into every line and event about the task.
         self.id: str = redaction.task_id(given)
-        # A sender may ask for another name in Flower, and for limits of its own choice.
-        self.name = self._type
-        self.time_limits = (None, None)
         task = self._task
         self._argsrepr = redaction.shown_args(self._args, task.parameters, task.shown)
         self._kwargsrepr = redaction.shown_kwargs(self._kwargs, task.parameters, task.shown)
@@ -101,13 +112,23 @@ class Request(request.Request):  # type: ignore[misc] # Celery has no types
             id=self.id,
             argsrepr=self._argsrepr,
             kwargsrepr=self._kwargsrepr,
-            # Celery uses and shows these as they come.
-            stamped_headers=None,
-            stamps=None,
-            retries=retries if type(retries := self._request_dict.get("retries")) is int else 0,
-            shadow=None,
-            timelimit=self.time_limits,
+            # Of a message's properties; there is nobody to answer.
+            reply_to=None,
+            correlation_id=self.id,
+            ignore_result=True,
         )
+        self._ignore_result = True
+        if dropped:
+            text = repr(sorted(dropped.items())).encode("utf-8", "surrogatepass")
+            log.warning(
+                "message runs now",
+                task=self.name,
+                task_id=self.id,
+                # Names of Celery's; what stood in them is known by its length and hash.
+                dropped=sorted(dropped),
+                length=len(text),
+                sha256=sha256(text).hexdigest()[:16],
+            )
 
     def _related(self, name: str) -> str | None:
         given = self._request_dict.get(name)
@@ -138,6 +159,34 @@ class Request(request.Request):  # type: ignore[misc] # Celery has no types
         ):
             self.reject(requeue=True)
         return super().on_failure(exc_info, *args, **options)
+
+
+def _drop_wishes(message: Any, options: dict[str, Any]) -> dict[str, Any]:
+    """Take out of `options`, with which Celery makes a request, all but the task itself.
+
+    Returns what was asked for beyond that, by its name in Celery. Raises `InvalidTaskError`.
+    """
+    headers = options.get("headers")
+    given: Mapping[str, Any] = message.headers if headers is None else headers
+    kept = _KEPT - {"expires"} if options["task"].recorded_by_task else _KEPT
+    options["headers"] = {name: value for name, value in given.items() if name in kept}
+    asked = {name: value for name, value in given.items() if name not in kept}
+    body = options["body"] if options.get("decoded") else message.payload
+    if not isinstance(body, list | tuple) or len(body) != 3:
+        raise InvalidTaskError("the content of the message does not have three parts")
+    args, kwargs, embedded = body
+    if not (embedded is None or isinstance(embedded, dict)):
+        raise InvalidTaskError("the third part of the message is not in Celery's form")
+    if embedded is None or any(embedded.values()) or embedded.keys() - _WISHES:
+        # It would overrule the headers, in the process that runs the task. That process takes a
+        # decoded body too, instead of the bytes that came.
+        options |= {"body": (args, kwargs, {}), "decoded": True}
+        asked |= embedded or {}
+    return {
+        name: value
+        for name, value in asked.items()
+        if name in _WISHES and value and value not in ([None, None], (None, None))
+    }
 
 
 class Task(celery.Task):  # type: ignore[misc]

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from celery import Celery
 from redis import Redis
@@ -133,7 +134,8 @@ def test_what_a_sender_wrote_is_shown_nowhere(
         # And the worker lives, and has logged what it discarded
         for text in ("task_unknown tasks.lead.charge", "task_rejected", "cannot be decoded"):
             eventually(f"{text} is logged", partial(worker.has_logged, text))
-        eventually("each call has its rows", lambda: len(inbox()) == 5)
+        # (the time after which one of them was to be dropped is no time)
+        eventually("each call has its rows", lambda: len(inbox()) == 6)
         active = stranger.control.inspect(timeout=5).query_task(by_place.id)
         shown = f"{worker.log} {active} {watcher.events}"
         # And nothing that a sender wrote stands anywhere
@@ -145,15 +147,16 @@ def test_what_a_sender_wrote_is_shown_nowhere(
 
 @pytest.mark.usefixtures("database", "redis")
 def test_inspect_shows_ids_only(stranger: Celery, tmp_path: Path) -> None:
-    with WorkerProcess(tmp_path / "worker.log"):
-        # Given a call that waits for its time
-        stranger.send_task(
-            "tasks.leads.charge", ("L-1", NAME), {"source": MAIL}, queue="leads", countdown=60
-        )
+    with WorkerProcess(tmp_path / "worker.log") as worker:
+        # Given a call that a stopped process holds
+        [child] = worker.children()
+        child.suspend()
+        stranger.send_task("tasks.leads.charge", ("L-1", NAME), {"source": MAIL}, queue="leads")
         inspect = stranger.control.inspect(timeout=5)
-        scheduled = eventually("it is scheduled", lambda: any((inspect.scheduled() or {}).values()))
-        assert scheduled
-        shown = str(inspect.scheduled())
+        held = eventually("it is held", lambda: any((inspect.reserved() or {}).values()))
+        assert held
+        shown = str(inspect.reserved())
+        child.resume()
     assert "L-1" in shown
     assert [word for word in PRIVATE if word in shown] == []
 
@@ -222,11 +225,107 @@ def test_no_message_ends_the_worker_or_stays_in_its_way(
     with WorkerProcess(tmp_path / "worker.log") as worker:
         eventually("the good one has its row", lambda: ("good",) in ids_of_rows())
         # Then it is still the same worker, and what it could not use is acknowledged
-        eventually("nothing is held", lambda: redis.hlen("unacked") <= 1)  # one waits for its time
+        eventually("nothing is held", lambda: redis.hlen("unacked") == 0)
         assert worker.process.poll() is None
         assert "Unrecoverable" not in worker.log
         assert worker.log.count("message discarded: ") >= 27
         assert "Traceback" not in worker.log
+
+
+NEXT = {"task": "tests.fail", "args": [NAME], "kwargs": {"why": PHONE}, "options": {}}
+EMBEDDED: dict[str, Any] = {
+    "callbacks": [NEXT], "errbacks": [NEXT], "chain": [NEXT],
+    "chord": {**NEXT, "options": {"task_id": MAIL}}, MAIL: 1, "id": "another-id", "retries": 9,
+}  # fmt: skip
+FAR = "2999-01-01T00:00:00+00:00"
+WISHES: dict[str, Any] = {
+    "eta": FAR, "expires": "2020-01-01T00:00:00+00:00", "group": MAIL, "group_index": 3,
+    "retries": 10**9, "timelimit": [1, 1], "reply_to": NAME, "replaced_task_nesting": 10**6,
+    "ignore_result": False, "stamps": {"a": MAIL}, "stamped_headers": ["a"], "origin": MAIL,
+    "headers": {"x": NAME}, "properties": {"reply_to": NAME}, "delivery_info": {"x": MAIL},
+}  # fmt: skip
+
+
+@pytest.mark.usefixtures("database")
+def test_what_a_message_asks_for_beyond_its_task_is_dropped_and_the_task_runs_now(
+    redis: Redis, stranger: Celery, tmp_path: Path
+) -> None:
+    with (
+        WorkerProcess(tmp_path / "worker.log", app="tests.worker.failing_app") as worker,
+        Watcher(stranger).watching() as watcher,
+    ):
+        # Given calls with everything that Celery would obey, in each of its forms
+        push(redis, {**CALL, "id": "form-2", **WISHES}, json.dumps([LEAD, {}, EMBEDDED]).encode())
+        for wish in ("eta", "expires"):  # and those that Celery cannot read
+            push(redis, {**CALL, "id": f"bad-{wish}", wish: [MAIL]},
+                 json.dumps([LEAD, {}, None]).encode())  # fmt: skip
+        older = {**CALL, "id": "form-1", "args": LEAD, "kwargs": {}, **WISHES, **EMBEDDED}
+        older["id"] = "form-1"
+        push(redis, {}, json.dumps(older).encode())
+        link = stranger.signature("tests.fail", args=(NAME,), queue="leads")
+        stranger.send_task(
+            "tasks.leads.charge", LEAD, queue="leads", task_id="of-celery", countdown=10**8,
+            link=link, link_error=link, chain=[link], expires=FAR,
+        )  # fmt: skip
+        # And one that fails, with what is to run after a failure
+        stranger.send_task("tests.fail", queue="leads", task_id="fails", link_error=link)
+        # When a worker takes them
+        calls = {"form-2", "bad-eta", "bad-expires", "form-1", "of-celery"}
+        eventually("each has its row", lambda: {str(row[0]) for row in ids_of_rows()} >= calls)
+        watcher.wait_for("task-failed", "fails")
+        eventually("nothing is held", lambda: redis.hlen("unacked") == 0)
+        # Then none waits, and nothing else has run
+        assert not any((stranger.control.inspect(timeout=5).scheduled() or {}).values())
+        ran = {e["uuid"] for e in watcher.events if e["type"] == "task-received"}
+        assert {e["uuid"] for e in watcher.events if e.get("name") == "tests.fail"} == {"fails"}
+        assert calls <= ran
+        # And one line says so of each, with names of Celery's only
+        lines = [json.loads(line) for line in worker.log.splitlines() if "message runs now" in line]
+        of = {line["task_id"]: line for line in lines}
+        assert len(lines) == len(of) == 6
+        assert of["of-celery"]["dropped"] == ["callbacks", "chain", "errbacks", "eta", "expires"]
+        assert of["bad-eta"]["dropped"] == ["eta"]
+        assert set(of["form-2"]["dropped"]) >= {"chord", "group", "retries", "stamps", "timelimit"}
+        assert of["fails"]["length"] > 0
+        shown = f"{worker.log} {watcher.events}"
+    assert [word for word in [*PRIVATE, "another-id"] if word in shown] == []
+
+
+@pytest.mark.usefixtures("database")
+def test_messages_for_a_far_time_do_not_stay_in_the_memory_of_the_worker(
+    redis: Redis, tmp_path: Path
+) -> None:
+    with WorkerProcess(tmp_path / "worker.log") as worker:
+        memory = psutil.Process(worker.process.pid).memory_info
+        push(redis, {**CALL, "id": "first", "eta": FAR}, json.dumps([LEAD, {}, {}]).encode())
+        eventually("it works", lambda: ("first",) in ids_of_rows())
+        before = memory().rss
+        # Given 60 MB of messages for a time that does not come
+        content = json.dumps([["L-1", "x" * 200_000], {}, {"chain": [NEXT]}]).encode()
+        for number in range(300):
+            push(redis, {**CALL, "id": f"far-{number}", "eta": FAR}, content)
+        # When they are all taken
+        eventually("all are rows", lambda: len(ids_of_rows()) == 301, seconds=120)
+        # Then the worker is as large as before
+        assert memory().rss - before < 20_000_000
+        assert worker.process.poll() is None
+
+
+@pytest.mark.usefixtures("database")
+def test_a_tick_that_is_too_old_is_still_dropped(
+    redis: Redis, stranger: Celery, tmp_path: Path
+) -> None:
+    old = "2020-01-01T00:00:00+00:00"
+    push(redis, {"task": "tasks.inbox.sweep", "id": "old", "expires": old}, b"[[], {}, {}]")
+    with (
+        WorkerProcess(tmp_path / "worker.log"),
+        Watcher(stranger).watching() as watcher,
+    ):
+        push(redis, {"task": "tasks.inbox.sweep", "id": "old-2", "expires": old}, b"[[], {}, {}]")
+        stranger.send_task("tasks.inbox.sweep", queue="leads", task_id="new", expires=300)
+        watcher.wait_for("task-succeeded", "new")
+        watcher.wait_for("task-revoked", "old-2")
+        assert "task-succeeded" not in watcher.of("old-2")
 
 
 def ids_of_rows() -> list[tuple[object, ...]]:
