@@ -8,10 +8,19 @@ from billing import plans
 from billing.accounts import LowBalance
 from billing.errors import UnknownAccount
 from billing.ledger.alert_levels import low_balance_of
-from cli.options import json_option
-from cli.output import Record, print_record, print_records
+from cli.options import (
+    ListView,
+    View,
+    actor_of_the_log_option,
+    actor_option,
+    list_options,
+    reason_option,
+    record_options,
+)
+from cli.output import Columns, Record, print_list, print_record
 from cli.parked_leads import request_release
 from db.models import Account
+from db.pages import Page, Wanted
 from db.session import transaction
 
 
@@ -51,7 +60,8 @@ def accounts() -> None:
 )
 @click.option("--state-code", help="The customer's GST state, such as 27; by default its GSTIN's.")
 @click.option("--gstin", help="The customer's GST number, if it is registered.")
-@json_option
+@actor_of_the_log_option
+@record_options
 def create(
     ref: str,
     name: str,
@@ -62,7 +72,7 @@ def create(
     state_code: str | None,
     gstin: str | None,
     *,
-    as_json: bool,
+    view: View,
 ) -> None:
     """Open account REF, such as clinic:42."""
     with transaction() as session:
@@ -78,28 +88,36 @@ def create(
             gstin=gstin,
         )
         record = _account(account)
-    print_record(record, as_json=as_json)
+    print_record(record, view)
 
 
 @accounts.command()
 @click.argument("ref")
-@json_option
-def show(ref: str, *, as_json: bool) -> None:
+@record_options
+def show(ref: str, *, view: View) -> None:
     """Show account REF."""
     with transaction() as session:
         record = _account(find_or_fail(session, ref))
-    print_record(record, as_json=as_json)
+    print_record(record, view)
 
 
 @accounts.command(name="list")
-@json_option
-def list_(*, as_json: bool) -> None:
-    """List all accounts."""
-    with transaction() as session:
-        records = [_account(account) for account in rules.list_all(session)]
-    print_records(
-        records, as_json=as_json, empty="No accounts yet: open one with `billing accounts create`."
-    )
+@list_options
+def list_(*, view: ListView) -> None:
+    """List accounts by reference."""
+
+    def read(session: Session, wanted: Wanted) -> Page[Record]:
+        return rules.list_by_ref(session, wanted).map(_account)
+
+    empty = "No accounts yet: open one with `billing accounts create`."
+    print_list(read, view, columns=_COLUMNS, empty=empty)
+
+
+_COLUMNS = Columns(
+    "account name balance available",
+    more="product timezone held overdraft_limit alert_level low_balance state_code gstin"
+    " review_reason created_at",
+)
 
 
 @accounts.command(name="set")
@@ -115,7 +133,8 @@ def list_(*, as_json: bool) -> None:
     metavar="INTEGER|default",
     help="The balance is low at this many credits or fewer; `default` is the catalog's level.",
 )
-@json_option
+@actor_of_the_log_option
+@record_options
 def set_(
     ref: str,
     name: str | None,
@@ -123,7 +142,7 @@ def set_(
     overdraft_limit: int | None,
     low_balance: int | LowBalance | None,
     *,
-    as_json: bool,
+    view: View,
 ) -> None:
     """Change account REF; the audit log keeps the old values."""
     if {name, timezone, overdraft_limit, low_balance} == {None}:
@@ -142,20 +161,20 @@ def set_(
                 low_balance=low_balance,
             )
         )
-    print_record(record, as_json=as_json)
+    print_record(record, view)
     request_release()
 
 
 @accounts.command()
 @click.argument("ref")
-@click.option("--reason", required=True, help="What was found; an auditor will read it.")
-@click.option("--actor", required=True, help="Who reviewed it, such as your name.")
-@json_option
-def reviewed(ref: str, reason: str, actor: str, *, as_json: bool) -> None:
+@reason_option
+@actor_option
+@record_options
+def reviewed(ref: str, reason: str, actor: str, *, view: View) -> None:
     """End the review of account REF: a person has looked at it."""
     with transaction() as session:
         record = _account(rules.review.end_review(session, ref, found=reason, actor=actor))
-    print_record(record, as_json=as_json)
+    print_record(record, view)
 
 
 def find_or_fail(session: Session, ref: str) -> Account:

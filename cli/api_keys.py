@@ -1,10 +1,13 @@
 """`billing api-keys`: create, list and revoke the keys of the API."""
 
 import click
+from sqlalchemy.orm import Session
 
 from billing.access import keys
-from cli.options import json_option
-from cli.output import print_record, print_records
+from cli.options import ListView, View, actor_of_the_log_option, list_options, record_options
+from cli.output import Columns, Record, print_list, print_record
+from db.models import ApiKey
+from db.pages import Page, Wanted
 from db.session import transaction
 
 
@@ -29,9 +32,10 @@ def api_keys() -> None:
     help=f"May be repeated: {', '.join(keys.SCOPES)}. By default all of them except"
     f" {', '.join(sorted(keys.ONLY_BY_NAME))}.",
 )
-@json_option
+@actor_of_the_log_option
+@record_options
 def create(
-    name: str, product: str | None, account: str | None, scopes: tuple[str, ...], *, as_json: bool
+    name: str, product: str | None, account: str | None, scopes: tuple[str, ...], *, view: View
 ) -> None:
     """Create key NAME and print it, only this once.
 
@@ -41,39 +45,45 @@ def create(
         raise click.UsageError("give --product or --account, which the key is for")
     with transaction() as session:
         key = keys.create(session, name=name, product=product, account=account, scopes=scopes)
-    print_record({"name": name, "key": key}, as_json=as_json)
+    print_record({"name": name, "key": key}, view)
 
 
 @api_keys.command(name="list")
-@json_option
-def list_(*, as_json: bool) -> None:
+@list_options
+def list_(*, view: ListView) -> None:
     """List the keys created here.
 
     The keys of API_KEYS are only in the environment.
     """
-    with transaction() as session:
-        records = [
-            {
-                "name": key.name,
-                "product": key.product,
-                "account": account,
-                "scopes": key.scopes if as_json else ", ".join(key.scopes),
-                "created_at": key.created_at,
-                "revoked_at": key.revoked_at,
-            }
-            for key, account in keys.list_all(session)
-        ]
-    print_records(
-        records, as_json=as_json, empty="No keys yet: create one with `billing api-keys create`."
-    )
+
+    def read(session: Session, wanted: Wanted) -> Page[Record]:
+        return keys.list_by_name(session, wanted).map(lambda row: _key(*row))
+
+    empty = "No keys yet: create one with `billing api-keys create`."
+    print_list(read, view, columns=_COLUMNS, empty=empty)
+
+
+_COLUMNS = Columns("name product account created_at", more="scopes revoked_at")
+
+
+def _key(key: ApiKey, account: str | None) -> Record:
+    return {
+        "name": key.name,
+        "product": key.product,
+        "account": account,
+        "scopes": key.scopes,
+        "created_at": key.created_at,
+        "revoked_at": key.revoked_at,
+    }
 
 
 @api_keys.command()
 @click.argument("name")
-@json_option
-def revoke(name: str, *, as_json: bool) -> None:
+@actor_of_the_log_option
+@record_options
+def revoke(name: str, *, view: View) -> None:
     """Revoke key NAME, from the next request on."""
     with transaction() as session:
         key = keys.revoke(session, name)
         record = {"name": key.name, "revoked_at": key.revoked_at}
-    print_record(record, as_json=as_json)
+    print_record(record, view)

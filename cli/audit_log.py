@@ -2,18 +2,18 @@
 
 import click
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
-from cli.options import json_option, limit_option, page
-from cli.output import inline_json, print_records
+from cli.options import ListView, timed_list_options
+from cli.output import Columns, Record, print_list
 from db.models import AuditEntry
-from db.session import transaction
+from db.pages import Page, Wanted, read_page
 
 
 @click.command(name="audit-log")
 @click.option("--subject", help="Only this subject, such as account:clinic:42 or inbox:17.")
-@limit_option
-@json_option
-def audit_log(subject: str | None, limit: int | None, *, as_json: bool) -> None:
+@timed_list_options
+def audit_log(subject: str | None, *, view: ListView) -> None:
     """Show who changed what, newest first.
 
     Movements of credit are in `billing history`, which names their actor.
@@ -22,21 +22,29 @@ def audit_log(subject: str | None, limit: int | None, *, as_json: bool) -> None:
     Example:
       billing audit-log --subject account:clinic:42
     """
-    query = select(AuditEntry).order_by(AuditEntry.id.desc()).limit(page(limit, as_json=as_json))
+    query = select(AuditEntry)
     if subject is not None:
         query = query.where(AuditEntry.subject == subject)
-    with transaction() as session:
-        records = [
-            {
-                "id": entry.id,
-                "created_at": entry.created_at,
-                "actor": entry.actor,
-                "door": entry.door,
-                "action": entry.action,
-                "subject": entry.subject,
-                "before": entry.before if as_json else inline_json(entry.before),
-                "after": entry.after if as_json else inline_json(entry.after),
-            }
-            for entry in session.scalars(query)
-        ]
-    print_records(records, as_json=as_json, empty="No changes.")
+
+    def read(session: Session, wanted: Wanted) -> Page[Record]:
+        return read_page(
+            session, query, wanted, by=[AuditEntry.id], time=AuditEntry.created_at, scalars=True
+        ).map(_entry)
+
+    print_list(read, view, columns=_COLUMNS, empty="No changes.")
+
+
+_COLUMNS = Columns("created_at actor action subject", more="id door before after")
+
+
+def _entry(entry: AuditEntry) -> Record:
+    return {
+        "id": entry.id,
+        "created_at": entry.created_at,
+        "actor": entry.actor,
+        "door": entry.door,
+        "action": entry.action,
+        "subject": entry.subject,
+        "before": entry.before,
+        "after": entry.after,
+    }

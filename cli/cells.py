@@ -33,14 +33,15 @@ CREDITS = frozenset(
         "credits_refunded",
         "debt",
         "held",
-        "level",
         "low_balance",
         "opening",
+        "let_go",
         "overdraft_limit",
         "paid",
         "per_day_28",
         "per_day_7",
         "promotional",
+        "unspent",
     }
 )
 """Fields whose numbers are credits."""

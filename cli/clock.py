@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import click
@@ -13,8 +14,15 @@ from rich.text import Text
 
 import settings
 from billing.reports import activity
-from cli.options import json_option
-from cli.output import plain, print_json, print_record, print_records
+from cli.options import View, record_options
+from cli.output import (
+    Columns,
+    plain,
+    print_json,
+    print_record,
+    print_records,
+    print_sections,
+)
 from cli.times import LOCAL_INSTANT, SPAN
 from clock import development as development_clock
 from clock.development import Reading
@@ -42,30 +50,30 @@ def clock() -> None:
 
 
 @clock.command()
-@json_option
-def show(*, as_json: bool) -> None:
+@record_options
+def show(*, view: View) -> None:
     """Show the time of the stack and the real time."""
-    _print(development_clock.read(), as_json=as_json)
+    _print(development_clock.read(), view)
 
 
 @clock.command()
 @click.argument("by", type=SPAN)
-@json_option
-def advance(by: timedelta, *, as_json: bool) -> None:
+@record_options
+def advance(by: timedelta, *, view: View) -> None:
     """Move time forward BY 30d, 12h, 90m, 1w or 1d12h."""
-    _print(development_clock.advance(by), as_json=as_json)
+    _print(development_clock.advance(by), view)
 
 
 @clock.command()
 @click.argument("moment", type=LOCAL_INSTANT)
-@json_option
-def to(moment: datetime, *, as_json: bool) -> None:
+@record_options
+def to(moment: datetime, *, view: View) -> None:
     """Move time forward to MOMENT, such as 2027-03-01.
 
     Also 2027-03-01T09:30 or 2027-03-01T09:30+05:30. Without an offset, MOMENT is in the zone of
     BILLING_TIMEZONE.
     """
-    _print(development_clock.move_to(moment), as_json=as_json)
+    _print(development_clock.move_to(moment), view)
 
 
 @clock.command()
@@ -84,8 +92,8 @@ def to(moment: datetime, *, as_json: bool) -> None:
     help="How long it takes; busy workers may need longer.",
 )
 @click.option("--account", "ref", help="Only what happens on this account.")
-@json_option
-def watch(days: int, seconds: int, ref: str | None, *, as_json: bool) -> None:
+@record_options
+def watch(days: int, seconds: int, ref: str | None, *, view: View) -> None:
     """Let days pass and watch what happens.
 
     After each step of at most a day, the workers handle what is due. Printed are new rows of the
@@ -94,15 +102,15 @@ def watch(days: int, seconds: int, ref: str | None, *, as_json: bool) -> None:
     before = development_clock.read()
     with transaction() as session:
         watched = activity.start_watch(session, account=ref)
-    with _progress(as_json=as_json) as progress:
+    with _progress(as_json=view.as_json) as progress:
         for _ in progress.track(_steps(days, seconds), total=_number_of_steps(days, seconds)):
-            if not as_json:
+            if not view.as_json:
                 _print_activity(progress.console, watched)
         _wait_for_workers(END_PATIENCE_SECONDS, quiet_seconds=0.5)
-        if not as_json:
+        if not view.as_json:
             _print_activity(progress.console, watched)
     with transaction() as session:
-        _print_totals(before, activity.totals(session, watched), as_json=as_json)
+        _print_totals(before, activity.totals(session, watched), view)
 
 
 def _steps(days: int, seconds: int) -> Iterator[Reading]:
@@ -169,9 +177,9 @@ def _progress(*, as_json: bool) -> Iterator[Progress]:
         yield progress
 
 
-def _print_totals(before: Reading, totals: activity.Totals, *, as_json: bool) -> None:
+def _print_totals(before: Reading, totals: activity.Totals, view: View) -> None:
     now = development_clock.read()
-    if as_json:
+    if view.as_json:
         record: dict[str, Any] = {
             "from": before.time,
             "to": now.time,
@@ -182,19 +190,22 @@ def _print_totals(before: Reading, totals: activity.Totals, *, as_json: bool) ->
         print_json(record)
         return
     counted = [{"topic": topic, "times": times} for topic, times in totals.topics.items()]
-    print_records(counted, as_json=False, empty="No notices in the outbox.")
-    print_record(
-        {
-            "from": before.time,
-            "to": now.time,
-            "credits granted": totals.credits_granted,
-            "credits expired": totals.credits_expired,
-        },
-        as_json=False,
+    summary = {
+        "from": before.time,
+        "to": now.time,
+        "credits_granted": totals.credits_granted,
+        "credits_expired": totals.credits_expired,
+    }
+    columns, empty = Columns("topic times"), "No notices in the outbox."
+    print_sections(
+        [
+            ("", partial(print_records, counted, view, columns=columns, empty=empty)),
+            ("", partial(print_record, summary, view)),
+        ]
     )
 
 
-def _print(reading: Reading, *, as_json: bool) -> None:
+def _print(reading: Reading, view: View) -> None:
     print_record(
         {
             "time": reading.time,
@@ -203,5 +214,5 @@ def _print(reading: Reading, *, as_json: bool) -> None:
             "ahead": str(timedelta(seconds=round(reading.ahead.total_seconds()))),
             "file": str(reading.file),
         },
-        as_json=as_json,
+        view,
     )

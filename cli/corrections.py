@@ -8,13 +8,22 @@ import click
 
 from billing.credit import corrections
 from billing.ledger import Outcome, PostingResult
-from cli.options import actor_option, json_option, reason_option
-from cli.output import print_record
+from cli.accounts import find_or_fail
+from cli.options import (
+    View,
+    actor_option,
+    confirm,
+    reason_option,
+    record_options,
+    yes_option,
+)
+from cli.output import plain, print_record
 from cli.parked_leads import request_release
 from db.session import transaction
 
 _by_hand: list[Callable[[Any], Any]] = [
-    json_option,
+    record_options,
+    yes_option,
     click.option("--key", help="Idempotency key: a repeat with the same key is applied once."),
     actor_option,
     reason_option,
@@ -35,7 +44,7 @@ def _options_of_corrections(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.argument("amount", type=int)
 @_options_of_corrections
 def credit(
-    ref: str, amount: int, reason: str, actor: str, key: str | None, *, as_json: bool
+    ref: str, amount: int, reason: str, actor: str, key: str | None, *, yes: bool, view: View
 ) -> None:
     """Give account REF an AMOUNT of credits, as goodwill.
 
@@ -43,7 +52,8 @@ def credit(
     Example:
       billing credit clinic:42 1000 --reason "welcome credit" --actor ops
     """
-    _move(corrections.credit, ref, amount, reason, actor, key, as_json=as_json)
+    _ask("Give {amount:,} credits to {account}?", ref, amount, yes=yes)
+    _move(corrections.credit, ref, amount, reason, actor, key, view)
 
 
 @click.command(context_settings=_NEGATIVE_NUMBERS)
@@ -51,13 +61,14 @@ def credit(
 @click.argument("amount", type=int)
 @_options_of_corrections
 def adjust(
-    ref: str, amount: int, reason: str, actor: str, key: str | None, *, as_json: bool
+    ref: str, amount: int, reason: str, actor: str, key: str | None, *, yes: bool, view: View
 ) -> None:
     """Correct the balance of account REF by AMOUNT.
 
     AMOUNT may be negative, such as -50.
     """
-    _move(corrections.adjust, ref, amount, reason, actor, key, as_json=as_json)
+    _ask("Change the balance of {account} by {amount:+,} credits?", ref, amount, yes=yes)
+    _move(corrections.adjust, ref, amount, reason, actor, key, view)
 
 
 @click.command(name="write-off", context_settings=_NEGATIVE_NUMBERS)
@@ -65,13 +76,14 @@ def adjust(
 @click.argument("amount", type=int)
 @_options_of_corrections
 def write_off(
-    ref: str, amount: int, reason: str, actor: str, key: str | None, *, as_json: bool
+    ref: str, amount: int, reason: str, actor: str, key: str | None, *, yes: bool, view: View
 ) -> None:
     """Forgive AMOUNT credits of what account REF owes.
 
     The oldest debt is forgiven first.
     """
-    _move(corrections.write_off, ref, amount, reason, actor, key, as_json=as_json)
+    _ask("Forgive {amount:,} credits that {account} owes?", ref, amount, yes=yes)
+    _move(corrections.write_off, ref, amount, reason, actor, key, view)
 
 
 @click.command()
@@ -85,16 +97,20 @@ def reverse(
     actor: str,
     key: str | None,
     *,
-    as_json: bool,
+    yes: bool,
+    view: View,
 ) -> None:
     """Reverse the charge whose idempotency key is KEY.
 
-    The credits go back to the lots that they came from. `billing history REF` shows the keys.
+    The credits go back to the lots that they came from. `billing history REF --wide` shows the
+    keys.
 
     \b
     Example:
       billing reverse lead:L-17:charge --reason "wrong number" --actor ops
     """
+    credits_ = "all that is left" if amount is None else f"{amount:,} credits"
+    confirm(f"Give back {credits_} of the charge {plain(charge_key)}?", yes=yes)
     key = f"admin:{uuid4()}" if key is None else key
     with transaction() as session:
         result = corrections.reverse(
@@ -105,7 +121,7 @@ def reverse(
             actor=actor,
             idempotency_key=key,
         )
-    _print(result, {"charge": charge_key}, key, as_json=as_json)
+    _print(result, {"charge": charge_key}, key, view)
     request_release()
 
 
@@ -116,8 +132,7 @@ def _move(
     reason: str,
     actor: str,
     key: str | None,
-    *,
-    as_json: bool,
+    view: View,
 ) -> None:
     key = f"admin:{uuid4()}" if key is None else key
     with transaction() as session:
@@ -129,11 +144,21 @@ def _move(
             actor=actor,
             idempotency_key=key,
         )
-    _print(result, {"account": ref, "amount": amount}, key, as_json=as_json)
+    _print(result, {"account": ref, "amount": amount}, key, view)
     request_release()
 
 
-def _print(result: PostingResult, subject: dict[str, object], key: str, *, as_json: bool) -> None:
+def _ask(question: str, ref: str, amount: int, *, yes: bool) -> None:
+    def asked() -> str:
+        with transaction() as session:
+            account = find_or_fail(session, ref)
+            named = f"{ref} ({plain(account.name)}; its balance is {account.balance:,})"
+        return question.format(account=named, amount=amount)
+
+    confirm(asked, yes=yes)
+
+
+def _print(result: PostingResult, subject: dict[str, object], key: str, view: View) -> None:
     print_record(
         {
             **subject,
@@ -142,5 +167,5 @@ def _print(result: PostingResult, subject: dict[str, object], key: str, *, as_js
             "idempotency_key": key,
             "repeated": result.outcome is Outcome.REPEATED,
         },
-        as_json=as_json,
+        view,
     )

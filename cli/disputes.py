@@ -7,14 +7,22 @@ from uuid import uuid4
 import click
 from sqlalchemy.orm import Session
 
-from billing import accounts
 from billing import disputes as rules
 from billing.disputes import UnknownDispute
-from billing.errors import UnknownAccount
-from cli.options import actor_option, json_option, limit_option, page
-from cli.output import Record, print_record, print_records
+from cli.accounts import find_or_fail
+from cli.options import (
+    ListView,
+    View,
+    actor_option,
+    confirm,
+    record_options,
+    timed_list_options,
+    yes_option,
+)
+from cli.output import Columns, Record, plain, print_list, print_record
 from cli.parked_leads import request_release
 from db.models import LeadDispute
+from db.pages import Page, Wanted
 from db.session import transaction
 from tasks.operator_lines import created_line, refunded_line
 
@@ -51,7 +59,7 @@ def disputes() -> None:
 @click.option("--evidence", type=_Json(), help="The evidence, as JSON.")
 @click.option("--key", help="Idempotency key: a repeat with the same key opens no second dispute.")
 @actor_option
-@json_option
+@record_options
 def open_(
     lead_id: str,
     account: str,
@@ -61,7 +69,7 @@ def open_(
     key: str | None,
     actor: str,
     *,
-    as_json: bool,
+    view: View,
 ) -> None:
     """Dispute the charged lead LEAD_ID."""
     key = str(uuid4()) if key is None else key
@@ -79,42 +87,38 @@ def open_(
     if not opened.repeated:
         click.echo(created_line(lead_id, dispute_type), err=True)
     record = {**_summary(opened.dispute, account), "repeated": opened.repeated}
-    print_record({**record, "idempotency_key": key}, as_json=as_json)
+    print_record({**record, "idempotency_key": key}, view)
 
 
 @disputes.command(name="list")
 @click.option("--state", type=click.Choice(rules.queries.STATES), help="Only this state.")
 @click.option("--account", help="Only disputes of this account.")
-@limit_option
-@json_option
-def list_(
-    state: rules.DisputeState | None, account: str | None, limit: int | None, *, as_json: bool
-) -> None:
+@timed_list_options
+def list_(state: rules.DisputeState | None, account: str | None, *, view: ListView) -> None:
     """List disputes, newest first."""
-    with transaction() as session:
-        of = accounts.find(session, account) if account is not None else None
-        if account is not None and of is None:
-            raise UnknownAccount(account)
-        found = rules.queries.newest(
-            session,
-            state=state,
-            account_id=of.id if of else None,
-            limit=page(limit, as_json=as_json),
-        )
-    records = [_summary(dispute, ref) for dispute, ref in found]
-    print_records(records, as_json=as_json, empty="No disputes match.")
+
+    def read(session: Session, wanted: Wanted) -> Page[Record]:
+        of = find_or_fail(session, account).id if account is not None else None
+        found = rules.queries.newest(session, wanted, state=state, account_id=of)
+        return found.map(lambda row: _summary(*row))
+
+    print_list(read, view, columns=_COLUMNS, account=account, empty="No disputes match.")
+
+
+_COLUMNS = Columns(
+    "dispute_id lead_id account state created_at",
+    more="type credits_refunded resolved_by resolved_at",
+)
 
 
 @disputes.command()
 @click.argument("dispute_id", metavar="ID", type=_ID)
-@json_option
-def show(dispute_id: int, *, as_json: bool) -> None:
+@record_options
+def show(dispute_id: int, *, view: View) -> None:
     """Show dispute ID with its description and evidence."""
     with transaction() as session:
         record = _in_full(*_find(session, dispute_id))
-    if not as_json and record["evidence"] is not None:
-        record["evidence"] = json.dumps(record["evidence"], ensure_ascii=False)
-    print_record(record, as_json=as_json)
+    print_record(record, view)
 
 
 @disputes.command()
@@ -122,17 +126,21 @@ def show(dispute_id: int, *, as_json: bool) -> None:
 @click.option("--amount", type=int, help="Credits to give back; by default all that are left.")
 @_notes
 @actor_option
-@json_option
-def approve(dispute_id: int, amount: int | None, notes: str, actor: str, *, as_json: bool) -> None:
+@yes_option
+@record_options
+def approve(
+    dispute_id: int, amount: int | None, notes: str, actor: str, *, yes: bool, view: View
+) -> None:
     """Approve dispute ID and give the lead's credits back.
 
     They go back to the lots that they came from.
     """
+    confirm(lambda: _what_approval_gives(dispute_id, amount), yes=yes)
     with transaction() as session:
         done = rules.approve(session, dispute_id, amount=amount, notes=notes, actor=actor)
         record = _summary(*_find(session, dispute_id))
     click.echo(refunded_line(dispute_id, done.credits_refunded), err=True)
-    print_record(record, as_json=as_json)
+    print_record(record, view)
     request_release()
 
 
@@ -140,21 +148,21 @@ def approve(dispute_id: int, amount: int | None, notes: str, actor: str, *, as_j
 @click.argument("dispute_id", metavar="ID", type=_ID)
 @_notes
 @actor_option
-@json_option
-def reject(dispute_id: int, notes: str, actor: str, *, as_json: bool) -> None:
+@record_options
+def reject(dispute_id: int, notes: str, actor: str, *, view: View) -> None:
     """Reject dispute ID; nothing is given back."""
     with transaction() as session:
         rules.reject(session, dispute_id, notes=notes, actor=actor)
         record = _summary(*_find(session, dispute_id))
-    print_record(record, as_json=as_json)
+    print_record(record, view)
 
 
 @disputes.command()
 @click.argument("dispute_id", metavar="ID", type=_ID)
 @_notes
 @actor_option
-@json_option
-def withdraw(dispute_id: int, notes: str, actor: str, *, as_json: bool) -> None:
+@record_options
+def withdraw(dispute_id: int, notes: str, actor: str, *, view: View) -> None:
     """Withdraw dispute ID for its clinic.
 
     The clinic may dispute the lead again.
@@ -162,7 +170,14 @@ def withdraw(dispute_id: int, notes: str, actor: str, *, as_json: bool) -> None:
     with transaction() as session:
         rules.withdraw(session, dispute_id, notes=notes, actor=actor)
         record = _summary(*_find(session, dispute_id))
-    print_record(record, as_json=as_json)
+    print_record(record, view)
+
+
+def _what_approval_gives(dispute_id: int, amount: int | None) -> str:
+    with transaction() as session:
+        dispute, account = _find(session, dispute_id)
+    credits_ = "all credits that are left" if amount is None else f"{amount:,} credits"
+    return f"Give back {credits_} of lead {plain(dispute.lead_id)} to {account}?"
 
 
 def _find(session: Session, dispute_id: int) -> tuple[LeadDispute, str]:

@@ -3,8 +3,8 @@
 import click
 
 from billing.reports import forecast as rule
-from cli.options import json_option
-from cli.output import console, print_json, print_record
+from cli.options import View, record_options
+from cli.output import is_for_people, print_json, print_record
 from db.session import snapshot
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -12,8 +12,8 @@ _BARS = "▁▂▃▄▅▆▇█"
 
 @click.command()
 @click.argument("ref")
-@json_option
-def forecast(ref: str, *, as_json: bool) -> None:
+@record_options
+def forecast(ref: str, *, view: View) -> None:
     """Show how many days the credit of account REF will last.
 
     The rate is the average of the last 7 days, or of the last 28 if nothing was spent in 7. Expiry
@@ -29,11 +29,11 @@ def forecast(ref: str, *, as_json: bool) -> None:
         "days_left": None if found.days_left is None else round(found.days_left, 1),
         "runs_out_at": found.runs_out_at,
     }
-    if as_json:
+    if view.as_json:
         print_json({**rounded, "daily": found.daily})
         return
-    last_days = {"last 28 days": spark_line(found.daily)} if console().is_terminal else {}
-    print_record({**rounded, **last_days}, as_json=False)
+    last_days = {"last 28 days": spark_line(found.daily)} if is_for_people(view) else {}
+    print_record({**rounded, **last_days}, view)
 
 
 def spark_line(values: list[int]) -> str:

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date
+from functools import partial
 
 import click
 import structlog
@@ -16,8 +17,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from billing.plans import grants as rules
 from billing.plans import month_name, parse_month
 from billing.plans.grants import GrantChunk
-from cli.options import json_option
-from cli.output import Record, print_json, print_record, print_records
+from cli.options import View, confirm, record_options, yes_option
+from cli.output import (
+    Columns,
+    Record,
+    print_json,
+    print_record,
+    print_records,
+    print_sections,
+)
 from db.errors import DatabaseBusy
 from db.session import snapshot, transaction
 from tasks.plans import grant_chunks
@@ -53,8 +61,9 @@ def grants() -> None:
 @click.option("--month", type=_Month(), help="Grant up to this month; by default everything due.")
 @click.option("--dry-run", is_flag=True, help="Show what is due and change nothing.")
 @click.option("--alone", is_flag=True, help="Do not ask the workers to take part.")
-@json_option
-def run(*, month: date | None, dry_run: bool, alone: bool, as_json: bool) -> None:
+@yes_option
+@record_options
+def run(*, month: date | None, dry_run: bool, alone: bool, yes: bool, view: View) -> None:
     """Grant every month that has begun and is not granted yet.
 
     The workers do so by themselves, within a minute after a month begins in an account's zone.
@@ -63,11 +72,12 @@ def run(*, month: date | None, dry_run: bool, alone: bool, as_json: bool) -> Non
     that has not begun in an account's zone is not due there, whatever --month says.
     """
     if dry_run:
-        _preview(month, as_json=as_json)
+        _preview(month, view)
         return
-    with _progress(as_json=as_json) as progress:
+    confirm(lambda: f"Grant what is due to {_count(month):,} accounts?", yes=yes)
+    with _progress(as_json=view.as_json) as progress:
         done = _run(month, progress, alone=alone)
-    _print(done, as_json=as_json)
+    _print(done, view)
     if done.put_off:
         account, problem = next(iter(done.put_off.items()))
         raise click.ClickException(
@@ -145,11 +155,11 @@ def _count(month: date | None) -> int:
         return rules.count_due(session, through=month)
 
 
-def _preview(month: date | None, *, as_json: bool) -> None:
+def _preview(month: date | None, view: View) -> None:
     granted: Counter[str] = Counter()
     withheld: Counter[str] = Counter()
     credits_: Counter[str] = Counter()
-    with snapshot() as session, _progress(as_json=as_json) as progress:
+    with snapshot() as session, _progress(as_json=view.as_json) as progress:
         bar = progress.add_task("accounts", total=rules.count_due(session, through=month))
         for due, brings in rules.preview(session, through=month):
             name = month_name(due.month)
@@ -165,10 +175,11 @@ def _preview(month: date | None, *, as_json: bool) -> None:
         }
         for name in sorted({*granted, *withheld})
     ]
-    print_records(records, as_json=as_json, empty="No month is due for any account.")
+    columns = Columns("month would_grant would_withhold credits")
+    print_records(records, view, columns=columns, empty="No month is due for any account.")
 
 
-def _print(done: _Done, *, as_json: bool) -> None:
+def _print(done: _Done, view: View) -> None:
     months: list[Record] = [
         {"month": name, "granted": done.granted[name], "withheld": done.withheld[name]}
         for name in sorted({*done.granted, *done.withheld})
@@ -183,11 +194,16 @@ def _print(done: _Done, *, as_json: bool) -> None:
         "accounts_put_off": len(done.put_off),
         "seconds": round(done.seconds, 1),
     }
-    if as_json:
+    if view.as_json:
         print_json({**total, "months": months})
         return
-    print_records(months, as_json=False, empty="Nothing to grant.")
-    print_record(total, as_json=False)
+    columns = Columns("month granted withheld")
+    print_sections(
+        [
+            ("", partial(print_records, months, view, columns=columns, empty="Nothing to grant.")),
+            ("", partial(print_record, total, view)),
+        ]
+    )
 
 
 def _progress(*, as_json: bool) -> Progress:

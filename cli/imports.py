@@ -15,8 +15,8 @@ from rich.progress import track
 
 from billing.accounts import opening_balances
 from billing.accounts.opening_balances import Opened, OpeningLine
-from cli.options import actor_option, json_option
-from cli.output import print_json, print_record, print_records
+from cli.options import View, actor_option, confirm, record_options, yes_option
+from cli.output import Columns, print_json, print_record, print_records, print_sections
 from db.errors import DatabaseBusy
 from db.session import transaction
 
@@ -70,8 +70,9 @@ class _DryRun(Exception):
 @click.argument("file", type=click.File("rb"))
 @actor_option
 @click.option("--dry-run", is_flag=True, help="Check every line and change nothing.")
-@json_option
-def accounts(file: BinaryIO, actor: str, *, dry_run: bool, as_json: bool) -> None:
+@yes_option
+@record_options
+def accounts(file: BinaryIO, actor: str, *, dry_run: bool, yes: bool, view: View) -> None:
     """Open the accounts of the CSV file FILE.
 
     FILE has a header line. Columns: ref, name, product; optional: timezone, balance,
@@ -84,12 +85,15 @@ def accounts(file: BinaryIO, actor: str, *, dry_run: bool, as_json: bool) -> Non
     report = _Report()
     lines = list(_read(file, report))
     report.unfinished = len(lines)
+    if lines and not dry_run:
+        credits_ = sum(line.balance for line in lines)
+        confirm(f"Open {len(lines):,} accounts with {credits_:,} credits in all?", yes=yes)
     try:
-        _import(lines, actor, report, dry_run=dry_run, progress=not as_json)
+        _import(lines, actor, report, dry_run=dry_run, progress=not view.as_json)
     finally:
         # Whatever ended it: report what is committed.
         report.refused.sort(key=lambda refused: refused["line"])
-        _print(report, dry_run=dry_run, as_json=as_json)
+        _print(report, dry_run=dry_run, view=view)
     if report.refused:
         sys.exit(1)
 
@@ -210,7 +214,7 @@ def _credits(values: dict[str, str], column: str) -> int | None:
     return int(value)
 
 
-def _print(report: _Report, *, dry_run: bool, as_json: bool) -> None:
+def _print(report: _Report, *, dry_run: bool, view: View) -> None:
     summary = {
         "dry_run": dry_run,
         "lines": report.lines,
@@ -219,9 +223,14 @@ def _print(report: _Report, *, dry_run: bool, as_json: bool) -> None:
         "credits": report.credits,
         "unfinished": report.unfinished,
     }
-    if as_json:
+    if view.as_json:
         print_json({**summary, "refused": report.refused})
         return
-    print_record({**summary, "refused": len(report.refused)}, as_json=False)
+    counted = {**summary, "refused": len(report.refused)}
+    sections = [("", lambda: print_record(counted, view))]
     if report.refused:
-        print_records(report.refused, as_json=False, empty="")
+        columns = Columns("line ref reason")
+        sections.append(
+            ("", lambda: print_records(report.refused, view, columns=columns, empty=""))
+        )
+    print_sections(sections)

@@ -1,13 +1,21 @@
 """`billing inbox`: the deliveries of senders and their state."""
 
 import click
+from sqlalchemy.orm import Session
 
 import clock
 from billing import audit
-from cli.options import json_option, limit_option, page
-from cli.output import Record, print_record, print_records
+from cli.options import (
+    ListView,
+    View,
+    actor_of_the_log_option,
+    record_options,
+    timed_list_options,
+)
+from cli.output import Columns, Record, print_list, print_record
 from db import inbox_operations
 from db.models import InboundEvent
+from db.pages import Page, Wanted
 from db.session import transaction
 from errors import PermanentError
 
@@ -28,22 +36,25 @@ def inbox() -> None:
     "--state", type=click.Choice(["pending", "done", "dead", "ignored"]), help="Only this state."
 )
 @click.option("--source", help="Only this source, such as leads.")
-@limit_option
-@json_option
-def list_(state: str | None, source: str | None, limit: int | None, *, as_json: bool) -> None:
+@timed_list_options
+def list_(state: str | None, source: str | None, *, view: ListView) -> None:
     """List inbound events, newest first."""
-    with transaction() as session:
-        rows = inbox_operations.newest(
-            session, state=state, source=source, limit=page(limit, as_json=as_json)
-        )
-        records = [_summary(row) for row in rows]
-    print_records(records, as_json=as_json, empty="No events match.")
+
+    def read(session: Session, wanted: Wanted) -> Page[Record]:
+        return inbox_operations.newest(session, wanted, state=state, source=source).map(_summary)
+
+    print_list(read, view, columns=_COLUMNS, empty="No events match.")
+
+
+_COLUMNS = Columns(
+    "id source type state received_at", more="event_id outcome attempts handled_at last_error"
+)
 
 
 @inbox.command()
 @click.argument("id_", metavar="ID", type=int)
-@json_option
-def show(id_: int, *, as_json: bool) -> None:
+@record_options
+def show(id_: int, *, view: View) -> None:
     """Show event ID with its body."""
     with transaction() as session:
         row = session.get(InboundEvent, id_)
@@ -56,14 +67,15 @@ def show(id_: int, *, as_json: bool) -> None:
             "body_sha256": row.body_sha256.hex(),
             "body": row.body.decode("utf-8", "backslashreplace"),
         }
-    print_record(record, as_json=as_json)
+    print_record(record, view)
 
 
 @inbox.command()
 @click.argument("ids", metavar="ID...", type=int, nargs=-1)
 @click.option("--all-dead", is_flag=True, help="Replay every dead event.")
-@json_option
-def replay(ids: tuple[int, ...], *, all_dead: bool, as_json: bool) -> None:
+@actor_of_the_log_option
+@record_options
+def replay(ids: tuple[int, ...], *, all_dead: bool, view: View) -> None:
     """Make dead events pending again.
 
     The next sweep hands them to a worker.
@@ -83,7 +95,7 @@ def replay(ids: tuple[int, ...], *, all_dead: bool, as_json: bool) -> None:
                 after={"state": "pending"},
             )
     left = sorted(set(chosen) - set(replayed))
-    print_record({"replayed": replayed, "not_dead": left}, as_json=as_json)
+    print_record({"replayed": replayed, "not_dead": left}, view)
     if left:
         raise PermanentError(f"only dead events can be replayed: these are not dead: {left}")
 

@@ -7,13 +7,16 @@ from typing import IO
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from sqlalchemy.orm import Session
 
 import clock
 from billing import verification
 from billing.verification import anchor_file, anchors, daily_check
-from cli.options import json_option, limit_option, page
-from cli.output import Record, print_json, print_records
-from db.session import snapshot, transaction
+from cli.options import ListView, View, json_option, timed_list_options
+from cli.output import Columns, Record, print_json, print_list, print_records
+from db.models import LedgerCheck
+from db.pages import Page, Wanted
+from db.session import snapshot
 
 
 def _cores() -> int:
@@ -100,26 +103,31 @@ def anchor(*, as_json: bool) -> None:
 
 
 @ledger.command()
-@limit_option
-@json_option
-def checks(limit: int | None, *, as_json: bool) -> None:
+@timed_list_options
+def checks(*, view: ListView) -> None:
     """List the daily checks of the ledger, newest first.
 
     A check without `finished_at` was stopped with its process; the next one runs within the hour.
     """
-    with transaction() as session:
-        records: list[Record] = [
-            {
-                "id": check.id,
-                "started_at": check.started_at,
-                "finished_at": check.finished_at,
-                "accounts": check.accounts,
-                "transactions": check.transactions,
-                "breaches": check.breaches,
-            }
-            for check in daily_check.newest(session, limit=page(limit, as_json=as_json))
-        ]
-    print_records(records, as_json=as_json, empty="No checks yet: see that beat runs.")
+
+    def read(session: Session, wanted: Wanted) -> Page[Record]:
+        return daily_check.newest(session, wanted).map(_check)
+
+    print_list(read, view, columns=_COLUMNS, empty="No checks yet: see that beat runs.")
+
+
+_COLUMNS = Columns("id started_at finished_at breaches", more="accounts transactions")
+
+
+def _check(check: LedgerCheck) -> Record:
+    return {
+        "id": check.id,
+        "started_at": check.started_at,
+        "finished_at": check.finished_at,
+        "accounts": check.accounts,
+        "transactions": check.transactions,
+        "breaches": check.breaches,
+    }
 
 
 def _print(
@@ -146,7 +154,7 @@ def _print(
             }
         print_json(document)
     elif breaches:
-        print_records(breaches, as_json=False, empty="")
+        print_records(breaches, View(), columns=Columns("invariant account detail"), empty="")
         if report.more_breaches:
             click.echo(f"... and {report.more_breaches:,} more.")
     else:

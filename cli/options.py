@@ -5,16 +5,18 @@ prints takes `@record_options` and `view: View`. `cli/output.py` prints what the
 """
 
 import functools
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import click
 
+from billing import audit
 from cli.actor import process_actor
+from cli.times import WHEN, When
 
 PAGE = 20
-EVERYTHING = 2**31
 
 Decorator = Callable[[Any], Any]
 
@@ -31,10 +33,12 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class ListView(View):
-    """The same for a list, and which page of it."""
+    """The same for a list, and which part of it."""
 
     limit: int | None = None
     after: str | None = None
+    since: When | None = None
+    until: When | None = None
 
 
 json_option: Decorator = click.option(
@@ -47,6 +51,13 @@ _csv_option: Decorator = click.option("--csv", "as_csv", is_flag=True, help="Pri
 _wide_option: Decorator = click.option("--wide", is_flag=True, help="Show every column.")
 _after_option: Decorator = click.option(
     "--after", metavar="POSITION", help="The next page: the line below a page has its position."
+)
+
+_since_option: Decorator = click.option(
+    "--since", type=WHEN, help="Only from this time on, such as 2026-11-30, yesterday or 7d."
+)
+_until_option: Decorator = click.option(
+    "--until", type=WHEN, help="Only before this time, in the same forms."
 )
 
 limit_option: Decorator = click.option(
@@ -62,13 +73,38 @@ actor_option: Decorator = click.option(
     help="Who does it, such as your name.",
 )
 
+
+def _log_as(ctx: click.Context, _: click.Parameter, name: str | None) -> None:
+    if name is not None:
+        ctx.with_resource(audit.asked_by(process_actor(named=name), door="cli"))
+
+
+actor_of_the_log_option: Decorator = click.option(
+    "--actor",
+    callback=_log_as,
+    expose_value=False,
+    show_default="cli: and your user",
+    help="Who does it, such as your name; the audit log shows your user as well.",
+)
+"""For a command that changes no credit: the name stands in the audit log alone."""
+
 reason_option: Decorator = click.option(
     "--reason", required=True, help="Why; an auditor will read it."
 )
 
 yes_option: Decorator = click.option(
-    "--yes", "-y", is_flag=True, help="Do not ask before credit or money moves."
+    "--yes", is_flag=True, help="Do not ask before credit or money moves."
 )
+
+
+def confirm(question: str | Callable[[], str], *, yes: bool) -> None:
+    """Ask before credit or money moves, if a person sits at the terminal; a no ends the command.
+
+    Without a terminal at stdin and stdout nobody is asked: scripts go on. A question that must
+    read something first is a function. Never called in a transaction: a person takes their time.
+    """
+    if not yes and sys.stdin.isatty() and sys.stdout.isatty():
+        click.confirm(question if isinstance(question, str) else question(), abort=True, err=True)
 
 
 def record_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -82,11 +118,16 @@ def table_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def list_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command those of a table, and `--limit` and `--after`, as its keyword `view`."""
-    options = (
-        limit_option, _after_option, _wide_option, _utc_option, _csv_option, json_option,
-    )  # fmt: skip
-    return _with_view(command, ListView, options)
+    """Give a command those of a table, `--limit` and `--after`, as its keyword `view`."""
+    return _with_view(command, ListView, _OF_A_LIST)
+
+
+def timed_list_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command those of a list, and `--since` and `--until`, as its keyword `view`."""
+    return _with_view(command, ListView, (_since_option, _until_option, *_OF_A_LIST))
+
+
+_OF_A_LIST = (limit_option, _after_option, _wide_option, _utc_option, _csv_option, json_option)
 
 
 def _with_view(
@@ -104,10 +145,3 @@ def _with_view(
     for option in reversed(options):
         decorated = option(decorated)
     return decorated
-
-
-def page(limit: int | None, *, as_json: bool) -> int:
-    """Return how many records to read: a page for people, everything for machines."""
-    if limit is not None:
-        return limit
-    return EVERYTHING if as_json else PAGE

@@ -11,7 +11,7 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -29,21 +29,21 @@ from cli.cells import (
     encode,
     for_machine,
     for_person,
-    inline,
     is_credits,
     is_number,
     plain,
 )
 from cli.options import PAGE, ListView, View
 from cli.tables import Column, field_lines, lay_out, with_unit
-from db.pages import COUNTED, Page
+from db.pages import COUNTED, Page, Wanted
 from db.session import transaction
 
 __all__ = [
     "Columns",
     "Record",
+    "Section",
     "console",
-    "inline_json",
+    "is_for_people",
     "plain",
     "print_json",
     "print_json_list",
@@ -51,6 +51,7 @@ __all__ = [
     "print_record",
     "print_records",
     "print_sections",
+    "zone_of",
 ]
 
 ROWS_AT_A_TIME = 1_000
@@ -75,6 +76,12 @@ class Columns:
         return self.few.split() + (self.more.split() if wide else [])
 
 
+UTC_ZONE = ZoneInfo("UTC")
+
+Reader = Callable[[Session, Wanted], Page[Record]]
+"""Reads one page of a list as records."""
+
+
 def print_json(value: object) -> None:
     """Print one JSON document; times as ISO 8601 in UTC."""
     click.echo(json.dumps(value, indent=2, default=encode, ensure_ascii=False))
@@ -91,7 +98,7 @@ def print_json_list(records: Iterable[Record]) -> None:
 
 
 def print_list(
-    read: Callable[[Session, str | None, int], Page[Record]],
+    read: Reader,
     view: ListView,
     *,
     columns: Columns,
@@ -100,16 +107,18 @@ def print_list(
 ) -> None:
     """Print a list that has pages.
 
-    `read(session, after, limit)` returns a page of records. A terminal gets one page and the
-    command for the next one. A pipe, CSV and JSON get all (or `--limit`), read in portions, each
-    in a transaction of its own. `account`: the one whose zone counts, if the list is of one.
+    `read(session, wanted)` returns a page of records. A terminal gets one page and the command
+    for the next one. A pipe, CSV and JSON get all (or `--limit`), read in portions, each in a
+    transaction of its own. `account`: the one whose zone counts, if the list is of one account.
     """
+    zone = zone_of(account)
+    wanted = _wanted(view, zone)
     if not is_for_people(view):
-        _print_for_machine(_all_of(read, view), view, columns)
+        _print_for_machine(_all_of(read, wanted, whole=view.limit is None), view, columns)
         return
     with transaction() as session:
-        found = read(session, view.after, view.limit or PAGE)
-        zone = _zone(session, view, account)
+        found = read(session, wanted)
+    zone = UTC_ZONE if view.utc else zone
     if not found:
         click.echo(empty if view.after is None else "Nothing follows.")
         return
@@ -120,57 +129,54 @@ def print_list(
 
 def print_records(
     records: Sequence[Record],
-    view: View | None = None,
+    view: View,
     *,
     columns: Columns | None = None,
     empty: str,
     zone: ZoneInfo | None = None,
-    as_json: bool = False,
 ) -> None:
     """Print records with the same keys, all of them; without any, print `empty` for people.
 
     `columns` None: all fields. `zone` None: BILLING_TIMEZONE.
     """
-    view = view or View(as_json=as_json)
     columns = columns or Columns(" ".join(records[0]) if records else "")
     if not is_for_people(view):
         _print_for_machine(records, view, columns)
     elif not records:
         click.echo(empty)
     else:
-        _print_table(records, columns.names(wide=view.wide), zone or _zone(None, view, None))
+        zone = UTC_ZONE if view.utc else zone or settings.get().zone
+        _print_table(records, columns.names(wide=view.wide), zone)
 
 
 def print_record(
     record: Record,
-    view: View | None = None,
+    view: View,
     *,
     zone: ZoneInfo | None = None,
-    as_json: bool = False,
 ) -> None:
     """Print one record: one field a line, in a pipe as TSV with the header `field`, `value`.
 
     `zone` None: that of the account in the field `account`, else BILLING_TIMEZONE.
     """
-    view = view or View(as_json=as_json)
     if view.as_json:
         print_json(record)
     elif not is_for_people(view):
         fields = [{"field": name, "value": value} for name, value in record.items()]
         _print_for_machine(fields, view, Columns("field value"))
     else:
-        if zone is None or view.utc:
-            zone = _zone_of_record(record, view)
+        zone = UTC_ZONE if view.utc else zone or _zone_of_record(record)
         terminal = console()
         pairs = [(_title(name), _with_unit(name, record, zone)) for name in record]
         _print_lines(terminal, field_lines(pairs, width=terminal.width))
 
 
-def print_sections(sections: Sequence[tuple[str, Callable[[], None]]]) -> None:
-    """Print parts one after the other with a blank line between, on a terminal with titles.
+Section = tuple[str, Callable[[], None]]
+"""A part of an output: its title (empty: none), and what prints it."""
 
-    A part is its title (empty: none) and what prints it.
-    """
+
+def print_sections(sections: Sequence[Section]) -> None:
+    """Print parts one after the other with a blank line between, on a terminal with titles."""
     for number, (title, print_part) in enumerate(sections):
         if number:
             click.echo()
@@ -193,24 +199,26 @@ def is_for_people(view: View) -> bool:
     return not (view.as_json or view.as_csv) and Console().is_terminal
 
 
-def inline_json(fields: Record | None) -> str | None:
-    """Return fields as one line of JSON, for a cell of a table."""
-    return inline(fields) if fields is not None else None
+def _wanted(view: ListView, zone: ZoneInfo) -> Wanted:
+    since = view.since.at(zone) if view.since else None
+    until = view.until.at(zone) if view.until else None
+    if since is not None and until is not None and until < since:
+        raise click.UsageError("--until must not be before --since")
+    return Wanted(view.limit or PAGE, view.after, since, until)
 
 
-def _all_of(
-    read: Callable[[Session, str | None, int], Page[Record]], view: ListView
-) -> Iterator[Record]:
-    after, left = view.after, view.limit
-    while left is None or left > 0:
-        limit = ROWS_AT_A_TIME if left is None else min(left, ROWS_AT_A_TIME)
+def _all_of(read: Reader, wanted: Wanted, *, whole: bool) -> Iterator[Record]:
+    left = sys.maxsize if whole else wanted.limit
+    while left > 0:
+        limit = min(left, ROWS_AT_A_TIME)
+        wanted = replace(wanted, limit=limit, counted=limit == left)
         with transaction() as session:
-            found = read(session, after, limit)
+            found = read(session, wanted)
         yield from found
         if found.after is None:
             return
-        after = found.after
-        left = None if left is None else left - len(found)
+        left -= len(found)
+        wanted = replace(wanted, after=found.after)
     _say_how_to_go_on(found)
 
 
@@ -292,19 +300,18 @@ def _print_lines(terminal: Console, lines: Iterable[Text]) -> None:
         terminal.print(line, soft_wrap=True)
 
 
-def _zone(session: Session | None, view: View, account: str | None) -> ZoneInfo:
-    if view.utc:
-        return ZoneInfo("UTC")
-    found = accounts.find(session, account) if session is not None and account else None
-    return ZoneInfo(found.timezone) if found is not None else settings.get().zone
-
-
-def _zone_of_record(record: Record, view: View) -> ZoneInfo:
-    account = record.get("account")
-    if view.utc or not isinstance(account, str) or not account:
-        return _zone(None, view, None)
+def zone_of(account: str | None) -> ZoneInfo:
+    """Return the zone of an account; BILLING_TIMEZONE if it is None or unknown."""
+    if not account:
+        return settings.get().zone
     with transaction() as session:
-        return _zone(session, view, account)
+        found = accounts.find(session, account)
+        return ZoneInfo(found.timezone) if found is not None else settings.get().zone
+
+
+def _zone_of_record(record: Record) -> ZoneInfo:
+    account = record.get("account")
+    return zone_of(account if isinstance(account, str) else None)
 
 
 def _say_how_to_go_on(found: Page[Any]) -> None:

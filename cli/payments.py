@@ -1,24 +1,39 @@
 """`billing payments`: list and show payments, attach one to an account."""
 
+from functools import partial
+
 import click
 from sqlalchemy.orm import Session
 
 from billing.payments import GatewayName, attachment, queries
 from billing.payments.queries import GATEWAYS, STATES, State
 from cli.accounts import find_or_fail
-from cli.options import ListView, actor_option, json_option, list_options, reason_option
+from cli.cells import money
+from cli.options import (
+    ListView,
+    View,
+    actor_option,
+    confirm,
+    reason_option,
+    record_options,
+    timed_list_options,
+    yes_option,
+)
 from cli.output import (
     Columns,
     Record,
-    inline_json,
+    Section,
+    plain,
     print_json,
     print_list,
     print_record,
     print_records,
+    print_sections,
+    zone_of,
 )
 from cli.parked_leads import request_release
 from db.models import AuditEntry, CreditTransaction, Order, Payment
-from db.pages import Page
+from db.pages import Page, Wanted
 from db.session import snapshot, transaction
 from errors import PermanentError
 from tasks.operator_lines import deduction_line, verified_line
@@ -45,16 +60,16 @@ _COLUMNS = Columns(
 @click.option("--state", type=click.Choice(STATES), help="Only this state.")
 @click.option("--account", "ref", metavar="REF", help="Only this account's.")
 @click.option("--gateway", type=click.Choice(GATEWAYS), help="Only this gateway's.")
-@list_options
+@timed_list_options
 def list_(
     state: State | None, ref: str | None, gateway: GatewayName | None, *, view: ListView
 ) -> None:
     """List payments, newest first."""
 
-    def read(session: Session, after: str | None, limit: int) -> Page[Record]:
+    def read(session: Session, wanted: Wanted) -> Page[Record]:
         account_id = find_or_fail(session, ref).id if ref is not None else None
         return queries.newest(
-            session, state=state, account_id=account_id, gateway=gateway, after=after, limit=limit
+            session, wanted, state=state, account_id=account_id, gateway=gateway
         ).map(lambda row: _payment(*row))
 
     print_list(read, view, columns=_COLUMNS, account=ref, empty="No payments match.")
@@ -67,8 +82,8 @@ def list_(
     type=click.Choice(GATEWAYS),
     help="Needed if both gateways have a payment with this id.",
 )
-@json_option
-def show(payment_id: str, gateway: GatewayName | None, *, as_json: bool) -> None:
+@record_options
+def show(payment_id: str, gateway: GatewayName | None, *, view: View) -> None:
     """Show a payment with its order, ledger rows and audit log.
 
     PAYMENT_ID is the gateway's.
@@ -79,23 +94,30 @@ def show(payment_id: str, gateway: GatewayName | None, *, as_json: bool) -> None
             raise PermanentError(f"there is no payment {payment_id!r}: see `billing payments list`")
         found = queries.find_order_of(session, payment)
         order = _order(found) if found is not None else None
-        record = _payment(payment, queries.find_account_ref(session, payment)) | _more(payment)
+        ref = queries.find_account_ref(session, payment)
+        record = _payment(payment, ref) | _more(payment)
         transactions = [_row(row) for row in queries.transactions_of(session, payment)]
-        log = [
-            _entry(entry, as_json=as_json) for entry in queries.audit_entries_of(session, payment)
-        ]
-    if as_json:
+        log = [_entry(entry) for entry in queries.audit_entries_of(session, payment)]
+    if view.as_json:
         more = {"order": order, "transactions": transactions, "audit_log": log}
         print_json(record | more)
         return
-    print_record(record, as_json=False)
+    zone = zone_of(ref)
+    sections: list[Section] = [("", partial(print_record, record, view))]
     if order is not None:
-        click.echo("Its order:")
-        print_record(order, as_json=False)
-    for title, records in (("Its ledger rows:", transactions), ("Its audit log:", log)):
+        sections.append(("Its order:", partial(print_record, order, view, zone=zone)))
+    for title, records, columns in (
+        ("Its ledger rows:", transactions, _ROW_COLUMNS),
+        ("Its audit log:", log, _ENTRY_COLUMNS),
+    ):
         if records:
-            click.echo(title)
-            print_records(records, as_json=False, empty="")
+            part = partial(print_records, records, view, columns=columns, zone=zone, empty="")
+            sections.append((title, part))
+    print_sections(sections)
+
+
+_ROW_COLUMNS = Columns("idempotency_key kind amount created_at")
+_ENTRY_COLUMNS = Columns("created_at actor door action before after")
 
 
 @payments.command()
@@ -114,7 +136,8 @@ def show(payment_id: str, gateway: GatewayName | None, *, as_json: bool) -> None
 @click.option(
     "--plan", metavar="NAME", help="Give a year of this plan (or renewal) of the catalog."
 )
-@json_option
+@yes_option
+@record_options
 def attach(
     payment_id: str,
     ref: str,
@@ -124,7 +147,8 @@ def attach(
     actor: str,
     gateway: GatewayName | None,
     *,
-    as_json: bool,
+    yes: bool,
+    view: View,
 ) -> None:
     """Credit an unmatched or quarantined payment to an account.
 
@@ -133,6 +157,7 @@ def attach(
     credit for a payment.
     """
     given = attachment.Given(credits_, plan)
+    confirm(lambda: _what_attaching_does(payment_id, ref, gateway, given), yes=yes)
     with transaction() as session:
         credited, released = attachment.attach(
             session,
@@ -149,8 +174,23 @@ def attach(
     click.echo(verified_line(credited), err=True)
     for lead in released:
         click.echo(deduction_line(lead.account, lead.credits), err=True)
-    print_record(record, as_json=as_json)
+    print_record(record, view)
     request_release()
+
+
+def _what_attaching_does(
+    payment_id: str, ref: str, gateway: GatewayName | None, given: attachment.Given
+) -> str:
+    with transaction() as session:
+        account = find_or_fail(session, ref)
+        payment = queries.find(session, payment_id, gateway=gateway)
+    paid = money(payment.amount_paise or 0, payment.currency or "INR") if payment else "?"
+    gets = ""
+    if given.credits is not None:
+        gets = f" with {given.credits:,} credits"
+    elif given.plan is not None:
+        gets = f" with a year of {plain(given.plan)}"
+    return f"Credit payment {plain(payment_id)} of {paid} to {ref} ({plain(account.name)}){gets}?"
 
 
 def _payment(payment: Payment, account: str | None) -> Record:
@@ -210,12 +250,12 @@ def _row(row: CreditTransaction) -> Record:
     }
 
 
-def _entry(entry: AuditEntry, *, as_json: bool) -> Record:
+def _entry(entry: AuditEntry) -> Record:
     return {
         "created_at": entry.created_at,
         "actor": entry.actor,
         "door": entry.door,
         "action": entry.action,
-        "before": entry.before if as_json else inline_json(entry.before),
-        "after": entry.after if as_json else inline_json(entry.after),
+        "before": entry.before,
+        "after": entry.after,
     }

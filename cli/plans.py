@@ -2,27 +2,49 @@
 
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
 import click
+from sqlalchemy.orm import Session
 
 from billing import plans as rules
 from billing.plans import RenewalStatus
 from billing.plans.manual_years import AddedYear, ManualYear
 from billing.plans.overview import Overview
 from cli.accounts import find_or_fail
-from cli.options import actor_option, json_option, limit_option, page, reason_option
-from cli.output import Record, print_json, print_record, print_records
+from cli.options import (
+    ListView,
+    View,
+    actor_option,
+    confirm,
+    list_options,
+    reason_option,
+    record_options,
+    yes_option,
+)
+from cli.output import (
+    Columns,
+    Record,
+    plain,
+    print_json,
+    print_list,
+    print_record,
+    print_records,
+    print_sections,
+    zone_of,
+)
 from cli.parked_leads import request_release
-from cli.times import INSTANT
+from cli.times import WHEN, When
 from db.models import PlanTerm
+from db.pages import Page, Wanted
 from db.session import snapshot, transaction
 
 _by_hand: list[Callable[[Any], Any]] = [
-    json_option,
-    click.option("--paid-at", type=INSTANT, help="When the money arrived; by default now."),
+    record_options,
+    yes_option,
+    click.option("--paid-at", type=WHEN, help="When the money arrived; by default now."),
     click.option("--key", help="Idempotency key: a repeat with the same key adds no second year."),
     actor_option,
     reason_option,
@@ -48,8 +70,8 @@ def plans() -> None:
 
 @plans.command()
 @click.argument("ref")
-@json_option
-def show(ref: str, *, as_json: bool) -> None:
+@record_options
+def show(ref: str, *, view: View) -> None:
     """Show the plan of account REF.
 
     Its state, its entitlements, and the years that were paid.
@@ -60,34 +82,44 @@ def show(ref: str, *, as_json: bool) -> None:
         entitled = rules.entitlements.get_entitlements(session, account)
         years = [_year(term) for term in rules.list_terms(session, account.id)]
     allowed = {name: asdict(found) for name, found in entitled.entitlements.items()}
-    if as_json:
+    if view.as_json:
         status = {"service_renewal_status": entitled.service_renewal_status}
         print_json({**asdict(overview), **status, "entitlements": allowed, "terms": years})
         return
-    print_record(_lines(overview, entitled.service_renewal_status), as_json=False)
-    records = [
-        {"entitlement": name, **found, "allowed": "yes" if found["allowed"] else "no"}
-        for name, found in allowed.items()
-    ]
-    print_records(records, as_json=False, empty="The catalog has no entitlements.")
-    print_records(years, as_json=False, empty="No year was paid.")
+    lines = _lines(overview, entitled.service_renewal_status)
+    rows: list[Record] = [{"entitlement": name, **found} for name, found in allowed.items()]
+    table = partial(print_records, view=view, zone=zone_of(ref))
+    print_sections(
+        [
+            ("", partial(print_record, lines, view)),
+            ("", partial(table, rows, empty="The catalog has no entitlements.")),
+            ("", partial(table, years, columns=_YEAR_COLUMNS, empty="No year was paid.")),
+        ]
+    )
+
+
+_YEAR_COLUMNS = Columns("number kind starts_on ends_on paid_at paid_by actor")
 
 
 @plans.command(name="list")
 @click.option(
     "--state", type=click.Choice([s.value for s in RenewalStatus]), help="Only this state."
 )
-@limit_option
-@json_option
-def list_(state: str | None, limit: int | None, *, as_json: bool) -> None:
+@list_options
+def list_(state: str | None, *, view: ListView) -> None:
     """List plans by due day, the most overdue first."""
-    with transaction() as session:
-        found = rules.overview.list_plans(
-            session,
-            state=RenewalStatus(state) if state else None,
-            limit=page(limit, as_json=as_json),
-        )
-    print_records([asdict(one) for one in found], as_json=as_json, empty="No plans match.")
+
+    def read(session: Session, wanted: Wanted) -> Page[Record]:
+        status = RenewalStatus(state) if state else None
+        return rules.overview.list_plans(session, wanted, state=status).map(asdict)
+
+    print_list(read, view, columns=_COLUMNS, empty="No plans match.")
+
+
+_COLUMNS = Columns(
+    "account plan_type service_renewal_status due_on",
+    more="service_renewal_next_due grace_ends_at purchased_at",
+)
 
 
 @plans.command()
@@ -100,18 +132,20 @@ def activate(
     reason: str,
     actor: str,
     key: str | None,
-    paid_at: datetime | None,
+    paid_at: When | None,
     *,
-    as_json: bool,
+    yes: bool,
+    view: View,
 ) -> None:
     """Begin a plan of account REF that was paid outside of a gateway.
 
     For example by bank transfer.
     """
-    wish = ManualYear(ref, reason, actor, str(uuid4()) if key is None else key, paid_at)
+    confirm(f"Begin the plan {plain(plan)} of {plain(ref)}?", yes=yes)
+    wish = _wish(ref, reason, actor, key, paid_at)
     with transaction() as session:
         added = rules.manual_years.activate(session, wish, plan=plan)
-    _print(added, wish, as_json=as_json)
+    _print(added, wish, view)
 
 
 @plans.command()
@@ -122,19 +156,26 @@ def renew(
     reason: str,
     actor: str,
     key: str | None,
-    paid_at: datetime | None,
+    paid_at: When | None,
     *,
-    as_json: bool,
+    yes: bool,
+    view: View,
 ) -> None:
     """Add a year, paid outside of a gateway, to the plan of REF."""
-    wish = ManualYear(ref, reason, actor, str(uuid4()) if key is None else key, paid_at)
+    confirm(f"Add a year to the plan of {plain(ref)}?", yes=yes)
+    wish = _wish(ref, reason, actor, key, paid_at)
     with transaction() as session:
         added = rules.manual_years.renew(session, wish)
-    _print(added, wish, as_json=as_json)
+    _print(added, wish, view)
 
 
-def _print(added: AddedYear, wish: ManualYear, *, as_json: bool) -> None:
-    print_record({**asdict(added), "key": wish.key}, as_json=as_json)
+def _wish(ref: str, reason: str, actor: str, key: str | None, paid_at: When | None) -> ManualYear:
+    moment = paid_at.at(zone_of(ref)) if paid_at else None
+    return ManualYear(ref, reason, actor, str(uuid4()) if key is None else key, moment)
+
+
+def _print(added: AddedYear, wish: ManualYear, view: View) -> None:
+    print_record({**asdict(added), "key": wish.key}, view)
     request_release()
 
 
@@ -164,7 +205,9 @@ def _lines(overview: Overview, status: str) -> Record:
         "days_left": renewal and renewal.days_left,
         "branches": plan and plan.branches,
         "features": plan and ", ".join(plan.features),
-        "next_grant": grant and f"{grant.month}: {grant.credits:,} at {grant.at.isoformat()}",
+        "next_grant": grant and grant.month,
+        "next_grant_credits": grant and grant.credits,
+        "next_grant_at": grant and grant.at,
         "balance": overview.balance,
         "held": overview.held,
         "available": overview.available,

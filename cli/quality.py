@@ -1,11 +1,13 @@
 """`billing quality`: scores of how many leads of accounts and lead sources are disputed."""
 
 import click
+from sqlalchemy.orm import Session
 
 from billing.disputes import quality as scores
-from cli.options import json_option, limit_option, page
-from cli.output import Record, print_record, print_records
+from cli.options import ListView, View, list_options, record_options
+from cli.output import Columns, Record, print_list, print_record
 from db.models import QualityScore
+from db.pages import Page, Wanted
 from db.session import transaction
 from errors import PermanentError
 
@@ -25,18 +27,19 @@ def quality() -> None:
 @quality.command(name="list")
 @click.option("--kind", type=_KINDS, help="Only this kind of subject.")
 @click.option("--review", is_flag=True, help="Only accounts that a person should review.")
-@limit_option
-@json_option
-def list_(
-    kind: scores.SubjectKind | None, limit: int | None, *, review: bool, as_json: bool
-) -> None:
+@list_options
+def list_(kind: scores.SubjectKind | None, *, review: bool, view: ListView) -> None:
     """List scores; with too few leads there is no grade."""
-    with transaction() as session:
-        found = scores.list_scores(
-            session, kind=kind, review=review, limit=page(limit, as_json=as_json)
-        )
-    records = [_record(score) for score in found]
-    print_records(records, as_json=as_json, empty="No scores match.")
+
+    def read(session: Session, wanted: Wanted) -> Page[Record]:
+        return scores.list_scores(session, wanted, kind=kind, review=review).map(_record)
+
+    print_list(read, view, columns=_COLUMNS, empty="No scores match.")
+
+
+_COLUMNS = Columns(
+    "kind subject leads disputes rate_percent grade", more="needs_review computed_at"
+)
 
 
 @quality.command()
@@ -44,8 +47,8 @@ def list_(
 @click.option(
     "--kind", type=_KINDS, default="account", help="What SUBJECT is; by default an account."
 )
-@json_option
-def show(subject: str, kind: scores.SubjectKind, *, as_json: bool) -> None:
+@record_options
+def show(subject: str, kind: scores.SubjectKind, *, view: View) -> None:
     """Show the score of SUBJECT, an account or a lead source."""
     with transaction() as session:
         score = scores.find(session, subject, kind=kind)
@@ -53,7 +56,7 @@ def show(subject: str, kind: scores.SubjectKind, *, as_json: bool) -> None:
         raise PermanentError(
             f"there is no score of {kind} {subject!r} yet: they are computed once an hour"
         )
-    print_record(_record(score), as_json=as_json)
+    print_record(_record(score), view)
 
 
 def _record(score: QualityScore) -> Record:

@@ -4,11 +4,23 @@ from dataclasses import asdict
 from uuid import uuid4
 
 import click
+from sqlalchemy.orm import Session
 
 from billing.returns import refunds as rules
-from cli.options import actor_option, json_option, limit_option, page, reason_option
-from cli.output import Record, print_record, print_records
+from cli.cells import money
+from cli.options import (
+    ListView,
+    View,
+    actor_option,
+    confirm,
+    reason_option,
+    record_options,
+    timed_list_options,
+    yes_option,
+)
+from cli.output import Columns, Record, plain, print_list, print_record
 from db.models import Payment, Refund
+from db.pages import Page, Wanted
 from db.session import snapshot, transaction
 from tasks.returns import submission
 
@@ -32,15 +44,15 @@ def refunds() -> None:
 @refunds.command()
 @click.argument("payment_id")
 @_amount
-@json_option
-def preview(payment_id: str, amount_paise: int | None, *, as_json: bool) -> None:
+@record_options
+def preview(payment_id: str, amount_paise: int | None, *, view: View) -> None:
     """Show what a refund would do, and change nothing.
 
     PAYMENT_ID is the gateway's. Shows money, credit, bonus and debt.
     """
     with snapshot() as session:  # one moment for the payment and its credit
         found = rules.preview(session, payment_id, amount_paise)
-    print_record(asdict(found), as_json=as_json)
+    print_record(asdict(found), view)
 
 
 @refunds.command()
@@ -49,7 +61,8 @@ def preview(payment_id: str, amount_paise: int | None, *, as_json: bool) -> None
 @reason_option
 @actor_option
 @click.option("--key", help="Idempotency key: a repeat with the same key makes no second refund.")
-@json_option
+@yes_option
+@record_options
 def request(
     payment_id: str,
     amount_paise: int | None,
@@ -57,12 +70,14 @@ def request(
     actor: str,
     key: str | None,
     *,
-    as_json: bool,
+    yes: bool,
+    view: View,
 ) -> None:
     """Refund a payment, wholly or in part.
 
     PAYMENT_ID is the gateway's. Its credit is reserved, then the gateway is asked.
     """
+    confirm(lambda: _what_it_does(payment_id, amount_paise), yes=yes)
     asked = submission.request_refund(
         payment_id=payment_id,
         amount_paise=amount_paise,
@@ -70,29 +85,45 @@ def request(
         actor=actor,
         request_key=f"cli:{key or uuid4()}",
     )
-    print_record(asdict(asked), as_json=as_json)
+    print_record(asdict(asked), view)
+
+
+def _what_it_does(payment_id: str, amount_paise: int | None) -> str:
+    with snapshot() as session:
+        found = rules.preview(session, payment_id, amount_paise)
+    question = f"Refund {money(found.amount_paise, 'INR')} of payment {plain(payment_id)}"
+    if found.account:
+        question += f" and take {found.credits + found.bonus_credits:,} credits of {found.account}"
+    return f"{question}?"
 
 
 @refunds.command(name="list")
 @click.option("--state", type=click.Choice(STATES), help="Only this state.")
-@limit_option
-@json_option
-def list_(state: str | None, limit: int | None, *, as_json: bool) -> None:
+@timed_list_options
+def list_(state: str | None, *, view: ListView) -> None:
     """List refunds, newest first."""
-    with transaction() as session:
-        found = rules.newest(session, state=state, limit=page(limit, as_json=as_json))
-        records = [_record(refund, payment) for refund, payment in found]
-    print_records(records, as_json=as_json, empty="No refunds match.")
+
+    def read(session: Session, wanted: Wanted) -> Page[Record]:
+        return rules.newest(session, wanted, state=state).map(lambda row: _record(*row))
+
+    print_list(read, view, columns=_COLUMNS, empty="No refunds match.")
+
+
+_COLUMNS = Columns(
+    "refund_id payment_id state amount_paise created_at",
+    more="gateway_refund_id credit credits bonus_credits debt reason requested_by settled_at"
+    " last_error",
+)
 
 
 @refunds.command()
 @click.argument("refund_id", type=click.IntRange(min=1))
-@json_option
-def show(refund_id: int, *, as_json: bool) -> None:
+@record_options
+def show(refund_id: int, *, view: View) -> None:
     """Show refund REFUND_ID."""
     with transaction() as session:
         record = _record(*rules.get(session, refund_id))
-    print_record(record, as_json=as_json)
+    print_record(record, view)
 
 
 def _record(refund: Refund, payment: Payment) -> Record:

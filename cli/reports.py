@@ -1,7 +1,5 @@
 """`billing balance`, `statement` and `outstanding`: figures of the ledger."""
 
-import csv
-import sys
 from datetime import UTC, date, datetime, time
 from zoneinfo import ZoneInfo
 
@@ -11,28 +9,28 @@ from billing import accounts, reports
 from billing.calendar import end_of_local_day
 from billing.reports.history import TimeKind
 from cli.accounts import find_or_fail
-from cli.options import json_option
-from cli.output import Record, print_json, print_record, print_records
-from cli.times import DAY, INSTANT
+from cli.options import View, record_options, table_options
+from cli.output import Columns, Record, print_json, print_record, print_records
+from cli.times import DAY, WHEN, When
 from db.session import snapshot, transaction
 
 
 @click.command()
 @click.argument("ref")
-@click.option("--at", type=INSTANT, help="Its balance at a past time, such as 2026-11-01T00:00Z.")
+@click.option("--at", type=WHEN, help="Its balance at a past time, such as 2026-11-01 or 7d.")
 @click.option(
     "--by",
     type=click.Choice(["written", "event"]),
     help="With --at: count rows written by then (the default), or whose event was by then.",
 )
-@json_option
-def balance(ref: str, at: datetime | None, by: TimeKind | None, *, as_json: bool) -> None:
+@record_options
+def balance(ref: str, at: When | None, by: TimeKind | None, *, view: View) -> None:
     """Show the balance of account REF and what it can spend.
 
     \b
     Examples:
       billing balance clinic:42
-      billing balance clinic:42 --at 2026-11-01T00:00Z
+      billing balance clinic:42 --at 2026-11-01
     """
     if by is not None and at is None:
         raise click.UsageError("--by needs --at")
@@ -41,10 +39,11 @@ def balance(ref: str, at: datetime | None, by: TimeKind | None, *, as_json: bool
         account = find_or_fail(session, ref)
         record: Record = {"account": ref}
         if at is not None:
+            moment = at.at(ZoneInfo(account.timezone))
             record |= {
-                "at": at,
+                "at": moment,
                 "by": by,
-                "balance": reports.history.balance_at(session, ref, at, by=by),
+                "balance": reports.history.balance_at(session, ref, moment, by=by),
             }
         else:
             record |= {
@@ -53,24 +52,21 @@ def balance(ref: str, at: datetime | None, by: TimeKind | None, *, as_json: bool
                 "available": accounts.available(account),
                 "overdraft_limit": account.overdraft_limit,
             }
-    print_record(record, as_json=as_json)
+    print_record(record, view)
 
 
 @click.command()
 @click.argument("ref")
 @click.option("--from", "first", type=DAY, required=True, help="First day, in the account's zone.")
 @click.option("--to", "last", type=DAY, required=True, help="Last day, included.")
-@click.option("--csv", "as_csv", is_flag=True, help="Print CSV instead of a table.")
-@json_option
-def statement(ref: str, first: date, last: date, *, as_csv: bool, as_json: bool) -> None:
+@table_options
+def statement(ref: str, first: date, last: date, *, view: View) -> None:
     """Show opening balance, movements and closing balance.
 
     \b
     Example:
       billing statement clinic:42 --from 2026-11-01 --to 2026-11-30 --csv
     """
-    if as_csv and as_json:
-        raise click.UsageError("give --csv or --json, not both")
     if last < first:
         raise click.UsageError("--to must not be before --from")
     with snapshot() as session:  # one moment for all figures: they add up
@@ -81,7 +77,7 @@ def statement(ref: str, first: date, last: date, *, as_csv: bool, as_json: bool)
     lines: list[Record] = [{"line": "opening", "rows": None, "amount": result.opening}]
     lines += [{"line": t.kind, "rows": t.rows, "amount": t.amount} for t in result.totals]
     lines.append({"line": "closing", "rows": None, "amount": result.closing})
-    if as_json:
+    if view.as_json:
         print_json(
             {
                 "account": ref,
@@ -94,17 +90,13 @@ def statement(ref: str, first: date, last: date, *, as_csv: bool, as_json: bool)
                 "closing": result.closing,
             }
         )
-    elif as_csv:
-        writer = csv.DictWriter(sys.stdout, fieldnames=list(lines[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(lines)
-    else:
-        print_records(lines, as_json=False, empty="")
+        return
+    print_records(lines, view, columns=Columns("line rows amount"), empty="")
 
 
 @click.command()
-@json_option
-def outstanding(*, as_json: bool) -> None:
+@table_options
+def outstanding(*, view: View) -> None:
     """Show the unspent credit of all customers by product.
 
     Paid credit is a liability; promotional credit was given away.
@@ -120,4 +112,5 @@ def outstanding(*, as_json: bool) -> None:
             }
             for row in reports.history.outstanding(session)
         ]
-    print_records(records, as_json=as_json, empty="No accounts.")
+    columns = Columns("product paid promotional held debt")
+    print_records(records, view, columns=columns, empty="No accounts.")

@@ -1,10 +1,13 @@
 """Times and days as people type them."""
 
 import re
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 import click
 
+import clock
 import settings
 
 FIRST_YEAR, LAST_YEAR = 1970, 9000
@@ -36,6 +39,47 @@ class _Instant(click.ParamType[datetime]):
         if not FIRST_YEAR <= moment.year <= LAST_YEAR:
             self.fail(f"{value!r} is not {_RANGE}", param, ctx)
         return moment
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """A time as it was typed, which may still need a zone: an account's, or BILLING_TIMEZONE."""
+
+    moment: datetime
+    """Without a zone it is local; the time of day counts unless `days_back` is given."""
+    days_back: int | None = None
+    """`today` is 0 and `yesterday` is 1: the beginning of that day in the zone."""
+
+    def at(self, zone: ZoneInfo) -> datetime:
+        """Return the instant in UTC."""
+        moment = self.moment
+        if self.days_back is not None:
+            day = moment.astimezone(zone).date() - timedelta(days=self.days_back)
+            moment = datetime.combine(day, time.min)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=zone)
+        return moment.astimezone(UTC)
+
+
+_DAYS_BACK = {"today": 0, "yesterday": 1}
+
+
+class _When(_Instant):
+    name = "time"
+
+    def convert(  # type: ignore[override]
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> When:
+        if isinstance(value, When):
+            return value
+        word = str(value).strip().lower()
+        if word in _DAYS_BACK:
+            return When(clock.now(), _DAYS_BACK[word])
+        if word == "now":
+            return When(clock.now())
+        if word and _SPAN_FORM.fullmatch(word):
+            return When(clock.now() - SPAN.convert(word, param, ctx))
+        return When(self._read(value, param, ctx))
 
 
 class _LocalInstant(_Instant):
@@ -91,6 +135,8 @@ class _Day(click.ParamType[date]):
         return day
 
 
+WHEN = _When()
+"""A time or a day in ISO 8601, `now`, `today`, `yesterday`, or a span: so long ago."""
 INSTANT = _Instant()
 """An aware time in ISO 8601."""
 LOCAL_INSTANT = _LocalInstant()

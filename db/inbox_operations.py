@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from db.bulk import int_array
 from db.models import InboundEvent
+from db.pages import Page, Wanted, read_page
 
 _REPLAY = text("""
 UPDATE inbound_events
@@ -33,12 +34,19 @@ def dead_ids(session: Session) -> list[int]:
 
 
 def newest(
-    session: Session, *, state: str | None, source: str | None, limit: int
-) -> Sequence[InboundEvent]:
+    session: Session, wanted: Wanted, *, state: str | None = None, source: str | None = None
+) -> Page[InboundEvent]:
     """Return the newest rows, newest first, of one state or source if given."""
-    query = select(InboundEvent).order_by(InboundEvent.id.desc()).limit(limit)
+    query = select(InboundEvent)
     if state is not None:
         query = query.where(InboundEvent.state == state)
     if source is not None:
         query = query.where(InboundEvent.source == source)
-    return session.scalars(query).all()
+    return read_page(
+        session,
+        query,
+        wanted,
+        by=[InboundEvent.id],
+        time=InboundEvent.received_at,
+        scalars=True,
+    )

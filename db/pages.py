@@ -5,7 +5,7 @@ The query functions of `billing` return a `Page`; the command line prints it and
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Generic, TypeVar, overload
 
 from sqlalchemy import ColumnElement, Select, func, literal, select, tuple_
@@ -26,8 +26,9 @@ COUNTED = 1_000
 class Page(Sequence[T], Generic[T]):
     """The rows of one page, and what follows it.
 
-    `more` counts the rows that follow, up to `COUNTED` + 1, which stands for "and more".
-    `after` is the position of the last row, for the next page; None if nothing follows.
+    `more` counts the rows that follow, up to `COUNTED` + 1, which stands for "and more"; zero if
+    they were not to be counted. `after` is the position of the last row, for the next page; None
+    if nothing follows.
     """
 
     rows: Sequence[T]
@@ -52,6 +53,20 @@ class Page(Sequence[T], Generic[T]):
         return Page([change(row) for row in self.rows], self.more, self.after)
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which rows of a list are wanted: `limit` of them after a position, of a span of time."""
+
+    limit: int
+    after: str | None = None
+    since: datetime | None = None
+    """At or after this time; None: from the beginning."""
+    until: datetime | None = None
+    """Before this time; None: to the end."""
+    counted: bool = True
+    """Whether what follows is counted; else only the position of a full page is known."""
+
+
 class InvalidPosition(InvalidField):
     """The position of a page is not one of this list."""
 
@@ -59,35 +74,82 @@ class InvalidPosition(InvalidField):
 def read_page(
     session: Session,
     query: Select[*tuple[Any, ...]],
+    wanted: Wanted,
     *,
     by: Sequence[Key],
+    time: Key | None = None,
     descending: bool = True,
-    after: str | None = None,
-    limit: int,
     scalars: bool = False,
 ) -> Page[Any]:
-    """Return the rows of `query` after a position, in the order of the columns `by`.
+    """Return the wanted rows of `query` in the order of the columns `by`.
 
     `by` ends in a column that is unique, holds no NULL, and all of it runs in one direction.
-    `scalars`: the query selects one thing, and the rows are that thing.
+    `time`: the column that `since` and `until` mean; it rises with the only column of `by`, an id,
+    but for what was written at the same moment. `scalars`: the query selects one thing, and the
+    rows are that thing.
     Raises `InvalidPosition` if `after` is not the position of a page of this list.
     """
-    if after is not None:
-        here = tuple_(*by)
-        position = tuple_(*_values(by, after))
-        query = query.where(here < position if descending else here > position)
+    query = _within(query, wanted, by, time)
+    query = start_after(query, wanted.after, by=by, descending=descending)
     order = [column.desc() if descending else column for column in by]
-    found = session.execute(query.add_columns(*by).order_by(*order).limit(limit)).all()
+    found = session.execute(query.add_columns(*by).order_by(*order).limit(wanted.limit)).all()
     width = len(by)
     rows = [row[0] if scalars else row[:-width] for row in found]
-    if len(rows) < limit:
+    if len(rows) < wanted.limit:
         return Page(rows)
-    ahead = query.with_only_columns(literal(1)).order_by(*order).offset(limit).limit(COUNTED + 1)
+    last = position_of(found[-1][-width:])
+    if not wanted.counted:
+        return Page(rows, 0, last)
+    ahead = query.with_only_columns(literal(1), maintain_column_froms=True).order_by(*order)
+    ahead = ahead.offset(wanted.limit).limit(COUNTED + 1)
     more = session.scalar(select(func.count()).select_from(ahead.subquery())) or 0
-    return Page(rows, more, _position(found[-1][-width:]) if more else None)
+    return Page(rows, more, last if more else None)
 
 
-def _position(values: Sequence[Any]) -> str:
+_SLACK = timedelta(hours=1)
+"""More than rows that are written at the same moment can be out of the order of their ids."""
+
+
+def _within(
+    query: Select[*tuple[Any, ...]], wanted: Wanted, by: Sequence[Key], time: Key | None
+) -> Select[*tuple[Any, ...]]:
+    if time is None:
+        return query
+    if wanted.until is not None:
+        query = query.where(time < wanted.until)
+    if wanted.since is not None:
+        query = query.where(time >= wanted.since)
+        if len(by) == 1:
+            # The newest id that is too old: without it, a page that is not full would read the
+            # table back to its first row.
+            before = select(by[0]).where(time < wanted.since - _SLACK).order_by(by[0].desc())
+            oldest = before.limit(1).correlate(None).scalar_subquery()
+            query = query.where(by[0] > func.coalesce(oldest, 0))
+    return query
+
+
+def start_after(
+    query: Select[*tuple[Any, ...]], after: str | None, *, by: Sequence[Key], descending: bool
+) -> Select[*tuple[Any, ...]]:
+    """Return a query of the rows behind a position; for what `read_page` cannot do."""
+    if after is None:
+        return query
+    here, position = tuple_(*by), tuple_(*_values(by, after))
+    return query.where(here < position if descending else here > position)
+
+
+def parse_position(after: str | None) -> int | None:
+    """Return a position that is one whole number of 1 or more; raises as `read_page`."""
+    if after is None:
+        return None
+    number = _value(int, after)
+    if not isinstance(number, int) or number < 1:
+        raise InvalidPosition("after", _NOT_OURS)
+    return number
+
+
+def position_of(values: Sequence[Any]) -> str:
+    """Return the position of a row from its values of the columns `by`."""
     return ",".join(
         value.isoformat() if isinstance(value, date) else str(value) for value in values
     )

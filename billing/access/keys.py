@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from sqlalchemy import Row, select
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.orm import Session
@@ -25,6 +25,7 @@ from billing import accounts, audit, catalog
 from billing.access.errors import ApiKeyExists, InvalidApiKey, UnknownApiKey
 from billing.errors import UnknownAccount
 from db.models import Account, ApiKey
+from db.pages import Page, Wanted, read_page
 
 SCOPES = {
     "leads:read": "what became of a lead",
@@ -187,13 +188,10 @@ def revoke(session: Session, name: str) -> ApiKey:
     return key
 
 
-def list_all(session: Session) -> Sequence[Row[ApiKey, str | None]]:
-    """Return every created key with its account's reference, by name."""
-    return session.execute(
-        select(ApiKey, Account.ref)
-        .outerjoin(Account, Account.id == ApiKey.account_id)
-        .order_by(ApiKey.name)
-    ).all()
+def list_by_name(session: Session, wanted: Wanted) -> Page[tuple[ApiKey, str | None]]:
+    """Return the created keys with their accounts' references, by name."""
+    query = select(ApiKey, Account.ref).outerjoin(Account, Account.id == ApiKey.account_id)
+    return read_page(session, query, wanted, by=[ApiKey.name], descending=False)
 
 
 def _check(name: str, product: str | None, account: str | None, scopes: Sequence[str]) -> None:

@@ -20,7 +20,7 @@ from billing.accounts.queries import (
     funds_of,
     get_funds,
     in_reach,
-    list_all,
+    list_by_ref,
 )
 
 __all__ = [
@@ -36,7 +36,7 @@ __all__ = [
     "get_funds",
     "gst",
     "in_reach",
-    "list_all",
+    "list_by_ref",
     "lock_against_references",
     "opening_balances",
     "review",

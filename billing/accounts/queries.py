@@ -1,6 +1,5 @@
 """Reading accounts: by reference, within a caller's reach, and their funds."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, and_, select, text, true
@@ -9,6 +8,7 @@ from sqlalchemy.orm import Session
 from billing.ledger import availability
 from billing.text import REF_MAX_LENGTH, problem_with
 from db.models import Account
+from db.pages import Page, Wanted, read_page
 
 
 def find(session: Session, ref: str) -> Account | None:
@@ -37,9 +37,11 @@ def find_in_reach(
     ).one_or_none()
 
 
-def list_all(session: Session) -> Sequence[Account]:
-    """Return every account, by reference."""
-    return session.scalars(select(Account).order_by(Account.ref)).all()
+def list_by_ref(session: Session, wanted: Wanted) -> Page[Account]:
+    """Return accounts, by reference."""
+    return read_page(
+        session, select(Account), wanted, by=[Account.ref], descending=False, scalars=True
+    )
 
 
 def available(account: Account) -> int:

@@ -26,6 +26,7 @@ from billing import catalog
 from billing.accounts import review as reviews
 from billing.disputes import quality_statements as statements
 from db.models import Account, QualityScore
+from db.pages import Page, Wanted, read_page
 
 SubjectKind = statements.SubjectKind
 SCORED_EVERY = timedelta(hours=1)
@@ -89,16 +90,22 @@ def find(session: Session, subject: str, *, kind: SubjectKind) -> QualityScore |
 
 
 def list_scores(
-    session: Session, *, kind: SubjectKind | None = None, review: bool = False, limit: int
-) -> Sequence[QualityScore]:
+    session: Session, wanted: Wanted, *, kind: SubjectKind | None = None, review: bool = False
+) -> Page[QualityScore]:
     """Return the scores with leads in the window, by subject; `review`: only those to review."""
     query = select(QualityScore).where(QualityScore.leads > 0)
     if kind is not None:
         query = query.where(QualityScore.subject_kind == kind)
     if review:
         query = query.where(QualityScore.needs_review)
-    query = query.order_by(QualityScore.subject_kind, QualityScore.subject)
-    return session.scalars(query.limit(limit)).all()
+    return read_page(
+        session,
+        query,
+        wanted,
+        by=[QualityScore.subject_kind, QualityScore.subject],
+        descending=False,
+        scalars=True,
+    )
 
 
 def rate_percent(score: QualityScore) -> str | None:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from billing import accounts
 from billing.disputes.decisions import DisputeState
 from db.models import Account, LeadDispute
+from db.pages import Page, Wanted, read_page
 
 STATES: tuple[DisputeState, ...] = get_args(DisputeState)
 
@@ -50,15 +51,15 @@ def of_account(
 
 def newest(
     session: Session,
+    wanted: Wanted,
     *,
     state: DisputeState | None = None,
     account_id: int | None = None,
-    limit: int,
-) -> Sequence[Row[LeadDispute, str]]:
+) -> Page[tuple[LeadDispute, str]]:
     """Return the newest disputes, each with its account's reference; None does not filter."""
     query = select(LeadDispute, Account.ref).join(Account, Account.id == LeadDispute.account_id)
     if state is not None:
         query = query.where(LeadDispute.state == state)
     if account_id is not None:
         query = query.where(LeadDispute.account_id == account_id)
-    return session.execute(query.order_by(LeadDispute.id.desc()).limit(limit)).all()
+    return read_page(session, query, wanted, by=[LeadDispute.id], time=LeadDispute.created_at)

@@ -5,15 +5,15 @@ each crossing is reported once however many charge at the same time. It is compu
 row, not for every batch, so that batching does not change the alerts.
 """
 
-from collections.abc import Sequence
 from enum import StrEnum
 
-from sqlalchemy import Row, or_, select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from billing import catalog
 from db.models import Account, OutboxEvent
 from db.outbox import NewNotice
+from db.pages import Page, Wanted, read_page
 
 
 class Level(StrEnum):
@@ -86,8 +86,8 @@ def notice(
 
 
 def newest(
-    session: Session, *, account: str | None, limit: int
-) -> Sequence[Row[OutboxEvent, Account | None]]:
+    session: Session, wanted: Wanted, *, account: str | None = None
+) -> Page[tuple[OutboxEvent, Account | None]]:
     """Return the newest alerts with their accounts, newest first, optionally of one account.
 
     Alerts about a gateway (`billing/payments/gateway_heartbeat.py`) have no account.
@@ -97,9 +97,7 @@ def newest(
         .outerjoin(Account, Account.id == OutboxEvent.account_id)
         # The conditions of the partial index, so that charged leads are not scanned.
         .where(or_(OutboxEvent.topic.like("balance.%"), OutboxEvent.topic.like("gateway.%")))
-        .order_by(OutboxEvent.id.desc())
-        .limit(limit)
     )
     if account is not None:
         query = query.where(Account.ref == account)
-    return session.execute(query).all()
+    return read_page(session, query, wanted, by=[OutboxEvent.id], time=OutboxEvent.created_at)

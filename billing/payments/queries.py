@@ -13,7 +13,7 @@ from billing.payments.change_log import subject_of
 from billing.payments.errors import AmbiguousPayment
 from billing.payments.facts import GatewayName
 from db.models import Account, AuditEntry, CreditTransaction, Order, Payment
-from db.pages import Page, read_page
+from db.pages import Page, Wanted, read_page
 
 State = Literal[
     "created", "authorized", "captured", "failed", "refunded", "partially_refunded",
@@ -43,27 +43,26 @@ def of_account(
 
 def newest(
     session: Session,
+    wanted: Wanted,
     *,
     state: State | None = None,
     account_id: int | None = None,
     gateway: GatewayName | None = None,
-    after: str | None = None,
-    limit: int,
 ) -> Page[tuple[Payment, str | None]]:
     """Return the newest payments, each with the reference of its account (None: not known).
 
     A filter that is None does not limit the list.
     """
     query = select(Payment, Account.ref).outerjoin(Account, Account.id == Payment.account_id)
-    wanted = {
+    filters = {
         Payment.state: state,
         Payment.account_id: account_id,
         Payment.gateway: gateway,
     }
-    for column, value in wanted.items():
+    for column, value in filters.items():
         if value is not None:
             query = query.where(column == value)
-    return read_page(session, query, by=[Payment.id], after=after, limit=limit)
+    return read_page(session, query, wanted, by=[Payment.id], time=Payment.created_at)
 
 
 def find(

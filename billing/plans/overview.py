@@ -3,7 +3,6 @@
 Used by `api/plans.py` and `cli/plans.py`. The status is that of the moment, not of the last tick.
 """
 
-from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -23,6 +22,7 @@ from billing.plans.queries import account_with_plan
 from billing.plans.schedule import RenewalStatus, renewal_steps, statuses_after
 from billing.plans.standing import Standing, standing_of
 from db.models import Account, AccountPlan
+from db.pages import COUNTED, Page, Wanted, position_of, start_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,24 +109,38 @@ def get_overview(session: Session, account: Account) -> Overview:
     )
 
 
+_BY_DUE_DATE = (AccountPlan.service_renewal_next_due, AccountPlan.account_id)
+
+
 def list_plans(
-    session: Session, *, state: RenewalStatus | None, limit: int
-) -> Sequence[ListedPlan]:
-    """Return up to `limit` plans by due date; `state` None: those of every state."""
+    session: Session, wanted: Wanted, *, state: RenewalStatus | None = None
+) -> Page[ListedPlan]:
+    """Return plans by due date; `state` None: those of every state."""
     now = clock.now()
-    query = (
-        select(AccountPlan, Account.ref, Account.timezone)
-        .join(Account, Account.id == AccountPlan.account_id)
-        .order_by(AccountPlan.service_renewal_next_due, AccountPlan.account_id)
-        .execution_options(yield_per=1_000)
+    query = start_after(
+        select(AccountPlan, Account.ref, Account.timezone).join(
+            Account, Account.id == AccountPlan.account_id
+        ),
+        wanted.after,
+        by=_BY_DUE_DATE,
+        descending=False,
     )
     if state is not None:
         query = query.where(_may_be(state, now))
+    query = query.order_by(*_BY_DUE_DATE).execution_options(yield_per=1_000)
     # The state is computed here, not in SQL: it follows the calendar even if no tick came.
     with closing(session.execute(query)) as rows:
-        found = (_listed(plan, ref, timezone, now) for plan, ref, timezone in rows)
-        wanted = (one for one in found if state in {None, one.service_renewal_status})
-        return list(islice(wanted, limit))
+        found = ((plan, _listed(plan, ref, timezone, now)) for plan, ref, timezone in rows)
+        matching = ((p, one) for p, one in found if state in {None, one.service_renewal_status})
+        page = list(islice(matching, wanted.limit))
+        full = len(page) == wanted.limit
+        more = sum(1 for _ in islice(matching, COUNTED + 1)) if full and wanted.counted else 0
+    last = page[-1][0] if more or (full and not wanted.counted) else None
+    return Page(
+        [one for _, one in page],
+        more,
+        position_of([last.service_renewal_next_due, last.account_id]) if last else None,
+    )
 
 
 _SLACK = timedelta(days=2)

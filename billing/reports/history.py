@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import Select, func, select, text
+from sqlalchemy import Select, func, literal, select, text
 from sqlalchemy.orm import Session
 
 from billing import accounts
 from billing.errors import UnknownAccount
 from db.bulk import int_array
 from db.models import Account, CreditTransaction
+from db.pages import COUNTED
 from errors import InvalidField, PermanentError
 
 PAGE = 20
@@ -118,6 +119,21 @@ def list_transactions(
         return session.scalars(query).all()
     except ValueError as error:  # the driver's, of a year beyond Python's
         raise UnreadableRow(ref) from error
+
+
+def count_older(session: Session, ref: str, *, wanted: Filter, before_version: int) -> int:
+    """Return how many rows the pages after this one have, up to `COUNTED` + 1."""
+    older = select(CreditTransaction).where(
+        CreditTransaction.account_id == _account(session, ref).id,
+        CreditTransaction.version < before_version,
+    )
+    older = _matching(older, wanted).order_by(CreditTransaction.version.desc())
+    counted = (
+        older.with_only_columns(literal(1), maintain_column_froms=True)
+        .limit(COUNTED + 1)
+        .subquery()
+    )
+    return session.scalar(select(func.count()).select_from(counted)) or 0
 
 
 _KEYS = text("""

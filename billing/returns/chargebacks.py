@@ -8,9 +8,9 @@ Called by `tasks/` and the command. Locks: the payment, then the chargeback, the
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Row, select
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -23,6 +23,7 @@ from billing.topics import Topic
 from db import outbox
 from db.models import Account, Chargeback, Payment
 from db.outbox import NewNotice
+from db.pages import Page, Wanted, read_page
 
 OPEN = ("open", "under_review", "action_required")
 WINDOW = timedelta(days=180)
@@ -72,20 +73,28 @@ def lock(session: Session, chargeback_id: int) -> Chargeback:
     return session.get_one(Chargeback, chargeback_id, with_for_update=True, populate_existing=True)
 
 
-def newest(session: Session, *, limit: int) -> Sequence[Row[Chargeback, Payment, str | None]]:
+def newest(session: Session, wanted: Wanted) -> Page[tuple[Chargeback, Payment, str | None]]:
     """Return the newest chargebacks, each with its payment and its account's reference."""
-    return session.execute(_WITH_PAYMENT.order_by(Chargeback.id.desc()).limit(limit)).all()
+    return read_page(session, _WITH_PAYMENT, wanted, by=[Chargeback.id], time=Chargeback.created_at)
 
 
 def open_by_deadline(
-    session: Session, *, limit: int
-) -> Sequence[Row[Chargeback, Payment, str | None]]:
+    session: Session, wanted: Wanted
+) -> Page[tuple[Chargeback, Payment, str | None]]:
     """Return the open chargebacks as `newest` does, the one to be answered first at the top."""
-    return session.execute(
-        _WITH_PAYMENT.where(Chargeback.state.in_(OPEN))
-        .order_by(Chargeback.respond_by.nulls_last(), Chargeback.id)
-        .limit(limit)
-    ).all()
+    deadline = func.coalesce(Chargeback.respond_by, _NO_DEADLINE)
+    return read_page(
+        session,
+        _WITH_PAYMENT.where(Chargeback.state.in_(OPEN)),
+        wanted,
+        by=[deadline, Chargeback.id],
+        time=Chargeback.created_at,
+        descending=False,
+    )
+
+
+_NO_DEADLINE = datetime(9999, 1, 1, tzinfo=UTC)
+"""Sorts a chargeback without a deadline behind those that have one."""
 
 
 _WITH_PAYMENT = (

@@ -8,11 +8,10 @@ before the gateway is asked. `billing/returns/refund_intake.py` records what the
 Called by `tasks/` and the command. Locks: the payment, then the refund, then the account.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 import clock
@@ -24,6 +23,7 @@ from billing.returns.errors import CannotRefund, InvalidRefund, UnknownRefund
 from billing.returns.refund_lifecycle import ASK_AFTER, OPEN, UNCONFIRMED
 from billing.text import DESCRIPTION_MAX_LENGTH, ID_MAX_LENGTH, KEY_MAX_LENGTH, problem_with
 from db.models import Account, Chargeback, Payment, Refund
+from db.pages import Page, Wanted, read_page
 
 REFUNDABLE = ("captured", "partially_refunded", "quarantined", "unmatched")
 _ERROR_MAX_LENGTH = 500
@@ -174,17 +174,14 @@ def get(session: Session, refund_id: int) -> tuple[Refund, Payment]:
     return refund, session.get_one(Payment, refund.payment_id)
 
 
-def newest(session: Session, *, state: str | None, limit: int) -> Sequence[Row[Refund, Payment]]:
+def newest(
+    session: Session, wanted: Wanted, *, state: str | None = None
+) -> Page[tuple[Refund, Payment]]:
     """Return the newest refunds with their payments, only those in `state` if it is given."""
-    query = (
-        select(Refund, Payment)
-        .join(Payment, Payment.id == Refund.payment_id)
-        .order_by(Refund.id.desc())
-        .limit(limit)
-    )
+    query = select(Refund, Payment).join(Payment, Payment.id == Refund.payment_id)
     if state is not None:
         query = query.where(Refund.state == state)
-    return session.execute(query).all()
+    return read_page(session, query, wanted, by=[Refund.id], time=Refund.created_at)
 
 
 def _get_payment(session: Session, payment_id: str) -> Payment:

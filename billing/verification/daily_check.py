@@ -4,7 +4,6 @@ The row of a check is written before it begins, so that a check whose process di
 two beats start only one. Called by `tasks/ledger.py` and `billing ledger checks`.
 """
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import select, text
@@ -12,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from billing.verification.proof import Report
 from db.models import LedgerCheck
+from db.pages import Page, Wanted, read_page
 
 EVERY = timedelta(hours=24)
 GIVEN_UP_AFTER = timedelta(hours=1)
@@ -46,6 +46,13 @@ def finish(session: Session, check_id: int, report: Report, *, now: datetime) ->
     check.breaches = len(report.breaches) + report.more_breaches
 
 
-def newest(session: Session, *, limit: int) -> Sequence[LedgerCheck]:
+def newest(session: Session, wanted: Wanted) -> Page[LedgerCheck]:
     """Return the newest checks, newest first."""
-    return session.scalars(select(LedgerCheck).order_by(LedgerCheck.id.desc()).limit(limit)).all()
+    return read_page(
+        session,
+        select(LedgerCheck),
+        wanted,
+        by=[LedgerCheck.id],
+        time=LedgerCheck.started_at,
+        scalars=True,
+    )

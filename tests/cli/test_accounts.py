@@ -10,7 +10,7 @@ import clock
 from billing.accounts import review as account_review
 from db.session import transaction
 from tests.billing.given import assert_ledger_is_clean, post_all, rows, take
-from tests.cli.runner import give, open_clinic, run
+from tests.cli.runner import give, open_clinic, run, run_on_terminal
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -57,7 +57,7 @@ def test_accounts_are_listed_by_reference() -> None:
 
 def test_an_empty_house_says_so_to_people_and_machines() -> None:
     assert run("accounts", "list", "--json").json == []
-    assert "No accounts yet" in run("accounts", "list").out
+    assert "No accounts yet" in run_on_terminal("accounts", "list").out
 
 
 def test_an_account_can_be_opened_once() -> None:
@@ -237,15 +237,11 @@ def test_credit_needs_a_reason_an_actor_and_a_key_that_can_be_kept(
     assert message in ran.error
 
 
-@pytest.mark.parametrize("missing", ["--reason", "--actor"])
-def test_who_gave_it_and_why_cannot_be_left_out(missing: str) -> None:
-    given = {"--reason": "r", "--actor": "a"}
-    del given[missing]
-
-    ran = run("credit", "clinic:42", "5", *[part for item in given.items() for part in item])
+def test_why_it_was_given_cannot_be_left_out() -> None:
+    ran = run("credit", "clinic:42", "5", "--actor", "a")
 
     assert ran.exit_code == 2
-    assert missing in ran.err
+    assert "--reason" in ran.err
 
 
 def test_history_tells_what_happened_newest_first() -> None:
@@ -297,7 +293,7 @@ def test_a_new_account_has_no_history() -> None:
     open_clinic()
 
     assert run("history", "clinic:42", "--json").json == []
-    assert "No ledger rows of clinic:42" in run("history", "clinic:42").out
+    assert "No ledger rows of clinic:42" in run_on_terminal("history", "clinic:42").out
 
 
 def test_the_low_balance_of_an_account_is_set_and_its_level_follows() -> None:
@@ -308,7 +304,7 @@ def test_the_low_balance_of_an_account_is_set_and_its_level_follows() -> None:
     changed = run("accounts", "set", "clinic:42", "--low-balance", "1000", "--json").json
 
     assert (changed["low_balance"], changed["alert_level"]) == (1000, "low")
-    shown = run("accounts", "show", "clinic:42").out
+    shown = run_on_terminal("accounts", "show", "clinic:42").out
     assert "low balance" in shown
     assert "alert level" in shown
     assert "low_balance must be" in run("accounts", "set", "clinic:42", "--low-balance", "-1").error

@@ -9,7 +9,7 @@ import clock
 from billing.access import keys as api_keys
 from db.session import pooled_statement
 from tests.billing.given import rows
-from tests.cli.runner import open_clinic, run
+from tests.cli.runner import open_clinic, run, run_on_terminal
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -81,7 +81,7 @@ def test_keys_are_listed_by_name_with_their_reach() -> None:
 
 def test_no_keys_yet() -> None:
     assert run("api-keys", "list", "--json").json == []
-    assert "No keys yet" in run("api-keys", "list").out
+    assert "No keys yet" in run_on_terminal("api-keys", "list").out
 
 
 def test_a_revoked_key_opens_nothing_and_its_name_stays_taken() -> None:

@@ -16,10 +16,9 @@ def test_adjust_corrects_both_ways_and_is_applied_once_under_its_key(database: s
     assert balance() == 75
 
 
-def test_corrections_need_a_reason_an_actor_and_an_amount(database: str) -> None:
+def test_corrections_need_a_reason_and_an_amount(database: str) -> None:
     open_account(credits_=100)
     assert run("adjust", "clinic:42", "5", "--actor", "a").exit_code == 2
-    assert run("adjust", "clinic:42", "5", "--reason", "r").exit_code == 2
     assert (
         "reason must not be empty"
         in run("adjust", "clinic:42", "5", "--reason", " ", "--actor", "a").error

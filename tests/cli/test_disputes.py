@@ -10,7 +10,7 @@ from redis import Redis
 from tasks.disputes import door as tasks
 from tests.billing.disputes.given import charge, dispute, dispute_all
 from tests.billing.given import assert_ledger_is_clean, balance, rows
-from tests.cli.runner import Ran, give, open_clinic, run
+from tests.cli.runner import Ran, give, open_clinic, run, run_on_terminal
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -121,7 +121,7 @@ def test_disputes_are_listed_newest_first_by_state_and_account() -> None:
     assert ids("--account", "clinic:42") == [first]
     assert ids("--limit", "1") == [second]
     assert "unknown account" in run("disputes", "list", "--account", "clinic:9").error
-    assert "No disputes match" in run("disputes", "list", "--state", "approved").out
+    assert "No disputes match" in run_on_terminal("disputes", "list", "--state", "approved").out
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_lead_that_cannot_be_disputed_is_one_line() -> None:
     "arguments",
     [
         ("approve", "1", "--actor", "ops"),
-        ("reject", "1", "--notes", "x"),
+        ("reject", "1", "--actor", "ops"),
         ("withdraw", "1"),
         ("show", "0"),
         ("show", "9" * 19),
@@ -185,5 +185,5 @@ def test_scores_are_listed_and_shown_and_an_account_under_review_says_why() -> N
 
 def test_a_score_that_is_not_there_yet_says_when_it_will_be() -> None:
     assert "once an hour" in run("quality", "show", "clinic:42").error
-    assert "No scores match" in run("quality", "list").out
+    assert "No scores match" in run_on_terminal("quality", "list").out
     assert rows("SELECT count(*) FROM quality_scores") == [(0,)]

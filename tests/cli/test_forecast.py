@@ -12,7 +12,7 @@ from cli.forecast import spark_line
 from db.session import transaction
 from tests.between import once_read
 from tests.billing.given import give, open_account, post_all, take
-from tests.cli.runner import run
+from tests.cli.runner import run, run_on_terminal
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -135,10 +135,12 @@ def test_the_command_prints_a_table_or_json() -> None:
     with clock.frozen(NOW):
         post_all(take(70, key="a"))
         found = run("forecast", "clinic:42", "--json").json
-        table = run("forecast", "clinic:42").out
+        table = run_on_terminal("forecast", "clinic:42").out
+        piped = run("forecast", "clinic:42").out
     assert (found["per_day_7"], found["days_left"], found["daily"][-1]) == (10.0, 93.0, 70)
     assert "days left" in table
-    assert "last 28 days" not in table  # only a terminal gets the bars
+    assert "last 28 days" in table
+    assert "last 28 days" not in piped  # only a terminal gets the bars
     assert "unknown account" in run("forecast", "clinic:1").error
 
 

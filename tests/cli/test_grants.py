@@ -11,7 +11,7 @@ from billing.plans.calendar import month_of, months_before, start_of
 from tests.billing.given import assert_ledger_is_clean, rows
 from tests.billing.plans import given as planning
 from tests.billing.plans.given import KOLKATA, MONTHLY
-from tests.cli.runner import run
+from tests.cli.runner import run, run_on_terminal
 from tests.conftest import owner
 
 pytestmark = pytest.mark.usefixtures("database", "redis")
@@ -72,13 +72,13 @@ def test_a_month_that_has_not_begun_brings_nothing_more() -> None:
 
 
 def test_people_get_tables() -> None:
-    preview = run("grants", "run", "--dry-run").out
-    done = run("grants", "run", "--alone").out
+    preview = run_on_terminal("grants", "run", "--dry-run").out
+    done = run_on_terminal("grants", "run", "--alone").out
 
     assert THIS_NAME in preview
     assert "would grant" in preview
     assert "accounts left" in done
-    assert run("grants", "run", "--dry-run").out == "No month is due for any account.\n"
+    assert run_on_terminal("grants", "run", "--dry-run").out == "No month is due for any account.\n"
 
 
 @pytest.mark.parametrize("name", ["2026-13", "november", "2026-1", "26-11", "2026-11-01", ""])

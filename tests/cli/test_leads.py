@@ -11,7 +11,7 @@ from billing.leads import LeadRequest, charge_leads
 from db.session import transaction
 from tasks.plumbing import nudges
 from tests.billing.given import post_all, rows, take
-from tests.cli.runner import give, open_clinic, run
+from tests.cli.runner import give, open_clinic, run, run_on_terminal
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -101,7 +101,7 @@ def test_alerts_are_listed_newest_first_with_the_level_of_now() -> None:
 
 
 def test_no_alerts_are_said_to_be_none() -> None:
-    assert run("alerts", "list").out == "No alerts.\n"
+    assert run_on_terminal("alerts", "list").out == "No alerts.\n"
     assert run("alerts", "list", "--json").json == []
     assert rows("SELECT count(*) FROM outbox_events") == [(0,)]
 

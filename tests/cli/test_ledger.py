@@ -19,7 +19,7 @@ from billing.verification import proof as verify
 from cli.main import billing as command
 from db.session import transaction
 from tests.billing.given import post_all, take
-from tests.cli.runner import Ran, give, open_clinic, run
+from tests.cli.runner import Ran, give, open_clinic, run, run_on_terminal
 from tests.tampering import tamper
 
 
@@ -259,7 +259,7 @@ def _unwrapped(ran: Ran) -> str:
 
 
 def test_the_daily_checks_are_listed() -> None:
-    assert "see that beat runs" in run("ledger", "checks").out
+    assert "see that beat runs" in run_on_terminal("ledger", "checks").out
     with transaction() as session:
         check_id = ledger_checks.start_if_due(session, now=clock.now())
     assert check_id is not None

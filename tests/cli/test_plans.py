@@ -13,7 +13,7 @@ from db.session import transaction
 from tests.billing.given import assert_ledger_is_clean, at_once, balance, rows
 from tests.billing.plans import given as planning
 from tests.billing.plans.given import MONTHLY, PHARMACY, PLAN, RENEWAL, at
-from tests.cli.runner import Ran, open_clinic, run
+from tests.cli.runner import Ran, open_clinic, run, run_on_terminal
 from tests.conftest import owner
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -75,7 +75,7 @@ def test_show_tells_status_entitlements_and_years() -> None:
 def test_show_is_read_by_people_too() -> None:
     planning.buy(PLAN)
     with clock.frozen(at("2027-12-24T10:00")):
-        shown = run("plans", "show", PHARMACY)
+        shown = run_on_terminal("plans", "show", PHARMACY)
 
     assert shown.exit_code == 0
     for part in (
@@ -105,7 +105,7 @@ def test_an_account_without_a_plan_is_shown_as_such() -> None:
     shown = run("plans", "show", PHARMACY, "--json").json
 
     assert (shown["service_renewal_status"], shown["plan"], shown["terms"]) == ("none", None, [])
-    assert "No year was paid." in run("plans", "show", PHARMACY).out
+    assert "No year was paid." in run_on_terminal("plans", "show", PHARMACY).out
     assert "unknown account" in run("plans", "show", "pharmacy:9", "--json").error
 
 
@@ -117,7 +117,7 @@ def test_plans_are_listed_by_the_day_they_are_due() -> None:
 
     with clock.frozen(at("2027-11-25T10:00")):
         found = run("plans", "list", "--json").json
-        degraded = run("plans", "list", "--state", "degraded")
+        degraded = run_on_terminal("plans", "list", "--state", "degraded")
         past_due = run("plans", "list", "--state", "past_due", "--limit", "5", "--json").json
 
     assert [(one["account"], one["service_renewal_status"]) for one in found] == [

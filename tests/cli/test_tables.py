@@ -45,7 +45,7 @@ def test_descriptions_are_printed_literally() -> None:
     for reason in TRICKY:
         assert run("credit", "clinic:42", "1", "--reason", reason, "--actor", "a").exit_code == 0
 
-    history = run_on_terminal("history", "clinic:42").out
+    history = run_on_terminal("history", "clinic:42", "--wide", width=400).out
     for reason in TRICKY:
         assert reason in history
 

@@ -10,6 +10,7 @@ from billing import accounts
 from billing.accounts import LowBalance
 from billing.ledger import Kind, Outcome, alert_levels, expire_lots, post
 from billing.ledger.alert_levels import Level
+from db.pages import Wanted
 from db.session import transaction
 from tests.billing.given import assert_ledger_is_clean, give, open_account, post_all, rows, take
 
@@ -161,8 +162,8 @@ def test_newest_alerts_of_one_account() -> None:
         open_account(ref, credits_=600)
         post_all(take(200, key=f"{ref}:t", account=ref))
     with transaction() as session:
-        found = alert_levels.newest(session, account="clinic:1", limit=20)
+        found = alert_levels.newest(session, Wanted(20), account="clinic:1")
         assert [(event.topic, account and account.ref) for event, account in found] == [
             ("balance.low", "clinic:1")
         ]
-        assert len(alert_levels.newest(session, account=None, limit=20)) == 2
+        assert len(alert_levels.newest(session, Wanted(20))) == 2

@@ -15,6 +15,7 @@ from billing.plans import RenewalStatus, entitlements
 from billing.plans.entitlements import Entitlement, Entitlements
 from billing.plans.overview import Overview, get_overview, list_plans
 from billing.plans.standing import Standing
+from db.pages import Wanted
 from db.session import transaction
 from tests.billing.given import give, open_account, post_all
 from tests.billing.plans import given as planning
@@ -362,7 +363,7 @@ def test_plans_are_listed_by_due_date_in_the_state_they_are_in() -> None:
 
     def listed(state: RenewalStatus | None = None, limit: int = 10) -> list[tuple[str, str]]:
         with transaction() as session:
-            found = list_plans(session, state=state, limit=limit)
+            found = list_plans(session, Wanted(limit), state=state)
             return [(one.account, one.service_renewal_status.value) for one in found]
 
     with clock.frozen(DUE):
@@ -389,7 +390,7 @@ def test_a_plan_is_in_the_list_of_its_state_alone_at_every_border(
                     planning.tick()
                 with transaction() as session:
                     of_state = {
-                        state: len(list_plans(session, state=state, limit=10))
+                        state: len(list_plans(session, Wanted(10), state=state))
                         for state in RenewalStatus
                     }
                 assert of_state == dict.fromkeys(RenewalStatus, 0) | {

@@ -7,6 +7,7 @@ import pytest
 import clock
 from billing.credit import holds
 from billing.returns import DisputeFacts, chargebacks
+from db.pages import Wanted
 from db.session import transaction
 from tests.billing.given import (
     assert_ledger_is_clean,
@@ -141,5 +142,5 @@ def test_open_ones_are_listed_by_their_deadline() -> None:
     )
 
     with transaction() as session:
-        found = chargebacks.open_by_deadline(session, limit=10)
+        found = chargebacks.open_by_deadline(session, Wanted(10))
         assert [c.gateway_dispute_id for c, _, _ in found] == ["sooner", "later"]
