@@ -7,9 +7,11 @@ before it makes its own.
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import URL, Engine, create_engine, make_url
+from sqlalchemy import URL, Engine, NullPool, create_engine, make_url
 
 import settings
+from db import roles
+from db.roles import Role
 
 STATEMENT_TIMEOUT_MS = 15_000
 """Longest single statement of a worker or a request."""
@@ -35,6 +37,11 @@ def allow_connections(number: int) -> None:
 def engine() -> Engine:
     """Return the engine of this process."""
     return make_engine(make_url(settings.get().database_url), pool_size=_pool_size)
+
+
+def engine_of(role: Role) -> Engine:
+    """Return an engine that keeps no connection, for the few transactions of another role."""
+    return create_engine(roles.url_of(role), poolclass=NullPool)
 
 
 def make_engine(url: URL, *, pool_size: int = 2) -> Engine:

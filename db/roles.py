@@ -7,10 +7,33 @@ migrations. docs/decisions/0005-two-database-roles.md says why.
 """
 
 from collections.abc import Iterable
+from enum import StrEnum
 
 from sqlalchemy import Connection, make_url, text
 
+import settings
 from errors import PermanentError
+
+
+class Role(StrEnum):
+    """Whom a process is to the database."""
+
+    OWNER = "owner"
+    WORKERS = "workers"
+    RETENTION = "retention"
+
+
+VARIABLES = {
+    Role.OWNER: "DATABASE_OWNER_URL",
+    Role.WORKERS: "DATABASE_URL",
+    Role.RETENTION: "DATABASE_RETENTION_URL",
+}
+
+
+def url_of(role: Role) -> str:
+    """Return the address of the database for `role`, by the settings of this process."""
+    return str(getattr(settings.get(), VARIABLES[role].lower()))
+
 
 READ_ONLY = frozenset({"alembic_version", "transaction_kinds"})
 """Tables that migrations write and processes only read."""

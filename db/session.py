@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from db import connections
 from db.driver_errors import translated
+from db.roles import Role
 
 _SETTINGS_OF_LONG_READS = (
     "statement_timeout = 0",
@@ -26,16 +27,13 @@ _SETTINGS_OF_LONG_READS = (
 
 
 @contextmanager
-def transaction() -> Iterator[Session]:
+def transaction(role: Role | None = None) -> Iterator[Session]:
     """Run the block in one READ COMMITTED transaction; commit at its end, else roll back.
 
     Raises `DatabaseUnavailable` or `DatabaseBusy` instead of the driver's errors that may pass.
     """
-    with (
-        translated(),
-        Session(connections.engine(), expire_on_commit=False) as session,
-        session.begin(),
-    ):
+    engine = connections.engine() if role is None else connections.engine_of(role)
+    with translated(), Session(engine, expire_on_commit=False) as session, session.begin():
         yield session
 
 

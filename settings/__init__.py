@@ -52,6 +52,8 @@ class Settings(BaseSettings):
     """SQLAlchemy URL of PostgreSQL 15 or newer; a plain `postgresql://` becomes psycopg2's."""
     database_owner_url: str = Field(default="", repr=False)
     """The role that migrates; by default `database_url`."""
+    database_retention_url: str = Field(default="", repr=False)
+    """The role that blanks what is past its time; by default `database_owner_url`."""
     redis_url: str = Field(repr=False)
     """The broker: Redis 6.2 or newer."""
 
@@ -93,7 +95,7 @@ class Settings(BaseSettings):
         """The zone of `billing_timezone`."""
         return ZoneInfo(self.billing_timezone)
 
-    @field_validator("database_url", "database_owner_url")
+    @field_validator("database_url", "database_owner_url", "database_retention_url")
     @classmethod
     def _psycopg2_url(cls, url: str) -> str:
         # SQLAlchemy 2.1 reads a plain `postgresql://` as psycopg 3, which is not installed.
@@ -227,6 +229,8 @@ class Settings(BaseSettings):
     def _owner_defaults_to_application(self) -> Self:
         if not self.database_owner_url:
             object.__setattr__(self, "database_owner_url", self.database_url)
+        if not self.database_retention_url:
+            object.__setattr__(self, "database_retention_url", self.database_owner_url)
         return self
 
 
