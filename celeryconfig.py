@@ -19,6 +19,7 @@ imports = (
     "tasks.payments.inquiry",
     "tasks.plans.enforcement",
     "tasks.plans.grants",
+    "tasks.retention",
     "tasks.returns.door",
     "tasks.returns.inquiry",
 )
@@ -54,6 +55,7 @@ _TASKS_BY_QUEUE = {
         "tasks.renewals.enforce",
         "tasks.ledger.expire",
         "tasks.ledger.check",
+        "tasks.retention.blank",
     ),
 }
 task_routes = {task: {"queue": queue} for queue, tasks in _TASKS_BY_QUEUE.items() for task in tasks}
@@ -125,6 +127,7 @@ _TICKS = (
     ("enforce renewals", "tasks.renewals.enforce", 30),
     ("verify the ledger once a day", "tasks.ledger.check", 600),
     ("compute the quality scores once an hour", "tasks.disputes.score", 600),
+    ("blank the personal data whose time is up", "tasks.retention.blank", 600),
 )
 # An old tick is of no use. But the worker's clock judges its age, and a clock that is ahead by
 # more than this would drop every tick: as wide as signatures allow.

@@ -82,8 +82,9 @@ def once(work: Callable[[], BaseModel], *, key: str, status: int) -> Response:
     """Do `work` and answer `status` with its model, or repeat the answer stored under this key.
 
     Raises `Refusal` 409 if the key belongs to another request, or if the first request is still
-    in progress after `WAIT_SECONDS`, 403 if the API key could see something else when it made that;
-    and whatever `work` raises, an error of the rules as its `Refusal`.
+    in progress after `WAIT_SECONDS`; 410 if its answer is not kept any more; 403 if the API key
+    could see something else when it made that; and whatever `work` raises, an error of the rules
+    as its `Refusal`.
     """
     found = _lease_or_answer(key)
     if isinstance(found, Answer):

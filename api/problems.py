@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field, ValidationError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from api.json_body import MAX_BODY_BYTES
-from billing.access import AnswerOutOfReach
+from billing.access import AnswerNotKept, AnswerOutOfReach
 from billing.accounts import AccountExists
 from billing.credit import HoldFinished, UnknownHold
 from billing.disputes import (
@@ -271,6 +271,7 @@ _OF_RULES: dict[type, Callable[[Any], Refusal] | None] = {
         "this Idempotency-Key was used for another request: send a new key with a new request",
         kind="idempotency-conflict",
     ),
+    AnswerNotKept: lambda error: Refusal(410, str(error), kind="answer-not-kept"),
     AnswerOutOfReach: lambda _: Refusal(
         403,
         "this Idempotency-Key was used when this API key had another product or account: send a"

@@ -24,7 +24,7 @@ View = Callable[..., BaseModel]
 
 _ALWAYS = {401, 403, 422, 500, 503}
 _WITH_A_BODY = {400, 413, 415}
-_UNDER_A_KEY = {409}
+_UNDER_A_KEY = {409, 410}
 
 
 def route(

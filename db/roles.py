@@ -35,8 +35,10 @@ def url_of(role: Role) -> str:
     return str(getattr(settings.get(), VARIABLES[role].lower()))
 
 
-READ_ONLY = frozenset({"alembic_version", "transaction_kinds"})
-"""Tables that migrations write and processes only read."""
+READ_ONLY = frozenset(
+    {"alembic_version", "transaction_kinds", "retention_progress", "retention_leftovers"}
+)
+"""Tables that migrations, or functions of theirs, write and processes only read."""
 
 APPEND_ONLY = frozenset(
     {"credit_transactions", "lot_movements", "hold_events", "billing_audit_log", "lead_conflicts"}
@@ -48,7 +50,9 @@ guard them: if a trigger was dropped, the next migration would grant the right t
 
 FIXED_COLUMNS = {
     "accounts": {"id", "ref", "created_at"},
-    "inbound_events": {"id", "source", "event_id", "body_sha256", "body", "received_at"},
+    "inbound_events": {
+        "id", "source", "event_id", "body_sha256", "body", "received_at", "blanked_at",
+    },
     "credit_lots": {
         "id", "account_id", "transaction_id", "source", "amount", "expires_at", "created_at",
     },
@@ -74,7 +78,7 @@ FIXED_COLUMNS = {
         "opened_by", "created_at",
     },
     "account_plans": {"account_id", "plan_type", "created_at"},
-    "api_requests": {"caller", "idempotency_key", "operation_key", "created_at"},
+    "api_requests": {"caller", "idempotency_key", "operation_key", "created_at", "folded_at"},
     "api_keys": {"id", "name", "key_sha256", "product", "account_id", "scopes", "created_at"},
 }  # fmt: skip
 """Columns that no process changes once they are written, in tables that it may otherwise update. A

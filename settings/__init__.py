@@ -35,6 +35,7 @@ LIVE_KEYS = ("rzp_live_", "sk_live_", "rk_live_")
 """The beginnings of gateway keys that move real money."""
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+Days = Annotated[int, Field(ge=0, le=36_500)]
 
 
 class SettingsError(Exception):
@@ -77,6 +78,14 @@ class Settings(BaseSettings):
     api_keys: Annotated[dict[str, SecretStr], NoDecode] = {}
     """Name -> key with every scope, from comma-separated `name:key`; see
     `billing/access/keys.py`."""
+
+    retention_bodies_days: Days = 180
+    """Bodies of finished deliveries are blanked after so many days; zero: never. A payer's bank may
+    dispute a payment for 120 days, and the gateway then waits for an answer for some weeks."""
+    retention_dead_days: Days = 365
+    """The same for dead deliveries, which can be replayed until then."""
+    retention_answers_days: Days = 90
+    """Answers stored under an Idempotency-Key; a repeat after them is refused."""
 
     razorpay_key_id: str = ""
     """`rzp_test_...` or `rzp_live_...`; empty: Razorpay is not set up here."""
@@ -212,6 +221,15 @@ class Settings(BaseSettings):
     def _whole_razorpay_key(self) -> Self:
         if bool(self.razorpay_key_id) != bool(self.razorpay_key_secret.get_secret_value()):
             raise ValueError("RAZORPAY_KEY_ID and RAZORPAY_KEY_SECRET: set both or neither")
+        return self
+
+    @model_validator(mode="after")
+    def _dead_stay_as_long(self) -> Self:
+        if 0 < self.retention_dead_days < (self.retention_bodies_days or self.retention_dead_days):
+            raise ValueError(
+                "RETENTION_DEAD_DAYS: must be at least RETENTION_BODIES_DAYS"
+                f" ({self.retention_bodies_days}), or 0: a dead delivery is still to be replayed"
+            )
         return self
 
     @model_validator(mode="after")

@@ -451,3 +451,18 @@ def test_bad_api_keys_are_refused_by_position_and_not_shown(
     assert "0123456789" not in message
     assert "-sec" not in message
     assert message.count("\n") == 0
+
+
+def test_a_dead_delivery_keeps_its_body_at_least_as_long_as_a_finished_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RETENTION_BODIES_DAYS", "400")
+
+    assert refusal() == (
+        "environment: RETENTION_DEAD_DAYS: must be at least RETENTION_BODIES_DAYS (400), or 0:"
+        " a dead delivery is still to be replayed"
+    )
+    for name, days in (("RETENTION_DEAD_DAYS", "0"), ("RETENTION_BODIES_DAYS", "0")):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, days)
+            settings.load()

@@ -2,6 +2,7 @@
 
 from billing.access import idempotency, keys
 from billing.access.errors import (
+    AnswerNotKept,
     AnswerOutOfReach,
     ApiKeyExists,
     InvalidApiKey,
@@ -9,6 +10,7 @@ from billing.access.errors import (
 )
 
 __all__ = [
+    "AnswerNotKept",
     "AnswerOutOfReach",
     "ApiKeyExists",
     "InvalidApiKey",

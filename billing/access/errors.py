@@ -15,6 +15,18 @@ class ApiKeyExists(PermanentError):
         self.name = name
 
 
+class AnswerNotKept(PermanentError):
+    """The request under this Idempotency-Key is so old that its answer was dropped."""
+
+    def __init__(self, status: int | None) -> None:
+        ended = "ended without an answer" if status is None else f"was answered {status}"
+        super().__init__(
+            f"the request with this Idempotency-Key {ended}, and is older than answers are kept:"
+            " nothing was done now. Look up what it did; send a new key with a new request"
+        )
+        self.status = status
+
+
 class UnknownApiKey(NotFound):
     """No API key was created with this name."""
 

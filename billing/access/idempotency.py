@@ -10,6 +10,8 @@ states:
 - free: no `claimed_until` and no answer. The request was refused and changed nothing: the key is as
   good as new.
 - answered: for good.
+- folded: `folded_at` is set. It is so old that retention has dropped its answer
+  (`billing/privacy/`). Whatever it was, nothing is done under its key any more.
 """
 
 from dataclasses import dataclass, replace
@@ -21,7 +23,7 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.orm import Session
 
 import clock
-from billing.access.errors import AnswerOutOfReach
+from billing.access.errors import AnswerNotKept, AnswerOutOfReach
 from billing.errors import IdempotencyConflict
 from errors import TransientError
 
@@ -93,7 +95,7 @@ def lease_new(cursor: DBAPICursor, request: Request) -> RequestLease | None:
 
 
 _LOOK = text("""
-SELECT request, request_hash, reach, operation_key, claimed_until, status, answer
+SELECT request, request_hash, reach, operation_key, claimed_until, status, answer, folded_at
   FROM api_requests
  WHERE caller = :caller AND idempotency_key = :key
 """)
@@ -101,6 +103,7 @@ _TAKE_OVER = text("""
 UPDATE api_requests
    SET request = :asked, request_hash = :sha256, reach = :reach, claimed_until = :until
  WHERE caller = :caller AND idempotency_key = :key AND status IS NULL
+   AND folded_at IS NULL
    AND (claimed_until IS NULL OR claimed_until <= :now AND request_hash = :sha256) RETURNING 1
 """)
 
@@ -109,7 +112,8 @@ def lease(session: Session, request: Request) -> RequestLease | Answer | None:
     """Lease a request; return its answer if it has one, None while another process works on it.
 
     Commit before the work begins. Raises `IdempotencyConflict` if the key stands for another
-    request, `AnswerOutOfReach` if the API key could see something else when it made this one.
+    request, `AnswerOutOfReach` if the API key could see something else when it made this one,
+    `AnswerNotKept` if it is so old that its answer was dropped.
     """
     cursor = session.connection().connection.cursor()
     try:
@@ -134,6 +138,8 @@ def lease(session: Session, request: Request) -> RequestLease | Answer | None:
         raise IdempotencyConflict(request.key, _differences(known, request))
     if not free and known.reach != request.reach:
         raise AnswerOutOfReach(request.key)
+    if known.folded_at is not None:
+        raise AnswerNotKept(known.status)
     if known.status is not None:
         return Answer(known.status, known.answer)
     if not free and known.claimed_until > now:

@@ -25,6 +25,7 @@ from db.models.ledger import (
 from db.models.outbox import OutboxEvent
 from db.models.payments import GatewaySign, Order, Payment
 from db.models.plans import AccountPlan, PlanTerm
+from db.models.privacy import RetentionLeftover, RetentionProgress
 from db.models.returns import Chargeback, Clawback, Refund
 from db.models.verification import LedgerCheck
 
@@ -55,5 +56,7 @@ __all__ = [
     "PlanTerm",
     "QualityScore",
     "Refund",
+    "RetentionLeftover",
+    "RetentionProgress",
     "TransactionKind",
 ]

@@ -56,3 +56,5 @@ class ApiRequest(Base):
     """The JSON of the answer, as sent."""
     created_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
+    folded_at: Mapped[datetime | None]
+    """When its answer was dropped; see `billing/privacy/`. A repeat is still recognised."""

@@ -47,3 +47,5 @@ class InboundEvent(Base):
     leased_until: Mapped[datetime | None]
     last_error: Mapped[str | None]
     handled_at: Mapped[datetime | None]
+    blanked_at: Mapped[datetime | None]
+    """When its body was blanked; see `billing/privacy/`. What identifies it stays."""

@@ -22,6 +22,8 @@ from api.problems import Refusal
 from api.routes import route
 from billing import audit
 from billing.access import idempotency as api_requests
+from billing.privacy import retention
+from db.roles import Role
 from db.session import transaction
 from tests.api.conftest import HOUSE_KEY, OTHER_HOUSE_KEY
 from tests.billing.given import rows
@@ -325,3 +327,25 @@ def claimed_at_the_door(client: FlaskClient) -> None:
     with transaction() as session:
         claim = api_requests.Request("house", "k-1", asked, digest)
         assert isinstance(api_requests.lease(session, claim), api_requests.RequestLease)
+
+
+def test_a_repeat_whose_answer_retention_has_dropped_is_a_410_and_does_nothing(
+    client: FlaskClient, wishes: Wishes
+) -> None:
+    # Given an answer, and a day on which its time is up
+    now = clock.now()
+    assert post(client, KEPT, note="Asha, 98765 43210").status_code == 201
+    limits = retention.Limits(bodies_days=None, dead_days=None, answers_days=90)
+    with transaction(Role.RETENTION) as session:
+        assert retention.fold_some(session, limits, now=now + timedelta(days=91)).rows == 1
+
+    # When the request comes again, and when another one comes under its key
+    repeat = post(client, KEPT, note="Asha, 98765 43210")
+    other = post(client, KEPT, note="another")
+
+    # Then both are refused, and nothing is done
+    assert (repeat.status_code, kind(repeat)) == (410, "answer-not-kept")
+    assert "was answered 201" in str(json.loads(repeat.data)["detail"])
+    assert (other.status_code, kind(other)) == (409, "idempotency-conflict")
+    assert (wishes.done, wishes.effects) == (1, 1)
+    assert rows("SELECT answer FROM api_requests") == [("{}",)]

@@ -2,11 +2,15 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import timedelta
 from threading import Barrier
 
+import psycopg2
 import pytest
 
 import clock
+from tests.conftest import owner_url
 from tests.server_process import Answer
 from tests.webhook_receiver.receiver_process import PATH, Delivery, ReceiverProcess, delivery
 
@@ -124,3 +128,26 @@ def test_signed_garbage_is_recorded_for_people_to_look_at(
 def test_any_printable_id_is_kept_as_it_is(receiver: ReceiverProcess, event_id: str) -> None:
     assert receiver.post(delivery(LEAD, event_id=event_id)).status == 202
     assert len(receiver.rows_of(event_id)) == 1
+
+
+def test_a_repeat_of_an_event_whose_body_was_blanked_was_seen_before(
+    receiver: ReceiverProcess, database_url: str
+) -> None:
+    # Given an event that was worked on, and whose body retention has blanked since
+    event = delivery(LEAD)
+    assert receiver.post(event).status == 202
+    with closing(psycopg2.connect(owner_url(database_url))) as connection:
+        cursor = connection.cursor()
+        cursor.execute(
+            "UPDATE inbound_events SET state = 'done', outcome = 'charged' WHERE event_id = %s",
+            (event.id,),
+        )
+        tomorrow = clock.now() + timedelta(days=1)
+        cursor.execute("SELECT retention_blank(%s, %s, NULL, 10000)", (clock.now(), tomorrow))
+        connection.commit()
+
+    again = receiver.post(event)
+
+    assert (again.status, again.json) == (200, {"status": "seen before"})
+    [row] = receiver.rows_of(event.id)
+    assert (row.state, row.body) == ("done", b"")
