@@ -66,6 +66,7 @@ def show(id_: int, *, view: View) -> None:
             "leased_until": row.leased_until,
             "body_sha256": row.body_sha256.hex(),
             "body": row.body.decode("utf-8", "backslashreplace"),
+            "blanked_at": row.blanked_at,
         }
     print_record(record, view)
 
@@ -86,6 +87,7 @@ def replay(ids: tuple[int, ...], *, all_dead: bool, view: View) -> None:
         chosen = inbox_operations.dead_ids(session) if all_dead else list(ids)
         possible = [id_ for id_ in chosen if 0 < id_ < 2**63]
         replayed = inbox_operations.replay(session, possible, now=clock.now())
+        blanked = inbox_operations.blanked_ids(session, possible)
         for id_ in replayed:
             audit.record(
                 session,
@@ -96,6 +98,11 @@ def replay(ids: tuple[int, ...], *, all_dead: bool, view: View) -> None:
             )
     left = sorted(set(chosen) - set(replayed))
     print_record({"replayed": replayed, "not_dead": left}, view)
+    if blanked:
+        raise PermanentError(
+            f"the content of {blanked} was blanked (blanked_at of `billing inbox show`): they can"
+            " not be replayed; ask the sender, or the gateway, for what is missing"
+        )
     if left:
         raise PermanentError(f"only dead events can be replayed: these are not dead: {left}")
 

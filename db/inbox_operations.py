@@ -14,23 +14,30 @@ _REPLAY = text("""
 UPDATE inbound_events
    SET state = 'pending', attempts = 0, next_attempt_at = :now, lease_id = NULL,
        lease_size = NULL, leased_until = NULL, handled_at = NULL
- WHERE id = ANY(CAST(:ids AS bigint[])) AND state = 'dead'
+ WHERE id = ANY(CAST(:ids AS bigint[])) AND state = 'dead' AND blanked_at IS NULL
 RETURNING id
 """)
 
 
 def replay(session: Session, event_ids: Sequence[int], *, now: datetime) -> list[int]:
-    """Make dead rows pending again; return those that were dead. Their last error stays."""
+    """Make dead rows pending again; return those that were dead. Their last error stays.
+
+    A row whose body was blanked stays dead: there is nothing left to work on.
+    """
     return sorted(session.scalars(_REPLAY, {"ids": int_array(event_ids), "now": now}))
 
 
 def dead_ids(session: Session) -> list[int]:
-    """Return the ids of all dead rows."""
-    return list(
-        session.scalars(
-            select(InboundEvent.id).where(InboundEvent.state == "dead").order_by(InboundEvent.id)
-        )
-    )
+    """Return the ids of all dead rows that can be replayed."""
+    dead = (InboundEvent.state == "dead", InboundEvent.blanked_at.is_(None))
+    return list(session.scalars(select(InboundEvent.id).where(*dead).order_by(InboundEvent.id)))
+
+
+def blanked_ids(session: Session, event_ids: Sequence[int]) -> list[int]:
+    """Return which of these rows have lost their body; see `billing/privacy/`."""
+    chosen = InboundEvent.id.in_(event_ids)
+    blanked = select(InboundEvent.id).where(chosen, InboundEvent.blanked_at.is_not(None))
+    return sorted(session.scalars(blanked))
 
 
 def newest(

@@ -3,6 +3,7 @@
 import pytest
 from sqlalchemy import ARRAY, JSON, LargeBinary, Text, text
 
+from billing.privacy import erasure
 from db.models import Base
 from db.personal_data import NOT_PERSONAL, PERSONAL
 from tests.conftest import owner
@@ -32,6 +33,16 @@ def test_personal_data_is_either_blanked_or_kept_for_a_reason() -> None:
     for table, columns in PERSONAL.items():
         for name, rule in columns.items():
             assert (rule.blank is None) != (rule.kept is None), f"{table}.{name}"
+
+
+def test_the_eraser_knows_every_table_with_a_column_to_blank() -> None:
+    with_blanks = {
+        table
+        for table, columns in PERSONAL.items()
+        if any(rule.blank is not None for rule in columns.values())
+    }
+
+    assert set(erasure.TABLES) == with_blanks
 
 
 def test_no_column_is_hidden_from_the_registry_by_a_type_of_its_own(database: str) -> None:
