@@ -13,7 +13,7 @@ from psycopg2.extras import execute_values
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from db.inbox import storable
+from db.inbox import report_dead, storable
 from db.session import one_statement
 
 
@@ -85,6 +85,7 @@ INSERT INTO inbound_events (source, event_id, body_sha256, body, received_at, ne
                             state, last_error, handled_at)
 VALUES (:source, :event_id, :digest, :body, :now, :now, 'dead', :error, :now)
 ON CONFLICT (source, event_id, body_sha256) DO NOTHING
+RETURNING id
 """)
 
 
@@ -95,7 +96,7 @@ def record_dead(session: Session, refused: Iterable[tuple[NewEvent, str]]) -> No
     other dead rows. A known delivery is left as it is.
     """
     for event, error in refused:
-        session.execute(
+        new_id = session.scalar(
             _RECORD_DEAD,
             {
                 "source": event.source,
@@ -106,3 +107,5 @@ def record_dead(session: Session, refused: Iterable[tuple[NewEvent, str]]) -> No
                 "error": storable(error),
             },
         )
+        if new_id is not None:
+            report_dead(session, {new_id: error})

@@ -14,7 +14,8 @@ counted against, backed off and, after the last attempt, dead; so the innocent g
 """
 
 import random
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -23,6 +24,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from db import after_commit
 from db.bulk import int_array, text_array
 
 State = Literal["pending", "done", "dead", "ignored"]
@@ -36,6 +38,8 @@ LEASE = timedelta(seconds=10)
 FIRST_RETRY = timedelta(seconds=2)
 LAST_RETRY = timedelta(minutes=15)
 _ERROR_MAX_LENGTH = 2_000
+NO_ERROR = "killed or hung"
+"""The reason in the log of a row whose attempts ended without an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +170,9 @@ def finish(session: Session, finished: Iterable[tuple[int, Finished]], *, now: d
             "now": now,
         },
     )
+    dead = {id_: end.error for id_, end in rows if end.state == "dead"}
+    if dead:
+        report_dead(session, dead)
 
 
 _GIVE_BACK = text("""
@@ -189,18 +196,39 @@ def give_back(
     was its last attempt.
     """
     alone = len(lease.event_ids) == 1
+    message = f"{type(error).__name__}: {error}"
     last = alone and _attempts(session, lease.event_ids[0]) >= MAX_ATTEMPTS
-    session.execute(
+    is_dead = alone and (permanent or last)
+    given_back = session.execute(
         _GIVE_BACK,
         {
             "ids": int_array(lease.event_ids),
             "lease_id": lease.id,
-            "error": storable(f"{type(error).__name__}: {error}"),
+            "error": storable(message),
             "alone": alone,
-            "dead": alone and (permanent or last),
+            "dead": is_dead,
             "now": now,
         },
-    )
+    ).all()
+    if is_dead:
+        report_dead(session, {row.id: message for row in given_back})
+
+
+_KIND_OF_ERROR = re.compile("(?:^|: )([A-Z][A-Za-z]*)(?=: )").search
+_SOURCES = text("""
+SELECT id, source FROM inbound_events WHERE id = ANY(CAST(:ids AS bigint[])) ORDER BY id
+""")
+
+
+def report_dead(session: Session, errors: Mapping[int, str | None]) -> None:
+    """Have an error line written for each row that died now, by its id and its last error.
+
+    The line has the kind of the error alone: the rest may repeat what a sender wrote.
+    """
+    for id_, source in session.execute(_SOURCES, {"ids": int_array(errors)}):
+        kind = _KIND_OF_ERROR(errors[id_] or "")
+        reason = kind[1] if kind else NO_ERROR
+        after_commit.log_error(session, "inbox row dead", row=id_, source=source, reason=reason)
 
 
 _DUE_SOURCES = text("""

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, make_url, text
 from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.orm import Session
 
-from db import connections
+from db import after_commit, connections
 from db.driver_errors import translated
 from db.roles import Role
 
@@ -30,11 +30,14 @@ _SETTINGS_OF_LONG_READS = (
 def transaction(role: Role | None = None) -> Iterator[Session]:
     """Run the block in one READ COMMITTED transaction; commit at its end, else roll back.
 
+    Lines that were noted for the log (`db/after_commit.py`) are written after the commit.
+
     Raises `DatabaseUnavailable` or `DatabaseBusy` instead of the driver's errors that may pass.
     """
     engine = connections.engine() if role is None else connections.engine_of(role)
     with translated(), Session(engine, expire_on_commit=False) as session, session.begin():
         yield session
+    after_commit.write_lines(session)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from billing.payments import (
     attachment,
+    attention,
     clawbacks,
     gateway_heartbeat,
     inquiries,
@@ -32,6 +33,7 @@ __all__ = [
     "Seen",
     "UnknownPayment",
     "attachment",
+    "attention",
     "clawback_subject",
     "clawbacks",
     "gateway_heartbeat",

@@ -10,7 +10,7 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from billing import audit, plans
-from billing.payments import inquiries, locks, orders
+from billing.payments import attention, inquiries, locks, orders
 from billing.payments.change_log import NOTIFIED_STATES, audit_change, notice_of
 from billing.payments.decision import Change
 from billing.payments.facts import GatewayName, PaymentFacts
@@ -111,6 +111,9 @@ def record_changes(session: Session, rows: IntakeRows) -> None:
     changed = [p for p in rows.payments.values() if rows.before[p.id] != _standing(p)]
     for payment in changed:
         payment.updated_at = rows.now
+        before = rows.before[payment.id]
+        if payment.state in attention.STATES and (before is None or before[0] != payment.state):
+            attention.report(session, payment)
     audit.record_all(
         session, [audit_change(payment, rows.before[payment.id]) for payment in changed]
     )

@@ -12,7 +12,7 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 import clock
-from billing.payments import clawbacks, locks
+from billing.payments import attention, clawbacks, locks
 from billing.returns import refund_lifecycle
 from billing.returns.facts import RefundFacts
 from billing.returns.refund_lifecycle import ASK_AFTER, UNCONFIRMED
@@ -159,3 +159,4 @@ def _update_refunded_paise(session: Session, payment: Payment, *, failed: bool) 
         payment.state = "partially_refunded" if refunded_paise else "captured"
     elif payment.state == "refunded":  # credited to nobody, and our money: operators look at it
         payment.state, payment.reason = "quarantined", "refund_failed"
+        attention.report(session, payment)

@@ -1,0 +1,24 @@
+"""Lines of the log that are true only once their transaction is committed.
+
+Whoever writes a row that a person has to know of notes the line here; `db/session.py::transaction`
+writes it after the commit. So there is one line for what happened, none for what was rolled back,
+whichever process it happened in.
+"""
+
+import structlog
+from sqlalchemy.orm import Session
+
+log = structlog.get_logger()
+
+_LINES = "db.after_commit"
+
+
+def log_error(session: Session, event: str, **fields: object) -> None:
+    """Have an error line written after the commit of `session`'s transaction."""
+    session.info.setdefault(_LINES, []).append((event, fields))
+
+
+def write_lines(session: Session) -> None:
+    """Write the lines that were noted; called after the commit."""
+    for event, fields in session.info.pop(_LINES, []):
+        log.error(event, **fields)
