@@ -14,7 +14,9 @@ if __name__ == "__main__":
     try:
         development_clock.follow()
         catalog.get()
+        where = settings.listener("api")
     except (settings.SettingsError, catalog.CatalogError) as error:
         sys.exit(f"cannot start: {error}")
-    granian = [sys.executable, "-m", "granian", *sys.argv[1:], "api.app:create_app"]
-    os.execv(sys.executable, granian)  # noqa: S606 - becomes the server
+    address = ["--host", where.host, "--port", str(where.port)]
+    granian = [sys.executable, "-m", "granian", *address, *sys.argv[1:]]
+    os.execv(sys.executable, [*granian, "api.app:create_app"])  # noqa: S606 - becomes the server

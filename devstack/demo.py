@@ -6,7 +6,6 @@ Used by `run.py` to show that the stack works, and by `smoke.py` to prove it.
 import base64
 import http.client
 import json
-import os
 import secrets
 import time
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import settings
 from billing import accounts, audit, leads
 from billing.credit import corrections
 from db.session import transaction
-from devstack import plan, ports
+from devstack import ports
 from devstack.errors import DevstackError
 from service import standard_webhooks
 
@@ -116,8 +115,8 @@ def api_key() -> str:
 
 def flower_login() -> str:
     """Return the Authorization header that opens Flower: the first of FLOWER_BASIC_AUTH."""
-    login = os.environ[plan.FLOWER_VARIABLE].split(",")[0]
-    return f"Basic {base64.b64encode(login.encode()).decode()}"
+    login = settings.flower_logins()[0]
+    return f"Basic {base64.b64encode(f'{login.user}:{login.password}'.encode()).decode()}"
 
 
 def balance(account: str) -> int:

@@ -1,11 +1,11 @@
 """What `make run` prints last: the addresses of the stack, and commands to look further."""
 
 import json
-import os
 from collections.abc import Iterator
 from datetime import timedelta
 
 import clock
+import settings
 from devstack import demo, demo_payment, demo_plan, payment_gateways, plan
 from devstack.stack import Stack
 
@@ -41,8 +41,11 @@ def _addresses(the_plan: plan.Plan, order: demo_payment.Order | None) -> Iterato
     if "api" in the_plan.ports:
         yield "API", f"{the_plan.url('api')}/openapi.json"
     if "flower" in the_plan.ports:
-        user, _, password = os.environ[plan.FLOWER_VARIABLE].split(",")[0].partition(":")
-        yield "Flower", f"{the_plan.url('flower')} (user {user}, password {password})"
+        login = settings.flower_logins()[0]
+        yield (
+            "Flower",
+            f"{the_plan.url('flower')} (user {login.user}, password {login.password})",
+        )
     if the_plan.simulated:
         simulator = the_plan.url(payment_gateways.SIMULATOR)
         yield "payments", f"{simulator} (simulator of Razorpay and Stripe: no money moves)"

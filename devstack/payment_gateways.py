@@ -46,7 +46,7 @@ def are_simulated() -> bool:
 
 def have_a_live_key() -> bool:
     """Tell whether the environment has a key with which real money moves."""
-    return any(os.environ.get(key, "").strip().startswith(settings.LIVE_KEYS) for key in _KEYS)
+    return any(settings.is_live_key(os.environ.get(key, "")) for key in _KEYS)
 
 
 def simulator_environment(url: str) -> dict[str, str]:

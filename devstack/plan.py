@@ -13,11 +13,11 @@ import settings
 from clock import development as development_clock
 from devstack import lock, payment_gateways, ports, procfile, secret_files
 from devstack.errors import DevstackError
+from settings import listeners
 
 PROCFILE = settings.PROJECT_DIR / "Procfile"
 OWNER_VARIABLE = "DATABASE_OWNER_URL"
-FLOWER_VARIABLE = "FLOWER_BASIC_AUTH"
-"""Flower's own: `user:password`, comma-separated."""
+FLOWER_VARIABLE = listeners.FLOWER_VARIABLE
 FLOWER_USER = "billing"
 API_KEY_NAME = "devstack"
 CLOCK_FILE_NAME = "clock.json"
@@ -71,6 +71,7 @@ def make(*, procfile_path: Path, data_dir: Path | None = None) -> Plan:
 
     Raises `settings.SettingsError` or `DevstackError` for what does not make sense.
     """
+    _tidy_environment()
     _refuse_owner_alone()
     commands = procfile.read(procfile_path)
     if payment_gateways.are_simulated():
@@ -82,11 +83,7 @@ def make(*, procfile_path: Path, data_dir: Path | None = None) -> Plan:
     plan = Plan(
         data_dir=known.billing_data_dir.absolute(),
         commands=commands,
-        ports={
-            name: getattr(known, f"{name}_port")
-            for name in commands
-            if hasattr(known, f"{name}_port")
-        },
+        ports={name: settings.listener(name).port for name in commands if name in listeners.PORTS},
         own_database=not os.environ.get("DATABASE_URL"),
         own_redis=not os.environ.get("REDIS_URL"),
         throw_away=data_dir is not None,
@@ -171,6 +168,16 @@ def environment_of_children(plan: Plan, python: Path) -> dict[str, str]:
     }
 
 
+def _tidy_environment() -> None:
+    # From here on a variable that is set is one that means something, as the settings see it.
+    for name, value in list(os.environ.items()):
+        stripped = value.strip()
+        if listeners.is_service_link(name, stripped):
+            del os.environ[name]
+        elif stripped != value and name.lower() in settings.Settings.model_fields:
+            os.environ[name] = stripped
+
+
 def _refuse_owner_alone() -> None:
     if os.environ.get(OWNER_VARIABLE) and not os.environ.get("DATABASE_URL"):
         raise DevstackError(
@@ -199,6 +206,7 @@ def _read_settings() -> settings.Settings:
     missing = {name: url for name, url in provisional.items() if not os.environ.get(name)}
     os.environ.update(missing)
     try:
+        settings.flower_logins()
         return settings.load()
     finally:
         for name in missing:
@@ -207,9 +215,9 @@ def _read_settings() -> settings.Settings:
 
 def _choose_free_ports(commands: Mapping[str, str]) -> None:
     for name in commands:
-        variable = f"{name}_port"
-        if variable in settings.Settings.model_fields and not os.environ.get(variable.upper()):
-            os.environ[variable.upper()] = str(ports.find_free())
+        variable = f"{name.upper()}_PORT"
+        if name in listeners.PORTS and not os.environ.get(variable):
+            os.environ[variable] = str(ports.find_free())
 
 
 def _make_folders(plan: Plan) -> None:

@@ -1,45 +1,52 @@
 """The settings of a process, from its environment: one frozen object, read once.
 
-Every variable that the product reads is here and nowhere else (docs/reference/settings.md). The
-file is long because that list is one thing: a setting stands beside what checks its text.
+Every variable that the product reads is in this package and nowhere else
+(docs/reference/settings.md). Here stands what all processes share. `listeners.py` has what one
+server needs alone, `lists.py` how several values stand in one variable, `database_url.py` and
+`redis_url.py` how addresses are read.
 
-A variable that is set always wins. For those that are not set, the development stack that `make
-run` has up in this checkout fills in its own (`<BILLING_DATA_DIR>/stack.json`), so that the
-`billing` command and a plain `celery -A worker.app` find it. The key and the address of a gateway
-are filled in together or not at all, and only with the stack's own database: a payment at the
-simulator must not become credit in another one. The development clock too belongs to that database.
+A variable that is set always wins; `running_stack.py` says what stands in for one that is not set.
+Blanks and line ends around a value do not belong to it.
 """
 
 import base64
 import binascii
-import json
+import os
 import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Self
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from settings import database_url as database_urls
+from settings import lists, redis_url, running_stack
+from settings.errors import SettingsError
+from settings.listeners import Listener, Login, flower_logins, listener
+from settings.redis_url import RedisAddress
+from settings.running_stack import file_of as stack_file
+
+__all__ = [
+    "API_KEY", "API_KEY_NAME", "CLOCK_VARIABLE", "PROJECT_DIR", "Listener", "Login", "Settings",
+    "SettingsError", "flower_logins", "get", "is_live_key", "listener", "lists", "load",
+    "stack_file",
+]  # fmt: skip
+
 PROJECT_DIR = Path(__file__).resolve().parent.parent
-STACK_FILE_NAME = "stack.json"
 CLOCK_VARIABLE = "BILLING_DEVELOPMENT_CLOCK"
 
 API_KEY_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 """The name of an API key; it stands in the audit log as `api-key:<name>`."""
 API_KEY = re.compile("[A-Za-z0-9._~+/-]{16,500}")
 """The characters of an API key: those of a bearer token (RFC 6750, 2.1)."""
-LIVE_KEYS = ("rzp_live_", "sk_live_", "rk_live_")
-"""The beginnings of gateway keys that move real money."""
 
-Port = Annotated[int, Field(ge=1, le=65535)]
 Days = Annotated[int, Field(ge=0, le=36_500)]
 
-
-class SettingsError(Exception):
-    """The environment does not make sense; each line names a variable and what to do."""
+_LIVE_KEY = re.compile("(rzp_live|[sr]k_live|[sr]k_org)_", re.IGNORECASE)
+"""The beginnings of gateway keys that move real money; `sk_org_` opens all accounts of a company.
+In other letters it is a key that was written wrongly: better live by mistake than played with."""
 
 
 class Settings(BaseSettings):
@@ -50,13 +57,13 @@ class Settings(BaseSettings):
     )
 
     database_url: str = Field(repr=False)
-    """SQLAlchemy URL of PostgreSQL 15 or newer; a plain `postgresql://` becomes psycopg2's."""
+    """SQLAlchemy URL of PostgreSQL 15 or newer, in the one form of `database_url.py`."""
     database_owner_url: str = Field(default="", repr=False)
     """The role that migrates; by default `database_url`."""
     database_retention_url: str = Field(default="", repr=False)
     """The role that blanks what is past its time; by default `database_owner_url`."""
     redis_url: str = Field(repr=False)
-    """The broker: Redis 6.2 or newer."""
+    """The broker, Redis 6.2 or newer, as it was written; `redis` is what that says."""
 
     billing_data_dir: Path = PROJECT_DIR / ".data"
     billing_development_clock: Path | None = None
@@ -67,11 +74,6 @@ class Settings(BaseSettings):
     log_level: str = "INFO"
     log_format: str = "auto"
     """`json`, `console`, or `auto`: console on a terminal, else JSON."""
-
-    receiver_port: Port = 8000
-    api_port: Port = 8001
-    flower_port: Port = 5555
-    simulator_port: Port = 8009
 
     lead_webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = ()
     """Standard Webhooks secrets (`whsec_` + base64); a signature by any of them is valid."""
@@ -104,31 +106,27 @@ class Settings(BaseSettings):
         """The zone of `billing_timezone`."""
         return ZoneInfo(self.billing_timezone)
 
+    @property
+    def redis(self) -> RedisAddress:
+        """What `redis_url` says; `service/redis_url.py` makes of it what each library needs."""
+        return redis_url.read(self.redis_url)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _stripped(cls, values: dict[str, Any]) -> dict[str, Any]:
+        # `echo`, and a file that is mounted as a secret, leave a line end.
+        stripped = {n: v.strip() if isinstance(v, str) else v for n, v in values.items()}
+        return {name: value for name, value in stripped.items() if value != ""}
+
     @field_validator("database_url", "database_owner_url", "database_retention_url")
     @classmethod
-    def _psycopg2_url(cls, url: str) -> str:
-        # SQLAlchemy 2.1 reads a plain `postgresql://` as psycopg 3, which is not installed.
-        scheme, separator, rest = url.partition("://")
-        if not url or scheme == "postgresql+psycopg2":
-            return url
-        if not separator or scheme not in {"postgres", "postgresql"}:
-            raise ValueError("must start with postgresql://")
-        return f"postgresql+psycopg2://{rest}"
+    def _in_one_form(cls, url: str) -> str:
+        return database_urls.read(url) if url else url
 
     @field_validator("redis_url")
     @classmethod
-    def _redis_url(cls, url: str) -> str:
-        if not url.startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("must start with redis://, rediss:// or unix://")
-        return url
-
-    @field_validator("database_url", "database_owner_url", "redis_url")
-    @classmethod
-    def _port_is_a_number(cls, url: str) -> str:
-        try:
-            _ = urlsplit(url).port
-        except ValueError:
-            raise ValueError("the port must be a number up to 65535") from None
+    def _readable(cls, url: str) -> str:
+        redis_url.read(url)
         return url
 
     @field_validator("billing_timezone")
@@ -158,10 +156,14 @@ class Settings(BaseSettings):
         "lead_webhook_secrets", "razorpay_webhook_secrets", "stripe_webhook_secrets", mode="before"
     )
     @classmethod
-    def _comma_separated(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
-        return value
+    def _listed(cls, value: object) -> object:
+        return lists.split(value) if isinstance(value, str) else value
+
+    @field_validator("razorpay_webhook_secrets", "stripe_webhook_secrets")
+    @classmethod
+    def _long_enough(cls, secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        lists.check_secrets(tuple(secret.get_secret_value() for secret in secrets))
+        return secrets
 
     @field_validator("lead_webhook_secrets")
     @classmethod
@@ -185,8 +187,7 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         keys: dict[str, str] = {}
-        entries = [part.strip() for part in value.split(",") if part.strip()]
-        for position, entry in enumerate(entries, start=1):
+        for position, entry in enumerate(lists.split(value), start=1):
             # Neither part is shown: if they are mixed up, the key would stand in a log.
             name, _, key = entry.partition(":")
             if not API_KEY_NAME.fullmatch(name) or not API_KEY.fullmatch(key):
@@ -206,17 +207,6 @@ class Settings(BaseSettings):
             raise ValueError("must start with http:// or https://")
         return url.rstrip("/")
 
-    @field_validator("razorpay_key_id")
-    @classmethod
-    def _trimmed(cls, key: str) -> str:
-        return key.strip()
-
-    @field_validator("razorpay_key_secret", "stripe_api_key")
-    @classmethod
-    def _trimmed_secret(cls, key: SecretStr) -> SecretStr:
-        # A space after a pasted key is the usual cause of "Authentication failed".
-        return SecretStr(key.get_secret_value().strip())
-
     @model_validator(mode="after")
     def _whole_razorpay_key(self) -> Self:
         if bool(self.razorpay_key_id) != bool(self.razorpay_key_secret.get_secret_value()):
@@ -235,7 +225,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _real_time_with_real_money(self) -> Self:
         keys = (self.razorpay_key_id, self.stripe_api_key.get_secret_value())
-        if self.billing_development_clock and any(key.startswith(LIVE_KEYS) for key in keys):
+        if self.billing_development_clock and any(map(is_live_key, keys)):
             raise ValueError(
                 "BILLING_DEVELOPMENT_CLOCK: time cannot be moved while a gateway's key is live:"
                 " unset it, or use a key of test mode (if it is not set, the running stack of"
@@ -263,70 +253,17 @@ def get() -> Settings:
 
 def load() -> Settings:
     """Read the environment anew, and fill its gaps from the running development stack."""
+    environment = {name.lower(): value.strip() for name, value in os.environ.items()}
+    data_dir = Path(environment.get("billing_data_dir") or PROJECT_DIR / ".data")
     try:
-        return Settings(**_filled_in_by_stack())
+        return Settings(**running_stack.fill_in(data_dir, environment))
     except ValidationError as error:
         raise SettingsError(_explain(error)) from None
 
 
-def stack_file(data_dir: Path) -> Path:
-    """Return the file in which the development stack of `data_dir` keeps its addresses while up."""
-    return data_dir / STACK_FILE_NAME
-
-
-class _DataDir(BaseSettings):
-    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore")
-    billing_data_dir: Path = PROJECT_DIR / ".data"
-
-
-class _Fillable(BaseSettings):
-    """The variables that a stack can fill in, as the environment has them; None: not set."""
-
-    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore")
-    database_url: str | None = None
-    database_owner_url: str | None = None
-    redis_url: str | None = None
-    billing_development_clock: str | None = None
-    lead_webhook_secrets: str | None = None
-    api_keys: str | None = None
-    razorpay_key_id: str | None = None
-    razorpay_key_secret: str | None = None
-    razorpay_webhook_secrets: str | None = None
-    razorpay_api_base: str | None = None
-    stripe_api_key: str | None = None
-    stripe_webhook_secrets: str | None = None
-    stripe_api_base: str | None = None
-
-
-_KEYS_AND_ADDRESSES = (
-    {"razorpay_key_id", "razorpay_key_secret", "razorpay_api_base"},
-    {"stripe_api_key", "stripe_api_base"},
-)
-_WEBHOOK_SECRETS = ("razorpay_webhook_secrets", "stripe_webhook_secrets")
-
-
-def _filled_in_by_stack() -> dict[str, Any]:
-    """Return the values of the running stack that may stand in for unset variables."""
-    try:
-        stack = json.loads(stack_file(_DataDir().billing_data_dir).read_text())
-    except (OSError, ValueError):
-        return {}
-    if not isinstance(stack, dict):
-        return {}
-    given = _Fillable().model_dump()
-    unset = {name for name, value in given.items() if value is None}
-    if "database_url" not in unset:
-        unset.discard("database_owner_url")  # the stack's owner does not own another database
-        if _without_driver(given["database_url"]) != _without_driver(stack.get("database_url")):
-            unset.discard("billing_development_clock")
-    for together, webhook_secrets in zip(_KEYS_AND_ADDRESSES, _WEBHOOK_SECRETS, strict=True):
-        if "database_url" not in unset or not together <= unset:
-            unset -= {*together, webhook_secrets}
-    return {name: stack[name] for name in unset if stack.get(name)}
-
-
-def _without_driver(url: object) -> str:
-    return str(url).partition("://")[2]
+def is_live_key(key: str) -> bool:
+    """Return whether real money moves with a gateway's key."""
+    return _LIVE_KEY.match(key.strip()) is not None
 
 
 def _explain(error: ValidationError) -> str:

@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 import settings
-from settings import SettingsError
+from settings import SettingsError, listeners
 
 SECRET = "whsec_" + "dGVzdHMtb25seS1zZWNyZXQtb2YtMzItYnl0ZXMhISE="
 DATABASE = "postgresql://ops:s3cr3t-pass@db.example/billing"
@@ -20,6 +20,8 @@ DATABASE = "postgresql://ops:s3cr3t-pass@db.example/billing"
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Set only what the settings need; no stack runs."""
     known = {name.upper() for name in settings.Settings.model_fields}
+    known |= {f"{name.upper()}_{what}" for name in listeners.PORTS for what in ("PORT", "HOST")}
+    known.add(listeners.FLOWER_VARIABLE)
     for name in list(os.environ):
         if name.upper() in known:
             monkeypatch.delenv(name)
@@ -46,8 +48,10 @@ def test_an_unset_variable_has_the_documented_default(monkeypatch: pytest.Monkey
 
     found = settings.Settings()
 
-    ports = (found.receiver_port, found.api_port, found.flower_port, found.simulator_port)
-    assert ports == (8000, 8001, 5555, 8009)
+    names = ("receiver", "api", "flower", "simulator")
+    assert [settings.listener(name).port for name in names] == [8000, 8001, 5555, 8009]
+    assert {settings.listener(name).host for name in names} == {"127.0.0.1"}
+    assert settings.flower_logins() == ()
     assert found.billing_timezone == "Asia/Kolkata"
     assert found.billing_data_dir == settings.PROJECT_DIR / ".data"
     assert found.billing_catalog == settings.PROJECT_DIR / "catalog.toml"
@@ -91,10 +95,6 @@ def test_a_missing_address_says_what_to_do(
         ("BILLING_TIMEZONE", "x" * 5_000, "IANA time zone"),
         ("LOG_LEVEL", "LOUD", "DEBUG, INFO, WARNING or ERROR"),
         ("LOG_FORMAT", "xml", "auto, json or console"),
-        ("RECEIVER_PORT", "http", "integer"),
-        ("API_PORT", "0", "greater than or equal to 1"),
-        ("FLOWER_PORT", "65536", "less than or equal to 65535"),
-        ("SIMULATOR_PORT", "80.5", "integer"),
         ("LEAD_WEBHOOK_SECRETS", "s3cr3t-pass", "secret 1 must be whsec_"),
         ("LEAD_WEBHOOK_SECRETS", "whsec_s3cr3t-pass", "secret 1 must be whsec_"),
         ("LEAD_WEBHOOK_SECRETS", "whsec_", "secret 1 must be whsec_"),
@@ -124,12 +124,12 @@ def test_a_bad_value_is_refused_by_variable_and_not_shown(
 def test_all_problems_are_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("REDIS_URL")
     monkeypatch.setenv("DATABASE_URL", "mysql://db")
-    monkeypatch.setenv("RECEIVER_PORT", "http")
+    monkeypatch.setenv("LOG_LEVEL", "LOUD")
     monkeypatch.setenv("BILLING_TIMEZONE", "Kolkata")
 
     message = refusal()
 
-    for variable in ("REDIS_URL", "DATABASE_URL", "RECEIVER_PORT", "BILLING_TIMEZONE"):
+    for variable in ("REDIS_URL", "DATABASE_URL", "LOG_LEVEL", "BILLING_TIMEZONE"):
         assert variable in message
 
 
@@ -186,7 +186,7 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) ->
     found = settings.load()
 
     assert found.database_owner_url == found.database_url
-    assert (found.billing_timezone, found.receiver_port) == ("Asia/Kolkata", 8000)
+    assert (found.billing_timezone, settings.listener("receiver").port) == ("Asia/Kolkata", 8000)
     assert found.lead_webhook_secrets == ()
     assert found.log_level == "INFO"
 
@@ -291,6 +291,9 @@ def test_another_database_has_the_real_time(
     [
         {"RAZORPAY_KEY_ID": "rzp_live_1", "RAZORPAY_KEY_SECRET": "s3cr3t-pass"},
         {"STRIPE_API_KEY": "sk_live_s3cr3t-pass"},
+        {"STRIPE_API_KEY": "SK_Live_s3cr3t-pass"},
+        {"STRIPE_API_KEY": "sk_org_s3cr3t-pass"},
+        {"RAZORPAY_KEY_ID": "RZP_LIVE_1", "RAZORPAY_KEY_SECRET": "s3cr3t-pass"},
         {"STRIPE_API_KEY": " rk_live_s3cr3t-pass"},
     ],
 )
@@ -310,10 +313,10 @@ def test_time_is_real_if_money_is(monkeypatch: pytest.MonkeyPatch, key: dict[str
 GATEWAYS = {
     "razorpay_key_id": "rzp_test_stack",
     "razorpay_key_secret": "stack",
-    "razorpay_webhook_secrets": "stack",
+    "razorpay_webhook_secrets": "webhooks-of-the-stack",
     "razorpay_api_base": "http://stack",
     "stripe_api_key": "sk_test_stack",
-    "stripe_webhook_secrets": "stack",
+    "stripe_webhook_secrets": "webhooks-of-the-stack",
     "stripe_api_base": "http://stack/stripe",
 }
 
@@ -337,7 +340,8 @@ def test_the_running_stacks_gateways_are_used_if_none_is_set(
     )  # fmt: skip
     assert found.stripe_api_key.get_secret_value() == "sk_test_stack"
     assert found.razorpay_webhook_secrets == found.stripe_webhook_secrets
-    assert [s.get_secret_value() for s in found.stripe_webhook_secrets] == ["stack"]
+    secrets = [s.get_secret_value() for s in found.stripe_webhook_secrets]
+    assert secrets == ["webhooks-of-the-stack"]
 
 
 def test_a_key_that_is_set_never_goes_to_the_stacks_address(
@@ -369,11 +373,11 @@ def test_webhook_secrets_that_are_set_leave_the_stacks_key(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     write_stack_with_gateways(monkeypatch, tmp_path)
-    monkeypatch.setenv("STRIPE_WEBHOOK_SECRETS", "mine")
+    monkeypatch.setenv("STRIPE_WEBHOOK_SECRETS", "a-secret-of-my-own")
 
     found = settings.load()
 
-    assert [s.get_secret_value() for s in found.stripe_webhook_secrets] == ["mine"]
+    assert [s.get_secret_value() for s in found.stripe_webhook_secrets] == ["a-secret-of-my-own"]
     assert found.stripe_api_base == "http://stack/stripe"
 
 
@@ -405,11 +409,11 @@ def test_the_settings_of_a_process_are_read_once_and_cannot_be_changed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     first = settings.get()
-    monkeypatch.setenv("RECEIVER_PORT", "9000")
+    monkeypatch.setenv("LOG_LEVEL", "DEBUG")
 
     assert settings.get() is first
     with pytest.raises(ValidationError, match="frozen"):
-        first.receiver_port = 1  # type: ignore[misc]
+        first.log_level = "DEBUG"  # type: ignore[misc]
 
 
 def test_api_keys_have_names_and_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -466,3 +470,163 @@ def test_a_dead_delivery_keeps_its_body_at_least_as_long_as_a_finished_one(
         with monkeypatch.context() as patch:
             patch.setenv(name, days)
             settings.load()
+
+
+@pytest.mark.parametrize(
+    ("value", "secrets"),
+    [
+        ("one-secret-of-many,two-secrets-of-many", ["one-secret-of-many", "two-secrets-of-many"]),
+        (
+            '["one-secret,of-many","two-secrets-of-many"]',
+            ["one-secret,of-many", "two-secrets-of-many"],
+        ),
+        ('[ "one-secret,of-many" ]\n', ["one-secret,of-many"]),
+        ("[]", []),
+    ],
+)
+def test_a_secret_with_a_comma_stands_in_a_json_list(
+    monkeypatch: pytest.MonkeyPatch, value: str, secrets: list[str]
+) -> None:
+    monkeypatch.setenv("RAZORPAY_WEBHOOK_SECRETS", value)
+
+    found = settings.load().razorpay_webhook_secrets
+
+    assert [secret.get_secret_value() for secret in found] == secrets
+
+
+@pytest.mark.parametrize("variable", ["RAZORPAY_WEBHOOK_SECRETS", "STRIPE_WEBHOOK_SECRETS"])
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        ("s3cr3t-pass-long,s3cr3t", "secret 2 has 6 characters, and 16 are the least"),
+        ("s3cr3t,pass-of-mine", "if a secret holds a comma, write the list as JSON"),
+        ('["s3cr3t-pass', "must be JSON"),
+        ('["s3cr3t-pass-long",1]', "must be JSON"),
+    ],
+)
+def test_half_of_a_secret_is_not_taken_for_one(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, error: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+
+    message = refusal()
+
+    assert message.startswith(variable)
+    assert error in message
+    assert "s3cr3t" not in message
+
+
+def test_flowers_logins_may_hold_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLOWER_BASIC_AUTH", '["ops:a,long:password","me:another-one"]')
+
+    found = settings.flower_logins()
+
+    assert [(login.user, login.password) for login in found] == [
+        ("ops", "a,long:password"), ("me", "another-one"),
+    ]  # fmt: skip
+    assert "password" not in repr(found).replace("password=", "")
+
+
+@pytest.mark.parametrize(
+    "value", ["ops:a,b", "ops:s3cr3t-pass,b", "ops:short", "ops", ":s3cr3t-pass", "ops:pässwörter"]
+)
+def test_a_login_that_flower_would_halve_or_not_compare_is_refused(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("FLOWER_BASIC_AUTH", value)
+
+    with pytest.raises(SettingsError, match=r"FLOWER_BASIC_AUTH: entry [12] must be") as caught:
+        settings.flower_logins()
+
+    assert "s3cr3t" not in str(caught.value)
+    # And it stops Flower alone
+    settings.load()
+
+
+@pytest.mark.parametrize("process", ["receiver", "api", "flower", "simulator"])
+def test_the_address_of_a_service_of_kubernetes_counts_as_unset(
+    monkeypatch: pytest.MonkeyPatch, process: str
+) -> None:
+    monkeypatch.setenv(f"{process.upper()}_PORT", "tcp://10.96.0.12:8001")
+
+    assert settings.listener(process).port == listeners.PORTS[process]
+
+
+@pytest.mark.parametrize("value", ["http", "0", "65536", "80.5", "-1", "\u0663"])
+def test_a_port_that_is_none_stops_its_listener_alone(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("API_PORT", value)
+
+    with pytest.raises(SettingsError, match="API_PORT: must be a number from 1 to 65535"):
+        settings.listener("api")
+
+    assert settings.listener("receiver").port == 8000
+    settings.load()
+
+
+def test_a_line_end_after_any_value_is_not_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {
+        "DATABASE_URL": DATABASE, "DATABASE_OWNER_URL": DATABASE, "REDIS_URL": "redis://broker/1",
+        "BILLING_TIMEZONE": "Asia/Tokyo", "LOG_LEVEL": "DEBUG", "LOG_FORMAT": "json",
+        "LEAD_WEBHOOK_SECRETS": SECRET, "API_KEYS": "ops:0123456789abcdef",
+        "RAZORPAY_KEY_ID": "rzp_test_1", "RAZORPAY_KEY_SECRET": "s3cr3t-pass",
+        "RAZORPAY_WEBHOOK_SECRETS": "s3cr3t-pass-long", "STRIPE_API_KEY": "sk_test_1",
+        "RAZORPAY_API_BASE": "https://razorpay.example", "BILLING_CATALOG": "/etc/catalog.toml",
+        "API_PORT": "9001", "API_HOST": "127.0.0.2", "FLOWER_BASIC_AUTH": "ops:s3cr3t-pass",
+    }  # fmt: skip
+    read = []
+    for end in ("", "\n", " \r\n"):
+        for name, value in given.items():
+            monkeypatch.setenv(name, value + end)
+        loaded = settings.load()
+        read.append((loaded, loaded.redis, settings.listener("api"), settings.flower_logins()))
+    first = read[0]
+    assert [found[1:] for found in read] == [first[1:]] * 3
+    for found in read:
+        without = found[0].model_dump(exclude={"redis_url"})
+        assert without == first[0].model_dump(exclude={"redis_url"})
+
+
+def test_a_value_of_blanks_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BILLING_TIMEZONE", "\n")
+    monkeypatch.setenv("API_PORT", " ")
+    assert settings.load().billing_timezone == "Asia/Kolkata"
+    assert settings.listener("api").port == 8001
+
+    monkeypatch.setenv("DATABASE_URL", " \n")
+    assert refusal().startswith("DATABASE_URL is not set")
+
+
+STACK = "postgresql://app@stack/x"
+
+
+@pytest.mark.parametrize("database", [DATABASE, f"{STACK}y", STACK.replace("app", "other")])
+def test_another_database_gets_no_key_of_the_stack(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, database: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database)
+    write_stack_file(
+        tmp_path, database_url=STACK, lead_webhook_secrets=SECRET,
+        api_keys="devstack:0123456789abcdef", **GATEWAYS,
+    )  # fmt: skip
+
+    found = settings.load()
+
+    assert (found.lead_webhook_secrets, found.api_keys) == ((), {})
+    assert (found.razorpay_key_id, found.stripe_api_key.get_secret_value()) == ("", "")
+
+
+def test_the_stacks_own_database_gets_its_keys_however_it_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", STACK.replace("postgresql", "postgres") + "\n")
+    write_stack_file(
+        tmp_path, database_url=STACK, lead_webhook_secrets=SECRET,
+        api_keys="devstack:0123456789abcdef", **GATEWAYS,
+    )  # fmt: skip
+
+    found = settings.load()
+
+    assert (len(found.lead_webhook_secrets), list(found.api_keys)) == (1, ["devstack"])
+    assert found.razorpay_key_id == "rzp_test_stack"

@@ -14,7 +14,9 @@ if __name__ == "__main__":
     try:
         development.follow()
         catalog.get()  # the Celery app, which sends the nudges, reads it too
+        where = settings.listener("receiver")
     except (settings.SettingsError, catalog.CatalogError) as error:
         sys.exit(f"cannot start: {error}")
-    granian = [sys.executable, "-m", "granian", *sys.argv[1:], "webhook_receiver.app:create_app"]
-    os.execv(sys.executable, granian)  # noqa: S606 - becomes the server
+    address = ["--host", where.host, "--port", str(where.port)]
+    granian = [sys.executable, "-m", "granian", *address, *sys.argv[1:]]
+    os.execv(sys.executable, [*granian, "webhook_receiver.app:create_app"])  # noqa: S606 - becomes the server

@@ -1,5 +1,9 @@
-"""Flower's own configuration (`--conf` in the Procfile)."""
+"""Flower's own configuration, which overrules its environment; given by `worker/flower.py`."""
 
+import settings
 from worker import redaction
+
+# Flower would split FLOWER_BASIC_AUTH at every comma and let in with a part of a password.
+basic_auth = [f"{login.user}:{login.password}" for login in settings.flower_logins()]
 
 format_task = redaction.as_flower_shows

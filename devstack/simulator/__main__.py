@@ -36,7 +36,7 @@ SECRETS = {
 
 @click.command()
 @click.option("--host", default=ports.HOST, help="The address to listen on.", show_default=True)
-@click.option("--port", envvar="SIMULATOR_PORT", default=8009, type=PORT, show_default=True)
+@click.option("--port", type=PORT, help="Default: SIMULATOR_PORT, or 8009.")
 @click.option(
     "--seed", envvar="SIMULATOR_SEED", default=1, show_default=True,
     help="Decides every id and every stroke of luck.",
@@ -45,7 +45,7 @@ SECRETS = {
     "--switches", envvar="SIMULATOR_SWITCHES", default="",
     help="name=value, comma-separated; GET /simulator/switches lists them.",
 )  # fmt: skip
-@click.option("--receiver-port", envvar="RECEIVER_PORT", default=8000, type=PORT)
+@click.option("--receiver-port", type=PORT, help="Default: RECEIVER_PORT, or 8000.")
 @click.option(
     "--razorpay-webhook-url", multiple=True, envvar="SIMULATOR_RAZORPAY_WEBHOOK_URLS",
     help="Default: the receiver's /webhooks/razorpay. Several: again, or parted by blanks in the"
@@ -62,18 +62,20 @@ SECRETS = {
 def main(
     *,
     host: str,
-    port: int,
+    port: int | None,
     seed: int,
     switches: str,
-    receiver_port: int,
+    receiver_port: int | None,
     razorpay_webhook_url: tuple[str, ...],
     stripe_webhook_url: tuple[str, ...],
     development_clock: Path | None,
 ) -> None:
     """SIMULATOR of Razorpay and Stripe, for development: no money moves here."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s")
-    receiver = f"http://{ports.HOST}:{receiver_port}/webhooks"
     try:
+        port = port or settings.listener("simulator").port
+        receiver_port = receiver_port or settings.listener("receiver").port
+        receiver = f"http://{ports.HOST}:{receiver_port}/webhooks"
         clock.follow(development_clock)
         ports.require_free({"SIMULATOR_PORT": port})
         config = Config(
@@ -84,7 +86,7 @@ def main(
         )  # fmt: skip
         signal.signal(signal.SIGTERM, _stop)
         serve(config)
-    except (DevstackError, SwitchError, clock.ClockError) as error:
+    except (DevstackError, SwitchError, clock.ClockError, settings.SettingsError) as error:
         sys.exit(f"cannot start: {error}")
     except KeyboardInterrupt:
         sys.exit(0)
@@ -95,10 +97,17 @@ def _secrets(environment: Mapping[str, str]) -> dict[str, Any]:
     for variable, name in SECRETS.items():
         text = environment.get(variable, "").strip()
         if text and variable.endswith("SECRETS"):
-            given[name] = tuple(part.strip() for part in text.split(",") if part.strip())
+            given[name] = _listed(variable, text)
         elif text:
             given[name] = text
     return given
+
+
+def _listed(variable: str, text: str) -> tuple[str, ...]:
+    try:
+        return settings.lists.split(text)
+    except ValueError as error:
+        raise settings.SettingsError(f"{variable}: {error}") from None
 
 
 def _stop(_signum: int, _frame: FrameType | None) -> NoReturn:

@@ -38,7 +38,7 @@ class Config:
     def __post_init__(self) -> None:
         """Refuse what cannot be meant; raises `DevstackError`."""
         keys = (self.razorpay_key_id, self.stripe_api_key)
-        if any(key.startswith(settings.LIVE_KEYS) for key in keys):
+        if any(map(settings.is_live_key, keys)):
             raise DevstackError(
                 "a live key was given to the simulator: unset it, or use a key of test mode"
             )

@@ -164,12 +164,12 @@ def test_addresses_are_for_their_owner_only(make_stack: MakeStack, data_dir: Pat
 
 
 def test_secrets_that_are_set_win_over_those_that_are_made(make_stack: MakeStack) -> None:
-    mine = {"API_KEYS": "mine:0123456789abcdef", "FLOWER_BASIC_AUTH": "me:secret"}
+    mine = {"API_KEYS": "mine:0123456789abcdef", "FLOWER_BASIC_AUTH": "me:secret-of-mine"}
     with make_stack(mine) as stack:
         assert stack.addresses["api_keys"] == mine["API_KEYS"]
         assert stack.addresses["flower_basic_auth"] == mine["FLOWER_BASIC_AUTH"]
         flower = psutil.Process(stack.running_pid_of("flower")).environ()
-        assert flower["FLOWER_BASIC_AUTH"] == "me:secret"
+        assert flower["FLOWER_BASIC_AUTH"] == "me:secret-of-mine"
         assert not (stack.data_dir / "api_key").exists()
 
 

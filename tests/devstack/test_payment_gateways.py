@@ -112,7 +112,7 @@ def test_half_a_key_is_refused(make_plan: MakePlan) -> None:
 
 def test_all_processes_are_told_how_to_reach_the_simulator(make_plan: MakePlan) -> None:
     # Given a webhook secret that a person set
-    os.environ.update({"SIMULATOR_PORT": "18009", "STRIPE_WEBHOOK_SECRETS": "whsec_mine"})
+    os.environ.update({"SIMULATOR_PORT": "18009", "STRIPE_WEBHOOK_SECRETS": "whsec_mine_and_long"})
     first = make_plan()
 
     found = complete(first)
@@ -121,7 +121,7 @@ def test_all_processes_are_told_how_to_reach_the_simulator(make_plan: MakePlan) 
     assert found.razorpay_api_base == "http://127.0.0.1:18009"
     assert found.stripe_api_base == "http://127.0.0.1:18009/stripe"
     # Then it wins, and the other is made once and kept for its owner only
-    assert [s.get_secret_value() for s in found.stripe_webhook_secrets] == ["whsec_mine"]
+    assert [s.get_secret_value() for s in found.stripe_webhook_secrets] == ["whsec_mine_and_long"]
     kept = first.data_dir / "razorpay_webhook_secret"
     assert [s.get_secret_value() for s in found.razorpay_webhook_secrets] == [
         kept.read_text().strip()

@@ -14,7 +14,7 @@ from api.app import create_app
 from billing.access import keys
 from cli.main import billing
 from db.models.base import Base
-from settings import Settings
+from settings import Settings, listeners
 from tests.docs import pages
 
 REFERENCE = pages.DOCS / "reference"
@@ -46,7 +46,10 @@ def section(page: str, title: str) -> set[str]:
 def test_the_settings_are_those_of_the_source() -> None:
     of_the_procfile = OF_THE_PROCFILE.findall((pages.ROOT / "Procfile").read_text())
     expected = {name.upper() for name in Settings.model_fields} | set(of_the_procfile)
-    assert first_words("settings.md") == expected | {"FLOWER_BASIC_AUTH"}
+    for process in listeners.PORTS:
+        expected |= {f"{process.upper()}_PORT", f"{process.upper()}_HOST"}
+    expected -= {"SIMULATOR_HOST"}  # an option of its command line
+    assert first_words("settings.md") == expected | {listeners.FLOWER_VARIABLE}
 
 
 def commands(command: click.Command, path: str) -> Iterator[tuple[str, set[str]]]:
