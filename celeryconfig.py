@@ -8,8 +8,15 @@ keep workers alive; none of them is needed for nothing to be lost.
 from kombu.entity import Exchange, Queue
 
 import settings
+from service import redis_url
 
-broker_url = settings.get().redis_url
+# Not REDIS_URL itself: Celery would verify no certificate, and knows other words for the rest.
+_broker = redis_url.celery_broker(settings.get().redis, timeout_seconds=5)
+broker_url = _broker.url
+broker_user = _broker.user
+broker_password = _broker.password
+broker_use_ssl = _broker.use_ssl
+broker_failover_strategy = redis_url.stay_with_the_first
 imports = (
     "tasks.disputes.door",
     "tasks.drain",
@@ -78,6 +85,7 @@ broker_connection_max_retries = None
 broker_channel_error_retry = True
 worker_cancel_long_running_tasks_on_connection_loss = True
 broker_transport_options = {
+    **_broker.transport_options,
     # Counted from reception and never refreshed: longer than the hard limit and a soft shutdown.
     "visibility_timeout": 300,
     # None (the default) would let a half-open connection block a publish for ever.

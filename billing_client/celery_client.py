@@ -18,7 +18,8 @@ from celery import Celery
 from kombu.exceptions import KombuError, OperationalError
 from redis.exceptions import RedisError
 
-from billing_client.broker import celery_app, redis_client
+from billing_client import redis_url as redis_url_reader
+from billing_client.broker import RedisCluster, celery_app, redis_client
 from billing_client.errors import BillingError, InvalidRequest, Unreachable
 from billing_client.leads import checked, checked_key
 from billing_client.options import checked_retries, checked_timeout
@@ -34,6 +35,7 @@ _IDS_OF_KEYS = UUID("7d8f6c1e-2b0a-4f57-9c3e-5a41d0b6e982")
 _ID = re.compile("[A-Za-z0-9:._-]{1,64}").fullmatch
 _PHONE = re.compile(r"[\d:._-]{10,}").fullmatch
 
+_BROKERS = tuple(f"{scheme}://" for scheme in redis_url_reader.SCHEMES)
 _UNREACHABLE = (RedisError, KombuError, OperationalError, OSError)
 
 
@@ -57,18 +59,17 @@ class CeleryBillingClient:
         Raises `InvalidRequest` if neither names a Redis, or another argument is wrong.
         """
         url = app.conf.broker_url if redis_url is None and app is not None else redis_url
-        if not isinstance(url, str) or not url.startswith(("redis://", "rediss://")):
-            raise InvalidRequest("give redis_url, or an app whose broker is a single Redis")
+        if not isinstance(url, str) or not url.strip().startswith(_BROKERS):
+            raise InvalidRequest("give redis_url, or an app whose broker is Redis")
         checked_timeout(timeout_seconds)
         checked_retries(retries)
-        redis = redis_client(url, timeout_seconds, retries)
-        if redis is None:
-            raise InvalidRequest(
-                "redis_url: must be redis://host:port/number or, with TLS, rediss://"
-            )
-        self._redis = redis
+        try:
+            address = redis_url_reader.read(url)
+        except ValueError as error:
+            raise InvalidRequest(f"redis_url: {error}") from None
+        self._redis = redis_client(address, timeout_seconds, retries)
         # Not the given app: its routes, queues and retries are set for other work.
-        self._app = celery_app(url, timeout_seconds)
+        self._app = celery_app(address, timeout_seconds)
 
     def charge_lead(
         self,
@@ -155,6 +156,8 @@ class CeleryBillingClient:
         field = f"{task_id}:{content[:32]}"
         try:
             self._redis.hset(COPIES_KEY, field, json.dumps({**call, "at": time.time()}))
+        except RedisCluster as error:
+            raise InvalidRequest(str(error)) from None
         except _UNREACHABLE as error:
             raise Unreachable(
                 f"Redis cannot be reached: {type(error).__name__}", idempotency_key=task_id

@@ -7,6 +7,8 @@ import redis
 
 from devstack import ports
 from devstack.errors import DevstackError
+from service import redis_url
+from settings.redis_url import read as read_redis_url
 
 TIMEOUT_SECONDS = 5
 
@@ -42,12 +44,10 @@ def require_database(url: str) -> None:
 
 def require_redis(url: str) -> None:
     """Raise `DevstackError` unless Redis answers at a person's REDIS_URL."""
-    if not url.startswith(("redis://", "rediss://", "unix://")):
-        return  # sentinel:// is read by the worker alone
     try:
-        with redis.Redis.from_url(url, socket_connect_timeout=TIMEOUT_SECONDS) as client:
+        with redis_url.connect(read_redis_url(url), timeout_seconds=TIMEOUT_SECONDS) as client:
             client.ping()
-    except (redis.RedisError, ValueError) as error:
+    except (redis.RedisError, OSError, ValueError) as error:
         raise DevstackError(f"REDIS_URL is set, but cannot be used: {_line(error)}") from None
 
 

@@ -57,7 +57,7 @@ def test_the_packages_named_here_are_the_packages_there_are() -> None:
     [
         *((f"settings/{path.stem}", {"settings"}) for path in (ROOT / "settings").glob("*.py")),
         ("errors", set()),
-        ("celeryconfig", {"settings"}),
+        ("celeryconfig", {"service", "settings"}),
         ("clock/__init__", set()),
         ("clock/development", {"clock", "settings", "errors"}),
     ],

@@ -23,7 +23,7 @@ from billiard.einfo import ExceptionWithTraceback
 from celery.exceptions import InvalidTaskError, WorkerLostError
 from celery.worker import consumer, request
 
-from worker import redaction
+from worker import broker_connection, redaction
 
 TASK_ID_MAX_LENGTH = 200
 _KEPT = frozenset({"lang", "task", "id", "root_id", "parent_id", "expires", "billing_copy"})
@@ -42,6 +42,13 @@ _log = logging.getLogger("celery.worker.consumer.consumer")
 
 class Consumer(consumer.Consumer):  # type: ignore[misc] # Celery has no types
     """Takes messages off the queues (`worker_consumer` in celeryconfig.py)."""
+
+    def connection_for_read(self, heartbeat: float | None = None) -> Any:
+        """Return the connection to the broker, made anew each time that it is lost."""
+        connection = super().connection_for_read(heartbeat=heartbeat)
+        broker_connection.refuse_cluster(_log)
+        broker_connection.hide_secrets(connection)
+        return connection
 
     def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Any], object]:
         """Return what receives each message."""

@@ -2,11 +2,10 @@
 
 from kombu.exceptions import KombuError, OperationalError
 from redis import Redis
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from redis.retry import Retry
 
 import settings
+from service import redis_url
 
 UNREACHABLE = (RedisError, KombuError, OperationalError, OSError)
 """What the libraries raise if Redis cannot be reached or cannot serve."""
@@ -14,11 +13,4 @@ UNREACHABLE = (RedisError, KombuError, OperationalError, OSError)
 
 def connect() -> Redis:
     """Return a client that gives up soon: no caller should wait long for Redis."""
-    return Redis.from_url(
-        settings.get().redis_url,
-        socket_timeout=2,
-        socket_connect_timeout=2,
-        health_check_interval=25,
-        # Once: a restarted server has closed the connection.
-        retry=Retry(NoBackoff(), 1),
-    )
+    return redis_url.connect(settings.get().redis, timeout_seconds=2)

@@ -5,10 +5,13 @@ be sent because Redis cannot be reached, costs seconds and never an event: the s
 for whatever is due. So nothing here raises.
 """
 
+import threading
+import time
 from collections.abc import Iterable
 
 import structlog
 
+from service.redis_url import RedisCluster
 from tasks.plumbing import broker
 from tasks.plumbing.background import BackgroundBatcher
 from worker.app import app
@@ -25,6 +28,9 @@ STANDS_SECONDS = 15
 """How long a nudge holds back others: after that it counts as lost, and another may be sent."""
 EXPIRES_SECONDS = 300
 """When its message is dropped unread, by the worker's clock, which may be ahead of ours."""
+
+SILENT_SECONDS = 30
+"""The least between two lines of a process about nudges that could not be sent."""
 
 _SCHEDULE = "schedule"
 _QUEUES = {
@@ -72,7 +78,7 @@ def _send(what: str, task: str, arguments: tuple[str, ...], queue: str) -> bool:
             _redis.delete(_flag(what))  # none is waiting: nothing may hold back the next one
             raise
     except broker.UNREACHABLE as error:
-        log.warning("nudge not sent", source=what, error=type(error).__name__)
+        _not_sent.note(what, error)
         return False
     return True
 
@@ -101,7 +107,7 @@ def acknowledge(source: str) -> None:
     try:
         _redis.delete(_flag(source), _flag(_by_sweep(source)))
     except broker.UNREACHABLE as error:
-        log.warning("nudge not cleared", source=source, error=type(error).__name__)
+        _not_cleared.note(source, error)
 
 
 def _flag(source: str) -> str:
@@ -112,4 +118,31 @@ def _by_sweep(source: str) -> str:
     return f"{source}:sweep"
 
 
+class Throttled:
+    """A warning that is written at once, and then at most once in `SILENT_SECONDS`, with a count.
+
+    While Redis is away each event and each batch would write one.
+    """
+
+    def __init__(self, line: str) -> None:
+        """`line` is the event's text."""
+        self._line = line
+        self._lock = threading.Lock()
+        self._silent_until = 0.0
+        self._times = 0
+
+    def note(self, what: str, error: Exception) -> None:
+        """Write the line, or count it for the next."""
+        with self._lock:
+            self._times += 1
+            if time.monotonic() < self._silent_until:
+                return
+            times, self._times = self._times, 0
+            self._silent_until = time.monotonic() + SILENT_SECONDS
+        reason = str(error) if isinstance(error, RedisCluster) else type(error).__name__
+        log.warning(self._line, source=what, error=reason, times=times)
+
+
+_not_sent = Throttled("nudge not sent")
+_not_cleared = Throttled("nudge not cleared")
 _batcher = BackgroundBatcher("nudger", send_all)

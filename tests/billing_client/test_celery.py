@@ -167,13 +167,6 @@ def test_an_app_lends_its_broker_and_nothing_else(redis: Redis) -> None:
         ({"timeout_seconds": float("nan")}, "timeout_seconds: must be more than 0"),
         ({"timeout_seconds": 1e300}, "timeout_seconds: must be more than 0 and at most 3600"),
         ({"timeout_seconds": "x"}, "timeout_seconds: must be a number, not str"),
-        ({"redis_url": "redis://:S3cret@h:notaport"}, "redis_url: must be redis://host:port"),
-        ({"redis_url": "redis://:S3cret@[::1"}, "redis_url: must be redis://host:port"),
-        ({"redis_url": "redis://:S3cret/x@h"}, "redis_url: must be redis://host:port"),
-        ({"redis_url": "redis://:S3cret@h/name"}, "redis_url: must be redis://host:port"),
-        ({"redis_url": "redis://:S3cret@h/0?max_connections=x"}, "redis_url: must be redis://"),
-        ({"redis_url": "redis://:S3cret@h/0?unheard_of=1"}, "redis_url: must be redis://"),
-        ({"redis_url": "redis://"}, "redis_url: must be redis://host:port"),
     ],
     ids=str,
 )
@@ -183,7 +176,7 @@ def test_a_client_that_cannot_work_is_not_made(options: dict[str, Any], message:
     assert "S3cret" not in f"{caught.value} {caught.value.__context__}"
 
 
-@pytest.mark.parametrize("url", [None, "amqp://x", "sentinel://x", "unix:///x", 5])
+@pytest.mark.parametrize("url", [None, "amqp://x", "sqs://", "memory://", 5])
 def test_a_broker_that_is_no_redis_is_refused(url: Any) -> None:
     with pytest.raises(InvalidRequest, match="give redis_url"):
         CeleryBillingClient(redis_url=url)
