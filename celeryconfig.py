@@ -119,7 +119,7 @@ worker_send_task_events = True
 
 # Beat keeps no file: the database decides what is due, so lost, doubled and late ticks are
 # harmless, and two beats may run.
-beat_scheduler = "celery.beat:Scheduler"
+beat_scheduler = "worker.beat:Scheduler"
 enable_utc = True
 timezone = "UTC"
 # How often beat asks, in seconds. The quality scores are due once an hour, the proof of the ledger

@@ -152,7 +152,8 @@ def _serving_the_empty_app(command: str) -> str:
     program, found, flags = command.partition(PROGRAM)
     if program or not found:
         raise DevstackError(f"the Procfile's receiver does not start with {PROGRAM}: {command}")
-    return f"granian {flags} benchmarks.empty_app:create_app"
+    address = f"--host {load.HOST} --port $RECEIVER_PORT"
+    return f"granian {address} {flags} benchmarks.empty_app:create_app"
 
 
 def _row(

@@ -142,7 +142,7 @@ def _platform(here: lab.Lab) -> Iterator[_Platform]:
     with processes.http_server(api, "api", command, port_variable="API_PORT") as (api_port, _):
         api_url = f"http://{HOST}:{api_port}"
         app = lab.with_environment(here, BENCH_API_URL=api_url, BENCH_API_KEY=key)
-        served = f"granian {flags} benchmarks.paid_app:create_app"
+        served = f"granian --host {HOST} --port $API_PORT {flags} benchmarks.paid_app:create_app"
         with processes.http_server(app, "app", served, port_variable="API_PORT") as (port, _):
             yield _Platform(port, api_url, key)
 

@@ -201,7 +201,7 @@ def test_without_a_stack_the_way_to_one_is_shown(tmp_path: Path) -> None:
         ("DATABASE_URL", "postgresql://ops:s3cr3t-pass@db:port/billing"),
         ("LEAD_WEBHOOK_SECRETS", "s3cr3t-pass"),
         ("BILLING_TIMEZONE", "Kolkata"),
-        ("RECEIVER_PORT", "http"),
+        ("REDIS_URL", "redis://ops:s3cr3t-pass@broker/0?max_connections=5"),
     ],
 )
 def test_a_variable_that_makes_no_sense_is_one_line_with_its_name(

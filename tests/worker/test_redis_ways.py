@@ -81,7 +81,7 @@ WAYS: tuple[Way, ...] = (
 
 
 @contextmanager
-def process(name: str, log: Path, **environment: str) -> Iterator[None]:
+def process(name: str, log: Path, **environment: str) -> Iterator["subprocess.Popen[bytes]"]:
     command = procfile.read(settings.PROJECT_DIR / "Procfile")[name]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     with log.open("ab") as output:
@@ -91,7 +91,7 @@ def process(name: str, log: Path, **environment: str) -> Iterator[None]:
             stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=settings.PROJECT_DIR,
         )  # fmt: skip
     try:
-        yield
+        yield started
     finally:
         started.terminate()
         started.wait(20)
@@ -179,7 +179,12 @@ def test_a_cluster_is_refused_when_it_is_reached(database: str, tmp_path: Path) 
         assert worker.process.wait(30) == 1
         assert worker.log.count("REDIS_URL names a node of a Redis Cluster") == 1
         assert "Traceback" not in worker.log
-        # So do the stack, and the client before anything is copied
+        # So does beat
+        log = tmp_path / "beat.log"
+        with process("beat", log, REDIS_URL=url) as beat:
+            assert beat.wait(60) == 0
+        assert log.read_text().count("REDIS_URL names a node of a Redis Cluster") == 1
+        # And so do the stack, and the client before anything is copied
         with pytest.raises(DevstackError, match="Redis Cluster"):
             probes.require_redis(url)
         with (
