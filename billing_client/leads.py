@@ -1,8 +1,9 @@
 """The fields of a lead, checked by the rules of the server before anything is sent."""
 
 import re
+import unicodedata
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from billing_client.errors import InvalidRequest
@@ -16,9 +17,14 @@ MAX_PRICE_PAISE = 2**53 - 1
 _FIELDS = ("lead_id", "account", "package_price_paise", "source", "occurred_at")
 _REQUIRED = _FIELDS[:3]
 _CONTROL_OR_SURROGATE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]").search
-_DISGUISE = re.compile("[\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]").search
-"""Invisible characters that change how text looks. The joiners (U+200C, U+200D) are allowed:
-scripts of India need them."""
+_UNSEEN = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u202a-\u202e"
+    "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3"
+    "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+).search
+"""Unicode's Default_Ignorable_Code_Point and the interlinear annotations: nobody sees them.
+The joiners (U+200C, U+200D) are allowed: scripts of India need them."""
+_BLANK = re.compile("[\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u2800\u3000]").search
 _ACCOUNT = re.compile("[a-z][a-z0-9_]*:[A-Za-z0-9][A-Za-z0-9._-]*").fullmatch
 _HEADER_TEXT = re.compile("[!-~](?:[ -~]*[!-~])?").fullmatch
 
@@ -47,8 +53,11 @@ def checked(lead: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def checked_id(name: str, value: object) -> str:
-    """Return an id, unchanged. Raises `InvalidRequest`."""
-    return _text(name, value, ID_MAX_LENGTH)
+    """Return an id to look for, unchanged. Raises `InvalidRequest`.
+
+    An id on record may be older than the rule for new ones.
+    """
+    return _storable(name, value, ID_MAX_LENGTH)
 
 
 def checked_key(value: object) -> str:
@@ -67,6 +76,13 @@ def checked_account(value: object) -> str:
 
 
 def _text(name: str, value: object, max_length: int) -> str:
+    text = _storable(name, value, max_length)
+    if problem := _problem_with_looks(text):
+        raise InvalidRequest(f"{name}: {problem}")
+    return text
+
+
+def _storable(name: str, value: object, max_length: int) -> str:
     if not isinstance(value, str):
         raise InvalidRequest(f"{name}: must be text, not {_kind(value)}")
     if not value.strip():
@@ -75,9 +91,20 @@ def _text(name: str, value: object, max_length: int) -> str:
         raise InvalidRequest(f"{name}: must be at most {max_length} characters, not {len(value)}")
     if _CONTROL_OR_SURROGATE(value):
         raise InvalidRequest(f"{name}: must not hold control characters or lone surrogates")
-    if hidden := _DISGUISE(value):
-        raise InvalidRequest(f"{name}: must not hold U+{ord(hidden[0]):04X}, which is invisible")
     return str(value)
+
+
+def _problem_with_looks(value: str) -> str | None:
+    """Return how an id could look like another one; None: it could not."""
+    if value != value.strip(" "):
+        return "must not begin or end with a space"
+    if hidden := _UNSEEN(value):
+        return f"must not hold U+{ord(hidden[0]):04X}, which is invisible"
+    if blank := _BLANK(value):
+        return f"must not hold U+{ord(blank[0]):04X}: the only blank is the space, U+0020"
+    if not unicodedata.is_normalized("NFC", value):
+        return "must be in Unicode's normal form C (NFC): unicodedata.normalize('NFC', ...)"
+    return None
 
 
 def _account(value: object) -> str:
@@ -100,9 +127,10 @@ def _time(value: object) -> str:
         raise InvalidRequest(f"occurred_at: must be a datetime, not {_kind(value)}")
     if value.utcoffset() is None:
         raise InvalidRequest("occurred_at: must have a time zone")
-    if not 2000 <= value.year <= 2100:
+    # In UTC: other zones exist that PostgreSQL does not read, such as +16:00.
+    if not 2000 <= value.year <= 2100 or not 2000 <= value.astimezone(UTC).year <= 2100:
         raise InvalidRequest("occurred_at: must be in the years 2000 to 2100")
-    return value.isoformat()
+    return value.astimezone(UTC).isoformat()
 
 
 def _kind(value: object) -> str:

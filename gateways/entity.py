@@ -17,8 +17,9 @@ from typing import TypeVar
 import structlog
 
 from billing.payments import GatewayName
-from billing.text import ID_MAX_LENGTH, problem_with
+from billing.text import ID_MAX_LENGTH, problem_with, problem_with_identity
 from gateways.errors import OutcomeUnknown, UnreadableAnswer
+from service.disclosure import fingerprint
 
 log = structlog.get_logger()
 _Read = TypeVar("_Read")
@@ -64,6 +65,7 @@ REASON_MAX_LENGTH = 200
 
 _CODE = re.compile("[A-Za-z0-9_.-]{1,100}").fullmatch
 _CURRENCY = re.compile("[A-Z]{3}").fullmatch
+_PERSONAL = re.compile(r"\S@\S|\d(?:[ .()-]{0,2}\d){6}").search
 _UNPRINTABLE = re.compile("[^ -~]").sub
 _EARLIEST = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp())
 _LATEST = int(datetime(2100, 1, 1, tzinfo=UTC).timestamp())
@@ -89,7 +91,7 @@ class Entity:
     def identifier(self, name: str) -> str:
         """Return an id that must be there; text that can be kept, of at most 200 characters."""
         value = self._counting(name)
-        if wrong := problem_with(value, max_length=ID_MAX_LENGTH):
+        if wrong := problem_with_identity(value, max_length=ID_MAX_LENGTH):
             raise self.problem(name, wrong)
         return str(value)
 
@@ -211,8 +213,14 @@ def _moment(value: object) -> datetime | None:
 
 
 def one_line(value: object) -> str:
-    """Return a gateway's text as one line of a log; an empty string if it is not a string."""
-    return _UNPRINTABLE("?", value[:REASON_MAX_LENGTH]) if isinstance(value, str) else ""
+    """Return a gateway's text as one line of a log; an empty string if it is not a string.
+
+    A text with an e-mail address, a UPI address or a number as long as a phone's is shown by its
+    length and digest: it may be about the payer.
+    """
+    if not isinstance(value, str):
+        return ""
+    return fingerprint(value) if _PERSONAL(value) else _UNPRINTABLE("?", value[:REASON_MAX_LENGTH])
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from billing.errors import UnknownAccount
 from billing.ledger import alert_levels
 from billing.ledger.hash_chain import first_hash
 from billing.money import MAX_CREDITS
-from billing.text import REF_MAX_LENGTH, problem_with
+from billing.text import REF_MAX_LENGTH, problem_with_identity
 from db import outbox
 from db.models import Account
 
@@ -164,7 +164,7 @@ def lock_against_references(session: Session, account_id: int) -> None:
 
 
 def _check(ref: str, name: str, product: str, timezone: str, overdraft_limit: int) -> None:
-    problem = problem_with(ref, max_length=REF_MAX_LENGTH)
+    problem = problem_with_identity(ref, max_length=REF_MAX_LENGTH)
     if problem is None and not _REF.fullmatch(ref):
         problem = "must be kind:id, such as clinic:42"
     if problem:
@@ -172,7 +172,7 @@ def _check(ref: str, name: str, product: str, timezone: str, overdraft_limit: in
     _check_name(name)
     products = catalog.get().products
     if product not in products:
-        raise InvalidAccount("product", f"must be one of {', '.join(products)}, not {product!r}")
+        raise InvalidAccount("product", f"must be one of {', '.join(products)}", given=product)
     _check_overdraft(product, overdraft_limit)
     _check_timezone(timezone)
 
@@ -180,7 +180,7 @@ def _check(ref: str, name: str, product: str, timezone: str, overdraft_limit: in
 def _check_timezone(timezone: str) -> None:
     if timezone not in _timezones():
         raise InvalidAccount(
-            "timezone", f"must be an IANA name such as Asia/Kolkata, not {timezone!r}"
+            "timezone", "must be an IANA name such as Asia/Kolkata", given=timezone
         )
 
 
@@ -191,7 +191,7 @@ def _timezones() -> frozenset[str]:
 
 
 def _check_name(name: str) -> None:
-    problem = problem_with(name, max_length=200)
+    problem = problem_with_identity(name, max_length=200)
     if problem:
         raise InvalidAccount("name", problem)
 

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from billing.credit import payment_keys, reversals
 from billing.ledger import InvalidPosting, Kind, Posting, PostingResult, post
-from billing.text import DESCRIPTION_MAX_LENGTH, KEY_MAX_LENGTH, problem_with
+from billing.text import DESCRIPTION_MAX_LENGTH, KEY_MAX_LENGTH, problem_with, problem_with_identity
 
 RESERVED_KEY_PREFIXES = (
     "lead:",
@@ -133,14 +133,15 @@ def _check_reason(reason: str) -> None:
 
 
 def _check_own_key(key: str) -> None:
-    _check_key(key)
+    if problem := problem_with_identity(key, max_length=KEY_MAX_LENGTH):
+        raise InvalidPosting("idempotency_key", problem)
     if key.startswith(RESERVED_KEY_PREFIXES):
         raise InvalidPosting(
             "idempotency_key", f"must not begin with any of {', '.join(RESERVED_KEY_PREFIXES)}"
         )
 
 
-def _check_key(key: str, field: str = "idempotency_key") -> None:
+def _check_key(key: str, field: str) -> None:
     problem = problem_with(key, max_length=KEY_MAX_LENGTH)
     if problem:
         raise InvalidPosting(field, problem)

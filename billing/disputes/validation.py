@@ -17,6 +17,7 @@ from billing.text import (
     KEY_MAX_LENGTH,
     REF_MAX_LENGTH,
     problem_with,
+    problem_with_identity,
 )
 
 MAX_EVIDENCE_BYTES = 16 * 1024
@@ -50,10 +51,10 @@ def dispute_content(
     for field, value, max_length in (
         ("lead_id", lead_id, ID_MAX_LENGTH),
         ("account", account, REF_MAX_LENGTH),
-        ("request_key", request_key, KEY_MAX_LENGTH),
         ("actor", actor, ID_MAX_LENGTH),
     ):
         _raise_for(field, problem_with(value, max_length=max_length))
+    _raise_for("request_key", problem_with_identity(request_key, max_length=KEY_MAX_LENGTH))
     types = catalog.get().disputes.types
     if dispute_type not in types:
         raise InvalidDispute("dispute_type", f"must be one of {', '.join(types)}")

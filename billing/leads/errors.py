@@ -1,13 +1,18 @@
 """The errors of leads."""
 
 from errors import NotFound, PermanentError
+from service.disclosure import fingerprint
 
 
 class UnknownLead(NotFound):
     """No lead has this id."""
 
     def __init__(self, lead_id: str) -> None:
-        super().__init__(f"unknown lead {lead_id!r}: `billing leads list` shows the newest")
+        todo = "`billing leads list` shows the newest"
+        super().__init__(
+            f"unknown lead {lead_id!r}: {todo}",
+            logged=f"unknown lead {fingerprint(lead_id)}: {todo}",
+        )
         self.lead_id = lead_id
 
 

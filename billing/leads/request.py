@@ -7,7 +7,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
-from billing.text import ID_MAX_LENGTH, REF_MAX_LENGTH, problem_with, recordable
+from billing import instants
+from billing.text import ID_MAX_LENGTH, REF_MAX_LENGTH, identity, problem_with_identity
 from errors import PermanentError
 
 MAX_PRICE_PAISE = 2**53 - 1
@@ -15,18 +16,16 @@ MAX_PRICE_PAISE = 2**53 - 1
 
 
 def _of_this_century(value: datetime) -> datetime:
-    if not 2000 <= value.year <= 2100:
-        raise ValueError("must be in the years 2000 to 2100")
-    return value
+    return instants.in_utc(value, first_year=2000, last_year=2100)
 
 
 def _noted(value: object) -> object:
-    return None if problem_with(value, max_length=ID_MAX_LENGTH) else value
+    return None if problem_with_identity(value, max_length=ID_MAX_LENGTH) else value
 
 
-_Text = Annotated[str, Field(max_length=ID_MAX_LENGTH), recordable(ID_MAX_LENGTH)]
+_Text = Annotated[str, Field(max_length=ID_MAX_LENGTH), identity(ID_MAX_LENGTH)]
 EventTime = Annotated[AwareDatetime, AfterValidator(_of_this_century)]
-"""An ISO 8601 time with its offset, of this century."""
+"""An ISO 8601 time with its offset, of this century; in UTC."""
 
 
 class LeadRequest(BaseModel):
@@ -41,9 +40,13 @@ class LeadRequest(BaseModel):
     """Where the lead came from, such as `google-ads`. Only noted: None if it cannot be recorded."""
     occurred_at: EventTime | None = None
 
-    def happened_at(self, moment: datetime) -> "LeadRequest":
-        """Return this request with `moment` as its time if it names none."""
-        if self.occurred_at is not None:
+    def happened_at(self, moment: datetime, *, known_at: datetime) -> "LeadRequest":
+        """Return this request with its time, or `moment` if it names none.
+
+        A time after `known_at`, when the request came, counts as that (`billing/instants.py`).
+        """
+        moment = instants.not_ahead(self.occurred_at or moment, known_at=known_at)
+        if moment == self.occurred_at:
             return self
         # Not model_copy, which costs more than reading the body did: every field is valid.
         return LeadRequest.model_construct(**{**self.__dict__, "occurred_at": moment})

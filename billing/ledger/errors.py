@@ -1,6 +1,7 @@
 """The errors of the ledger."""
 
 from errors import InvalidField, NotFound, PermanentError
+from service.disclosure import fingerprint
 
 
 class InvalidPosting(InvalidField):
@@ -23,7 +24,10 @@ class UnknownCharge(NotFound):
     """No charge on the account has this key, or its kind cannot be reversed."""
 
     def __init__(self, key: str) -> None:
-        super().__init__(f"there is no charge {key!r} that can be reversed")
+        super().__init__(
+            f"there is no charge {key!r} that can be reversed",
+            logged=f"there is no charge {fingerprint(key)} that can be reversed",
+        )
         self.key = key
 
 

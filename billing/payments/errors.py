@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from errors import NotFound, PermanentError
+from service.disclosure import fingerprint
 
 
 class OrderAtOdds(PermanentError):
@@ -20,8 +21,10 @@ class UnknownPayment(NotFound):
     """No payment has this id."""
 
     def __init__(self, payment_id: str) -> None:
+        todo = "`billing payments list` shows the newest"
         super().__init__(
-            f"unknown payment {payment_id!r}: `billing payments list` shows the newest"
+            f"unknown payment {payment_id!r}: {todo}",
+            logged=f"unknown payment {fingerprint(payment_id)}: {todo}",
         )
         self.payment_id = payment_id
 

@@ -25,7 +25,7 @@ from billing.plans.offers import find_renewal, require_plan
 from billing.plans.paid_years import NO_PLAN, NOT_SOLD, Year, add_year
 from billing.plans.plan_locks import Owner, load_owners, lock_plans
 from billing.plans.queries import find_term
-from billing.text import DESCRIPTION_MAX_LENGTH, ID_MAX_LENGTH, problem_with
+from billing.text import DESCRIPTION_MAX_LENGTH, ID_MAX_LENGTH, problem_with, problem_with_identity
 from db.models import Account, AccountPlan, PlanTerm
 
 Kind = Literal["purchase", "renewal"]
@@ -108,7 +108,7 @@ def _check(asked: ManualYear) -> None:
     if problem:
         raise InvalidReason(problem)
     for field, value in (("actor", asked.actor), ("key", asked.key)):
-        problem = problem_with(value, max_length=ID_MAX_LENGTH)
+        problem = problem_with_identity(value, max_length=ID_MAX_LENGTH)
         if problem:
             raise InvalidPlanYear(field, problem)
     if payment_keys.names_a_payment(asked.key):

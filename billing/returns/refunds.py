@@ -21,9 +21,16 @@ from billing.payments import UnknownPayment, clawbacks
 from billing.returns import refund_lifecycle
 from billing.returns.errors import CannotRefund, InvalidRefund, UnknownRefund
 from billing.returns.refund_lifecycle import ASK_AFTER, OPEN, UNCONFIRMED
-from billing.text import DESCRIPTION_MAX_LENGTH, ID_MAX_LENGTH, KEY_MAX_LENGTH, problem_with
+from billing.text import (
+    DESCRIPTION_MAX_LENGTH,
+    ID_MAX_LENGTH,
+    KEY_MAX_LENGTH,
+    problem_with,
+    problem_with_identity,
+)
 from db.models import Account, Chargeback, Payment, Refund
 from db.pages import Page, Wanted, read_page
+from service.disclosure import shown_error
 
 REFUNDABLE = ("captured", "partially_refunded", "quarantined", "unmatched")
 _ERROR_MAX_LENGTH = 500
@@ -94,9 +101,10 @@ def request(
     `refund_intake.settle` reserves, and no gateway is asked before. Raises `UnknownPayment`,
     `CannotRefund`, `InvalidReason`, `InvalidRefund` or `IdempotencyConflict`.
     """
-    for field, value in (("actor", actor), ("request_key", request_key)):
-        if wrong := problem_with(value, max_length=KEY_MAX_LENGTH):
-            raise InvalidRefund(field, wrong)
+    if wrong := problem_with(actor, max_length=KEY_MAX_LENGTH):
+        raise InvalidRefund("actor", wrong)
+    if wrong := problem_with_identity(request_key, max_length=KEY_MAX_LENGTH):
+        raise InvalidRefund("request_key", wrong)
     problem = problem_with(reason, max_length=DESCRIPTION_MAX_LENGTH)
     if problem:
         raise InvalidReason(problem)
@@ -233,4 +241,4 @@ def _require_same(before: Refund, payment: Payment, amount_paise: int | None, re
 
 
 def _error_text(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:_ERROR_MAX_LENGTH]
+    return shown_error(error)[:_ERROR_MAX_LENGTH]

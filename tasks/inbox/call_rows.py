@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 import clock
-from billing.text import ID_MAX_LENGTH, problem_with
+from billing.text import ID_MAX_LENGTH, problem_with_identity
 from db.deliveries import NewEvent
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -37,7 +37,7 @@ class Refusal(Exception):
 def event_id_of(task_id: object) -> str:
     """Return the id of a call's rows: the task's own, or its digest if that cannot be recorded."""
     text = str(task_id)
-    if problem_with(text, max_length=ID_MAX_LENGTH) is None:
+    if problem_with_identity(text, max_length=ID_MAX_LENGTH) is None:
         return text
     return f"sha256:{sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
 

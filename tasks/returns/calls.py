@@ -13,9 +13,10 @@ from sqlalchemy.orm import Session
 
 from billing import audit
 from billing.returns import refunds
-from billing.text import ID_MAX_LENGTH, recordable, validation_problems
+from billing.text import ID_MAX_LENGTH, identity, recordable, validation_problems
 from db.inbox import Finished, LeasedEvent
 from errors import PermanentError
+from service.disclosure import shown_error
 from tasks.inbox import call_rows
 from tasks.inbox.call_rows import CallRows, Refusal
 from tasks.inbox.handler import BatchOutcome
@@ -33,18 +34,19 @@ REQUESTED = "refund.requested"
 """The type of the rows."""
 
 
-# PostgreSQL cannot look for every text: a row with one that it refuses would be retried.
-_Id = Annotated[str, Field(min_length=1, max_length=ID_MAX_LENGTH), recordable(ID_MAX_LENGTH)]
+# PostgreSQL cannot look for every text: a row with one that it refuses would be dead for that.
+_Known = Annotated[str, Field(min_length=1, max_length=ID_MAX_LENGTH), recordable(ID_MAX_LENGTH)]
+_New = Annotated[str, Field(min_length=1, max_length=ID_MAX_LENGTH), identity(ID_MAX_LENGTH)]
 
 
 class _Request(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
-    payment_id: _Id
+    payment_id: _Known
     reason: str
-    requested_by: _Id
+    requested_by: _New
     amount_paise: Annotated[int, Field(ge=1)] | None = None
-    request_id: _Id | None = None
+    request_id: _New | None = None
 
 
 class _Call(BaseModel):
@@ -103,6 +105,6 @@ def _request(session: Session, request: _Request, *, event_id: str) -> Finished:
                 reserve=False,
             )
     except PermanentError as error:
-        reason = f"{type(error).__name__}: {error}"
+        reason = shown_error(error)
         return Finished("dead", error=reason, type=REQUESTED)
     return Finished("done", outcome="requested" if is_new else "repeated", type=REQUESTED)
