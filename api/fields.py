@@ -5,11 +5,10 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
+from billing import instants
 from billing.money import MAX_CREDITS
 from billing.text import DESCRIPTION_MAX_LENGTH, ID_MAX_LENGTH, REF_MAX_LENGTH, recordable
 
-FIRST_YEAR, LAST_YEAR = 1970, 9000
-"""What the ledger accepts."""
 _LARGEST = 2**63 - 1
 
 
@@ -20,9 +19,7 @@ def _instant(value: object) -> datetime:
         raise ValueError("must be a time such as 2026-11-21T10:00:00Z (send + as %2B)") from None
     if moment.tzinfo is None:
         raise ValueError("must have a zone: Z, or an offset such as %2B05:30")
-    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
-        raise ValueError(f"must be in the years {FIRST_YEAR} to {LAST_YEAR}")
-    return moment
+    return instants.in_utc(moment)
 
 
 def _position(value: object) -> int:
@@ -41,7 +38,7 @@ Description = Annotated[str, recordable(DESCRIPTION_MAX_LENGTH, may_be_empty=Tru
 Amount = Annotated[int, Field(ge=1, le=MAX_CREDITS)]
 """Credits; for strict models."""
 Instant = Annotated[AwareDatetime, BeforeValidator(_instant)]
-"""An aware time in a query."""
+"""An aware time in a query, in UTC."""
 After = Annotated[int, BeforeValidator(_position, json_schema_input_type=str)]
 """Where a page begins. For callers it is an opaque text."""
 

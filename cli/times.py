@@ -9,9 +9,8 @@ import click
 
 import clock
 import settings
-
-FIRST_YEAR, LAST_YEAR = 1970, 9000
-"""What the ledger accepts; beyond it a change of zone could leave the calendar."""
+from billing import instants
+from billing.instants import FIRST_YEAR, LAST_YEAR
 
 _RANGE = f"in the years {FIRST_YEAR} to {LAST_YEAR}"
 
@@ -27,7 +26,7 @@ class _Instant(click.ParamType[datetime]):
         moment = self._read(value, param, ctx)
         if moment.tzinfo is None:
             self.fail(f"{value!r} has no zone: add Z or an offset such as +05:30", param, ctx)
-        return moment
+        return self._in_utc(moment, value, param, ctx)
 
     def _read(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
@@ -39,6 +38,18 @@ class _Instant(click.ParamType[datetime]):
         if not FIRST_YEAR <= moment.year <= LAST_YEAR:
             self.fail(f"{value!r} is not {_RANGE}", param, ctx)
         return moment
+
+    def _in_utc(
+        self,
+        moment: datetime,
+        value: object,
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> datetime:
+        try:
+            return instants.in_utc(moment)
+        except ValueError as error:
+            self.fail(f"{value!r} {error}", param, ctx)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +89,10 @@ class _When(_Instant):
         if word == "now":
             return When(clock.now())
         if word and _SPAN_FORM.fullmatch(word):
-            return When(clock.now() - SPAN.convert(word, param, ctx))
+            try:
+                return When(instants.in_utc(clock.now() - SPAN.convert(word, param, ctx)))
+            except (OverflowError, ValueError):
+                self.fail(f"{value!r} ago is not {_RANGE}", param, ctx)
         return When(self._read(value, param, ctx))
 
 
@@ -93,7 +107,7 @@ class _LocalInstant(_Instant):
         moment = self._read(value, param, ctx)
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=settings.get().zone)
-        return moment.astimezone(UTC)
+        return self._in_utc(moment, value, param, ctx)
 
 
 class _Span(click.ParamType[timedelta]):

@@ -8,7 +8,7 @@ as long as the batch.
 import io
 import re
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -72,7 +72,7 @@ def bytes_array(values: Iterable[bytes]) -> str:
 
 def time_array(values: Iterable[datetime | None]) -> str:
     """Return the literal of an array of aware times, for `CAST(:name AS timestamptz[])`."""
-    return "{" + ",".join(["NULL" if v is None else f'"{v.isoformat()}"' for v in values]) + "}"
+    return "{" + ",".join(["NULL" if v is None else f'"{_iso(v)}"' for v in values]) + "}"
 
 
 def _quoted(value: str) -> str:
@@ -92,7 +92,8 @@ _SPECIAL = re.compile(r"[\\\t\n\r]")
 
 @lru_cache(maxsize=1024)  # the rows of a batch share their times
 def _iso(value: datetime) -> str:
-    return value.isoformat()
+    # PostgreSQL reads no UTC offset of 16 hours or more, and no fraction of a second in one.
+    return value.astimezone(UTC).isoformat()
 
 
 _ENCODERS: dict[type, Callable[[Any], str]] = {

@@ -10,8 +10,10 @@ from typing import Any
 from sqlalchemy import URL, Engine, NullPool, create_engine, make_url
 
 import settings
-from db import roles
+from db import roles, utc
 from db.roles import Role
+
+utc.install()
 
 STATEMENT_TIMEOUT_MS = 15_000
 """Longest single statement of a worker or a request."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from billing import instants
 from billing.ledger.errors import InvalidPosting
 from billing.ledger.kinds import KIND_RULES, REFUND_KINDS, Kind
 from billing.money import MAX_CREDITS
@@ -149,10 +150,8 @@ def _check_times(posting: Posting) -> None:
         moment = getattr(posting, field)
         if moment is None:
             continue
-        if not isinstance(moment, datetime) or moment.tzinfo is None:
-            raise InvalidPosting(field, "must be a time with a zone")
-        if not 1970 <= moment.year <= 9000:
-            raise InvalidPosting(field, "must be in the years 1970 to 9000")
+        if problem := instants.problem_with(moment):
+            raise InvalidPosting(field, problem)
     if posting.expires_at is not None and (
         posting.amount < 0 or posting.kind in REFUND_KINDS or posting.kind is Kind.WRITE_OFF
     ):

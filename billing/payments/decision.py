@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from billing import catalog
+from billing import catalog, instants
 from billing.payments.facts import PaymentFacts, Seen
 from billing.payments.inquiries import LAST_LOOK
 from billing.payments.orders import UNOPENED_STATES
@@ -70,7 +70,7 @@ def decide(
     that fits the order does not pay it: the account's plan does not take the year, or the payment
     was credited by hand; None: it pays.
     """
-    details = _details(fact, payment)
+    details = _details(fact, payment, now)
     amount_paise: int = details.get("amount_paise", payment.amount_paise)
     state, reason = _next_state(fact, payment, order, details, refusal)
     pays_order = state == "captured" and payment.state != "captured"
@@ -99,15 +99,16 @@ def decide(
     )
 
 
-def _details(fact: PaymentFacts, payment: Payment) -> dict[str, Any]:
+def _details(fact: PaymentFacts, payment: Payment, now: datetime) -> dict[str, Any]:
     """Return what the fact adds to the payment apart from its state; a known value stays."""
+    happened_at = fact.happened_at and instants.not_ahead(fact.happened_at, known_at=now)
     reported = {
         "gateway_order_id": fact.order_id,
         "receipt": fact.receipt,
         "method": fact.method,
         "fee_paise": fact.fee_paise,
         "tax_paise": fact.tax_paise,
-        "happened_at": fact.happened_at,
+        "happened_at": happened_at,
         "error_code": fact.error_code,
         "error_reason": fact.error_reason,
     }
@@ -119,8 +120,8 @@ def _details(fact: PaymentFacts, payment: Payment) -> dict[str, Any]:
     if fact.seen is Seen.CAPTURED and payment.credited_at is None:
         details |= {"amount_paise": fact.amount_paise, "currency": fact.currency}
         # A payment that failed may be paid days later by another card: the capture's time counts.
-        if fact.happened_at is not None:
-            details["happened_at"] = fact.happened_at
+        if happened_at is not None:
+            details["happened_at"] = happened_at
     return details
 
 

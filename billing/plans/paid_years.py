@@ -19,7 +19,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 import clock
-from billing import audit, catalog
+from billing import audit, catalog, instants
 from billing.calendar import local_day_of
 from billing.catalog import Plan
 from billing.ledger import Posting
@@ -97,7 +97,7 @@ def add_ordered_year(
     """
     assert order.plan is not None  # the caller passes orders for plans only
     now = clock.now()
-    paid_at = min(payment.happened_at or now, now)
+    paid_at = instants.not_ahead(payment.happened_at or now, known_at=now)
     year = Year(order.plan, max(paid_at, order.created_at), payment_key(payment))
     postings = add_year(session, owner, year, plans=plans, actor=actor)
     order.plan_applied_at = now

@@ -1,6 +1,7 @@
 """The handler of lead events from both doors: read each body strictly, charge, end each row."""
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -11,6 +12,8 @@ from billing.audit import Door
 from billing.leads import EventTime, LeadRequest, LeadState, charge_leads
 from billing.text import validation_problems
 from db.inbox import Finished, LeasedEvent
+from service.disclosure import shown_error
+from tasks.inbox import clock_skew
 from tasks.inbox.handler import BatchOutcome
 from tasks.operator_lines import deduction_line
 
@@ -57,6 +60,7 @@ def handle(
     outcome = BatchOutcome(events)
     readable: list[LeasedEvent] = []
     requests: list[LeadRequest] = []
+    times: list[tuple[datetime | None, datetime]] = []
     for event in events:
         try:
             lead = form.model_validate_json(event.body)
@@ -64,12 +68,15 @@ def handle(
             outcome.finish(event, _unreadable(event, error, place_of))
         else:
             readable.append(event)
-            requests.append(lead.data.happened_at(lead.timestamp or event.received_at))
+            at = event.received_at
+            requests.append(lead.data.happened_at(lead.timestamp or at, known_at=at))
+            times.append((lead.data.occurred_at or lead.timestamp, at))
+    clock_skew.write_to_log(door, times)
     with audit.asked_by(actor, door=door):
         results = charge_leads(session, requests, actor=actor)
     for event, result in zip(readable, results, strict=True):
-        if result.state is LeadState.REFUSED:
-            reason = f"{place_of(event)}{type(result.error).__name__}: {result.error}"
+        if result.error is not None:
+            reason = f"{place_of(event)}{shown_error(result.error)}"
             outcome.finish(event, Finished("dead", error=reason, type=LEAD_CREATED))
             continue
         charged = result.state is LeadState.CHARGED

@@ -15,6 +15,8 @@ from db.inbox import Finished, LeasedEvent
 from errors import PermanentError
 from gateways import registry
 from gateways.events import Event
+from service.disclosure import shown_error
+from tasks.inbox import clock_skew
 from tasks.inbox.handler import BatchOutcome
 from tasks.operator_lines import payment_lines
 from tasks.returns import settlement
@@ -31,8 +33,12 @@ def handle(
         try:
             readable.append((event, parse(event.body)))
         except PermanentError as error:
-            reason = f"{type(error).__name__}: {error}"
+            reason = shown_error(error)
             outcome.finish(event, Finished("dead", error=reason))
+    reported = [(e.received_at, content.payment) for e, content in readable]
+    clock_skew.write_to_log(
+        gateway, [(payment.happened_at, at) for at, payment in reported if payment]
+    )
     states, taken = _take_in(session, readable, gateway=gateway)
     for event, content in readable:
         state = states.get(event.id)

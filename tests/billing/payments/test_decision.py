@@ -380,3 +380,13 @@ def test_the_gateway_is_asked_about_money_that_is_newly_in_doubt(
 ) -> None:
     assert decided(news(seen), payment(before), order()).ask_within == wait
     assert decided(news(seen), payment(before)).ask_within is None
+
+
+@pytest.mark.parametrize("seen", [Seen.AUTHORIZED, Seen.CAPTURED])
+@pytest.mark.parametrize("ahead", [timedelta(seconds=2), timedelta(days=365)])
+def test_a_payment_of_a_clock_that_is_ahead_was_made_when_it_became_known(
+    seen: Seen, ahead: timedelta
+) -> None:
+    details = decided(news(seen, happened_at=NOW + ahead), payment(), order()).details
+
+    assert details["happened_at"] == NOW
