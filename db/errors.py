@@ -1,6 +1,9 @@
-"""Failures of PostgreSQL: nothing was written, and the same call may succeed later."""
+"""Failures of PostgreSQL: nothing was written. No message holds SQL or a parameter.
 
-from errors import TransientError
+The transient ones may succeed later; `StatementRefused` never will.
+"""
+
+from errors import BillingError, PermanentError, TransientError
 
 
 class DatabaseUnavailable(TransientError):
@@ -29,3 +32,21 @@ class RightMissing(TransientError):
         super().__init__(
             f"{detail}: run `billing migrate` as the owner of the tables (DATABASE_OWNER_URL)"
         )
+
+
+class StatementRefused(PermanentError):
+    """PostgreSQL or its driver can never carry this out: it holds a value that cannot be stored."""
+
+    def __init__(self, why: str) -> None:
+        """`why` names the kind of refusal, without SQL and without the value."""
+        super().__init__(f"PostgreSQL cannot store or look for this: {why}")
+        self.why = why
+
+
+class StatementFailed(BillingError):
+    """The statement failed in a way that nobody foresaw; the same call may succeed or not."""
+
+    def __init__(self, why: str) -> None:
+        """`why` names the kind of failure, without SQL and without a value."""
+        super().__init__(f"PostgreSQL did not carry out the statement: {why}")
+        self.why = why

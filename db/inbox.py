@@ -26,6 +26,7 @@ from sqlalchemy.orm import Session
 
 from db import after_commit
 from db.bulk import int_array, text_array
+from service.disclosure import shown_place
 
 State = Literal["pending", "done", "dead", "ignored"]
 
@@ -196,7 +197,7 @@ def give_back(
     was its last attempt.
     """
     alone = len(lease.event_ids) == 1
-    message = f"{type(error).__name__}: {error}"
+    message = shown_place(error)
     last = alone and _attempts(session, lease.event_ids[0]) >= MAX_ATTEMPTS
     is_dead = alone and (permanent or last)
     given_back = session.execute(
@@ -214,7 +215,7 @@ def give_back(
         report_dead(session, {row.id: message for row in given_back})
 
 
-_KIND_OF_ERROR = re.compile("(?:^|: )([A-Z][A-Za-z]*)(?=: )").search
+_KIND_OF_ERROR = re.compile("(?:^|: )([A-Z][A-Za-z]*)(?=: | in |$)").search
 _SOURCES = text("""
 SELECT id, source FROM inbound_events WHERE id = ANY(CAST(:ids AS bigint[])) ORDER BY id
 """)

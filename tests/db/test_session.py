@@ -3,14 +3,13 @@
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
-import psycopg2
 import pytest
 from sqlalchemy import make_url, text
 
 import settings
 from db import connections
 from db.connections import LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS
-from db.errors import DatabaseBusy, DatabaseUnavailable
+from db.errors import DatabaseBusy, DatabaseUnavailable, StatementRefused
 from db.session import (
     one_statement,
     pooled_statement,
@@ -146,7 +145,7 @@ def test_one_statement_finds_a_new_connection_when_the_server_closed_its_own(
 
 
 def test_one_statement_that_fails_costs_nobody_the_connection(database: str) -> None:
-    with pytest.raises(psycopg2.Error), one_statement() as cursor:
+    with pytest.raises(StatementRefused), one_statement() as cursor:
         cursor.execute("SELECT 1/0")
     with one_statement() as cursor:
         cursor.execute("SELECT 1")
@@ -171,7 +170,7 @@ def test_a_pooled_statement_is_committed_by_itself_and_leaves_transactions_as_th
 
 
 def test_a_pooled_statement_that_fails_leaves_the_next_as_it_is(database: str) -> None:
-    with pytest.raises(psycopg2.Error), pooled_statement() as cursor:
+    with pytest.raises(StatementRefused), pooled_statement() as cursor:
         cursor.execute("SELECT 1/0")
     with pooled_statement() as cursor:
         cursor.execute("SELECT 1")

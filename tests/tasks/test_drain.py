@@ -65,7 +65,10 @@ def test_a_row_whose_handling_raises_is_isolated_and_the_others_go_through(
     work("test")
     # The culprit waits for its next attempt; everybody else is done.
     assert [row[0] for row in inbox_rows()] == ["done"] * 10 + ["pending"] + ["done"] * 10
-    assert inbox_rows()[10][3] == "RuntimeError: a bug"
+    # The text of an error that is not ours may repeat what was sent: its kind and place do not.
+    assert str(inbox_rows()[10][3]).startswith(
+        "RuntimeError in __call__ (tests/tasks/test_drain.py"
+    )
     assert handler.batches[0] == 21
     assert handler.batches.count(1) >= 1
     assert len(handler.batches) <= 14

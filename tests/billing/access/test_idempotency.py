@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError
 
 import clock
 from billing.access import AnswerOutOfReach, idempotency
 from billing.access.idempotency import LEASE_SECONDS, Answer, LeaseLost, Request, RequestLease
 from billing.errors import IdempotencyConflict
+from db.errors import StatementRefused
 from db.session import transaction
 from tests.billing.given import at_once, open_account, rows
 
@@ -141,7 +141,7 @@ def test_an_answer_is_rolled_back_with_its_effect() -> None:
     open_account("clinic:1")
     mine = leased()
 
-    with pytest.raises(IntegrityError), transaction() as session:
+    with pytest.raises(StatementRefused), transaction() as session:
         idempotency.finish(session, mine, DONE)
         session.execute(text("UPDATE accounts SET held = -1"))
 
