@@ -46,6 +46,7 @@ from gateways.errors import (
     UnreadableAnswer,
 )
 from service import http_bodies
+from service.disclosure import shown_error, shown_path
 
 log = structlog.get_logger()
 
@@ -88,11 +89,13 @@ class Refusal(Exception):
         headers: Mapping[str, str] | None = None,
         fields: Mapping[str, str] | None = None,
         more: Mapping[str, str | int] | None = None,
+        logged: str | None = None,
     ) -> None:
         """`kind` is the last part of a type of ours, such as `unknown-lead`.
 
         `fields` maps each wrong field to its problem; see `bad_field`. `more` are extension members
-        of the problem, for programs (RFC 9457, 3.2).
+        of the problem, for programs (RFC 9457, 3.2). `logged` is the detail for the log, if
+        `detail` repeats what the caller sent.
         """
         super().__init__(detail)
         self.status = status
@@ -101,6 +104,7 @@ class Refusal(Exception):
         self.headers = dict(headers or {})
         self.fields = dict(fields or {})
         self.more = dict(more or {})
+        self.logged = logged
 
 
 def bad_field(field: str, problem: str) -> Refusal:
@@ -133,7 +137,10 @@ def refusal_of(error: BillingError) -> Refusal | None:
     for kind in type(error).__mro__:
         if kind in _OF_RULES:
             found = _OF_RULES[kind]
-            return found(error) if found is not None else None
+            refusal = found(error) if found is not None else None
+            if refusal is not None and error.for_log() != str(error):
+                refusal.logged = error.for_log()  # the detail may repeat what was sent
+            return refusal
     return None
 
 
@@ -151,8 +158,9 @@ def of_fields(error: ValidationError) -> Response:
     if error.errors(include_url=False, include_input=False)[0]["type"] == "json_invalid":
         return answer(400, "the body is not JSON")
     fields = [{"field": field, "detail": problem} for field, problem in field_problems(error)]
-    detail = validation_problems(error)
-    return answer(422, detail, kind=OWN_TYPES + INVALID_FIELDS, errors=fields)
+    detail = "; ".join(f"{field['field']}: {field['detail']}" for field in fields)
+    logged = validation_problems(error)
+    return answer(422, detail, kind=OWN_TYPES + INVALID_FIELDS, logged=logged, errors=fields)
 
 
 def documented(*statuses: int) -> dict[str, Any]:
@@ -164,9 +172,20 @@ def documented(*statuses: int) -> dict[str, Any]:
     }
 
 
-def answer(status: int, detail: str, *, kind: str = PLAIN, **more: Any) -> Response:
-    """Return a problem as an answer; a 503 carries `Retry-After`."""
-    log.warning("request refused", path=request.path[:200], status=status, reason=detail[:500])
+def answer(
+    status: int, detail: str, *, kind: str = PLAIN, logged: str | None = None, **more: Any
+) -> Response:
+    """Return a problem as an answer; a 503 carries `Retry-After`.
+
+    `detail` may repeat what the caller sent, which the log may not: `logged` stands there instead.
+    """
+    reason = detail if logged is None else logged
+    log.warning(
+        "request refused",
+        path=shown_path(request.path, request.url_rule),
+        status=status,
+        reason=reason[:500],
+    )
     title = HTTPStatus(status).phrase
     content = {"type": kind, "title": title, "status": status, "detail": detail, **more}
     response = Response(json.dumps(content), status, content_type=MEDIA_TYPE)
@@ -178,7 +197,14 @@ def answer(status: int, detail: str, *, kind: str = PLAIN, **more: Any) -> Respo
 def _refused(refusal: Refusal) -> Response:
     fields = [{"field": field, "detail": problem} for field, problem in refusal.fields.items()]
     more = {"errors": fields} if fields else {}
-    response = answer(refusal.status, refusal.detail, kind=refusal.type, **more, **refusal.more)
+    response = answer(
+        refusal.status,
+        refusal.detail,
+        kind=refusal.type,
+        logged=refusal.logged,
+        **more,
+        **refusal.more,
+    )
     response.headers.update(refusal.headers)
     return response
 
@@ -204,12 +230,14 @@ def _by_http(error: HTTPException) -> Response:
 
 def _later(error: TransientError) -> Response:
     # The log says what the caller need not know: hosts, roles, missing migrations.
-    log.error("request failed", path=request.path[:200], error=f"{type(error).__name__}: {error}")
+    log.error(
+        "request failed", path=shown_path(request.path, request.url_rule), error=shown_error(error)
+    )
     return answer(503, "the database is not available now: repeat the request later")
 
 
 def _unexpected(error: Exception) -> Response:
-    log.error("request failed", path=request.path[:200], exc_info=error)
+    log.error("request failed", path=shown_path(request.path, request.url_rule), exc_info=error)
     return answer(500, "internal error: the details are in the server's log")
 
 
@@ -239,7 +267,7 @@ def _short_of_credit(error: InsufficientCredit) -> Refusal:
 
 def _later_at_gateway(kind: str, detail: str) -> Callable[[Any], Refusal]:
     def refusal(error: BillingError) -> Refusal:
-        log.error("gateway failed", error=f"{type(error).__name__}: {error}")
+        log.error("gateway failed", error=shown_error(error))
         return Refusal(
             503,
             f"{detail}: repeat the request with the same Idempotency-Key",
@@ -252,7 +280,7 @@ def _later_at_gateway(kind: str, detail: str) -> Callable[[Any], Refusal]:
 
 def _refused_for_operators(error: PermanentError) -> Refusal:
     # No route is known to meet it. Its text is for operators.
-    log.error("refused by a rule", error=f"{type(error).__name__}: {error}")
+    log.error("refused by a rule", error=shown_error(error))
     return Refusal(409, "this is refused: the reason is in the server's log", kind="refused")
 
 

@@ -1,7 +1,12 @@
 """Logging of every process: structlog, as console lines on a terminal and JSON elsewhere.
 
 Operators grep for some lines (docs/reference/log-lines.md); those are the event texts themselves,
-so that both forms contain them. Secrets, signatures and bodies are never logged: callers pass ids.
+so that both forms contain them. Secrets, signatures and bodies are never logged: callers pass ids,
+and what strangers wrote as `service/disclosure.py` shows it. Tracebacks are places and kinds.
+
+LOG_LEVEL is the level of our lines. Libraries stay at WARNING: below that, Stripe's and urllib3's
+lines hold whole answers of gateways, with the payer's name and address, and Celery's the arguments
+of tasks.
 """
 
 import logging
@@ -10,15 +15,18 @@ from contextlib import suppress
 from typing import Any, TextIO, cast
 
 import structlog
+from structlog.typing import EventDict
 
 import clock
 import settings
+from service.disclosure import shown_traceback
 
 
 def configure(*, level: int | None = None) -> None:
     """Set up structlog and the standard library's logging (Celery, Alembic) to one format.
 
-    `level` is from the command line; LOG_LEVEL holds if it is missing or lower.
+    `level` is from the command line; LOG_LEVEL holds if it is missing or lower. It is the level of
+    our lines; a library's line below WARNING is dropped, whatever level its logger was given.
     """
     chosen = settings.get()
     threshold = max(logging.getLevelNamesMapping()[chosen.log_level], level or 0)
@@ -32,18 +40,19 @@ def configure(*, level: int | None = None) -> None:
     )
     shared: list[Any] = [_timestamp, structlog.processors.add_log_level]
     structlog.configure(
-        processors=[*shared, structlog.processors.format_exc_info, renderer],
+        processors=[*shared, _show_error, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, _Unfailing(sys.stderr))),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(_is_ours_or_a_warning)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
+                _show_error,
                 renderer,
             ],
         )
@@ -51,6 +60,28 @@ def configure(*, level: int | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(threshold)
+
+
+_OURS = ("clock", "billing_client", "devstack", "simulator")
+"""The names of our loggers of the standard library, as far as they are not structlog's."""
+
+
+def _is_ours_or_a_warning(record: logging.LogRecord) -> bool:
+    # Here, not at the loggers: a library may set the level of its own.
+    return record.levelno >= logging.WARNING or record.name.split(".", 1)[0] in _OURS
+
+
+def _show_error(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Replace `exc_info` by the error's places and kind: its text may repeat what was sent."""
+    given = event.pop("exc_info", None)
+    error = given if isinstance(given, BaseException) else None
+    if isinstance(given, tuple):
+        error = given[1]
+    elif given and error is None:
+        error = sys.exception()
+    if error is not None:
+        event["exception"] = shown_traceback(error)
+    return event
 
 
 class _Unfailing:

@@ -7,6 +7,7 @@ from flask import Response, request
 
 from db.deliveries import NewEvent
 from service import http_bodies
+from service.disclosure import shown_path
 from tasks.plumbing import nudges
 from webhook_receiver.recorder import NotRecorded, Recorder
 
@@ -50,7 +51,12 @@ def record_and_answer(recorder: Recorder, event: NewEvent) -> Response:
 
 def refuse(status: int, error: str) -> Response:
     """Answer and log why; `error` repeats nothing that was sent."""
-    log.warning("request refused", path=request.path, status=status, reason=error)
+    log.warning(
+        "request refused",
+        path=shown_path(request.path, request.url_rule),
+        status=status,
+        reason=error,
+    )
     response = answer(status, error=error)
     if status == 503:
         response.headers["Retry-After"] = "5"

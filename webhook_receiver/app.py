@@ -20,6 +20,7 @@ from db.session import transaction
 from errors import TransientError
 from gateways import registry
 from service import http_bodies, logs
+from service.disclosure import shown_path
 from webhook_receiver import gateway_door, lead_door
 from webhook_receiver.answers import MAX_BODY_BYTES, answer, refuse
 from webhook_receiver.recorder import Recorder
@@ -92,5 +93,9 @@ def _answer_errors(app: Flask) -> None:
     @app.errorhandler(Exception)
     def unexpected(error: Exception) -> Response:
         # Whatever went wrong, the delivery may not be recorded: ask for it again.
-        log.error("request failed", path=request.path, error=type(error).__name__)
+        log.error(
+            "request failed",
+            path=shown_path(request.path, request.url_rule),
+            error=type(error).__name__,
+        )
         return refuse(503, "could not be recorded; please send it again")

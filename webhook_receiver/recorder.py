@@ -11,6 +11,7 @@ from queue import Empty, SimpleQueue
 from db.deliveries import NewEvent, record
 from db.session import transaction
 from errors import TransientError
+from service.disclosure import shown_error
 
 MAX_GROUP = 200
 MAX_GROUP_BYTES = 4 * 1024 * 1024
@@ -55,7 +56,7 @@ class Recorder:
             raise NotRecorded(f"no commit within {WAIT_SECONDS} seconds")
         if waiting.error is not None:
             error = waiting.error
-            raise NotRecorded(f"{type(error).__name__}: {error}") from error
+            raise NotRecorded(shown_error(error)) from error
         return waiting.is_new
 
     def _run(self) -> None:

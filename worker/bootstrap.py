@@ -3,22 +3,30 @@
 import gc
 from typing import Any
 
+import structlog
 from celery import signals
 
 from db import connections
 from service import logs
 from worker import redaction
 
+log = structlog.get_logger()
+
 
 def connect() -> None:
     """Hook the functions below into the app's processes."""
     signals.setup_logging.connect(_set_up_logging)
     signals.worker_process_init.connect(_after_fork)
+    signals.worker_ready.connect(_say_ready)
 
 
 def _set_up_logging(loglevel: int | None = None, **_: Any) -> None:
     logs.configure(level=loglevel)
     redaction.install()
+
+
+def _say_ready(sender: Any = None, **_: Any) -> None:
+    log.info(f"{getattr(sender, 'hostname', 'celery')} ready.")  # Celery's own line is a library's
 
 
 def _after_fork(**_: Any) -> None:

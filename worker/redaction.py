@@ -9,7 +9,7 @@ from typing import Any
 
 from celery.worker.consumer import consumer
 
-from errors import BillingError
+from service.disclosure import fingerprint, shown_error
 
 HIDDEN = "…"
 IDS = frozenset({"lead_id", "account", "payment_id", "request_id", "dispute_type"})
@@ -98,7 +98,8 @@ def _without_message(record: logging.LogRecord) -> bool:
     text = _DISCARDED.get(str(record.msg))
     if text is not None:
         error = record.args[0] if isinstance(record.args, tuple) and record.args else None
-        task = f" {shown_id(error.args[0])}" if isinstance(error, KeyError) and error.args else ""
+        named = error.args if isinstance(error, KeyError) else ()
+        task = f" {fingerprint(str(named[0]))}" if named else ""
         record.msg, record.args, record.exc_info = f"{text}{task}", (), None
     return True
 
@@ -108,11 +109,8 @@ def _without_error_text(record: logging.LogRecord) -> bool:
     if not record.exc_info or not record.exc_info[0]:
         return True
     kind, error, trace = record.exc_info
-    if isinstance(error, BillingError) and error.__cause__ is None and error.__context__ is None:
-        return True
-    text = str(error) if isinstance(error, BillingError) else ""
     if isinstance(record.args, dict):
-        record.args = {**record.args, "exc": f"{kind.__name__}: {text}" if text else kind.__name__}
+        record.args = {**record.args, "exc": shown_error(error)}
         places = "".join(traceback.format_tb(trace))
         record.msg = f"{record.msg}\n{places.replace('%', '%%')}"
     else:

@@ -25,6 +25,7 @@ from billing.payments.errors import OrderAtOdds
 from billing.payments.facts import GatewayName, OrderFacts
 from billing.payments.pricing import CURRENCY, Quote
 from db.models import Account, Order
+from service.disclosure import shown_error
 
 UNANSWERED_STATES = ("requested", "unknown")
 """States in which nobody knows whether the gateway has the order."""
@@ -179,7 +180,7 @@ def move(session: Session, order: Order, state: str, *, next_ask_at: datetime | 
 
 def set_last_error(order: Order, error: Exception) -> None:
     """Keep an error in the order's row."""
-    order.last_error = f"{type(error).__name__}: {error}"[:_ERROR_MAX_LENGTH]
+    order.last_error = shown_error(error)[:_ERROR_MAX_LENGTH]
 
 
 def subject_of(order: Order) -> str:

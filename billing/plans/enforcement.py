@@ -14,6 +14,7 @@ from billing.plans import leases
 from billing.plans.calendar import CALENDAR_ERRORS
 from billing.plans.plan_locks import load_owners
 from billing.plans.renewal_steps import StepLog, take_steps
+from service.disclosure import shown_error
 
 CHUNK_SIZE = 500
 PUT_OFF = timedelta(hours=1)
@@ -43,7 +44,7 @@ def enforce_due(session: Session, *, limit: int = CHUNK_SIZE) -> Enforced:
         try:
             take_steps(plan, owner, log, until=now, remind=True)
         except CALENDAR_ERRORS as error:  # the others must not wait for it
-            put_off[owner.ref] = f"{type(error).__name__}: {error}"
+            put_off[owner.ref] = shown_error(error)
             plan.next_step_at = now + PUT_OFF
     leases.save_steps(session, plans)
     log.write(session)

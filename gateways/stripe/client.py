@@ -8,6 +8,7 @@ off: callers try again, under the same idempotency key. How a call may end: `tra
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from importlib import import_module
 from typing import Any
 
 import stripe
@@ -22,6 +23,9 @@ from gateways.stripe.answers import Session, as_dict, pages, sdk_errors_translat
 from gateways.stripe.payment_facts import intent_facts, session_facts
 from gateways.stripe.refund_facts import dispute_facts, refund_facts
 from gateways.transport import checked_id
+
+# It would have the SDK print whole answers, with the payer's name and address, past our logging.
+vars(import_module("stripe._util"))["STRIPE_LOG"] = None
 
 MOST_REFUNDS = 20_000
 """At most so many refunds of a few days are read."""

@@ -15,6 +15,7 @@ from billing import audit, disputes
 from billing.text import ID_MAX_LENGTH, validation_problems
 from db.inbox import Finished, LeasedEvent
 from errors import PermanentError
+from service.disclosure import shown_error
 from tasks.inbox import call_rows
 from tasks.inbox.call_rows import CallRows, Refusal
 from tasks.inbox.handler import BatchOutcome
@@ -98,7 +99,7 @@ def _open(session: Session, request: _Request, *, event_id: str) -> tuple[Finish
         with audit.asked_by(ACTOR, door="celery"):
             opened = disputes.open_dispute(session, **fields, request_key=key, actor=ACTOR)
     except PermanentError as error:
-        reason = f"{type(error).__name__}: {error}"
+        reason = shown_error(error)
         return Finished("dead", error=reason, type=REQUESTED), None
     if opened.repeated:
         return Finished("done", outcome="repeated", type=REQUESTED), None

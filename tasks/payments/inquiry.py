@@ -27,6 +27,7 @@ from errors import BillingError, PermanentError, TransientError
 from gateways import registry
 from gateways.errors import GatewayKeyRefused, GatewayNotFound
 from gateways.protocol import Gateway
+from service.disclosure import shown_error
 from tasks.operator_lines import payment_lines, write_to_log
 from tasks.plumbing import mutex
 from worker.app import app
@@ -72,7 +73,7 @@ def place_waiting() -> None:
             log.error(
                 "payment not placed",
                 payment=fact.payment_id,
-                error=f"{type(error).__name__}: {error}",
+                error=shown_error(error),
             )
 
 
@@ -84,7 +85,7 @@ def ask_gateway(name: GatewayName, *, stop_at: float) -> None:
     try:
         gateway = registry.by_name(name)
     except GatewayKeyRefused as error:
-        log.error("gateway not asked", error=f"{type(error).__name__}: {error}")
+        log.error("gateway not asked", error=shown_error(error))
         return
     while time.monotonic() < stop_at:
         with transaction() as session:
@@ -123,16 +124,14 @@ def _ask_about(gateway: Gateway, due: _DueOrder) -> bool:
     try:
         _take_in_order(gateway, due)
     except TransientError as error:
-        log.warning(
-            "gateway not asked", order=due.receipt, error=f"{type(error).__name__}: {error}"
-        )
+        log.warning("gateway not asked", order=due.receipt, error=shown_error(error))
         with transaction() as session:
             inquiries.record_no_answer(session, due.id, error)
             inquiries.postpone(session, gateway.name)
         return False
     except PermanentError as error:
         # It is due again later; others must not wait for it.
-        log.error("order not settled", order=due.receipt, error=f"{type(error).__name__}: {error}")
+        log.error("order not settled", order=due.receipt, error=shown_error(error))
         with transaction() as session:
             inquiries.record_failure(session, due.id, error)
     return True

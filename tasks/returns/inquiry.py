@@ -21,6 +21,7 @@ from db.session import transaction
 from errors import PermanentError, TransientError
 from gateways import registry
 from gateways.protocol import Gateway
+from service.disclosure import shown_error
 from tasks.plumbing import mutex, nudges
 from tasks.returns import settlement
 from tasks.returns.submission import OutgoingRefund, resolve
@@ -62,7 +63,7 @@ def ask_gateway(name: GatewayName, *, stop_at: float) -> None:
             with _permanent_error_logged("refund not settled", refund=outgoing.refund_id):
                 resolve(gateway, outgoing)
     except TransientError as error:
-        log.warning("gateway not asked", gateway=name, error=f"{type(error).__name__}: {error}")
+        log.warning("gateway not asked", gateway=name, error=shown_error(error))
 
 
 def _next(gateway: GatewayName) -> OutgoingRefund | None:
@@ -79,7 +80,7 @@ def _permanent_error_logged(event: str, **about: object) -> Iterator[None]:
     try:
         yield
     except PermanentError as error:
-        log.error(event, error=f"{type(error).__name__}: {error}", **about)
+        log.error(event, error=shown_error(error), **about)
 
 
 def _take_in_recent(gateway: Gateway) -> None:

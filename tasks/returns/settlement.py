@@ -9,6 +9,7 @@ from billing.returns import chargebacks, refund_intake, refund_lifecycle
 from db.errors import DatabaseBusy
 from db.session import transaction
 from errors import TransientError
+from service.disclosure import shown_error
 
 log = structlog.get_logger()
 
@@ -64,5 +65,5 @@ def _about(settle: Callable[..., bool], row_id: int, error: Exception) -> dict[s
     return {
         "rule": settle.__module__,
         "claim": row_id,
-        "error": f"{type(error).__name__}: {error}",
+        "error": shown_error(error),
     }

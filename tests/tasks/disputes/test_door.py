@@ -14,6 +14,7 @@ from redis import Redis
 import clock
 from db import inbox, inbox_operations
 from db.session import transaction
+from service.disclosure import fingerprint
 from tasks.disputes import calls
 from tasks.drain import work_one_batch
 from tasks.inbox import recorder
@@ -139,9 +140,9 @@ def test_a_request_id_that_is_free_text_is_a_digest_in_the_inbox(request_id: str
 @pytest.mark.parametrize(
     ("more", "reason"),
     [
-        ({"account": "clinic:7"}, "UnknownLead: unknown lead 'L-1'"),
-        ({"account": "clinic:nobody"}, "UnknownLead: unknown lead 'L-1'"),
-        ({"lead_id": "L-9"}, "UnknownLead: unknown lead 'L-9'"),
+        ({"account": "clinic:7"}, f"UnknownLead: unknown lead {fingerprint('L-1')}"),
+        ({"account": "clinic:nobody"}, f"UnknownLead: unknown lead {fingerprint('L-1')}"),
+        ({"lead_id": "L-9"}, f"UnknownLead: unknown lead {fingerprint('L-9')}"),
         ({"dispute_type": PRIVATE}, "InvalidDispute: dispute_type must be one of wrong_number, "),
         ({"description": "x" * 1_001}, "InvalidDispute: description must be at most 1000"),
         ({"description": None}, "UnreadableCall: data.description: Input should be a valid string"),

@@ -15,6 +15,7 @@ import clock
 from db import inbox_operations
 from db.connections import engine
 from db.session import transaction
+from service.disclosure import fingerprint
 from tasks.inbox import recorder
 from tasks.leads import calls
 from tests.billing.given import assert_ledger_is_clean, balance, open_account, rows
@@ -106,8 +107,8 @@ def test_of_1000_leads_with_three_bad_ones_997_are_charged_and_three_told_by_ind
         ),
         (
             "call-1:500",
-            "lead 500 of the call: UnknownAccount: unknown account 'clinic:unknown':"
-            " create it with `billing accounts create`",
+            "lead 500 of the call: UnknownAccount: unknown account"
+            f" {fingerprint('clinic:unknown')}: create it with `billing accounts create`",
         ),
         ("call-1:999", "lead 999 of the call: UnreadableEvent: data: Input should be an object"),
     ]
@@ -124,7 +125,7 @@ def test_a_conflict_within_a_call_names_its_index() -> None:
 
     [(event_id, error)] = errors()
     assert event_id == "call-1:1"
-    assert error.startswith("lead 1 of the call: IdempotencyConflict: lead L-1 was recorded before")
+    assert error.startswith("lead 1 of the call: IdempotencyConflict: its key was recorded before")
 
 
 @pytest.mark.parametrize(
