@@ -11,6 +11,7 @@ from db import deliveries, inbox, inbox_operations
 from db.deliveries import NewEvent
 from db.inbox import BATCH_SIZE, LAST_RETRY, LEASE, MAX_ATTEMPTS, Finished, Lease
 from db.session import transaction
+from errors import PermanentError
 from tests.billing.given import rows
 from tests.conftest import owner
 
@@ -36,9 +37,13 @@ def leased(at: datetime = NOON) -> Lease:
     return taken
 
 
+class BrokenRow(PermanentError):
+    """An error of ours: its text is kept."""
+
+
 def give_back(taken: Lease, *, permanent: bool = False, at: datetime = NOON) -> None:
     with transaction() as session:
-        inbox.give_back(session, taken, ValueError("broken"), permanent=permanent, now=at)
+        inbox.give_back(session, taken, BrokenRow("broken"), permanent=permanent, now=at)
 
 
 def finish(taken: Lease) -> int:
@@ -192,7 +197,7 @@ def test_the_culprit_alone_is_dead_in_the_end_and_its_neighbours_go_through(
         "SELECT id, attempts, last_error FROM inbound_events WHERE state = 'dead'"
     )
     assert dead == culprit
-    assert ("killed or hung" if kills else "ValueError: broken") in str(error)
+    assert ("killed or hung" if kills else "BrokenRow: broken") in str(error)
     # It may have been counted once with the whole batch; halving counts nobody.
     assert alone in {MAX_ATTEMPTS - 1, MAX_ATTEMPTS}
     assert attempts == MAX_ATTEMPTS
@@ -222,7 +227,7 @@ def test_a_permanent_error_of_a_row_alone_is_dead_at_once() -> None:
     record("e1")
     give_back(leased(), permanent=True)
     assert rows("SELECT state, attempts, last_error, handled_at FROM inbound_events") == [
-        ("dead", 1, "ValueError: broken", NOON)
+        ("dead", 1, "BrokenRow: broken", NOON)
     ]
 
 
@@ -237,10 +242,10 @@ def test_an_error_text_that_cannot_be_stored_is_stored_as_far_as_it_can() -> Non
     with transaction() as session:
         taken = inbox.lease(session, "leads", now=NOON)
         assert taken is not None
-        error = ValueError("nul \x00 surrogate \ud800 " + "long " * 1_000)
+        error = BrokenRow("nul \x00 surrogate \ud800 " + "long " * 1_000)
         inbox.give_back(session, taken, error, permanent=True, now=NOON)
     ((stored,),) = rows("SELECT last_error FROM inbound_events")
-    assert str(stored).startswith("ValueError: nul \\x00 surrogate \\ud800 long")
+    assert str(stored).startswith("BrokenRow: nul \\x00 surrogate \\ud800 long")
     assert len(str(stored)) == 2_000
 
 
