@@ -74,7 +74,7 @@ def _confirmed(found: Sequence[Found]) -> bool:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         return False
     rows = sum(len(one.keys) for one in found)
-    return click.confirm(f"\nErase {rows:,} rows? It cannot be undone.")
+    return click.confirm(f"\nErase it (rows: {rows:,})? It cannot be undone.")
 
 
 def _print(found: Sequence[Found], erased: Erased | None, view: View) -> None:

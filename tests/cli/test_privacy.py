@@ -1,13 +1,21 @@
 """`billing privacy erase`: what is found of a person, what is blanked, what stays and is said."""
 
 import json
+import os
+import pty
+import subprocess
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 import clock
+import settings
 from db import deliveries, inbox
 from db.deliveries import NewEvent
 from db.inbox import Finished
@@ -183,6 +191,92 @@ def test_a_lead_is_erased_with_its_disputes_and_the_books_stay_whole() -> None:
     ]
     assert rows("SELECT * FROM credit_transactions ORDER BY id") == ledger
     assert_ledger_is_clean()
+
+
+def test_a_payment_is_erased_with_its_refund_and_the_answers_that_name_it() -> None:
+    # Given the webhooks of a payment and of its refund, and an answer of the API about it
+    record(bodies.razorpay("payment.captured.upi"), event_id="captured")
+    record(refund_of("pay_ReF7hT2nVb5xKc"), event_id="refund")
+    record(refund_of("pay_another"), event_id="another")
+    with transaction() as session:
+        session.execute(
+            text(
+                "INSERT INTO api_requests (caller, idempotency_key, request, request_hash, status,"
+                " answer, created_at) VALUES ('house', 'k-1', 'POST /v1/refunds', '\\x01', 201,"
+                " :answer, :now)"
+            ),
+            {"answer": '{"payment_id":"pay_ReF7hT2nVb5xKc"}', "now": clock.now()},
+        )
+
+    ran = erase("--payment", "pay_ReF7hT2nVb5xKc", "--yes")
+
+    assert by_table(ran) == {"inbound_events": (2, 0), "api_requests": (1, 0)}
+    assert left() == [("another",)]
+    assert rows("SELECT status, answer, folded_at IS NOT NULL FROM api_requests") == [
+        (201, "{}", True)
+    ]
+
+
+def refund_of(payment_id: str) -> bytes:
+    """A refund's webhook of some payment."""
+
+    def edit(content: dict[str, Any]) -> None:
+        content["payload"]["refund"]["entity"]["payment_id"] = payment_id
+        del content["payload"]["payment"]
+
+    return bodies.edited(bodies.razorpay("refund.processed.card.full"), edit)
+
+
+def test_an_account_that_is_a_persons_own_is_erased_by_what_belongs_to_it() -> None:
+    open_clinic()
+    open_clinic("clinic:421")
+    give("1000")
+    charge("L-17")
+    approve(dispute("L-17", description="wrong number"))
+    for ref in ("clinic:42", "clinic:421"):
+        body = json.dumps({"data": {"lead_id": f"of {ref}", "account": ref}}).encode()
+        record(body, event_id=ref, source="leads")
+
+    ran = erase("--account", "clinic:42", "--yes")
+
+    assert by_table(ran) == {"inbound_events": (1, 0), "lead_disputes": (1, 0)}
+    assert left() == [("clinic:421",)]
+    assert run("accounts", "show", "clinic:42", "--json").json["name"] == "City Clinic"
+    assert_ledger_is_clean()
+
+
+def on_a_terminal(answer: str) -> tuple[int, str]:
+    """What the command ends with and shows to a person who answers its question so."""
+    terminal, its_end = pty.openpty()
+    with subprocess.Popen(
+        [str(Path(sys.executable).with_name("billing")), "privacy", "erase", *ASHA, *REASON],
+        stdin=its_end, stdout=its_end, stderr=its_end, cwd=settings.PROJECT_DIR,
+    ) as process:  # fmt: skip
+        os.close(its_end)
+        shown = b""
+        while b"cannot be undone" not in shown:
+            shown += os.read(terminal, 4096)
+        os.write(terminal, f"{answer}\n".encode())
+        with suppress(OSError):  # the other end is closed
+            while more := os.read(terminal, 4096):
+                shown += more
+    os.close(terminal)
+    return process.returncode, shown.decode()
+
+
+def test_on_a_terminal_it_asks_and_a_no_erases_nothing() -> None:
+    record(paid(email="asha@example.in"), event_id="e1")
+
+    code, shown = on_a_terminal("n")
+    assert code == 1
+    assert "Erase it (rows: 1)?" in shown
+    assert "nothing was erased" in shown
+    assert left() == [("e1",)]
+
+    code, shown = on_a_terminal("y")
+    assert code == 0
+    assert "billing audit-log --subject erasure:" in shown
+    assert left() == []
 
 
 def test_an_open_dispute_waits_for_its_decision() -> None:
