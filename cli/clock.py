@@ -1,5 +1,6 @@
 """`billing clock`: moves time forward, in development only."""
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -172,7 +173,7 @@ def _progress(*, as_json: bool) -> Iterator[Progress]:
     """Show the progress on a terminal; printed lines appear above it."""
     console = Console()
     columns = (TextColumn("time passes"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    hidden = as_json or not console.is_terminal
+    hidden = as_json or not sys.stdout.isatty()
     with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
         yield progress
 

@@ -268,8 +268,8 @@ def _column(name: str, records: Sequence[Record], zone: ZoneInfo) -> Column:
     unit = ""
     if name.endswith(("_at", "_by")) and any(hasattr(value, "tzinfo") for value in values):
         unit = zone.key
-    elif any(is_credits(name, value) for value in values) and "credits" not in name:
-        unit = "credits"
+    elif any(is_credits(name, value) for value in values):
+        unit = _unit_of_credits(name)
     return Column(
         title=_title(name),
         unit=unit,
@@ -291,7 +291,12 @@ def _with_unit(name: str, record: Record, zone: ZoneInfo) -> str:
     text = for_person(name, value, zone=zone, record=record)
     if hasattr(value, "tzinfo"):
         return with_unit(text, zone.key)
-    return with_unit(text, "credits") if is_credits(name, value) else text
+    # A name that has the unit in it needs no other.
+    return with_unit(text, _unit_of_credits(name)) if is_credits(name, value) else text
+
+
+def _unit_of_credits(name: str) -> str:
+    return "" if "credits" in name else "credits"
 
 
 def _print_lines(terminal: Console, lines: Iterable[Text]) -> None:

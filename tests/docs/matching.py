@@ -11,12 +11,13 @@ A page was written on one run and is checked on another. So these parts may diff
   many seconds a run took, and `cli:NAME`, the user who
   runs the command.
 - How many accounts and transactions the whole ledger has (`3 accounts`): other pages add to it.
-- The width of a table, and the line breaks and spaces of a JSON document.
+- The width of a table, its units (the zone), and the line breaks and spaces of a JSON document.
 - The addresses of the stack: 8000, 8001, 5555 and 8009 stand for its ports, `.data` for its folder.
 """
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 _IDS = re.compile(
@@ -132,23 +133,56 @@ def _document(value: Any, parts: Parts, name: str = "") -> Any:
     return _plain(value, parts) if isinstance(value, str) else value
 
 
+def fields_of(text: str) -> Iterator[tuple[str, str]]:
+    """Yield (name, value) of each cell of the tables and of each field line of an output."""
+    for line in _rows(text):
+        if isinstance(line, list):
+            yield from line
+
+
 def _lines(text: str, parts: Parts) -> list[str]:
-    lines, titles = [], None
-    for line in text.splitlines():
-        if line.startswith(("┏", "└", "┡", "┌")):
-            titles = None if line[0] in "┌└" else titles
-            continue
-        if line.startswith("┃"):
-            titles = [cell.strip() for cell in line.split("┃")[1:-1]]
-            lines.append(" | ".join(titles))
-        elif line.startswith("│"):
-            cells = [cell.strip() for cell in line.split("│")[1:-1]]
-            named = titles or ["", *[cells[0]] * (len(cells) - 1)]
-            shown = [_cell(cell, name, parts) for cell, name in zip(cells, named, strict=True)]
-            lines.append(" | ".join(shown))
+    return [
+        " | ".join(_cell(cell, name, parts) for name, cell in line)
+        if isinstance(line, list)
+        else _plain(line, parts)
+        for line in _rows(text)
+    ]
+
+
+_RULE = re.compile("─+(?: +─+)*")
+_UNITS = re.compile(r"(?:credits|UTC|[A-Z]\w+/\w+| )+")
+_BELOW = re.compile(r"(?:more than )?[\d,]+ more: |Error: |WARNING: ")
+_FIELD = re.compile(r"([a-z][a-z0-9]*(?: [a-z0-9]+)*) {2,}(\S.*)")
+
+
+def _rows(text: str) -> Iterator[str | list[tuple[str, str]]]:
+    """Yield lines; those of tables and of fields as (name, value), the titles as a line."""
+    lines = text.splitlines()
+    rules = {number for number, line in enumerate(lines) if _RULE.fullmatch(line)}
+    units = {rule - 1 for rule in rules if _UNITS.fullmatch(lines[rule - 1])}
+    spans: list[tuple[int, int | None]] = []
+    names: list[str] = []
+    for number, line in enumerate(lines):
+        if number in rules:
+            starts = [found.start() for found in re.finditer("─+", line)]
+            spans = list(zip(starts, [*starts[1:], None], strict=True))
+            titles = lines[number - 1 - (number - 1 in units)]
+            names = [titles[start:end].strip() for start, end in spans]
+            yield " | ".join(names)
+        elif not line.strip() or _BELOW.match(line):
+            spans = []
+            yield line.rstrip()
+        elif spans:
+            yield [
+                (name, line[start:end].strip())
+                for name, (start, end) in zip(names, spans, strict=True)
+            ]
+        elif {number, number + 1} & (rules | units):
+            continue  # the titles and units of a table, whose widths may differ
+        elif field := _FIELD.fullmatch(line.rstrip()):
+            yield [(field[1], field[1]), (field[1], field[2])]
         else:
-            lines.append(_plain(line.rstrip(), parts))
-    return lines
+            yield line.rstrip()
 
 
 def _cell(text: str, title: str, parts: Parts) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import settings
-from tests.docs.matching import Ids, alike, differs
+from tests.docs.matching import Ids, alike, differs, fields_of
 from tests.docs.pages import Example, examples, pages_with_examples
 from tests.docs.shell import Shell, commands_of, only_reads, settle
 from tests.stack_process import StackProcess, throw_away_folder
@@ -73,19 +73,10 @@ def _with_fields(command: str, seen: str) -> str:
 def _last(name: str, seen: str) -> str:
     """Return the newest value of a field, from a JSON answer or a table."""
     title = name.replace("_", " ")
-    found, column = [], None
-    for line in seen.splitlines():
-        cells = [cell.strip() for cell in re.split("[┃│]", line)[1:-1]]
-        if line.startswith("┃"):
-            column = cells.index(title) if title in cells else None
-        elif line.startswith("│") and column is not None:
-            found.append(cells[column])
-        elif line.startswith("│") and cells[0] == title:
-            found.append(cells[1])
-        elif not line.startswith("┡"):
-            column = None
-            found += re.findall(rf'"{name}": "?([^",}}\s]+)', line)
-    return found[-1] if found else f"<{name}>"
+    in_json = [(at.start(), at[1]) for at in re.finditer(rf'"{name}": "?([^",}}\s]+)', seen)]
+    printed = [(seen.rfind(value), value) for field, value in fields_of(seen) if field == title]
+    found = max([pair for pair in in_json + printed if pair[1] != title], default=None)
+    return found[1] if found else f"<{name}>"
 
 
 def _readable(output: str) -> str:

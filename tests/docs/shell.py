@@ -17,6 +17,8 @@ from tests.docs import commands
 from tests.stack_process import StackProcess, eventually
 
 COMMAND_SECONDS = 60
+_TERMINAL = {"TTY_COMPATIBLE": "1", "TERM": "dumb", "COLUMNS": "98", "LINES": "50"}
+"""The pages show what a person sees at a terminal, without colours."""
 _END = "-- end of the command --"
 _PORTS = {
     "8000": "RECEIVER_PORT", "8001": "API_PORT", "5555": "FLOWER_PORT", "8009": "SIMULATOR_PORT",
@@ -97,7 +99,7 @@ def commands_of(stack: StackProcess) -> Iterator[Path]:
         (folder / "python").symlink_to(sys.executable)
         server = subprocess.Popen(
             [sys.executable, "-m", "tests.docs.commands", str(address)],
-            env=stack.environment, cwd=settings.PROJECT_DIR,
+            env={**stack.environment, **_TERMINAL}, cwd=settings.PROJECT_DIR,
         )  # fmt: skip
         try:
             eventually("the commands can be called", address.exists)
