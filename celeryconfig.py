@@ -27,6 +27,7 @@ imports = (
     "tasks.plans.enforcement",
     "tasks.plans.grants",
     "tasks.retention",
+    "tasks.plumbing.tick_marks",
     "tasks.returns.door",
     "tasks.returns.inquiry",
 )

@@ -102,17 +102,25 @@ def show(ref: str, *, view: View) -> None:
 
 
 @accounts.command(name="list")
+@click.option("--review", is_flag=True, help="Only accounts that a person should review.")
 @list_options
-def list_(*, view: ListView) -> None:
+def list_(*, review: bool, view: ListView) -> None:
     """List accounts by reference."""
 
     def read(session: Session, wanted: Wanted) -> Page[Record]:
-        return rules.list_by_ref(session, wanted).map(_account)
+        return rules.list_by_ref(session, wanted, review=review).map(_account)
 
     empty = "No accounts yet: open one with `billing accounts create`."
-    print_list(read, view, columns=_COLUMNS, empty=empty)
+    if review:
+        empty = "No account is to be reviewed."
+    print_list(read, view, columns=_REVIEW_COLUMNS if review else _COLUMNS, empty=empty)
 
 
+_REVIEW_COLUMNS = Columns(
+    "account name review_reason balance",
+    more="available product timezone held overdraft_limit alert_level low_balance state_code gstin"
+    " created_at",
+)
 _COLUMNS = Columns(
     "account name balance available",
     more="product timezone held overdraft_limit alert_level low_balance state_code gstin"

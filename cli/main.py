@@ -20,6 +20,7 @@ from cli import (
     clock,
     corrections,
     disputes,
+    doctor,
     forecast,
     grants,
     history,
@@ -35,6 +36,7 @@ from cli import (
     quality,
     refunds,
     reports,
+    status,
 )
 from cli.actor import process_actor
 from cli.output import ARGUMENTS
@@ -54,6 +56,7 @@ COMMANDS: tuple[click.Command, ...] = (
     corrections.reverse,
     corrections.write_off,
     disputes.disputes,
+    doctor.doctor,
     forecast.forecast,
     grants.grants,
     history.history,
@@ -71,6 +74,7 @@ COMMANDS: tuple[click.Command, ...] = (
     reports.balance,
     reports.outstanding,
     reports.statement,
+    status.status,
 )
 
 

@@ -258,7 +258,7 @@ def load() -> Settings:
     try:
         return Settings(**running_stack.fill_in(data_dir, environment))
     except ValidationError as error:
-        raise SettingsError(_explain(error)) from None
+        raise SettingsError(_explain(error, data_dir)) from None
 
 
 def is_live_key(key: str) -> bool:
@@ -266,13 +266,13 @@ def is_live_key(key: str) -> bool:
     return _LIVE_KEY.match(key.strip()) is not None
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(error: ValidationError, data_dir: Path) -> str:
     lines = []
     for problem in error.errors(include_url=False, include_input=False):
         variable = str(problem["loc"][0]).upper() if problem["loc"] else "environment"
         if problem["type"] == "missing":
             lines.append(
-                f"{variable} is not set, and no development stack is running in this checkout:"
+                f"{variable} is not set, and no development stack is up in {data_dir}:"
                 f" start one with `make run`, or set {variable}"
             )
         else:

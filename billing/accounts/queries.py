@@ -37,11 +37,12 @@ def find_in_reach(
     ).one_or_none()
 
 
-def list_by_ref(session: Session, wanted: Wanted) -> Page[Account]:
-    """Return accounts, by reference."""
-    return read_page(
-        session, select(Account), wanted, by=[Account.ref], descending=False, scalars=True
-    )
+def list_by_ref(session: Session, wanted: Wanted, *, review: bool = False) -> Page[Account]:
+    """Return accounts, by reference; `review`: only those that a person should review."""
+    query = select(Account)
+    if review:
+        query = query.where(Account.review_reason.is_not(None))
+    return read_page(session, query, wanted, by=[Account.ref], descending=False, scalars=True)
 
 
 def available(account: Account) -> int:

@@ -1,0 +1,1 @@
+"""What `billing doctor` examines: one file for each thing, each yields diagnoses."""
