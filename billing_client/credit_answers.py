@@ -50,7 +50,7 @@ def raise_typed(refused: Refused, *, account: str = "", hold_id: str = "") -> No
     raise typed from None
 
 
-def _hold(found: Any, *, replayed: bool) -> Hold:
+def _hold(found: Any, answer: Answer) -> Hold:
     if found["state"] not in _STATES:  # an unknown state must not count as ended
         raise ValueError("state")
     expires_at = found.get("expires_at")
@@ -66,11 +66,12 @@ def _hold(found: Any, *, replayed: bool) -> Hold:
         balance=found.get("balance"),
         held=found.get("held"),
         available=found.get("available"),
-        replayed=replayed,
+        replayed=answer.replayed,
+        retried=answer.retried,
     )
 
 
-def _charge(found: Any, *, replayed: bool) -> Charge:
+def _charge(found: Any, answer: Answer) -> Charge:
     return Charge(
         transaction_id=str(found["transaction_id"]),
         account=str(found["account"]),
@@ -78,12 +79,12 @@ def _charge(found: Any, *, replayed: bool) -> Charge:
         balance=int(found["balance"]),
         held=int(found["held"]),
         available=int(found["available"]),
-        replayed=replayed,
+        replayed=answer.replayed,
     )
 
 
 def _read(answer: Answer, read: Callable[..., _Result]) -> _Result:
     try:
-        return read(answer.content, replayed=answer.replayed)
+        return read(answer.content, answer)
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         raise Refused(answer.status, "the answer cannot be read: check api_url") from None

@@ -14,6 +14,8 @@ from billing_client.errors import InvalidRequest
 from billing_client.terms import Requirement
 
 HOLD_SECONDS = 900
+ALONE_SECONDS = 60
+"""Longer than nearly any view takes; the API keeps its own requests apart for as long."""
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -27,6 +29,7 @@ def require_credits(
     key: str | Callable[..., str] | None = None,
     expires_in_seconds: int = HOLD_SECONDS,
     description: str | None = None,
+    alone_for_seconds: int | None = ALONE_SECONDS,
 ) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
     """Decorate a Flask view or a Celery task: hold credit before it, capture it on success.
 
@@ -39,11 +42,15 @@ def require_credits(
     Work with the same key is charged once. The key consists of the request and its
     `Idempotency-Key` in Flask, of the task's id in Celery, or of `key` and the account.
 
-    In Flask the answer is 402 if the credit is short, and 503 if the API does not answer. A task
-    raises `NotEnoughCredit` or `Unreachable`. Outside of both, or with wrong arguments,
-    `InvalidRequest` is raised.
+    In Flask a copy of a request is refused with 409 while the first one runs in this process, and
+    for `alone_for_seconds` if it runs in another; with None copies run too, for one charge. The
+    answer is 402 if the credit is short, 404 if the account is unknown, and 503 if the API does not
+    answer. A task raises `NotEnoughCredit`, `AccountUnknown` or `Unreachable`. Outside of both, or
+    with wrong arguments, `InvalidRequest` is raised.
     """
-    requirement = Requirement(amount, client, account, key, expires_in_seconds, description)
+    requirement = Requirement(
+        amount, client, account, key, expires_in_seconds, description, alone_for_seconds
+    )
     # A wrong argument would fail at every call: fail when the platform starts instead.
     requirement.check()
 

@@ -111,3 +111,7 @@ class NotEnoughCredit(Refused):
 
 class TooManyHolds(BillingError):
     """Too many holds under one key have ended without a capture: use a new key."""
+
+
+class StillRunning(BillingError):
+    """Other work under this key runs now, and would be free if this one ran too."""

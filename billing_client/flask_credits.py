@@ -1,6 +1,7 @@
 """Runs a Flask view under `require_credits`. It is charged before its answer is sent."""
 
 import json
+import logging
 from collections.abc import Callable, Iterable
 from hashlib import file_digest, sha256
 from http import HTTPStatus
@@ -13,8 +14,11 @@ from flask import Response, current_app, request
 from werkzeug.wsgi import ClosingIterator
 
 from billing_client.errors import (
+    AccountUnknown,
+    BillingError,
     IdempotencyConflict,
     NotEnoughCredit,
+    StillRunning,
     TooManyHolds,
     Unreachable,
 )
@@ -24,6 +28,17 @@ from billing_client.terms import Requirement, qualified_name
 RETRY_AFTER_SECONDS = 5
 _WORK_OF_REQUEST = "billing_client.paid_works"
 _OWN_TYPES = "urn:problem-type:billing:"
+_ANSWERED = (
+    AccountUnknown,
+    IdempotencyConflict,
+    NotEnoughCredit,
+    StillRunning,
+    TooManyHolds,
+    Unreachable,
+)
+"""The errors that become an answer to the customer; any other is raised."""
+
+_log = logging.getLogger("billing_client")
 
 
 def run(
@@ -43,10 +58,23 @@ def run(
         key = plain_key("own", own_key, terms.account)
     else:
         key = _key_of_request(name, view, terms.account)
-    work = PaidWork(terms, key)
+    work = PaidWork(terms, key, alone_for_seconds=requirement.alone_for_seconds)
+    try:
+        return _paid_answer(work, name, view, args, kwargs)
+    finally:
+        work.leave()
+
+
+def _paid_answer(
+    work: PaidWork,
+    name: str,
+    view: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Response:
     try:
         begin_once(work, request.environ.setdefault(_WORK_OF_REQUEST, []))
-    except (NotEnoughCredit, Unreachable, IdempotencyConflict, TooManyHolds) as error:
+    except _ANSWERED as error:
         return _problem(error, name)
     try:
         with work.current():
@@ -62,7 +90,7 @@ def run(
         return answer
     try:
         work.settle()
-    except (NotEnoughCredit, Unreachable, IdempotencyConflict, TooManyHolds) as error:
+    except _ANSWERED as error:
         answer.close()
         return _problem(error, name)
     except BaseException:
@@ -123,9 +151,7 @@ def _digest_of_body() -> str:
     return digest.hexdigest()
 
 
-def _problem(
-    error: NotEnoughCredit | Unreachable | IdempotencyConflict | TooManyHolds, name: str
-) -> Response:
+def _problem(error: BillingError, name: str) -> Response:
     if isinstance(error, NotEnoughCredit):
         figures = {
             "needed": error.needed,
@@ -140,6 +166,20 @@ def _problem(
             "the credit of this request cannot be charged now: repeat it with its Idempotency-Key;"
             " it is charged once",
             idempotency_key=name,
+        )
+        answer.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+        return answer
+    if isinstance(error, AccountUnknown):
+        # The platform's affair, which its log names: the customer cannot do anything about it.
+        _log.error("account %r of a paid view is unknown, or out of the key's reach", error.account)
+        return _answer(
+            404, "unknown-account", "the account that this request would be paid from is unknown"
+        )
+    if isinstance(error, StillRunning):
+        answer = _answer(
+            409,
+            "request-in-progress",
+            "a request with this Idempotency-Key is still in progress: repeat it later",
         )
         answer.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
         return answer

@@ -40,6 +40,8 @@ class Answer:
     """The JSON document; None if the body is not JSON."""
     replayed: bool
     """It is the stored first answer to this idempotency key, which may be out of date."""
+    retried: bool = False
+    """The request was sent more than once."""
 
 
 class Http:
@@ -87,7 +89,9 @@ class Http:
             content = _json(answer.data)
             if 200 <= answer.status < 300:
                 replayed = answer.headers.get("Idempotent-Replayed") == "true"
-                return Answer(answer.status, content, replayed)
+                repeats = answer.retries.history if answer.retries else ()
+                retried = bool(repeats) or tries_left < self._retries
+                return Answer(answer.status, content, replayed, retried)
             if not tries_left or not _is_in_progress(content):
                 break
             time.sleep(_requested_pause(answer.headers.get("Retry-After")))

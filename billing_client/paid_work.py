@@ -13,9 +13,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
-from billing_client.errors import BillingError, HoldFinished, InvalidRequest, TooManyHolds
+from billing_client.errors import (
+    BillingError,
+    HoldFinished,
+    InvalidRequest,
+    StillRunning,
+    TooManyHolds,
+)
+from billing_client.local_runs import LocalRuns
 from billing_client.results import Hold
 from billing_client.terms import Terms
 
@@ -23,16 +31,26 @@ MOST_HOLDS = 50
 """Holds under one key, one after the other: a repeat needs two requests to pass each."""
 
 _log = logging.getLogger("billing_client")
-_PLAIN_KEY = re.compile("[!-~]{1,180}").fullmatch
+_PLAIN_KEY = re.compile(r"[!-+\--~]{1,180}").fullmatch
+"""Visible ASCII without the comma, which the API refuses in a key."""
+_local_runs = LocalRuns()
 _current: ContextVar["PaidWork | None"] = ContextVar("billing_client_paid_work", default=None)
 
 
 class PaidWork:
     """One piece of work and its credit, from the hold to the charge."""
 
-    def __init__(self, terms: Terms, key: str) -> None:
+    def __init__(self, terms: Terms, key: str, *, alone_for_seconds: int | None = None) -> None:
+        """With `alone_for_seconds`, `begin` refuses while another run has the key.
+
+        A run of another process counts for so long after it has placed its hold, since nobody
+        knows whether that process lives. The caller ends the work with `leave`.
+        """
         self._terms = terms
         self.key = key
+        self._alone_for_seconds = alone_for_seconds
+        self._has_entered = False
+        self._may_be_open = False
         self._number = 0
         self._hold: Hold | None = None
         self._used: int | None = None
@@ -46,17 +64,24 @@ class PaidWork:
         """Hold the credit, or find the hold of an earlier run, open or captured.
 
         Raises `NotEnoughCredit`, `IdempotencyConflict` (the key was used with another amount),
-        `TooManyHolds`, and as `BillingClient.place_hold`.
+        `StillRunning`, `TooManyHolds`, and as `BillingClient.place_hold`.
         """
         if not self._terms.amount:
             return
+        if self._alone_for_seconds is not None and not self._has_entered:
+            if not _local_runs.enter(self.key):
+                raise StillRunning("work under this key runs in this process")
+            self._has_entered = True
         while self._number < MOST_HOLDS:
             self._number += 1
+            self._may_be_open = True
             hold = self._placed()
             if hold.state in ("open", "captured"):
                 self._hold = hold
                 self.is_paid = hold.state == "captured"
+                self._may_be_open = not self.is_paid
                 return
+            self._may_be_open = False
         raise TooManyHolds(
             f"{MOST_HOLDS} holds under one key have ended without a capture: use a new key"
         )
@@ -86,7 +111,9 @@ class PaidWork:
             try:
                 self._terms.client.capture_hold(self._hold.hold_id, amount=used)
                 self.is_paid = self.was_captured_here = True
+                self._may_be_open = False
             except HoldFinished as finished:
+                self._may_be_open = False
                 if finished.state == "captured":
                     self.is_paid = True
                 else:
@@ -100,14 +127,21 @@ class PaidWork:
             return
         try:
             self._terms.client.void_hold(hold.hold_id)
+            self._may_be_open = False
         except HoldFinished:
-            return  # it expired, or a copy of this work ended it
+            self._may_be_open = False  # it expired, or a copy of this work ended it
         except BillingError as error:
             _log.warning(
                 "hold %s could not be voided (%s): it will expire by itself",
                 hold.hold_id,
                 type(error).__name__,
             )
+
+    def leave(self) -> None:
+        """Let another run have the key; called once, however the work has ended."""
+        if self._has_entered:
+            _local_runs.leave(self.key, may_be_open=self._may_be_open)
+            self._has_entered = False
 
     @contextmanager
     def current(self) -> Iterator[None]:
@@ -129,8 +163,22 @@ class PaidWork:
             description=self._terms.description,
             idempotency_key=self.key if self._number == 1 else f"{self.key}#{self._number}",
         )
+        if not hold.replayed:
+            return hold
         # A stored answer may be out of date.
-        return self._current_state_of(hold.hold_id) if hold.replayed else hold
+        found = self._current_state_of(hold.hold_id)
+        if found.state == "open" and not hold.retried and self._belongs_to_another_run(found):
+            self._may_be_open = False  # it is not this run's to leave
+            raise StillRunning("work under this key runs in another process, or has just died")
+        return found
+
+    def _belongs_to_another_run(self, hold: Hold) -> bool:
+        if self._alone_for_seconds is None or hold.expires_at is None:
+            return False
+        if _local_runs.was_left_open(self.key):
+            return False
+        placed_at = hold.expires_at - timedelta(seconds=self._terms.expires_in_seconds)
+        return datetime.now(UTC) - placed_at < timedelta(seconds=self._alone_for_seconds)
 
     def _current_state_of(self, hold_id: str) -> Hold:
         client = self._terms.client

@@ -48,6 +48,8 @@ class Hold:
     available: int | None
     replayed: bool
     """It is the stored answer to this key: `hold_status` returns the hold as it is now."""
+    retried: bool = False
+    """The request was sent more than once: a stored answer may be that of its own first try."""
 
 
 @dataclass(frozen=True, slots=True)

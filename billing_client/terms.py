@@ -32,10 +32,14 @@ class Requirement:
     key: str | Callable[..., str] | None
     expires_in_seconds: int
     description: str | None
+    alone_for_seconds: int | None
+    """For a view: how long a run of another process keeps copies out; None: copies run."""
 
     def check(self) -> None:
         """Check what does not depend on a call. Raises `InvalidRequest`."""
         checked_amount("expires_in_seconds", self.expires_in_seconds)
+        if self.alone_for_seconds is not None:
+            checked_amount("alone_for_seconds", self.alone_for_seconds)
         if not callable(self.amount):
             _checked_price(self.amount)
         if not callable(self.account):

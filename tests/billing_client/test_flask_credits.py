@@ -125,6 +125,20 @@ def test_too_little_credit_is_402_and_the_view_does_not_run(bank: Bank) -> None:
     assert (work.runs, bank.holds()) == (0, [])
 
 
+def test_an_account_that_is_unknown_is_said_to_be_and_the_view_does_not_run(
+    bank: Bank, caplog: pytest.LogCaptureFixture
+) -> None:
+    work = Work()
+    with selling(priced(bank, view_of(work), account="clinic:never-opened")) as platform:
+        answer = platform.post()
+
+    assert answer.status == 404
+    assert problem(answer)["type"] == "urn:problem-type:billing:unknown-account"
+    assert "never-opened" not in answer.body.decode()
+    assert "account 'clinic:never-opened' of a paid view is unknown" in caplog.text
+    assert work.runs == 0
+
+
 def test_a_billing_that_cannot_be_reached_is_503_and_the_view_does_not_run(bank: Bank) -> None:
     work = Work()
     with (

@@ -1,6 +1,7 @@
 """`require_credits` on a Flask view that is asked for again: lost answers, copies, failures."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -8,9 +9,18 @@ import pytest
 from flask import Flask, request
 
 from billing_client import require_credits
-from tests.billing_client.bank import OPENING, Bank, client_of, problem, selling, serving
+from tests.billing_client.bank import (
+    OPENING,
+    Bank,
+    Platform,
+    client_of,
+    problem,
+    selling,
+    serving,
+)
 from tests.billing_client.scripted_server import Reply, ScriptedServer
 from tests.billing_client.views import PRICE, Work, priced, view_of
+from tests.server_process import Answer
 
 
 def test_a_hold_of_which_nobody_heard_is_found_by_the_repeat(bank: Bank) -> None:
@@ -166,11 +176,60 @@ def test_work_that_cannot_be_paid_any_more_is_not_handed_over(bank: Bank) -> Non
     assert bank.balance() == 0
 
 
-def test_copies_at_the_same_moment_are_charged_once(bank: Bank) -> None:
+def test_twenty_copies_of_a_request_run_the_view_once(bank: Bank) -> None:
+    # Given a view that takes as long as it takes to refuse the others
+    refused = threading.Semaphore(0)
+
+    def wait() -> None:
+        for _ in range(19):
+            assert refused.acquire(timeout=30)
+
+    work = Work(wait)
+    app = Flask("platform")
+    app.post("/work")(priced(bank, view_of(work)))
+
+    def ask(platform: Platform) -> Answer:
+        answer = platform.post(once="k")
+        if answer.status == 409:
+            refused.release()
+        return answer
+
+    # When twenty ask at once under one key
+    with serving(app) as platform, ThreadPoolExecutor(20) as threads:
+        answers = list(threads.map(lambda _: ask(platform), range(20)))
+        # Then one is served, the others are asked to come again
+        assert sorted(answer.status for answer in answers) == [200] + [409] * 19
+        late = next(answer for answer in answers if answer.status == 409)
+        assert problem(late)["type"] == "urn:problem-type:billing:request-in-progress"
+        assert int(late.headers["retry-after"]) > 0
+        assert work.runs == 1
+        # And when they do, it is paid
+        assert platform.post(once="k").status == 200
+    assert bank.holds() == [("captured", PRICE, PRICE)]
+
+
+def test_a_copy_of_another_process_keeps_out_until_it_must_be_over(bank: Bank) -> None:
+    # Given a hold under the key of the work, by a process that lives or has died
+    bank.client.place_hold(
+        bank.account, PRICE, expires_in_seconds=900, idempotency_key=f"own:w-1:{bank.account}"
+    )
+    work = Work()
+    with selling(priced(bank, view_of(work), key="w-1")) as platform:
+        assert platform.post().status == 409
+    assert work.runs == 0
+    # When the time of any run is over
+    time.sleep(1)
+    with selling(priced(bank, view_of(work), key="w-1", alone_for_seconds=1)) as platform:
+        # Then the work is done, under the same hold
+        assert platform.post().status == 200
+    assert bank.holds() == [("captured", PRICE, PRICE)]
+
+
+def test_copies_that_may_run_at_the_same_moment_are_charged_once(bank: Bank) -> None:
     together = threading.Barrier(4)
     work = Work(*[lambda: {"place": together.wait(20)}] * 4)
     with (
-        selling(priced(bank, view_of(work))) as platform,
+        selling(priced(bank, view_of(work), alone_for_seconds=None)) as platform,
         ThreadPoolExecutor(4) as threads,
     ):
         answers = list(threads.map(lambda _: platform.post(once="k"), range(4)))
@@ -186,7 +245,10 @@ def test_a_copy_that_fails_does_not_make_the_other_one_free(bank: Bank) -> None:
         assert failed.wait(20)
 
     work = Work(wait, lambda: ("no", 500))
-    with selling(priced(bank, view_of(work))) as platform, ThreadPoolExecutor(1) as threads:
+    with (
+        selling(priced(bank, view_of(work), alone_for_seconds=None)) as platform,
+        ThreadPoolExecutor(1) as threads,
+    ):
         slow = threads.submit(platform.post, once="k")
         while not work.runs:
             pass
