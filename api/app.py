@@ -10,7 +10,6 @@ from importlib.metadata import version
 
 from flask import Response, jsonify
 from flask_openapi import APIBlueprint, OpenAPI
-from sqlalchemy import text
 from werkzeug.routing import PathConverter
 
 import settings
@@ -31,7 +30,7 @@ from api import (
 from api.json_body import MAX_BODY_BYTES, Request
 from billing import catalog
 from clock import development as development_clock
-from db import connections
+from db import connections, schema_version
 from db.session import transaction
 from service import http_bodies, logs
 
@@ -109,7 +108,9 @@ def _add_open_routes(app: OpenAPI) -> None:
     @app.route("/readyz")
     def readyz() -> Response:
         with transaction() as session:
-            session.execute(text("SELECT 1"))
+            found = schema_version.read(session)
+        if not found.serves:
+            return problems.answer(503, str(found.problem))
         return jsonify(status="ready")
 
 

@@ -11,11 +11,11 @@ from functools import partial
 
 import structlog
 from flask import Flask, Response, request
-from sqlalchemy import text
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 import settings
 from clock import development
+from db import schema_version
 from db.session import transaction
 from errors import TransientError
 from gateways import registry
@@ -39,7 +39,7 @@ def create_app() -> Flask:
     app = Flask(__name__)
     http_bodies.limit_bodies(app, max_bytes=MAX_BODY_BYTES)
     _add_doors(app, configured)
-    _add_health(app)
+    _add_health(app, configured)
     _answer_errors(app)
     return app
 
@@ -57,21 +57,44 @@ def _add_doors(app: Flask, configured: settings.Settings) -> None:
         app.add_url_rule(path, gateway, accept, methods=["POST"])
 
 
-def _add_health(app: Flask) -> None:
+def _add_health(app: Flask, configured: settings.Settings) -> None:
+    without_secret = _doors_without_secret(configured)
+
     @app.get("/healthz")
     def healthz() -> Response:
         return answer(200, status="alive")
 
     @app.get("/readyz")
     def readyz() -> Response:
+        if len(without_secret) == _DOOR_COUNT:
+            return _not_ready(f"no sender can deliver: set one of {', '.join(without_secret)}")
         try:
             with transaction() as session:
-                session.execute(text("SELECT 1"))
+                found = schema_version.read(session)
         except TransientError:
-            return answer(503, error="the database cannot be reached")
+            return _not_ready("the database cannot be reached")
+        if not found.serves:
+            return _not_ready(str(found.problem))
+        if without_secret:
+            return answer(200, status="ready", without_secret=", ".join(without_secret))
         return answer(200, status="ready")
 
 
+def _doors_without_secret(configured: settings.Settings) -> list[str]:
+    """Return the variables whose doors answer every delivery with 503."""
+    found = [] if configured.lead_webhook_secrets else ["LEAD_WEBHOOK_SECRETS"]
+    return found + [
+        gateway_door.secrets_variable(gateway)
+        for gateway in gateway_door.PATHS
+        if not registry.webhook_secrets(gateway)
+    ]
+
+
+def _not_ready(problem: str) -> Response:
+    return answer(503, error=problem)
+
+
+_DOOR_COUNT = 1 + len(gateway_door.PATHS)
 _DOORS = ", ".join(f"POST {path}" for path in (lead_door.PATH, *gateway_door.PATHS.values()))
 _EXPLAINED = {
     404: f"no such address: {_DOORS}, GET /healthz, GET /readyz",

@@ -27,7 +27,7 @@ _can_be_kept = re.compile("[!-~]{1,255}").fullmatch
 def accept(gateway: GatewayName, secrets: Sequence[str], recorder: Recorder) -> Response:
     """Answer one delivery of a gateway, which one of `secrets` must have signed."""
     if not secrets:
-        return answers.refuse_without_secrets(f"{gateway.upper()}_WEBHOOK_SECRETS")
+        return answers.refuse_without_secrets(secrets_variable(gateway))
     body, now, webhooks = answers.body_of_request(), clock.now(), registry.webhooks(gateway)
     try:
         webhooks.verify(secrets, body=body, headers=request.headers, now=now)
@@ -35,6 +35,11 @@ def accept(gateway: GatewayName, secrets: Sequence[str], recorder: Recorder) -> 
         return _refuse(body, error)
     event_id = _event_id(webhooks.event_id(body, request.headers), body)
     return answers.record_and_answer(recorder, NewEvent(gateway, event_id, body, now))
+
+
+def secrets_variable(gateway: GatewayName) -> str:
+    """Return the setting that a gateway's door needs."""
+    return f"{gateway.upper()}_WEBHOOK_SECRETS"
 
 
 def _refuse(body: bytes, error: SignatureError) -> Response:

@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import pytest
+from alembic import command
 
+from db import migrate
 from tests.api.api_process import ApiProcess, problem
 from tests.api.conftest import HOUSE_KEY, assert_keeps_secrets
+from tests.conftest import new_database, owner_url
 
 NO_SERVER = "postgresql://somebody:s3cr3t-pass@/billing?host=/nonexistent"
 PATH = "/v1/leads/L-1"
@@ -55,6 +58,21 @@ def test_it_tells_that_it_is_well_without_a_key(api: ApiProcess, path: str, stat
     answer = api.get(path)
 
     assert (answer.status, answer.json) == (200, {"status": status})
+
+
+def test_an_api_whose_database_is_not_migrated_is_not_ready(log_file: Path) -> None:
+    with (
+        new_database() as url,
+        ApiProcess(log_file, DATABASE_URL=url, API_PROCESSES="1") as api,
+    ):
+        assert api.get("/readyz").status == 200
+        command.downgrade(migrate.config(owner_url(url)), "base")
+
+        answer = api.get("/readyz")
+
+        assert answer.status == 503
+        assert "run `billing migrate`" in problem(answer)["detail"]
+        assert int(answer.headers["retry-after"]) > 0
 
 
 def test_without_a_database_callers_are_asked_to_come_again(log_file: Path) -> None:

@@ -9,8 +9,10 @@ from statistics import median
 
 import psycopg2
 import pytest
+from alembic import command
 from sqlalchemy import make_url
 
+from db import migrate
 from devstack import ports
 from tests.conftest import LEAD_SECRET, new_database, owner_url
 from tests.stack_process import eventually
@@ -91,6 +93,44 @@ def test_when_postgres_comes_back_so_does_the_receiver(log_file: Path) -> None:
             202,
             200,
         ]
+
+
+def test_it_is_not_ready_while_every_delivery_would_get_503(log_file: Path) -> None:
+    with (
+        new_database() as url,
+        one_process(log_file, DATABASE_URL=url, BILLING_DATA_DIR=str(log_file)) as receiver,
+    ):
+        # Given one door with a secret: it is ready, and names the doors without
+        ready = receiver.get("/readyz")
+        assert (ready.status, ready.json) == (
+            200,
+            {
+                "status": "ready",
+                "without_secret": "RAZORPAY_WEBHOOK_SECRETS, STRIPE_WEBHOOK_SECRETS",
+            },
+        )
+        # When the tables are not there
+        command.downgrade(migrate.config(owner_url(url)), "base")
+        # Then it is as little ready as it can record
+        assert receiver.post(delivery()).status == 503
+        answer = receiver.get("/readyz")
+        assert answer.status == 503
+        assert "run `billing migrate`" in answer.json["error"]
+        # And once they are, it is
+        migrate.upgrade(owner_url(url), application_url=url)
+        assert receiver.get("/readyz").status == 200
+        assert receiver.post(delivery()).status == 202
+
+
+def test_a_receiver_without_any_secret_is_not_ready(database: str, log_file: Path) -> None:
+    with one_process(
+        log_file, DATABASE_URL=database, LEAD_WEBHOOK_SECRETS=None, BILLING_DATA_DIR=str(log_file)
+    ) as receiver:
+        answer = receiver.get("/readyz")
+
+        assert answer.status == 503
+        assert "LEAD_WEBHOOK_SECRETS" in answer.json["error"]
+        assert receiver.get("/healthz").status == 200
 
 
 def test_without_secrets_nothing_is_refused_for_good(database: str, log_file: Path) -> None:
