@@ -35,6 +35,7 @@ from billing.payments import AmbiguousPayment, OrderAtOdds, UnknownPayment
 from billing.plans import PlanRefused
 from billing.returns import CannotRefund, UnknownRefund
 from billing.text import field_problems, validation_problems
+from db.errors import StatementRefused
 from errors import BillingError, InvalidField, NotFound, PermanentError, TransientError
 from gateways.errors import (
     GatewayKeyRefused,
@@ -305,6 +306,9 @@ _OF_RULES: dict[type, Callable[[Any], Refusal] | None] = {
         "this Idempotency-Key was used when this API key had another product or account: send a"
         " new key",
         kind="out-of-reach",
+    ),
+    StatementRefused: lambda _: Refusal(
+        422, "the request holds a value that cannot be stored", kind="cannot-be-stored"
     ),
     InvalidReason: lambda error: Refusal(422, str(error), fields={"reason": error.problem}),
     # Things.

@@ -171,6 +171,12 @@ def new_database() -> Iterator[str]:
         _maintain(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
+def migrator_url(url: str) -> str:
+    """Return `owner_url` in SQLAlchemy's form, for `db.migrate`."""
+    made = make_url(owner_url(url)).set(drivername="postgresql+psycopg2")
+    return made.render_as_string(hide_password=False)
+
+
 def owner_url(url: str) -> str:
     """Return the address of the same database for the owner of its tables."""
     return _url_of(str(make_url(url).database), "DATABASE_OWNER_URL")

@@ -8,7 +8,7 @@ from alembic import command
 from db import migrate
 from tests.api.api_process import ApiProcess, problem
 from tests.api.conftest import HOUSE_KEY, assert_keeps_secrets
-from tests.conftest import new_database, owner_url
+from tests.conftest import migrator_url, new_database
 
 NO_SERVER = "postgresql://somebody:s3cr3t-pass@/billing?host=/nonexistent"
 PATH = "/v1/leads/L-1"
@@ -66,7 +66,7 @@ def test_an_api_whose_database_is_not_migrated_is_not_ready(log_file: Path) -> N
         ApiProcess(log_file, DATABASE_URL=url, API_PROCESSES="1") as api,
     ):
         assert api.get("/readyz").status == 200
-        command.downgrade(migrate.config(owner_url(url)), "base")
+        command.downgrade(migrate.config(migrator_url(url)), "base")
 
         answer = api.get("/readyz")
 

@@ -14,7 +14,7 @@ from sqlalchemy import make_url
 
 from db import migrate
 from devstack import ports
-from tests.conftest import LEAD_SECRET, new_database, owner_url
+from tests.conftest import LEAD_SECRET, migrator_url, new_database, owner_url
 from tests.stack_process import eventually
 from tests.webhook_receiver.conftest import assert_keeps_secrets
 from tests.webhook_receiver.receiver_process import ReceiverProcess, delivery, one_process
@@ -110,14 +110,14 @@ def test_it_is_not_ready_while_every_delivery_would_get_503(log_file: Path) -> N
             },
         )
         # When the tables are not there
-        command.downgrade(migrate.config(owner_url(url)), "base")
+        command.downgrade(migrate.config(migrator_url(url)), "base")
         # Then it is as little ready as it can record
         assert receiver.post(delivery()).status == 503
         answer = receiver.get("/readyz")
         assert answer.status == 503
         assert "run `billing migrate`" in answer.json["error"]
         # And once they are, it is
-        migrate.upgrade(owner_url(url), application_url=url)
+        migrate.upgrade(migrator_url(url), application_url=url)
         assert receiver.get("/readyz").status == 200
         assert receiver.post(delivery()).status == 202
 
