@@ -29,7 +29,8 @@ __all__ = ["client", "wishes"]
 FOR_OPERATORS_ONLY = {
     "ApiKeyExists", "CannotAnchor", "CannotAttach", "InvalidAnchor", "LeadNotParked",
     "InvalidIdentity", "NotInDevelopment", "NothingToRefund", "NothingToWriteOff",
-    "OpenedOtherwise", "ReasonNamesPerson", "ReversalTooLarge", "TimeCannotMove", "UnknownRole", "UnreadableEvent", "UnreadableRow",
+    "OpenedOtherwise", "ReasonNamesPerson", "ReversalTooLarge", "TimeCannotMove",
+    "UnknownRole", "UnreadableEvent", "UnreadableRow",
 }  # fmt: skip
 """What no route can meet. A new error is named here or gets a line of its own in the API."""
 
