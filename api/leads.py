@@ -33,13 +33,13 @@ class Lead(BaseModel):
 
     lead_id: str
     account: str
-    state: Literal["pending", "charged", "parked", "conflict", "refunded", "cancelled"]
+    state: Literal["pending", "charged", "parked", "conflict", "refunded", "cancelled", "refused"]
     credits: int = Field(description="its price; zero for a conflict, which charges nothing")
     package_price_paise: int
     conflicts: int = Field(description="requests that do not match its account or price")
     occurred_at: datetime | None
     updated_at: datetime
-    reason: str | None = Field(description="why it is pending, if known")
+    reason: str | None = Field(description="why it is refused, or still pending, if known")
 
 
 @route(

@@ -22,7 +22,7 @@ class LeadStatus:
     lead_id: str
     account: str
     state: str
-    """pending, charged, parked (not enough credit), conflict or refunded."""
+    """pending, charged, parked (not enough credit), conflict, refunded, cancelled or refused."""
     credits: int
     """The price of the lead."""
 

@@ -4,7 +4,7 @@ import click
 from sqlalchemy.orm import Session
 
 import clock
-from billing import audit
+from billing import audit, leads
 from cli.options import (
     ListView,
     View,
@@ -31,35 +31,62 @@ def inbox() -> None:
     """
 
 
+_COLUMNS = Columns(
+    "id source type state received_at",
+    more="event_id outcome attempts handled_at last_error lead_id account",
+)
+
+
 @inbox.command(name="list")
 @click.option(
     "--state", type=click.Choice(["pending", "done", "dead", "ignored"]), help="Only this state."
 )
 @click.option("--source", help="Only this source, such as leads.")
+@click.option("--event-id", help="Only the sender's event of this id.")
+@click.option("--lead", "lead_id", metavar="ID", help="Only what is about this lead.")
+@click.option("--account", "ref", metavar="REF", help="Only what names this account.")
 @timed_list_options
-def list_(state: str | None, source: str | None, *, view: ListView) -> None:
+def list_(
+    state: str | None,
+    source: str | None,
+    event_id: str | None,
+    lead_id: str | None,
+    ref: str | None,
+    *,
+    view: ListView,
+) -> None:
     """List inbound events, newest first."""
 
     def read(session: Session, wanted: Wanted) -> Page[Record]:
-        return inbox_operations.newest(session, wanted, state=state, source=source).map(_summary)
+        return inbox_operations.newest(
+            session,
+            wanted,
+            state=state,
+            source=source,
+            event_id=event_id,
+            lead=_sought(lead_id),
+            account=_sought(ref),
+        ).map(_summary)
 
     print_list(read, view, columns=_COLUMNS, empty="No events match.")
 
 
-_COLUMNS = Columns(
-    "id source type state received_at", more="event_id outcome attempts handled_at last_error"
-)
-
-
 @inbox.command()
-@click.argument("id_", metavar="ID", type=int)
+@click.argument("name", metavar="ID")
 @record_options
-def show(id_: int, *, view: View) -> None:
-    """Show event ID with its body."""
+def show(name: str, *, view: View) -> None:
+    """Show event ID with its body.
+
+    ID is the number of the event, or the sender's id of it.
+    """
     with transaction() as session:
-        row = session.get(InboundEvent, id_)
-        if row is None:
-            raise PermanentError(f"there is no inbound event {id_}: see `billing inbox list`")
+        found = inbox_operations.find(session, name)
+        if not found:
+            raise PermanentError(f"there is no inbound event {name}: see `billing inbox list`")
+        if len(found) > 1:
+            ids = ", ".join(str(row.id) for row in found)
+            raise PermanentError(f"several events have the id {name}: show one of {ids}")
+        [row] = found
         record = {
             **_summary(row),
             "next_attempt_at": row.next_attempt_at,
@@ -107,6 +134,12 @@ def replay(ids: tuple[int, ...], *, all_dead: bool, view: View) -> None:
         raise PermanentError(f"only dead events can be replayed: these are not dead: {left}")
 
 
+def _sought(value: str | None) -> inbox_operations.Sought | None:
+    if value is None:
+        return None
+    return inbox_operations.Sought(value, leads.status.spellings_of(value))
+
+
 def _summary(row: InboundEvent) -> Record:
     return {
         "id": row.id,
@@ -119,4 +152,6 @@ def _summary(row: InboundEvent) -> Record:
         "received_at": row.received_at,
         "handled_at": row.handled_at,
         "last_error": row.last_error,
+        "lead_id": row.lead_id,
+        "account": row.account_ref,
     }

@@ -5,7 +5,7 @@ from functools import partial
 import click
 from sqlalchemy.orm import Session
 
-from billing.payments import GatewayName, attachment, queries
+from billing.payments import GatewayName, attachment, attention, queries
 from billing.payments.queries import GATEWAYS, STATES, State
 from cli.accounts import find_or_fail
 from cli.cells import money
@@ -19,6 +19,7 @@ from cli.options import (
     timed_list_options,
     yes_option,
 )
+from cli.orders import order_record
 from cli.output import (
     Columns,
     Record,
@@ -32,7 +33,7 @@ from cli.output import (
     zone_of,
 )
 from cli.parked_leads import request_release
-from db.models import AuditEntry, CreditTransaction, Order, Payment
+from db.models import AuditEntry, CreditTransaction, Payment
 from db.pages import Page, Wanted
 from db.session import snapshot, transaction
 from errors import PermanentError
@@ -45,14 +46,14 @@ def payments() -> None:
 
     \b
     Examples:
-      billing payments list --state unmatched
+      billing payments list --needs-a-look
       billing payments show pay_123
     """
 
 
 _COLUMNS = Columns(
-    "payment_id account state amount_paise created_at",
-    more="gateway order_id reason currency refunded_paise credits bonus_credits credited_at",
+    "payment_id account state reason amount_paise created_at",
+    more="gateway order_id currency refunded_paise credits bonus_credits credited_at",
 )
 
 
@@ -60,16 +61,27 @@ _COLUMNS = Columns(
 @click.option("--state", type=click.Choice(STATES), help="Only this state.")
 @click.option("--account", "ref", metavar="REF", help="Only this account's.")
 @click.option("--gateway", type=click.Choice(GATEWAYS), help="Only this gateway's.")
+@click.option("--needs-a-look", is_flag=True, help="Only what waits for a person, with the reason.")
 @timed_list_options
 def list_(
-    state: State | None, ref: str | None, gateway: GatewayName | None, *, view: ListView
+    state: State | None,
+    ref: str | None,
+    gateway: GatewayName | None,
+    *,
+    needs_a_look: bool,
+    view: ListView,
 ) -> None:
     """List payments, newest first."""
 
     def read(session: Session, wanted: Wanted) -> Page[Record]:
         account_id = find_or_fail(session, ref).id if ref is not None else None
         return queries.newest(
-            session, wanted, state=state, account_id=account_id, gateway=gateway
+            session,
+            wanted,
+            state=state,
+            account_id=account_id,
+            gateway=gateway,
+            needs_a_person=needs_a_look,
         ).map(lambda row: _payment(*row))
 
     print_list(read, view, columns=_COLUMNS, account=ref, empty="No payments match.")
@@ -93,7 +105,7 @@ def show(payment_id: str, gateway: GatewayName | None, *, view: View) -> None:
         if payment is None:
             raise PermanentError(f"there is no payment {payment_id!r}: see `billing payments list`")
         found = queries.find_order_of(session, payment)
-        order = _order(found) if found is not None else None
+        order = order_record(found) if found is not None else None
         ref = queries.find_account_ref(session, payment)
         record = _payment(payment, ref) | _more(payment)
         transactions = [_row(row) for row in queries.transactions_of(session, payment)]
@@ -200,7 +212,7 @@ def _payment(payment: Payment, account: str | None) -> Record:
         "order_id": payment.gateway_order_id,
         "account": account,
         "state": payment.state,
-        "reason": payment.reason,
+        "reason": attention.reason_of(payment),
         "amount_paise": payment.amount_paise,
         "currency": payment.currency,
         "refunded_paise": payment.refunded_paise,
@@ -221,23 +233,6 @@ def _more(payment: Payment) -> Record:
         "error_reason": payment.error_reason,
         "happened_at": payment.happened_at,
         "updated_at": payment.updated_at,
-    }
-
-
-def _order(order: Order) -> Record:
-    return {
-        "order_id": order.gateway_order_id,
-        "receipt": order.receipt,
-        "state": order.state,
-        "package": order.package,
-        "plan": order.plan,
-        "amount_paise": order.amount_paise,
-        "currency": order.currency,
-        "credits": order.credits,
-        "bonus_credits": order.bonus_credits,
-        "requested_by": order.requested_by,
-        "created_at": order.created_at,
-        "last_error": order.last_error,
     }
 
 

@@ -71,6 +71,9 @@ class Finished:
     outcome: str | None = None
     error: str | None = None
     type: str | None = None
+    lead_id: str | None = None
+    account_ref: str | None = None
+    """What it is about, if that can be recorded: operators look for it."""
 
 
 _CANDIDATES = text("""
@@ -148,9 +151,11 @@ def load_leased(session: Session, lease: Lease) -> list[LeasedEvent]:
 _FINISH = text("""
 UPDATE inbound_events e
    SET state = n.state, outcome = n.outcome, last_error = n.error, type = n.type,
-       handled_at = :now, leased_until = NULL
+       lead_id = n.lead_id, account_ref = n.account_ref, handled_at = :now, leased_until = NULL
   FROM unnest(CAST(:ids AS bigint[]), CAST(:states AS text[]), CAST(:outcomes AS text[]),
-              CAST(:errors AS text[]), CAST(:types AS text[])) AS n(id, state, outcome, error, type)
+              CAST(:errors AS text[]), CAST(:types AS text[]),
+              CAST(:lead_ids AS text[]), CAST(:account_refs AS text[]))
+       AS n(id, state, outcome, error, type, lead_id, account_ref)
  WHERE e.id = n.id
 """)
 
@@ -168,6 +173,8 @@ def finish(session: Session, finished: Iterable[tuple[int, Finished]], *, now: d
             "outcomes": text_array(end.outcome for _, end in rows),
             "errors": text_array(storable(end.error) for _, end in rows),
             "types": text_array(storable(end.type) for _, end in rows),
+            "lead_ids": text_array(end.lead_id for _, end in rows),
+            "account_refs": text_array(end.account_ref for _, end in rows),
             "now": now,
         },
     )

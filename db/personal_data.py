@@ -112,7 +112,9 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = {
     "gateway_signs": frozenset({"gateway"}),
     "hold_events": frozenset({"event"}),
     "holds": frozenset({"state", "idempotency_key", "finish_key", "kind"}),
-    "inbound_events": frozenset({"source", "event_id", "body_sha256", "type", "state", "outcome"}),
+    "inbound_events": frozenset(
+        {"source", "event_id", "body_sha256", "type", "state", "outcome", "lead_id", "account_ref"}
+    ),
     "lead_charges": frozenset({"lead_id", "state", "source"}),
     "lead_conflicts": frozenset({"lead_id"}),
     "lead_disputes": frozenset({"lead_id", "type", "state", "request_key"}),

@@ -16,9 +16,9 @@ from sqlalchemy.orm import Session
 
 from billing import accounts, catalog
 from billing.leads.pricing import lead_price_credits
-from billing.leads.request import LeadRequest
+from billing.leads.request import MAX_PRICE_PAISE, LeadRequest
 from billing.text import ID_MAX_LENGTH, problem_with
-from db.models import Account, LeadCharge, LeadConflict
+from db.models import Account, InboundEvent, LeadCharge, LeadConflict
 
 WAITS_FOR_AN_OPERATOR = "waits for an operator"
 MOST_CANDIDATES = 50
@@ -32,7 +32,7 @@ class LeadStatus:
     lead_id: str
     account: str
     state: str
-    """pending, or as in `lead_charges`: charged, parked, conflict, refunded, cancelled."""
+    """pending, refused, or as in `lead_charges`: charged, parked, conflict, refunded, cancelled."""
     credits: int
     """Its price; zero for a conflict, which takes nothing."""
     package_price_paise: int
@@ -41,7 +41,7 @@ class LeadStatus:
     occurred_at: datetime | None
     updated_at: datetime
     reason: str | None = None
-    """Why it is still pending, if that is known."""
+    """Why it is refused, or still pending, if that is known."""
 
 
 def find_status(
@@ -58,6 +58,7 @@ def find_status(
     return (
         _on_record(session, lead_id, reach)
         or _pending(session, lead_id, reach, everything=everything)
+        or _refused(session, lead_id, reach, everything=everything)
         # A worker may have taken it from the inbox between the two looks.
         or _on_record(session, lead_id, reach)
     )
@@ -128,7 +129,7 @@ _CANDIDATES = text("""
   ORDER BY id + 0 DESC LIMIT :limit)
 UNION ALL
 (SELECT 2, id, body, coalesce(handled_at, received_at) FROM inbound_events
-  WHERE state = 'dead' AND source IN ('leads', 'lead_calls')
+  WHERE state = 'dead' AND source IN ('leads', 'lead_calls') AND lead_id IS NULL
     AND EXISTS (SELECT FROM unnest(CAST(:needles AS bytea[])) AS needle
                  WHERE position(needle IN body) > 0)
   ORDER BY id + 0 DESC LIMIT :limit)
@@ -142,11 +143,50 @@ class _Event(BaseModel):
     data: LeadRequest
 
 
+def _refused(
+    session: Session, lead_id: str, reach: ColumnElement[bool], *, everything: bool
+) -> LeadStatus | None:
+    """Return the newest request for the lead that its handler refused, with the reason.
+
+    Its account need not exist; then only who sees everything sees it.
+    """
+    query = (
+        select(InboundEvent)
+        .where(
+            InboundEvent.lead_id == lead_id,
+            InboundEvent.state == "dead",
+            InboundEvent.source.in_(("leads", "lead_calls")),
+        )
+        .order_by(InboundEvent.id.desc())
+        .limit(MOST_CANDIDATES)
+    )
+    for row in session.scalars(query):
+        account = session.scalar(select(Account.ref).where(Account.ref == row.account_ref, reach))
+        if account is None and not everything:
+            continue
+        return LeadStatus(
+            lead_id, account or row.account_ref or "", "refused", 0, _price_in(row.body), 0,
+            None, row.handled_at or row.received_at, row.last_error,
+        )  # fmt: skip
+    return None
+
+
+def _price_in(body: bytes) -> int:
+    """Return the price of the package in a body that was refused; zero if it has none."""
+    try:
+        price = json.loads(body)["data"]["package_price_paise"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return 0
+    return price if type(price) is int and 0 <= price <= MAX_PRICE_PAISE else 0
+
+
 def _unfinished_requests(
     session: Session, lead_id: str
 ) -> Iterator[tuple[LeadRequest, bool, datetime]]:
     """Yield the unfinished requests for this lead (request, is dead, since), pending ones first."""
-    found = session.execute(_CANDIDATES, {"needles": _spellings(lead_id), "limit": MOST_CANDIDATES})
+    found = session.execute(
+        _CANDIDATES, {"needles": spellings_of(lead_id), "limit": MOST_CANDIDATES}
+    )
     for row in found:
         try:
             request = _Event.model_validate_json(bytes(row.body)).data
@@ -156,8 +196,8 @@ def _unfinished_requests(
             yield request, row.rank == 2, row.since
 
 
-def _spellings(lead_id: str) -> list[bytes]:
-    """Return the spellings of the id in JSON: UTF-8 or escaped; some writers escape the slash."""
+def spellings_of(lead_id: str) -> list[bytes]:
+    """Return the spellings of an id in JSON: UTF-8 or escaped; some writers escape the slash."""
     escaped = json.dumps(lead_id)
     capitals = re.sub(r"(?<=\\u)[0-9a-f]{4}", lambda digits: digits[0].upper(), escaped)
     spellings = {json.dumps(lead_id, ensure_ascii=False), escaped, capitals}

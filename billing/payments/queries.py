@@ -9,6 +9,7 @@ from typing import Literal, get_args
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from billing.payments import attention
 from billing.payments.change_log import subject_of
 from billing.payments.errors import AmbiguousPayment
 from billing.payments.facts import GatewayName
@@ -48,10 +49,12 @@ def newest(
     state: State | None = None,
     account_id: int | None = None,
     gateway: GatewayName | None = None,
+    needs_a_person: bool = False,
 ) -> Page[tuple[Payment, str | None]]:
     """Return the newest payments, each with the reference of its account (None: not known).
 
-    A filter that is None does not limit the list.
+    A filter that is None does not limit the list. `needs_a_person`: only what waits for one
+    (`billing/payments/attention.py`).
     """
     query = select(Payment, Account.ref).outerjoin(Account, Account.id == Payment.account_id)
     filters = {
@@ -62,6 +65,8 @@ def newest(
     for column, value in filters.items():
         if value is not None:
             query = query.where(column == value)
+    if needs_a_person:
+        query = query.where(attention.needs_a_person())
     return read_page(session, query, wanted, by=[Payment.id], time=Payment.created_at)
 
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, Identity, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, Identity, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.models.base import Base
@@ -14,6 +14,11 @@ class Account(Base):
     __tablename__ = "accounts"
     __table_args__ = (
         UniqueConstraint("ref"),
+        Index(
+            "ix_accounts_reviewed",
+            "ref",
+            postgresql_where=text("review_reason IS NOT NULL"),
+        ),
         CheckConstraint("held >= 0", name="held"),
         CheckConstraint("overdraft_limit >= 0", name="overdraft_limit"),
         CheckConstraint("low_balance >= 0", name="low_balance"),

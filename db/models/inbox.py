@@ -27,6 +27,18 @@ class InboundEvent(Base):
             postgresql_where=text("state = 'pending'"),
         ),
         Index("ix_inbound_events_dead", "id", postgresql_where=text("state = 'dead'")),
+        Index(
+            "ix_inbound_events_lead_id",
+            "lead_id",
+            "id",
+            postgresql_where=text("lead_id IS NOT NULL"),
+        ),
+        Index(
+            "ix_inbound_events_account_ref",
+            "account_ref",
+            "id",
+            postgresql_where=text("account_ref IS NOT NULL"),
+        ),
         # Half a page stays free, so that a lease updates its rows in place, without index entries.
         {"postgresql_with": {"fillfactor": 50}},
     )
@@ -47,5 +59,9 @@ class InboundEvent(Base):
     leased_until: Mapped[datetime | None]
     last_error: Mapped[str | None]
     handled_at: Mapped[datetime | None]
+    lead_id: Mapped[str | None]
+    """The lead that it is about, as its handler read it, also of a lead that it refused."""
+    account_ref: Mapped[str | None]
+    """The account that it names, whether there is one of this name or not."""
     blanked_at: Mapped[datetime | None]
     """When its body was blanked; see `billing/privacy/`. What identifies it stays."""

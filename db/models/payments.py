@@ -94,6 +94,11 @@ class Payment(Base):
         Index(None, "gateway", "gateway_order_id"),
         Index("ix_billing_payments_odd", "id",
               postgresql_where=text("state IN ('quarantined', 'unmatched')")),
+        Index("ix_billing_payments_attention", "id",
+              postgresql_where=text(
+                  "state IN ('quarantined', 'unmatched')"
+                  " OR (state = 'authorized' AND order_id IS NULL)"
+              )),
     )  # fmt: skip
 
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)

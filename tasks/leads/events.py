@@ -1,8 +1,9 @@
 """The handler of lead events from both doors: read each body strictly, charge, end each row."""
 
+import json
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy.orm import Session
@@ -10,7 +11,7 @@ from sqlalchemy.orm import Session
 from billing import audit
 from billing.audit import Door
 from billing.leads import EventTime, LeadRequest, LeadState, charge_leads
-from billing.text import validation_problems
+from billing.text import ID_MAX_LENGTH, REF_MAX_LENGTH, problem_with, validation_problems
 from db.inbox import Finished, LeasedEvent
 from service.disclosure import shown_error
 from tasks.inbox import clock_skew
@@ -38,6 +39,11 @@ class LeadCall(BaseModel):
     type: Literal["lead.created"]
     timestamp: EventTime | None = None
     data: LeadRequest
+
+
+class _About(TypedDict, total=False):
+    lead_id: str
+    account_ref: str
 
 
 class _AnyEvent(BaseModel):
@@ -74,14 +80,15 @@ def handle(
     clock_skew.write_to_log(door, times)
     with audit.asked_by(actor, door=door):
         results = charge_leads(session, requests, actor=actor)
-    for event, result in zip(readable, results, strict=True):
+    for event, request, result in zip(readable, requests, results, strict=True):
         if result.error is not None:
             reason = f"{place_of(event)}{shown_error(result.error)}"
-            outcome.finish(event, Finished("dead", error=reason, type=LEAD_CREATED))
+            end = Finished("dead", error=reason, type=LEAD_CREATED, **_about(request))
+            outcome.finish(event, end)
             continue
         charged = result.state is LeadState.CHARGED
         line = deduction_line(result.account, result.credits) if charged else None
-        end = Finished("done", outcome=result.state.value, type=LEAD_CREATED)
+        end = Finished("done", result.state.value, type=LEAD_CREATED, **_about(request))
         outcome.finish(event, end, log_line=line)
     return outcome
 
@@ -96,4 +103,25 @@ def _unreadable(
     if kind is not None and kind != LEAD_CREATED and "\x00" not in kind:
         return Finished("ignored", outcome="not_a_lead", type=kind)
     reason = f"{place_of(event)}UnreadableEvent: {validation_problems(error)}"
-    return Finished("dead", error=reason, type=kind)
+    return Finished("dead", error=reason, type=kind, **_about_unreadable(event.body))
+
+
+def _about(request: LeadRequest) -> _About:
+    return {"lead_id": request.lead_id, "account_ref": request.account}
+
+
+def _about_unreadable(body: bytes) -> _About:
+    """Return what a lead that is refused is about, as far as that can be read and recorded."""
+    try:
+        data = json.loads(body)["data"]
+        lead_id, account = data.get("lead_id"), data.get("account")
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return {}
+    if type(lead_id) is int:  # a usual mistake: the sender knows the lead by this number
+        lead_id = str(lead_id) if abs(lead_id) < 10**18 else None
+    about: _About = {}
+    if problem_with(lead_id, max_length=ID_MAX_LENGTH) is None:
+        about["lead_id"] = lead_id
+    if problem_with(account, max_length=REF_MAX_LENGTH) is None:
+        about["account_ref"] = account
+    return about

@@ -18,6 +18,7 @@ from db.session import transaction
 from tests.between import once_read
 from tests.billing.given import open_account, rows
 from tests.conftest import owner
+from tests.tasks import given as events
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -204,6 +205,59 @@ def test_a_dead_event_is_pending_and_waits_for_an_operator() -> None:
 
     assert found is not None
     assert (found.state, found.reason) == ("pending", WAITS_FOR_AN_OPERATOR)
+
+
+def test_a_lead_that_was_refused_says_so_and_why() -> None:
+    open_account()
+    refuse({"lead_id": "L-1", "account": "clinic:42", "package_price_paise": "6000"})
+
+    found = find(product="clinic_leads")
+
+    assert found is not None
+    assert (found.state, found.account) == ("refused", "clinic:42")
+    assert "data.package_price_paise: Input should be a valid integer" in str(found.reason)
+
+
+def test_a_refused_lead_whose_account_nobody_has_is_seen_by_who_sees_all() -> None:
+    refuse({"lead_id": "L-1", "account": "clinic:none", "package_price_paise": RS_6000})
+
+    found = find()
+
+    assert found is not None
+    assert (found.state, found.package_price_paise) == ("refused", RS_6000)
+    assert str(found.reason).startswith("UnknownAccount: ")
+    assert find(product="clinic_leads") is None
+
+
+def test_an_id_that_was_sent_as_a_number_is_found() -> None:
+    refuse({"lead_id": 17, "account": "clinic:42", "package_price_paise": RS_6000})
+
+    with transaction() as session:
+        found = lead_status.find_status(session, "17")
+
+    assert found is not None
+    assert found.state == "refused"
+
+
+def test_a_refused_lead_that_is_sent_again_corrected_is_what_becomes_of_it() -> None:
+    open_account(credits_=1_000)
+    refuse({"lead_id": "L-1", "account": "clinic:42", "package_price_paise": None})
+    events.deliver(events.lead_event("L-1"))
+    assert find_state() == "pending"
+    events.work()
+
+    assert find_state() == "charged"
+
+
+def refuse(data: object) -> None:
+    """An event that its handler refuses."""
+    events.deliver({**events.lead_event(), "data": data})
+    events.work()
+
+
+def find_state() -> str | None:
+    found = find()
+    return found.state if found else None
 
 
 def test_an_event_that_is_tried_again_is_reported_before_a_dead_one() -> None:
