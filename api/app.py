@@ -1,4 +1,4 @@
-"""The Flask app of the API, served by granian (see Procfile).
+"""The Flask app of the API; `api/server.py` serves it.
 
 Each resource is a file with a blueprint, listed in `RESOURCES`. `api/routes.py` says how a route
 is written, `api/auth.py` who may call it, `api/problems.py` what a refusal looks like. The document
@@ -27,12 +27,12 @@ from api import (
     problems,
     refunds,
 )
-from api.json_body import MAX_BODY_BYTES, Request
+from api.json_body import Request
 from billing import catalog
 from clock import development as development_clock
 from db import connections, schema_version
 from db.session import transaction
-from service import http_bodies, logs
+from service import logs
 
 RESOURCES: tuple[APIBlueprint, ...] = (
     accounts.accounts,
@@ -46,8 +46,8 @@ RESOURCES: tuple[APIBlueprint, ...] = (
     holds.holds,
     charges.charges,
 )
-CONNECTIONS = 8
-"""As many as threads in the Procfile: a request that waits for a lock must not delay others."""
+CONNECTIONS = 16
+"""As many as threads that call the app: a request that waits for a lock must not delay others."""
 
 
 def create_app() -> OpenAPI:
@@ -75,7 +75,6 @@ def create_app() -> OpenAPI:
     # The parts in use are the same in 3.1, which more client generators read than 3.2.
     app.openapi_version = "3.1.1"
     app.request_class = Request
-    http_bodies.limit_bodies(app, max_bytes=MAX_BODY_BYTES)
     app.url_map.converters["any_id"] = _AnyId
     app.url_map.merge_slashes = False  # they may be part of an id
     app.before_request(auth.admit)

@@ -9,9 +9,7 @@ from typing import cast
 
 from flask import current_app, g, request
 from sqlalchemy.orm import Session
-from werkzeug.exceptions import RequestEntityTooLarge
 
-from api.json_body import MAX_BODY_BYTES
 from api.problems import Refusal
 from billing import accounts
 from billing.access import keys
@@ -29,8 +27,6 @@ _BEARER = re.compile("bearer +([A-Za-z0-9._~+/-]+=*)", re.IGNORECASE)
 
 def admit() -> None:
     """Find the caller of a route that needs a scope; refuse with 401 or 403."""
-    if (request.content_length or 0) > MAX_BODY_BYTES:
-        raise RequestEntityTooLarge
     view = current_app.view_functions.get(request.endpoint or "")
     scope: str | None = getattr(view, SCOPE, None)
     if scope is None:  # an open route, or no route

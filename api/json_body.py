@@ -1,4 +1,7 @@
-"""The body of a request as strict JSON, for `api/app.py` and `api/idempotency.py`."""
+"""The body of a request as strict JSON, for `api/app.py` and `api/idempotency.py`.
+
+`api/server.py` has it whole, and not too long, before the app is called.
+"""
 
 from typing import Any
 
@@ -24,7 +27,7 @@ class Request(FlaskRequest):
     def get_json(self, *_args: Any, **_options: Any) -> str:
         """Return the body as text.
 
-        Raises 413, 415, or 400 if it is not UTF-8 or has a field twice.
+        Raises 415, or 400 if it is not UTF-8 or has a field twice.
         """
         view = current_app.view_functions.get(self.endpoint or "")
         if getattr(view, WITHOUT_BODY, False) and not self.body():
@@ -34,5 +37,5 @@ class Request(FlaskRequest):
         return http_bodies.json_text(self.body())
 
     def body(self) -> bytes:
-        """Return the body as it was sent; may be called repeatedly. Raises 413."""
-        return http_bodies.read_body(self, max_bytes=MAX_BODY_BYTES)
+        """Return the body as it was sent; may be called repeatedly."""
+        return self.get_data()

@@ -74,6 +74,7 @@ class Order(BaseModel):
     answers=Order,
     status=201,
     refusals=(404,),
+    asks_gateway=True,
 )
 def create(body: NewOrder) -> Order:
     """Open an order at a gateway.

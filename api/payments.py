@@ -56,6 +56,7 @@ class VerifiedPayment(BaseModel):
     scope="orders:write",
     answers=VerifiedPayment,
     refusals=(404,),
+    asks_gateway=True,
 )
 def verify(body: CheckoutResult) -> VerifiedPayment:
     """Ask the gateway about a payment, and credit it if the money is there.

@@ -14,9 +14,8 @@ from typing import Any
 import structlog
 from flask import Flask, Response, request
 from pydantic import BaseModel, Field, ValidationError
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException
 
-from api.json_body import MAX_BODY_BYTES
 from billing.access import AnswerNotKept, AnswerOutOfReach
 from billing.accounts import AccountExists
 from billing.credit import HoldFinished, UnknownHold
@@ -46,8 +45,8 @@ from gateways.errors import (
     UnknownGateway,
     UnreadableAnswer,
 )
-from service import http_bodies
 from service.disclosure import shown_error, shown_path
+from service.http_messages import Answer, Refused
 
 log = structlog.get_logger()
 
@@ -176,23 +175,39 @@ def documented(*statuses: int) -> dict[str, Any]:
 def answer(
     status: int, detail: str, *, kind: str = PLAIN, logged: str | None = None, **more: Any
 ) -> Response:
-    """Return a problem as an answer; a 503 carries `Retry-After`.
+    """Return a problem as an answer; a 429 and a 503 carry `Retry-After`.
 
     `detail` may repeat what the caller sent, which the log may not: `logged` stands there instead.
     """
-    reason = detail if logged is None else logged
-    log.warning(
-        "request refused",
-        path=shown_path(request.path, request.url_rule),
-        status=status,
-        reason=reason[:500],
+    _log(status, detail if logged is None else logged, shown_path(request.path, request.url_rule))
+    return _problem(status, detail, kind, more)
+
+
+def of_unread(refused: Refused, path: str) -> Answer:
+    """Return the answer to a request that no view sees; `service/asgi.py` calls this."""
+    _log(refused.status, refused.detail, shown_path(path, None))
+    response = _problem(
+        refused.status, refused.detail, OWN_TYPES + refused.kind if refused.kind else PLAIN, {}
     )
+    response.headers["Cache-Control"] = "no-store"
+    return Answer(response.status_code, list(response.headers), response.get_data())
+
+
+def _log(status: int, reason: str, path: str) -> None:
+    log.warning("request refused", path=path, status=status, reason=reason[:500])
+
+
+def _problem(status: int, detail: str, kind: str, more: Mapping[str, Any]) -> Response:
     title = HTTPStatus(status).phrase
     content = {"type": kind, "title": title, "status": status, "detail": detail, **more}
     response = Response(json.dumps(content), status, content_type=MEDIA_TYPE)
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+    if status in _LATER:
         response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return response
+
+
+_LATER = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+"""Statuses of what goes through if it is repeated unchanged."""
 
 
 def _refused(refusal: Refusal) -> Response:
@@ -213,7 +228,6 @@ def _refused(refusal: Refusal) -> Response:
 _EXPLAINED = {
     404: "unknown path: GET /openapi.json lists all paths",
     405: "method not allowed: the Allow header lists the methods of this path",
-    413: f"the body must be at most {MAX_BODY_BYTES} bytes",
     415: "the Content-Type must be application/json",
 }
 
@@ -221,8 +235,6 @@ _EXPLAINED = {
 def _by_http(error: HTTPException) -> Response:
     status = error.code or 500
     response = answer(status, _EXPLAINED.get(status) or error.description or error.name)
-    if isinstance(error, RequestEntityTooLarge):
-        http_bodies.read_on_after(response, request)
     allowed = getattr(error, "valid_methods", None)
     if allowed:
         response.headers["Allow"] = ", ".join(allowed)

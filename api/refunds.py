@@ -56,6 +56,7 @@ class Refund(BaseModel):
     answers=Refund,
     status=201,
     refusals=(404,),
+    asks_gateway=True,
 )
 def create(body: NewRefund) -> Refund:
     """Refund a payment, wholly or in part.

@@ -12,7 +12,7 @@ from http import HTTPMethod
 from inspect import get_annotations, getdoc
 from typing import Any
 
-from flask import Response
+from flask import Flask, Response
 from flask_openapi import APIBlueprint
 from pydantic import BaseModel
 
@@ -22,8 +22,9 @@ from billing import audit
 
 View = Callable[..., BaseModel]
 
-_ALWAYS = {401, 403, 422, 500, 503}
-_WITH_A_BODY = {400, 413, 415}
+_ASKS_GATEWAY = "asks_gateway"
+_ALWAYS = {400, 401, 403, 422, 429, 500, 503}
+_WITH_A_BODY = {408, 413, 415}
 _UNDER_A_KEY = {409, 410}
 
 
@@ -38,13 +39,16 @@ def route(
     refusals: tuple[int, ...] = (),
     without_body: bool = False,
     check: Callable[..., None] | None = None,
+    asks_gateway: bool = False,
 ) -> Callable[[View], View]:
     """Put a view at `method rule` for callers with `scope`.
 
     It answers `status` with a model of the type `answers`; `refusals` are its own statuses in
     addition to those of every route. With `without_body`, a missing body is read as `{}`. `check`
     takes what the view takes and raises a `Refusal` if this key may not ask that: it runs before a
-    stored answer is repeated. The audit log names the caller as the actor of what the view changes.
+    stored answer is repeated. A view that `asks_gateway` may take as long as the gateway:
+    `api/server.py` gives it a part of the threads only. The audit log names the caller as the actor
+    of what the view changes.
     """
     once = method is HTTPMethod.POST
     refused = {*_ALWAYS, *refusals}
@@ -76,6 +80,7 @@ def route(
             answer.__annotations__ = {**get_annotations(view), "header": idempotency.Headers}
         setattr(answer, auth.SCOPE, scope)
         setattr(answer, WITHOUT_BODY, without_body)
+        setattr(answer, _ASKS_GATEWAY, asks_gateway)
         summary, _, description = (getdoc(view) or view.__name__).partition("\n\n")
         add(
             rule,
@@ -88,3 +93,16 @@ def route(
         return view
 
     return put
+
+
+def gateway_paths(app: Flask) -> frozenset[str]:
+    """Return the paths of an app whose POST asks a gateway; such a path has no variable part."""
+    rules = [
+        rule
+        for rule in app.url_map.iter_rules()
+        if getattr(app.view_functions[rule.endpoint], _ASKS_GATEWAY, False)
+    ]
+    for rule in rules:
+        if rule.arguments:
+            raise TypeError(f"{rule.rule}: a path that asks a gateway must have no variable part")
+    return frozenset(rule.rule for rule in rules)

@@ -2,6 +2,9 @@
 
 from flask import Flask, Response
 
+from service.asgi import Adapter, Door
+from service.http_messages import Answer, Environ, HeaderRules, Refused, answer_of, plain_answer
+
 
 def create_app() -> Flask:
     """Return an app that answers a delivery without looking at it."""
@@ -17,3 +20,16 @@ def create_app() -> Flask:
         return Response("{}", 200, content_type="application/json")
 
     return app
+
+
+def create_server() -> Adapter:
+    """Return the app behind the receiver's door."""
+    app = create_app()
+
+    async def call(environ: Environ) -> Answer:
+        return answer_of(app, environ)
+
+    def refuse(refused: Refused, _path: str) -> Answer:
+        return plain_answer(refused.status)
+
+    return Adapter(Door(call, refuse, max_body_bytes=1024 * 1024, headers=HeaderRules()))

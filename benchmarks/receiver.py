@@ -153,7 +153,7 @@ def _serving_the_empty_app(command: str) -> str:
     if program or not found:
         raise DevstackError(f"the Procfile's receiver does not start with {PROGRAM}: {command}")
     address = f"--host {load.HOST} --port $RECEIVER_PORT"
-    return f"granian {address} {flags} benchmarks.empty_app:create_app"
+    return f"granian {address} {flags} benchmarks.empty_app:create_server"
 
 
 def _row(

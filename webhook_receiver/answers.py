@@ -1,6 +1,8 @@
 """What the doors of all senders share: reading a request, recording it, and answering."""
 
+import asyncio
 import json
+from collections.abc import Awaitable
 
 import structlog
 from flask import Response, request
@@ -8,17 +10,20 @@ from flask import Response, request
 from db.deliveries import NewEvent
 from service import http_bodies
 from service.disclosure import shown_path
+from service.http_messages import Answer, Refused
 from tasks.plumbing import nudges
 from webhook_receiver.recorder import NotRecorded, Recorder
 
 MAX_BODY_BYTES = 1024 * 1024
+LATER = "billing.answer_later"
+"""In the environ: what to await for the answer, if the view could not give it at once."""
 
 log = structlog.get_logger()
 
 
 def body_of_request() -> bytes:
-    """Return the raw body; raises 413, which the app answers."""
-    return http_bodies.read_body(request, max_bytes=MAX_BODY_BYTES)
+    """Return the raw body."""
+    return request.get_data()
 
 
 def is_announced_as_json() -> bool:
@@ -37,26 +42,19 @@ def refuse_without_secrets(variable: str) -> Response:
 
 
 def record_and_answer(recorder: Recorder, event: NewEvent) -> Response:
-    """Record a proven delivery and have its source nudged; return once it is committed."""
-    try:
-        is_new = recorder.record(event)
-    except NotRecorded as error:
-        log.error("event not recorded", source=event.source, error=str(error))
-        return refuse(503, "could not be recorded; please send it again")
-    if not is_new:
-        return answer(200, status="seen before")
-    nudges.send_in_background(event.source)
-    return answer(202, status="recorded")
+    """Record a proven delivery and have its source nudged; answer once it is committed."""
+    recorded = recorder.record(event)
+    return _answer_later(_answer_when_recorded(recorded, event.source, _path()))
 
 
-def refuse(status: int, error: str) -> Response:
-    """Answer and log why; `error` repeats nothing that was sent."""
-    log.warning(
-        "request refused",
-        path=shown_path(request.path, request.url_rule),
-        status=status,
-        reason=error,
-    )
+def refuse_unread(refused: Refused, path: str) -> Answer:
+    """Answer a request that no view sees; `service/asgi.py` calls this."""
+    return _whole(refuse(refused.status, refused.detail, path=shown_path(path, None)))
+
+
+def refuse(status: int, error: str, *, path: str | None = None) -> Response:
+    """Answer and log why; `error` repeats nothing that was sent, and neither does `path`."""
+    log.warning("request refused", path=path or _path(), status=status, reason=error)
     response = answer(status, error=error)
     if status == 503:
         response.headers["Retry-After"] = "5"
@@ -66,3 +64,32 @@ def refuse(status: int, error: str) -> Response:
 def answer(status: int, /, **content: str) -> Response:
     """Return a small JSON answer."""
     return Response(json.dumps(content), status, content_type="application/json")
+
+
+def _path() -> str:
+    return shown_path(request.path, request.url_rule)
+
+
+def _answer_later(awaited: Awaitable[Answer]) -> Response:
+    request.environ[LATER] = awaited
+    return Response()
+
+
+async def _answer_when_recorded(recorded: "asyncio.Future[bool]", source: str, path: str) -> Answer:
+    try:
+        is_new = await recorded
+    except NotRecorded as error:
+        log.error("event not recorded", source=source, error=str(error))
+        return _whole(refuse(503, "could not be recorded; please send it again", path=path))
+    if not is_new:
+        return _SEEN_BEFORE
+    nudges.send_in_background(source)
+    return _RECORDED
+
+
+def _whole(response: Response) -> Answer:
+    return Answer(response.status_code, list(response.headers), response.get_data())
+
+
+_SEEN_BEFORE = _whole(answer(200, status="seen before"))
+_RECORDED = _whole(answer(202, status="recorded"))

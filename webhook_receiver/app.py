@@ -11,7 +11,7 @@ from functools import partial
 
 import structlog
 from flask import Flask, Response, request
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 import settings
 from clock import development
@@ -19,10 +19,10 @@ from db import schema_version
 from db.session import transaction
 from errors import TransientError
 from gateways import registry
-from service import http_bodies, logs
+from service import logs
 from service.disclosure import shown_path
 from webhook_receiver import gateway_door, lead_door
-from webhook_receiver.answers import MAX_BODY_BYTES, answer, refuse
+from webhook_receiver.answers import answer, refuse
 from webhook_receiver.recorder import Recorder
 
 log = structlog.get_logger()
@@ -37,7 +37,6 @@ def create_app() -> Flask:
         sys.exit(f"cannot start: {error}")
     logs.configure()
     app = Flask(__name__)
-    http_bodies.limit_bodies(app, max_bytes=MAX_BODY_BYTES)
     _add_doors(app, configured)
     _add_health(app, configured)
     _answer_errors(app)
@@ -99,7 +98,6 @@ _DOORS = ", ".join(f"POST {path}" for path in (lead_door.PATH, *gateway_door.PAT
 _EXPLAINED = {
     404: f"no such address: {_DOORS}, GET /healthz, GET /readyz",
     405: "this address does not accept this method; see the Allow header",
-    413: f"the body must be at most {MAX_BODY_BYTES} bytes",
 }
 
 
@@ -107,8 +105,6 @@ def _answer_errors(app: Flask) -> None:
     @app.errorhandler(HTTPException)
     def refused(error: HTTPException) -> Response:
         response = refuse(error.code or 500, _EXPLAINED.get(error.code or 500, error.name))
-        if isinstance(error, RequestEntityTooLarge):
-            http_bodies.read_on_after(response, request)
         if isinstance(error, MethodNotAllowed) and error.valid_methods:
             response.headers["Allow"] = ", ".join(error.valid_methods)
         return response

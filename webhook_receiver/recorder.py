@@ -1,11 +1,14 @@
 """Group commit: deliveries that arrive together become one INSERT and one commit.
 
-Each request waits until its own row is committed. While one group is committed the next one
+Each request is answered when its own row is committed. While one group is committed the next one
 gathers, so that a lone request waits for no other and a crowd shares the cost of the disk.
 One thread and one connection per process; why: docs/decisions/0003-group-commit-receiver.md.
 """
 
+import asyncio
 import threading
+from collections.abc import Sequence
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 
 from db.deliveries import NewEvent, record
@@ -25,39 +28,33 @@ class NotRecorded(Exception):
 
 
 class _PendingDelivery:
-    """A delivery to record; its request waits at a lock that the recorder opens."""
+    """A delivery to record, and the future of its event loop that its request awaits."""
 
-    __slots__ = ("done", "error", "event", "is_new")
+    __slots__ = ("event", "recorded")
 
-    def __init__(self, event: NewEvent) -> None:
+    def __init__(self, event: NewEvent, recorded: "asyncio.Future[bool]") -> None:
         self.event = event
-        self.is_new = False
-        self.error: Exception | None = None
-        # A bare lock, opened once: a Future's condition variable costs several times as much.
-        self.done = threading.Lock()
-        self.done.acquire()
+        self.recorded = recorded
 
 
 class Recorder:
-    """Records deliveries for the requests of one process."""
+    """Records deliveries for the requests of one process, which run on one event loop."""
 
     def __init__(self) -> None:
         self._waiting: SimpleQueue[_PendingDelivery] = SimpleQueue()
         threading.Thread(target=self._run, name="recorder", daemon=True).start()
 
-    def record(self, event: NewEvent) -> bool:
-        """Return True once the delivery is committed, False if it was seen before.
+    def record(self, event: NewEvent) -> "asyncio.Future[bool]":
+        """Return what becomes True once the delivery is committed, False if it was seen before.
 
-        Raises `NotRecorded`.
+        It raises `NotRecorded` otherwise. Called on the event loop.
         """
-        waiting = _PendingDelivery(event)
-        self._waiting.put(waiting)
-        if not waiting.done.acquire(timeout=WAIT_SECONDS):
-            raise NotRecorded(f"no commit within {WAIT_SECONDS} seconds")
-        if waiting.error is not None:
-            error = waiting.error
-            raise NotRecorded(shown_error(error)) from error
-        return waiting.is_new
+        loop = asyncio.get_running_loop()
+        recorded: asyncio.Future[bool] = loop.create_future()
+        timer = loop.call_later(WAIT_SECONDS, _give_up, recorded)
+        recorded.add_done_callback(lambda _: timer.cancel())
+        self._waiting.put(_PendingDelivery(event, recorded))
+        return recorded
 
     def _run(self) -> None:
         while True:
@@ -81,10 +78,29 @@ class Recorder:
                 for waiting in group:
                     self._commit([waiting])
                 return
-            for waiting in group:
-                waiting.error = error
-                waiting.done.release()
+            reason = shown_error(error)
+            _report(group, [NotRecorded(reason) for _ in group])
             return
-        for waiting, is_new in zip(group, answers, strict=True):
-            waiting.is_new = is_new
-            waiting.done.release()
+        _report(group, answers)
+
+
+def _report(group: list[_PendingDelivery], outcomes: Sequence[bool | NotRecorded]) -> None:
+    """Wake the requests of a whole group by one call into their event loop."""
+    loop = group[0].recorded.get_loop()
+    with suppress(RuntimeError):  # the loop has ended: so have the requests
+        loop.call_soon_threadsafe(_settle, group, outcomes)
+
+
+def _settle(group: list[_PendingDelivery], outcomes: Sequence[bool | NotRecorded]) -> None:
+    for waiting, outcome in zip(group, outcomes, strict=True):
+        if waiting.recorded.done():
+            continue
+        if isinstance(outcome, NotRecorded):
+            waiting.recorded.set_exception(outcome)
+        else:
+            waiting.recorded.set_result(outcome)
+
+
+def _give_up(recorded: "asyncio.Future[bool]") -> None:
+    if not recorded.done():
+        recorded.set_exception(NotRecorded(f"no commit within {WAIT_SECONDS} seconds"))

@@ -1,49 +1,9 @@
-"""How both servers read bodies; over HTTP: tests/api and tests/webhook_receiver."""
-
-import io
+"""What both servers make of a body; how they read it: tests/service/test_asgi.py."""
 
 import pytest
-from flask import Flask, Response, request
-from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
+from werkzeug.exceptions import BadRequest
 
 from service import http_bodies
-
-
-@pytest.fixture
-def app() -> Flask:
-    app = Flask(__name__)
-    http_bodies.limit_bodies(app, max_bytes=10)
-    return app
-
-
-def test_a_body_up_to_the_limit_is_read_again_and_again(app: Flask) -> None:
-    with app.test_request_context(method="POST", data=b"0123456789"):
-        assert http_bodies.read_body(request, max_bytes=10) == b"0123456789"
-        assert http_bodies.read_body(request, max_bytes=10) == b"0123456789"
-
-
-def test_a_longer_body_is_refused(app: Flask) -> None:
-    with (
-        app.test_request_context(method="POST", data=b"0123456789a"),
-        pytest.raises(RequestEntityTooLarge),
-    ):
-        http_bodies.read_body(request, max_bytes=10)
-
-
-def test_after_the_answer_the_refused_body_is_read_on(
-    app: Flask, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(http_bodies, "LINGER_BYTES", 100_000)
-    body = io.BytesIO(b"x" * 150_000)
-    with app.test_request_context(method="POST", input_stream=body):
-        response = Response(b"too long", 413)
-        http_bodies.read_on_after(response, request)
-    pieces = response.iter_encoded()
-
-    assert next(pieces) == b"too long"
-    assert body.tell() == 0
-    assert list(pieces) == []
-    assert body.tell() == 100_000
 
 
 @pytest.mark.parametrize("text", ['{"a": 1, "b": {"a": 2}}', "[1, 1]", "NaN", "no JSON", ""])

@@ -186,17 +186,12 @@ def test_what_is_not_properly_signed_is_refused_and_nothing_of_it_is_logged(
 
 
 @both_gateways
-def test_a_signature_that_is_missing_or_comes_twice_is_refused(
-    receiver: ReceiverProcess, make: Make
-) -> None:
+def test_a_signature_that_is_missing_is_refused(receiver: ReceiverProcess, make: Make) -> None:
     sent = make()
-    name, value = signature_of(sent)
+    name, _ = signature_of(sent)
     without = replace(sent, headers=tuple(h for h in sent.headers if h[0] != name))
 
     assert without.post_to(receiver).status == 401
-    for second in (value, value[:-2] + "00"):
-        assert sent.post_to(receiver, (name, second)).status == 401
-        assert without.post_to(receiver, (name, second), (name, value)).status == 401
     assert receiver.rows_with(sent.body) == []
 
 

@@ -25,7 +25,7 @@ def test_it_tells_that_it_is_well(receiver: ReceiverProcess, path: str, status: 
 def test_clients_that_stop_half_way_stand_in_nobodys_way(
     receiver: ReceiverProcess, sent_so_far: str
 ) -> None:
-    # Given twenty clients that began a request and say no more
+    # Given 130 clients that began a request and say no more: more than there were threads
     event = delivery(b'{"n": 1234567890}')
     head = "".join(f"{name}: {value}\r\n" for name, value in event.headers.items())
     request = (
@@ -33,7 +33,7 @@ def test_clients_that_stop_half_way_stand_in_nobodys_way(
     ).encode() + event.body
     length = {"nothing": 0, "half the headers": 60, "half the body": len(request) - 5}[sent_so_far]
     with ExitStack() as stack:
-        stuck = [stack.enter_context(receiver.open_socket()) for _ in range(20)]
+        stuck = [stack.enter_context(receiver.open_socket()) for _ in range(130)]
         for client in stuck:
             client.sendall(request[:length])
 
