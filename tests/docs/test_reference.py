@@ -119,7 +119,7 @@ def test_the_tasks_and_their_ticks_are_those_of_the_source() -> None:
 @pytest.mark.parametrize(
     ("title", "table", "column", "beside"),
     [
-        ("Leads", "lead_charges", "state", {"pending"}),
+        ("Leads", "lead_charges", "state", {"pending", "refused"}),
         ("Payments", "billing_payments", "state", set()),
         ("Orders", "billing_orders", "state", set()),
         ("Refunds", "billing_refunds", "state", set()),
