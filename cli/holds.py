@@ -87,7 +87,7 @@ def show(id_: int, *, view: View) -> None:
         ]
     zone = ZoneInfo(account.timezone)
     columns = Columns("event amount actor created_at")
-    print_records(records, view, columns=columns, zone=zone, empty="")
+    print_records(records, view, columns=columns, zone=zone, empty="No events.")
 
 
 @holds.command()

@@ -33,6 +33,7 @@ def status(*, everything: bool, as_json: bool) -> None:
         print_json({"level": level, "findings": [asdict(finding) for finding in findings]})
     else:
         shown = [f for f in findings if everything or f.level is not Level.WELL or f.count]
+        shown.sort(key=lambda finding: -finding.level.exit_code)
         columns = Columns("level what count oldest look")
         print_records([_line(f) for f in shown], View(), columns=columns, empty="Nothing waits.")
         click.echo(f"\n{_SENTENCES[level]}")

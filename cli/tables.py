@@ -43,11 +43,19 @@ def lay_out(columns: Sequence[Column], *, width: int) -> Iterator[Text]:
 
 
 def field_lines(pairs: Sequence[tuple[str, str]], *, width: int) -> Iterator[Text]:
-    """Yield one field a line: its title, and its value folded between words."""
+    """Yield one field a line: its title, and its value folded between words.
+
+    A word that does not fit beside the titles gets a line of its own.
+    """
     titles = max((cell_len(title) for title, _ in pairs), default=0)
     room = max(width - titles - len(_GAP), NARROWEST)
     for title, value in pairs:
-        for number, part in enumerate(_folded(value, room)):
+        parts = _folded(value, room)
+        if max(map(cell_len, parts)) > room:
+            yield Text(title, style="bold")
+            yield from (Text(_GAP + part) for part in _folded(value, width - len(_GAP)))
+            continue
+        for number, part in enumerate(parts):
             head = Text(_padded(title if number == 0 else "", titles), style="bold")
             line = Text.assemble(head, _GAP, part)
             line.rstrip()

@@ -13,7 +13,7 @@ from settings import Settings
 def examine(known: Settings) -> Iterator[Diagnosis]:
     """Yield which doors nobody can pass; `settings/` refuses secrets that are too short."""
     if known.lead_webhook_secrets:
-        yield well("leads", f"{len(known.lead_webhook_secrets)} webhook secrets")
+        yield well("leads", f"webhook secrets: {len(known.lead_webhook_secrets)}")
     else:
         detail = "LEAD_WEBHOOK_SECRETS is not set: the receiver refuses leads"
         yield attention("leads", detail, "set it, unless leads come by Celery or the API alone")
