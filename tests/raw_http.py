@@ -1,6 +1,7 @@
 """Requests as no HTTP library sends them: cut short, chunked without an end, with doubled lines."""
 
 import socket
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -34,13 +35,16 @@ def exchange(server: ServerProcess, sent: bytes, *, ending: bool = False) -> Ans
 
 
 def exchange_two(server: ServerProcess, first: bytes, second: bytes) -> tuple[Answer, Answer]:
-    """Send two requests one after the other on one connection.
+    """Send two requests one after the other on one connection, the first body after its head.
 
     If the first answer says that it closes the connection, the second goes on one of its own, as
     every client does it.
     """
+    begun, _, body = first.partition(b"\r\n\r\n")
     with server.open_socket() as bare:
-        bare.sendall(first)
+        bare.sendall(begun + b"\r\n\r\n")
+        time.sleep(0.05)  # a server that refuses by the head alone has answered by now
+        bare.sendall(body)
         answer = server.answer_on(bare)
         if answer.headers.get("connection") == "close":
             return answer, exchange(server, second)
