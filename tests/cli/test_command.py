@@ -156,6 +156,25 @@ def test_migrate_can_be_repeated() -> None:
         assert (ran.exit_code, ran.out) == (0, "The schema is up to date.\n"), ran.err
 
 
+@pytest.mark.usefixtures("database")
+@pytest.mark.parametrize("command", [("--help",), ("migrate",), ("accounts", "list")])
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("FLOWER_PORT", "many"),
+        ("API_PORT", "tcp://10.96.0.12:8001"),
+        ("FLOWER_BASIC_AUTH", "ops:x"),
+        ("LEAD_WEBHOOK_SECRETS", None),
+        ("RAZORPAY_WEBHOOK_SECRETS", None),
+    ],
+)
+def test_a_command_judges_no_setting_that_only_a_server_needs(
+    command: Sequence[str], variable: str, value: str | None
+) -> None:
+    ran = run(*command, environment={variable: value})
+    assert (ran.exit_code, ran.err) == (0, "")
+
+
 @pytest.mark.parametrize("command", [("balance", "clinic:42"), ("migrate",), ("ledger", "verify")])
 @pytest.mark.parametrize("server", ["/billing?host=/nonexistent", "127.0.0.1:{port}/billing"])
 def test_an_unreachable_database_is_one_line(command: Sequence[str], server: str) -> None:
@@ -192,6 +211,7 @@ def test_without_a_stack_the_way_to_one_is_shown(tmp_path: Path) -> None:
     ):
         assert "DATABASE_URL" in ran.error
         assert "make run" in ran.error
+        assert f"no development stack is up in {tmp_path}" in ran.error
 
 
 @pytest.mark.parametrize(
