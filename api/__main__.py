@@ -8,6 +8,9 @@ import sys
 import settings
 from billing import catalog
 from clock import development as development_clock
+from db.process_start import check_database
+from db.roles import Role
+from errors import BillingError
 from service import granian
 
 if __name__ == "__main__":
@@ -15,6 +18,7 @@ if __name__ == "__main__":
         development_clock.follow()
         catalog.get()
         where = settings.listener("api")
-    except (settings.SettingsError, catalog.CatalogError) as error:
+        check_database(Role.DOORS)
+    except (settings.SettingsError, catalog.CatalogError, BillingError) as error:
         sys.exit(f"cannot start: {error}")
     granian.become("api.server:create_server", where)

@@ -31,6 +31,7 @@ from api.json_body import Request
 from billing import catalog
 from clock import development as development_clock
 from db import connections, schema_version
+from db.roles import Role
 from db.session import transaction
 from service import logs
 
@@ -59,6 +60,7 @@ def create_app() -> OpenAPI:
         sys.exit(f"cannot start: {error}")
     logs.configure()
     connections.allow_connections(CONNECTIONS)
+    connections.work_as(Role.DOORS)
     app = OpenAPI(
         __name__,
         info={

@@ -17,7 +17,7 @@ from sqlalchemy import NullPool, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 
 import settings
-from db import connections, migrate, session
+from db import connections, migrate, roles, session
 from devstack import secret_files, servers
 from devstack.errors import DevstackError
 
@@ -50,7 +50,9 @@ def opened(*, use_configured: bool) -> Iterator[Lab]:
             _refuse_configured()
             own = stack.enter_context(servers.temporary())
             # All as the owner: the yardstick makes tables of its own, and VACUUM is the owner's.
-            os.environ |= dict.fromkeys(_OF_DATABASE, own.database_owner_url)
+            os.environ |= dict.fromkeys(
+                _OF_DATABASE, own.database_urls[roles.VARIABLES[roles.Role.OWNER]]
+            )
             os.environ["REDIS_URL"] = own.redis_url
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="billing-bench-")))
         os.environ |= {
@@ -59,7 +61,7 @@ def opened(*, use_configured: bool) -> Iterator[Lab]:
             "RAZORPAY_WEBHOOK_SECRETS": secret_files.random_password(),
         }
         settings.get.cache_clear()
-        migrate.upgrade(settings.get().database_owner_url)
+        migrate.upgrade(roles.addresses(settings.get()))
         yield Lab(folder, _environment())
         connections.engine().dispose()
 
@@ -77,7 +79,7 @@ def database_of_its_own(here: Lab) -> Iterator[Lab]:
     _maintain(f"CREATE DATABASE {name}")
     try:
         _point_at(dict.fromkeys(_OF_DATABASE, url.render_as_string(hide_password=False)))
-        migrate.upgrade(settings.get().database_owner_url)
+        migrate.upgrade(roles.addresses(settings.get()))
         yield replace(here, environment=_environment())
     finally:
         _point_at(before)
@@ -112,7 +114,7 @@ def database_version() -> str:
     return f"PostgreSQL {version}, fsync {fsync}, synchronous_commit {commit}"
 
 
-_OF_DATABASE = ("DATABASE_URL", "DATABASE_OWNER_URL")
+_OF_DATABASE = tuple(roles.VARIABLES.values())
 
 
 def _point_at(variables: dict[str, str | None]) -> None:

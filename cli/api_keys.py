@@ -1,13 +1,18 @@
 """`billing api-keys`: create, list and revoke the keys of the API."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import click
 from sqlalchemy.orm import Session
 
 from billing.access import keys
 from cli.options import ListView, View, actor_of_the_log_option, list_options, record_options
 from cli.output import Columns, Record, print_list, print_record
+from db.errors import RightMissing
 from db.models import ApiKey
 from db.pages import Page, Wanted
+from db.roles import Role
 from db.session import transaction
 
 
@@ -43,7 +48,7 @@ def create(
     """
     if (product is None) == (account is None):
         raise click.UsageError("give --product or --account, which the key is for")
-    with transaction() as session:
+    with _as_owner() as session:
         key = keys.create(session, name=name, product=product, account=account, scopes=scopes)
     print_record({"name": name, "key": key}, view)
 
@@ -83,7 +88,19 @@ def _key(key: ApiKey, account: str | None) -> Record:
 @record_options
 def revoke(name: str, *, view: View) -> None:
     """Revoke key NAME, from the next request on."""
-    with transaction() as session:
+    with _as_owner() as session:
         key = keys.revoke(session, name)
         record = {"name": key.name, "revoked_at": key.revoked_at}
     print_record(record, view)
+
+
+@contextmanager
+def _as_owner() -> Iterator[Session]:
+    """Open a transaction as the owner of the tables: no process can make or widen a key."""
+    try:
+        with transaction(Role.OWNER) as session:
+            yield session
+    except RightMissing as error:
+        raise click.ClickException(
+            "API keys are made and revoked by the owner of the tables: set DATABASE_OWNER_URL"
+        ) from error

@@ -42,6 +42,7 @@ from cli import (
 from cli.actor import process_actor
 from cli.output import ARGUMENTS
 from clock import development as development_clock
+from db import connections, schema_version
 from db.errors import DatabaseUnavailable
 from errors import BillingError
 
@@ -144,6 +145,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         # A terminal in an old encoding shows `?` for a letter that it does not have.
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    connections.at_first_connection(schema_version.require_on)
     try:
         with audit.asked_by(process_actor(), door="cli"):
             billing()

@@ -1,32 +1,23 @@
 """The connections of this process: one engine with a small pool, made at first use.
 
 `db/session.py` opens transactions on them. A forked worker child calls `forget_connections`
-before it makes its own.
+before it makes its own. What every session is set to stands in `db/limits.py`.
 """
 
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import URL, Engine, NullPool, create_engine, make_url
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url
 
-import settings
-from db import roles, utc
+from db import limits, roles, utc
 from db.roles import Role
 
 utc.install()
 
-STATEMENT_TIMEOUT_MS = 15_000
-"""Longest single statement of a worker or a request."""
-LOCK_TIMEOUT_MS = 5_000
-"""Longest wait for another transaction's row lock; then the work is tried again later."""
-IDLE_IN_TRANSACTION_TIMEOUT_MS = 60_000
-"""A process that hangs inside a transaction loses it, and its locks, after this."""
-RANDOM_PAGE_COST = 1.1
-"""The planner's cost of a row read by its key, against 1 for the next row in order: the data is in
-memory or on an SSD. At PostgreSQL's default of 4 a batch of a thousand scans the whole table of
-20,000 to 100,000 accounts, which made a grant a fifth slower."""
-
 _pool_size = 2
+_role = Role.WORKERS
+_checks: list[Callable[[Any], None]] = []
 
 
 def allow_connections(number: int) -> None:
@@ -35,20 +26,31 @@ def allow_connections(number: int) -> None:
     _pool_size = number
 
 
+def work_as(role: Role) -> None:
+    """Let this process be `role` to the database; to be called before its first connection."""
+    global _role  # noqa: PLW0603 - a process is one role
+    _role = role
+
+
+def at_first_connection(check: Callable[[Any], None]) -> None:
+    """Let `check` judge the first connection of this process (the driver's), and raise."""
+    if check not in _checks:
+        _checks.append(check)
+
+
 @lru_cache(maxsize=1)
 def engine() -> Engine:
     """Return the engine of this process."""
-    return make_engine(make_url(settings.get().database_url), pool_size=_pool_size)
-
-
-def engine_of(role: Role) -> Engine:
-    """Return an engine that keeps no connection, for the few transactions of another role."""
-    return create_engine(roles.url_of(role), poolclass=NullPool)
+    return _checked(make_engine(make_url(roles.url_of(_role)), pool_size=_pool_size))
 
 
 def make_engine(url: URL, *, pool_size: int = 2) -> Engine:
-    """Return an engine with the limits of this system: small pool, time limits, UTC."""
-    return create_engine(
+    """Return an engine with the limits of this system: small pool, time limits, UTC.
+
+    Its first connection raises `LimitsNotInForce` if something between here and the server drops
+    them.
+    """
+    made = create_engine(
         url,
         pool_size=pool_size,
         max_overflow=0,
@@ -56,22 +58,53 @@ def make_engine(url: URL, *, pool_size: int = 2) -> Engine:
         pool_timeout=10,
         # Errors end up in logs and on inbox rows: keep the values of the statement out of them.
         hide_parameters=True,
-        connect_args={
-            "connect_timeout": 5,
-            "application_name": "billing",
-            # A server that vanished is noticed within about half a minute.
-            "keepalives_idle": 10,
-            "keepalives_interval": 5,
-            "keepalives_count": 3,
-            "options": (
-                f"-c statement_timeout={STATEMENT_TIMEOUT_MS}"
-                f" -c lock_timeout={LOCK_TIMEOUT_MS}"
-                f" -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_TIMEOUT_MS}"
-                f" -c random_page_cost={RANDOM_PAGE_COST}"
-                " -c timezone=UTC"
-            ),
-        },
+        connect_args=_CONNECT_ARGUMENTS | {"options": limits.options(url)},
     )
+    _judge_first_connection(made, limits.require)
+    return made
+
+
+def engine_of(role: Role) -> Engine:
+    """Return an engine that keeps no connection, for the few transactions of another role."""
+    return _checked(unpooled_engine(roles.url_of(role), limits.LIMITS))
+
+
+def unpooled_engine(url: str, limits_of_each: Mapping[str, str]) -> Engine:
+    """Return an engine that keeps no connection, and sets each transaction to these limits.
+
+    No pooler can drop them, and no role needs them set.
+    """
+    made = create_engine(
+        url, poolclass=NullPool, hide_parameters=True, connect_args=_CONNECT_ARGUMENTS
+    )
+    statement = "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in limits_of_each.items())
+
+    @event.listens_for(made, "begin")
+    def _set_limits(connection: Connection) -> None:
+        connection.exec_driver_sql(statement)
+
+    return made
+
+
+_CONNECT_ARGUMENTS: dict[str, Any] = {
+    "connect_timeout": 5,
+    "application_name": "billing",
+    # A server that vanished is noticed within about half a minute.
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
+
+
+def _checked(engine: Engine) -> Engine:
+    for check in _checks:
+        _judge_first_connection(engine, check)
+    return engine
+
+
+def _judge_first_connection(engine: Engine, check: Callable[[Any], None]) -> None:
+    # Again at the next one if it raises; the pool then closes the connection.
+    event.listen(engine, "first_connect", lambda connection, _record: check(connection))
 
 
 def autocommit_connection() -> Any:

@@ -15,6 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from db.errors import (
     DatabaseBusy,
     DatabaseUnavailable,
+    PoolerRefuses,
     RightMissing,
     SchemaMissing,
     StatementFailed,
@@ -42,8 +43,9 @@ _NEVER_IN_A_ROW = {errorcodes.NOT_NULL_VIOLATION, errorcodes.CHECK_VIOLATION}
 def translated() -> Iterator[None]:
     """Raise our errors instead of the driver's; every other error passes.
 
-    Raises `DatabaseBusy`, `DatabaseUnavailable`, `SchemaMissing`, `RightMissing`, which are
-    transient; `StatementRefused`, which is permanent; `StatementFailed` for the rest.
+    Raises `DatabaseBusy`, `DatabaseUnavailable`, `SchemaMissing`, `RightMissing`,
+    `PoolerRefuses`, which are transient; `StatementRefused`, which is permanent;
+    `StatementFailed` for the rest.
     """
     try:
         yield
@@ -61,10 +63,12 @@ def translated() -> Iterator[None]:
         raise StatementRefused("a text with the character U+0000") from error
 
 
-def _ours(error: BaseException | None) -> BillingError:
+def _ours(error: BaseException | None) -> BillingError:  # noqa: PLR0911 - one line a kind
     code = getattr(error, "pgcode", None) or ""
     if code in _BUSY:
         return DatabaseBusy(_first_line(error))
+    if "unsupported startup parameter" in str(error):  # PgBouncer's words
+        return PoolerRefuses(_first_line(error))
     broken = isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
     if code.startswith(_LOST) or (broken and not code):  # no code: the socket broke
         return DatabaseUnavailable(_first_line(error))

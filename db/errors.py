@@ -3,6 +3,8 @@
 The transient ones may succeed later; `StatementRefused` never will.
 """
 
+from collections.abc import Mapping
+
 from errors import BillingError, PermanentError, TransientError
 
 
@@ -23,6 +25,30 @@ class SchemaMissing(TransientError):
 
 class SchemaMismatch(TransientError):
     """The schema of the database is another one than this code needs; the message says which."""
+
+
+class LimitsNotInForce(TransientError):
+    """A new connection is not set to our limits: a pooler drops what is asked for at the start."""
+
+    def __init__(self, role: str, wrong: Mapping[str, tuple[str, str]]) -> None:
+        differences = ", ".join(f"{n} is {found}, not {need}" for n, (found, need) in wrong.items())
+        super().__init__(
+            f"the connections of role {role!r} lack our limits ({differences}): run `billing"
+            " migrate`, which sets them on the role, then let the pooler open its connections anew"
+            " (PgBouncer: RECONNECT)"
+        )
+        self.role = role
+        self.wrong = dict(wrong)
+
+
+class PoolerRefuses(TransientError):
+    """A pooler refuses what we ask for at the start of a connection."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(
+            f"{detail}: let the pooler ignore it (PgBouncer: ignore_startup_parameters = options),"
+            " and run `billing migrate`, which sets our limits on the role"
+        )
 
 
 class RightMissing(TransientError):

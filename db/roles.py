@@ -1,18 +1,23 @@
-"""The rights of the application's role, granted again after every migration.
+"""The roles of the database, and what each may do with each table.
 
-The owner of the tables migrates (DATABASE_OWNER_URL). The processes work as another role
-(DATABASE_URL): it reads the ledger and adds rows to it, but cannot change or delete a row, disable
-a trigger or define anything. Called by `db/migrations/env.py` in the transaction of the
-migrations. docs/decisions/0005-two-database-roles.md says why.
+- *owner* (DATABASE_OWNER_URL) owns the tables, migrates and makes API keys.
+- *workers* (DATABASE_URL) work by the rules: they read the ledger and add rows to it, and cannot
+  change or delete one, disable a trigger or define anything.
+- *doors* (DATABASE_DOORS_URL) are receiver and API, which strangers reach: what `_of_doors`
+  names, no more. They can neither make, revive nor widen an API key.
+- *retention* (DATABASE_RETENTION_URL) calls the functions of `RETENTION_FUNCTIONS`, nothing else.
+
+An address that is not set is another one's (`settings`): a PostgreSQL role has the rights of all
+that it stands for. `db/grants.py` grants them after every migration.
+docs/decisions/0005-two-database-roles.md says why.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
-from sqlalchemy import Connection, make_url, text
+from sqlalchemy import make_url
 
 import settings
-from errors import PermanentError
 
 
 class Role(StrEnum):
@@ -20,25 +25,50 @@ class Role(StrEnum):
 
     OWNER = "owner"
     WORKERS = "workers"
+    DOORS = "doors"
     RETENTION = "retention"
 
 
 VARIABLES = {
     Role.OWNER: "DATABASE_OWNER_URL",
     Role.WORKERS: "DATABASE_URL",
+    Role.DOORS: "DATABASE_DOORS_URL",
     Role.RETENTION: "DATABASE_RETENTION_URL",
 }
+
+Right = tuple[str, str | None]
+"""A privilege, and the column that it is for; None: the whole table."""
+Addresses = Mapping[Role, str]
+"""The address of the database (SQLAlchemy form) for each role."""
+
+
+def addresses(known: settings.Settings) -> Addresses:
+    """Return the address of each role, by the settings."""
+    return {role: getattr(known, variable.lower()) for role, variable in VARIABLES.items()}
 
 
 def url_of(role: Role) -> str:
     """Return the address of the database for `role`, by the settings of this process."""
-    return str(getattr(settings.get(), VARIABLES[role].lower()))
+    return addresses(settings.get())[role]
+
+
+def role_of(database_url: str) -> str | None:
+    """Return the role that a URL names; None if it names none."""
+    url = make_url(database_url)
+    named = url.username or url.query.get("user")
+    return named if isinstance(named, str) else None
+
+
+def quoted(name: str) -> str:
+    """Return a name as an identifier of SQL."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 READ_ONLY = frozenset(
-    {"alembic_version", "transaction_kinds", "retention_progress", "retention_leftovers"}
+    {"alembic_version", "api_keys", "transaction_kinds"}
+    | {"retention_progress", "retention_leftovers"}
 )
-"""Tables that migrations, or functions of theirs, write and processes only read."""
+"""Tables that the owner, or functions of migrations, write and processes only read."""
 
 APPEND_ONLY = frozenset(
     {"credit_transactions", "lot_movements", "hold_events", "billing_audit_log", "lead_conflicts"}
@@ -79,84 +109,69 @@ FIXED_COLUMNS = {
     },
     "account_plans": {"account_id", "plan_type", "created_at"},
     "api_requests": {"caller", "idempotency_key", "operation_key", "created_at", "folded_at"},
-    "api_keys": {"id", "name", "key_sha256", "product", "account_id", "scopes", "created_at"},
 }  # fmt: skip
 """Columns that no process changes once they are written, in tables that it may otherwise update. A
 table that is neither named here nor read-only nor append-only may be updated freely."""
 
 
-class UnknownRole(PermanentError):
-    """The role of DATABASE_URL does not exist on the server."""
-
-    def __init__(self, role: str) -> None:
-        super().__init__(
-            f"the role {role!r} of DATABASE_URL does not exist in PostgreSQL:"
-            f" create it (docs/how-to/run-on-your-own-servers.md), then run `billing migrate` again"
-        )
-        self.role = role
+RETENTION_FUNCTIONS = ("retention_blank", "retention_fold")
+"""Functions of migrations that change what nobody else may; only retention calls them."""
 
 
-def role_of(database_url: str) -> str | None:
-    """Return the role that a URL names; None if it names none."""
-    url = make_url(database_url)
-    named = url.username or url.query.get("user")
-    return named if isinstance(named, str) else None
+_DOORS_READ = frozenset(
+    {"alembic_version", "api_keys", "lead_charges", "lead_conflicts", "transaction_kinds"}
+    | {"billing_chargebacks"}
+)
+_DOORS_ADD = frozenset(
+    {"credit_transactions", "lot_movements", "hold_events", "billing_audit_log", "plan_terms"}
+    | {"inbound_events", "accounts"}
+)
+"""Tables that receiver and API add rows to; they do not touch a delivery again."""
+_DOORS_CHANGE = frozenset(
+    {"api_requests", "credit_lots", "credit_debts", "holds", "outbox_events", "quality_scores"}
+    | {"billing_orders", "billing_payments", "billing_refunds", "lead_disputes", "account_plans"}
+)
+"""Tables in which they change what workers may change."""
+_DOORS_COLUMNS = {
+    # What a charge and a review change: not the product, which an API key's reach depends on, nor
+    # the credit line.
+    "accounts": {"balance", "held", "version", "head_hash", "alert_level", "review_reason"},
+    # A payment that a browser reports pays for parked leads.
+    "lead_charges": {"state", "transaction_id", "updated_at"},
+    # What a payment or a refund changes in what a chargeback takes back.
+    "billing_chargebacks": {
+        "settled_at", "position", "credits", "bonus_credits", "hold_id", "takes", "debt",
+        "updated_at",
+    },
+}  # fmt: skip
 
 
-def grant(connection: Connection, role: str) -> None:
-    """Grant `role` what the processes need on every table, and revoke everything else.
-
-    Does nothing if `role` is the connected role, which is the owner. Repeated after every
-    migration, in one transaction: running processes keep their rights. Raises `UnknownRole`.
-    """
-    if connection.scalar(text("SELECT current_user")) == role:
-        return
-    if not connection.scalar(text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role}):
-        raise UnknownRole(role)
-    schema = str(connection.scalar(text("SELECT current_schema()")))
-    quote = connection.dialect.identifier_preparer.quote_identifier
-    for statement in _statements(connection, schema, quote(schema), quote(role)):
-        connection.exec_driver_sql(statement)
+def rights(
+    asked: Role, table: str, columns: Iterable[str], *, append_only: bool = False
+) -> set[Right]:
+    """Return what a role may do with a table; `append_only`: it has the trigger of such a table."""
+    of_workers = _of_workers(table, columns, append_only=append_only or table in APPEND_ONLY)
+    if asked is Role.WORKERS:
+        return of_workers
+    return _of_doors(table, of_workers) if asked is Role.DOORS else set()
 
 
-def _statements(
-    connection: Connection, schema: str, quoted_schema: str, role: str
-) -> Iterable[str]:
-    quote = connection.dialect.identifier_preparer.quote_identifier
-    if connection.scalar(_MAY_CREATE, {"schema": schema}):
-        # The default before PostgreSQL 15, and in databases upgraded from it.
-        yield f"REVOKE CREATE ON SCHEMA {quoted_schema} FROM PUBLIC"
-    yield f"REVOKE ALL ON SCHEMA {quoted_schema} FROM {role}"
-    yield f"GRANT USAGE ON SCHEMA {quoted_schema} TO {role}"
-    for table in connection.execute(_RELATIONS, {"schema": schema}).all():
-        name = f"{quoted_schema}.{quote(table.name)}"
-        if table.kind == "S":
-            yield f"REVOKE ALL ON SEQUENCE {name} FROM {role}"
-            yield f"GRANT USAGE ON SEQUENCE {name} TO {role}"
-            continue
-        yield f"REVOKE ALL ON {name} FROM {role}"
-        yield f"GRANT SELECT ON {name} TO {role}"
-        if table.kind != "v" and table.name not in READ_ONLY:
-            yield f"GRANT INSERT ON {name} TO {role}"
-            fixed = FIXED_COLUMNS.get(table.name, set())
-            columns = ", ".join(quote(c) for c in table.columns if c not in fixed)
-            if columns and not (table.append_only or table.name in APPEND_ONLY):
-                yield f"GRANT UPDATE ({columns}) ON {name} TO {role}"
+def _of_workers(table: str, columns: Iterable[str], *, append_only: bool) -> set[Right]:
+    if table in READ_ONLY:
+        return {("SELECT", None)}
+    may: set[Right] = {("SELECT", None), ("INSERT", None)}
+    if not append_only:
+        fixed = FIXED_COLUMNS.get(table, set())
+        may |= {("UPDATE", column) for column in columns if column not in fixed}
+    return may
 
 
-_MAY_CREATE = text("""
-SELECT EXISTS (SELECT FROM pg_namespace n, aclexplode(n.nspacl) a
-                WHERE n.nspname = :schema AND a.grantee = 0 AND a.privilege_type = 'CREATE')
-""")
-_RELATIONS = text("""
-SELECT c.relname AS name, c.relkind AS kind,
-       EXISTS (SELECT FROM pg_trigger g
-                WHERE g.tgrelid = c.oid AND g.tgname = 'append_only') AS append_only,
-       ARRAY(SELECT CAST(attname AS text) FROM pg_attribute
-              WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) AS columns
-  FROM pg_class c
- WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = :schema)
-   AND c.relkind IN ('r', 'p', 'v', 'S')
-   AND pg_has_role(c.relowner, 'MEMBER')
- ORDER BY c.relname
-""")
+def _of_doors(table: str, of_workers: set[Right]) -> set[Right]:
+    if table in _DOORS_CHANGE:
+        return of_workers
+    may: set[Right] = set()
+    if table in _DOORS_READ | _DOORS_ADD:
+        may.add(("SELECT", None))
+    if table in _DOORS_ADD:
+        may.add(("INSERT", None))
+    return may | {("UPDATE", column) for column in _DOORS_COLUMNS.get(table, set())}

@@ -8,13 +8,16 @@ judged by `serves`, and only one that starts is judged by `problem`.
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from pathlib import Path
+from typing import Any
 
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
-from db import migrate
 from db.errors import SchemaMismatch
+
+SCRIPTS = Path(__file__).parent / "migrations"
 
 
 class SchemaState(StrEnum):
@@ -83,20 +86,36 @@ def compare(found: str | None) -> SchemaVersion:
 
 def require(connection: Connection | Session) -> None:
     """Raise `SchemaMismatch` unless the schema is the one that this code needs."""
-    if problem := read(connection).problem:
-        raise SchemaMismatch(problem)
+    _raise_problem(read(connection))
+
+
+def require_on(connection: Any) -> None:
+    """Do the same on a new connection of the driver (`connections.at_first_connection`)."""
+    with connection.cursor() as cursor:
+        cursor.execute(_HAS_REVISION.text)
+        (has_revision,) = cursor.fetchone()
+        if has_revision:
+            cursor.execute(_REVISION.text)
+        found = cursor.fetchone() if has_revision else None
+    connection.rollback()
+    _raise_problem(compare(found and found[0]))
+
+
+def _raise_problem(version: SchemaVersion) -> None:
+    if version.problem:
+        raise SchemaMismatch(version.problem)
 
 
 @lru_cache(maxsize=1)
 def _revisions() -> tuple[str, frozenset[str]]:
     """Return the newest revision of this code, and all that it knows."""
-    scripts = ScriptDirectory(str(migrate.SCRIPTS))
+    scripts = ScriptDirectory(str(SCRIPTS))
     known = frozenset(script.revision for script in scripts.walk_revisions())
     (newest,) = scripts.get_heads()
     return newest, known
 
 
 _HAS_REVISION = text("""
-SELECT to_regclass(format('%I.alembic_version', current_schema())) IS NOT NULL
+SELECT to_regclass(quote_ident(current_schema()) || '.alembic_version') IS NOT NULL
 """)
 _REVISION = text("SELECT version_num FROM alembic_version")

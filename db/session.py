@@ -30,8 +30,8 @@ _SETTINGS_OF_LONG_READS = (
 def transaction(role: Role | None = None) -> Iterator[Session]:
     """Run the block in one READ COMMITTED transaction; commit at its end, else roll back.
 
+    As the role of this process, or as another one (`db/roles.py`) on a connection of its own.
     Lines that were noted for the log (`db/after_commit.py`) are written after the commit.
-
     Raises `DatabaseUnavailable` or `DatabaseBusy` instead of the driver's errors that may pass.
     """
     engine = connections.engine() if role is None else connections.engine_of(role)

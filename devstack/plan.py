@@ -11,13 +11,15 @@ from pathlib import Path
 
 import settings
 from clock import development as development_clock
+from db.roles import VARIABLES, Role
 from devstack import lock, payment_gateways, ports, procfile, secret_files
 from devstack.errors import DevstackError
 from settings import listeners
 
 PROCFILE = settings.PROJECT_DIR / "Procfile"
-OWNER_VARIABLE = "DATABASE_OWNER_URL"
 FLOWER_VARIABLE = listeners.FLOWER_VARIABLE
+DOORS = ("receiver", "api")
+"""The processes that strangers reach: they work as the doors' role of the database."""
 FLOWER_USER = "billing"
 API_KEY_NAME = "devstack"
 CLOCK_FILE_NAME = "clock.json"
@@ -72,7 +74,7 @@ def make(*, procfile_path: Path, data_dir: Path | None = None) -> Plan:
     Raises `settings.SettingsError` or `DevstackError` for what does not make sense.
     """
     _tidy_environment()
-    _refuse_owner_alone()
+    _refuse_roles_alone()
     commands = procfile.read(procfile_path)
     if payment_gateways.are_simulated():
         commands[payment_gateways.SIMULATOR] = payment_gateways.SIMULATOR_COMMAND
@@ -101,17 +103,17 @@ def require_free_ports(plan: Plan) -> None:
 def apply(
     plan: Plan,
     *,
-    database_url: str | None,
-    database_owner_url: str | None,
+    database_urls: Mapping[str, str],
     redis_url: str | None,
 ) -> settings.Settings:
     """Complete the environment of this process with the addresses of our own servers.
 
+    `database_urls` has the variable of each role of the database; empty if it is not ours.
+
     What is set already stays. The rules of the product then work in this process too.
     """
     own: dict[str, str | None] = {
-        "DATABASE_URL": database_url,
-        OWNER_VARIABLE: database_owner_url,
+        **database_urls,
         "REDIS_URL": redis_url,
         "BILLING_DATA_DIR": str(plan.data_dir),
         settings.CLOCK_VARIABLE: str(plan.clock_file) if plan.clock_file else None,
@@ -155,11 +157,16 @@ def _kept_secrets(plan: Plan) -> dict[str, Callable[[], str]]:
     return secrets
 
 
-def environment_of_children(plan: Plan, python: Path) -> dict[str, str]:
-    """Return the environment of every process of the stack, which runs `python`'s programs."""
+def environment_of_child(plan: Plan, name: str, python: Path) -> dict[str, str]:
+    """Return the environment of a process of the stack, which runs `python`'s programs."""
     environment = dict(os.environ)
-    # They never migrate: what owns the tables is not theirs to know.
-    environment.pop(OWNER_VARIABLE, None)
+    # Nobody migrates, and each process knows the address of its own role only.
+    environment.pop(VARIABLES[Role.OWNER], None)
+    doors_url = environment.pop(VARIABLES[Role.DOORS], None)
+    if name in DOORS and doors_url:
+        environment[VARIABLES[Role.WORKERS]] = doors_url
+    if name != "worker":
+        environment.pop(VARIABLES[Role.RETENTION], None)
     return environment | {
         "PATH": f"{python.parent}{os.pathsep}{environment.get('PATH', os.defpath)}",
         "PYTHONUNBUFFERED": "1",  # the log shows a line when it is written
@@ -178,12 +185,13 @@ def _tidy_environment() -> None:
             os.environ[name] = stripped
 
 
-def _refuse_owner_alone() -> None:
-    if os.environ.get(OWNER_VARIABLE) and not os.environ.get("DATABASE_URL"):
-        raise DevstackError(
-            f"{OWNER_VARIABLE} is set and DATABASE_URL is not: set both for a database of yours,"
-            " or neither for the embedded one"
-        )
+def _refuse_roles_alone() -> None:
+    for variable in VARIABLES.values():
+        if os.environ.get(variable) and not os.environ.get("DATABASE_URL"):
+            raise DevstackError(
+                f"{variable} is set and DATABASE_URL is not: set both for a database of yours,"
+                " or neither for the embedded one"
+            )
 
 
 def _refuse_other_times(plan: Plan) -> None:

@@ -20,6 +20,7 @@ from urllib.parse import quote
 import psutil
 import psycopg2
 
+from db.roles import VARIABLES, Role
 from devstack import os_user
 from devstack.errors import DevstackError
 
@@ -27,8 +28,12 @@ VERSION = "18"
 DATABASE = "billing"
 SUPERUSER = "postgres"
 """Owns the database and migrates."""
-APPLICATION_ROLE = "billing_app"
-"""Whom the processes are: db/roles.py says what it may do."""
+ROLES = {
+    Role.WORKERS: "billing_app",
+    Role.DOORS: "billing_doors",
+    Role.RETENTION: "billing_retention",
+}
+"""Whom the processes are: db/roles.py says what each may do."""
 PORT = 5432
 """Only a part of the socket's file name: the server listens on no network address."""
 LONGEST_SOCKET_PATH = 107
@@ -64,14 +69,10 @@ class Postgres:
     user: os_user.ServerUser | None
 
     @property
-    def url(self) -> str:
-        """The libpq URL of the product's own database, for its processes."""
-        return self._url(DATABASE, APPLICATION_ROLE)
-
-    @property
-    def owner_url(self) -> str:
-        """The same for whoever migrates."""
-        return self._url(DATABASE, SUPERUSER)
+    def urls(self) -> dict[str, str]:
+        """The libpq URL of the product's own database for each role, by its variable."""
+        named = {Role.OWNER: SUPERUSER, **ROLES}
+        return {VARIABLES[role]: self._url(DATABASE, name) for role, name in named.items()}
 
     @property
     def command(self) -> list[str]:
@@ -83,7 +84,7 @@ class Postgres:
         return [str(self.binaries / "postgres"), "-D", str(self.data), *options]
 
     def is_up(self) -> bool:
-        """Tell whether the server takes connections; when it first does, make database and role."""
+        """Tell whether the server takes connections; at the first time, make database and roles."""
         try:
             connection = psycopg2.connect(self._url("postgres", SUPERUSER), connect_timeout=2)
         except psycopg2.OperationalError:
@@ -94,9 +95,10 @@ class Postgres:
                 cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,))
                 if cursor.fetchone() is None:
                     cursor.execute(f"CREATE DATABASE {DATABASE}")
-                cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (APPLICATION_ROLE,))
-                if cursor.fetchone() is None:
-                    cursor.execute(f"CREATE ROLE {APPLICATION_ROLE} LOGIN")
+                for role in ROLES.values():
+                    cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,))
+                    if cursor.fetchone() is None:
+                        cursor.execute(f"CREATE ROLE {role} LOGIN")
         finally:
             connection.close()
         return True

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,10 +31,8 @@ _ROOM_BYTES = 3 * 1024**3
 class Servers:
     """The addresses of the running servers."""
 
-    database_url: str
-    """As the application's role."""
-    database_owner_url: str
-    """As the superuser, who migrates."""
+    database_urls: Mapping[str, str]
+    """The variable of each role of the database -> its address."""
     redis_url: str
 
 
@@ -59,7 +57,7 @@ def temporary(*, durable: bool = True) -> Iterator[Servers]:
             _running([*database.command, *fsync], log, database.is_up, signal.SIGINT, database.user)
         )
         stack.enter_context(_running(broker.command, log, broker.is_up, signal.SIGTERM, None))
-        yield Servers(database.url, database.owner_url, broker.url)
+        yield Servers(database.urls, broker.url)
 
 
 def _memory() -> Path | None:

@@ -74,7 +74,7 @@ def _service(
     return Service(
         name=name,
         command=command,
-        environment=plan.environment_of_children(the_plan, Path(sys.executable)),
+        environment=plan.environment_of_child(the_plan, name, Path(sys.executable)),
         # Another user may not be able to enter the checkout.
         working_dir=Path("/") if user else settings.PROJECT_DIR,
         log_file=log_file(the_plan, name),

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import settings
-from db import migrate
+from db import migrate, roles
 from devstack import lock, payment_gateways, plan, probes, secret_files, services
 from devstack.background import in_thread
 from devstack.errors import DevstackError
@@ -42,8 +42,7 @@ class Stack:
         self._endpoint = f"ipc://{runtime_dir}/circus/commands"
         self.settings = plan.apply(
             the_plan,
-            database_url=servers.database.url if servers.database else None,
-            database_owner_url=servers.database.owner_url if servers.database else None,
+            database_urls=servers.database.urls if servers.database else {},
             redis_url=servers.redis.url if servers.redis else None,
         )
         self._supervisor = Supervisor(
@@ -60,11 +59,7 @@ class Stack:
         await self._redis_up()
         self._write_stack_file(ready=False)
         with self.terminal.step("Migrations"):
-            await in_thread(
-                migrate.upgrade,
-                self.settings.database_owner_url,
-                application_url=self.settings.database_url,
-            )
+            await in_thread(migrate.upgrade, roles.addresses(self.settings))
         await self._supervisor.start(*self.plan.commands)
         for name, port in self.plan.ports.items():
             with self.terminal.step(f"{_titled(name)} at {self.plan.url(name)}"):
@@ -126,8 +121,10 @@ class Stack:
 
     def _write_stack_file(self, *, ready: bool) -> None:
         stack = {
-            "database_url": os.environ["DATABASE_URL"],
-            "database_owner_url": os.environ.get(plan.OWNER_VARIABLE) or os.environ["DATABASE_URL"],
+            **{
+                variable.lower(): os.environ.get(variable) or os.environ["DATABASE_URL"]
+                for variable in roles.VARIABLES.values()
+            },
             "redis_url": os.environ["REDIS_URL"],
             "billing_development_clock": os.environ.get(settings.CLOCK_VARIABLE, ""),
             "lead_webhook_secrets": os.environ["LEAD_WEBHOOK_SECRETS"],

@@ -42,6 +42,8 @@ API_KEY_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 API_KEY = re.compile("[A-Za-z0-9._~+/-]{16,500}")
 """The characters of an API key: those of a bearer token (RFC 6750, 2.1)."""
 
+DATABASE_URLS = tuple(sorted(running_stack.DATABASES))
+
 Days = Annotated[int, Field(ge=0, le=36_500)]
 
 _LIVE_KEY = re.compile("(rzp_live|[sr]k_live|[sr]k_org)_", re.IGNORECASE)
@@ -59,7 +61,9 @@ class Settings(BaseSettings):
     database_url: str = Field(repr=False)
     """SQLAlchemy URL of PostgreSQL 15 or newer, in the one form of `database_url.py`."""
     database_owner_url: str = Field(default="", repr=False)
-    """The role that migrates; by default `database_url`."""
+    """The role that migrates and makes API keys; by default `database_url`."""
+    database_doors_url: str = Field(default="", repr=False)
+    """The role of receiver and API; by default `database_url`."""
     database_retention_url: str = Field(default="", repr=False)
     """The role that blanks what is past its time; by default `database_owner_url`."""
     redis_url: str = Field(repr=False)
@@ -118,7 +122,7 @@ class Settings(BaseSettings):
         stripped = {n: v.strip() if isinstance(v, str) else v for n, v in values.items()}
         return {name: value for name, value in stripped.items() if value != ""}
 
-    @field_validator("database_url", "database_owner_url", "database_retention_url")
+    @field_validator(*DATABASE_URLS)
     @classmethod
     def _in_one_form(cls, url: str) -> str:
         return database_urls.read(url) if url else url
@@ -234,11 +238,14 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _owner_defaults_to_application(self) -> Self:
-        if not self.database_owner_url:
-            object.__setattr__(self, "database_owner_url", self.database_url)
-        if not self.database_retention_url:
-            object.__setattr__(self, "database_retention_url", self.database_owner_url)
+    def _roles_that_are_not_split(self) -> Self:
+        for role, default in (
+            ("database_owner_url", "database_url"),
+            ("database_doors_url", "database_url"),
+            ("database_retention_url", "database_owner_url"),
+        ):
+            if not getattr(self, role):
+                object.__setattr__(self, role, getattr(self, default))
         return self
 
 

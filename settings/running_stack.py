@@ -16,10 +16,13 @@ from settings import database_url
 
 FILE_NAME = "stack.json"
 DATABASE = "database_url"
-OWNER = "database_owner_url"
+DATABASES = frozenset({
+    DATABASE, "database_owner_url", "database_doors_url", "database_retention_url",
+})  # fmt: skip
+"""The same database for each of its roles (`db/roles.py`)."""
 ANYWHERE = frozenset({"redis_url"})
-WITH_ITS_DATABASE = frozenset({
-    DATABASE, OWNER, "billing_development_clock", "lead_webhook_secrets", "api_keys",
+WITH_ITS_DATABASE = DATABASES | frozenset({
+    "billing_development_clock", "lead_webhook_secrets", "api_keys",
     "razorpay_key_id", "razorpay_key_secret", "razorpay_webhook_secrets", "razorpay_api_base",
     "stripe_api_key", "stripe_webhook_secrets", "stripe_api_base",
 })  # fmt: skip
@@ -48,7 +51,7 @@ def fill_in(data_dir: Path, given: Mapping[str, str]) -> dict[str, Any]:
         return {}
     unset = {name for name in FILLABLE if not given.get(name)}
     if DATABASE not in unset:
-        unset.discard(OWNER)  # who set the one address set the other, or has one role
+        unset -= DATABASES  # who set the one address set the others, or has one role
         if not _are_the_same(given[DATABASE], stack.get(DATABASE)):
             unset &= ANYWHERE
     for together, webhook_secrets in zip(_KEYS_AND_ADDRESSES, _WEBHOOK_SECRETS, strict=True):

@@ -4,8 +4,9 @@ Every test that asks for `database` gets a new, migrated, empty database of its 
 a template. If DATABASE_URL or REDIS_URL is set, that server is used instead of an embedded
 one; databases and a role are made and dropped beside the named ones, which are not touched.
 
-As in production there are two roles: the owner migrates, and all else runs as the application's
-role, which cannot change the ledger. A test that tampers does so as the `owner`.
+As in production the roles are split: the owner migrates, receiver and API are the doors, and all
+else runs as the workers' role, which cannot change the ledger. A test that tampers does so as the
+`owner`.
 """
 
 import os
@@ -26,11 +27,15 @@ from sqlalchemy import Connection, NullPool, create_engine, make_url
 import settings
 from billing import audit
 from db import connections, migrate
+from db.roles import VARIABLES, Role
 from devstack import servers
 
 TEMPLATE = f"billing_test_template_{os.getpid()}"
-ROLE = f"billing_test_app_{os.getpid()}"
-"""The application's role on a server that is not ours."""
+ROLES = {
+    role: f"billing_test_{role}_{os.getpid()}"
+    for role in (Role.WORKERS, Role.DOORS, Role.RETENTION)
+}
+"""The roles of the processes on a server that is not ours."""
 MOST_PROCESSES = 4
 """More would have the tests that count seconds wait for each other."""
 LEAD_SECRET = "whsec_" + "dGVzdHMtb25seS1zZWNyZXQtb2YtMzItYnl0ZXMhISE="
@@ -95,11 +100,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         embedded = _running.enter_context(servers.temporary(durable=False))
         os.environ.setdefault("REDIS_URL", embedded.redis_url)
     if own_database:
-        os.environ["DATABASE_URL"] = embedded.database_url
-        os.environ["DATABASE_OWNER_URL"] = embedded.database_owner_url
+        os.environ |= embedded.database_urls
         _template.strategy = "FILE_COPY"
     else:
-        _running.enter_context(_role_of_our_own())
+        _running.enter_context(_roles_of_our_own())
     os.environ["LEAD_WEBHOOK_SECRETS"] = LEAD_SECRET
 
 
@@ -148,8 +152,8 @@ def announce(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
 def database(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A new database, as DATABASE_URL of this process; its URL, for the application's role."""
     with new_database() as url:
-        monkeypatch.setenv("DATABASE_URL", url)
-        monkeypatch.setenv("DATABASE_OWNER_URL", owner_url(url))
+        for variable, address in addresses_of(url).items():
+            monkeypatch.setenv(variable, address)
         _forget_settings()
         yield url
         connections.engine().dispose()
@@ -179,7 +183,15 @@ def migrator_url(url: str) -> str:
 
 def owner_url(url: str) -> str:
     """Return the address of the same database for the owner of its tables."""
-    return _url_of(str(make_url(url).database), "DATABASE_OWNER_URL")
+    return addresses_of(url)["DATABASE_OWNER_URL"]
+
+
+def addresses_of(url: str) -> dict[str, str]:
+    """Return every variable of a database of `new_database`; of another one, its address alone."""
+    if make_url(url).username != make_url(os.environ["DATABASE_URL"]).username:
+        return dict.fromkeys(VARIABLES.values(), url)
+    name = str(make_url(url).database)
+    return {variable: _url_of(name, variable) for variable in VARIABLES.values()}
 
 
 @contextmanager
@@ -220,37 +232,41 @@ class _Template:
         if not self.created:
             _maintain(f'CREATE DATABASE "{TEMPLATE}"')
             self.created = True
-            known = settings.Settings(
-                database_url=_url_of(TEMPLATE, "DATABASE_URL"),
-                database_owner_url=_url_of(TEMPLATE, "DATABASE_OWNER_URL"),
+            migrate.upgrade(
+                {
+                    role: _url_of(TEMPLATE, variable).replace("://", "+psycopg2://", 1)
+                    for role, variable in VARIABLES.items()
+                }
             )
-            migrate.upgrade(known.database_owner_url, application_url=known.database_url)
 
 
 _template = _Template()
 
 
 def _forget_settings() -> None:
+    connections.work_as(Role.WORKERS)
     settings.get.cache_clear()
     connections.engine.cache_clear()
 
 
 @contextmanager
-def _role_of_our_own() -> Iterator[None]:
-    """Make the application's role on a person's server; DATABASE_URL becomes that role's."""
+def _roles_of_our_own() -> Iterator[None]:
+    """Make the roles of the processes on a person's server; the variables become theirs."""
     given = os.environ["DATABASE_URL"]
     os.environ["DATABASE_OWNER_URL"] = os.environ.get("DATABASE_OWNER_URL") or given
     password = secrets.token_hex(16)
     try:
-        _maintain(f"CREATE ROLE \"{ROLE}\" LOGIN PASSWORD '{password}'")
+        for role, name in ROLES.items():
+            _maintain(f"CREATE ROLE \"{name}\" LOGIN PASSWORD '{password}'")
+            url = make_url(given).set(username=name, password=password)
+            os.environ[VARIABLES[role]] = url.render_as_string(hide_password=False)
     except psycopg2.errors.InsufficientPrivilege as error:
-        pytest.exit(f"the tests make a role of their own, and DATABASE_URL may not: {error}", 1)
-    url = make_url(given).set(username=ROLE, password=password)
-    os.environ["DATABASE_URL"] = url.render_as_string(hide_password=False)
+        pytest.exit(f"the tests make roles of their own, and DATABASE_URL may not: {error}", 1)
     try:
         yield
     finally:
-        _maintain(f'DROP ROLE "{ROLE}"')
+        for name in ROLES.values():
+            _maintain(f'DROP ROLE "{name}"')
 
 
 def _url_of(name: str, variable: str) -> str:

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Self
 
 import settings
 from devstack import ports, procfile
+from tests.conftest import addresses_of
 
 START_SECONDS = 30
 STOP_SECONDS = 30
@@ -56,6 +57,8 @@ class ServerProcess:
             "PYTHONWARNINGS": "error",
             "PYTHONUNBUFFERED": "1",
         }
+        if database_url := environment.get("DATABASE_URL"):
+            environment = {**addresses_of(database_url), **environment}
         chosen: dict[str, str | None] = {**os.environ, **own, **environment}
         # None: not set, whatever the tests' own environment says.
         self.environment = {name: value for name, value in chosen.items() if value is not None}

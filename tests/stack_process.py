@@ -16,6 +16,7 @@ import psutil
 from circus.client import CircusClient
 
 import settings
+from db.roles import VARIABLES
 from devstack import host, lock, payment_gateways, ports, postgres
 
 START_SECONDS = 60
@@ -23,7 +24,7 @@ STOP_SECONDS = 40
 """The stack promises 30; the rest is for a busy machine."""
 
 SET_BY_THE_STACK = (
-    "DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "LEAD_WEBHOOK_SECRETS", "API_KEYS",
+    *VARIABLES.values(), "REDIS_URL", "LEAD_WEBHOOK_SECRETS", "API_KEYS",
     "FLOWER_BASIC_AUTH", settings.CLOCK_VARIABLE, *payment_gateways.VARIABLES,
 )  # fmt: skip
 

@@ -8,6 +8,9 @@ import sys
 import settings
 from billing import catalog
 from clock import development
+from db.process_start import check_database
+from db.roles import Role
+from errors import BillingError
 from service import granian
 
 if __name__ == "__main__":
@@ -15,6 +18,7 @@ if __name__ == "__main__":
         development.follow()
         catalog.get()  # the Celery app, which sends the nudges, reads it too
         where = settings.listener("receiver")
-    except (settings.SettingsError, catalog.CatalogError) as error:
+        check_database(Role.DOORS)
+    except (settings.SettingsError, catalog.CatalogError, BillingError) as error:
         sys.exit(f"cannot start: {error}")
     granian.become("webhook_receiver.server:create_server", where)

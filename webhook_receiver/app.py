@@ -15,7 +15,8 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 import settings
 from clock import development
-from db import schema_version
+from db import connections, schema_version
+from db.roles import Role
 from db.session import transaction
 from errors import TransientError
 from gateways import registry
@@ -36,6 +37,7 @@ def create_app() -> Flask:
     except settings.SettingsError as error:
         sys.exit(f"cannot start: {error}")
     logs.configure()
+    connections.work_as(Role.DOORS)
     app = Flask(__name__)
     _add_doors(app, configured)
     _add_health(app, configured)

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 import clock
 from cli.examinations.diagnosis import Diagnosis, attention, broken, well
-from db import connections, roles, schema_version
+from db import limits, roles, schema_version
 from db.errors import DatabaseUnavailable
 from db.session import transaction
 from errors import BillingError
@@ -25,9 +25,9 @@ SELECT current_setting('server_version') AS version,
        clock_timestamp() AS at
 """)
 _LIMITS = {
-    "statement_timeout": connections.STATEMENT_TIMEOUT_MS,
-    "lock_timeout": connections.LOCK_TIMEOUT_MS,
-    "idle_in_transaction_session_timeout": connections.IDLE_IN_TRANSACTION_TIMEOUT_MS,
+    "statement_timeout": limits.STATEMENT_TIMEOUT_MS,
+    "lock_timeout": limits.LOCK_TIMEOUT_MS,
+    "idle_in_transaction_session_timeout": limits.IDLE_IN_TRANSACTION_TIMEOUT_MS,
 }
 _LIMIT = text("SELECT CAST(setting AS bigint) FROM pg_settings WHERE name = :name")
 _ROLE = text("""

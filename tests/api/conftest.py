@@ -13,7 +13,7 @@ from devstack.simulator.switches import Switches
 from tests.api import given as shop_parts
 from tests.api.api_process import ApiProcess
 from tests.api.given import Shop
-from tests.conftest import new_database, owner_url
+from tests.conftest import addresses_of, new_database
 from tests.gateways.conftest import KEY_SECRET, STRIPE_KEY, Sim
 
 HOUSE_KEY = "the-house-key-of-the-tests"
@@ -53,8 +53,8 @@ def api(running_api: ApiProcess) -> Iterator[ApiProcess]:
 @pytest.fixture
 def house(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let this process work on the API's database, as the other doors do."""
-    monkeypatch.setenv("DATABASE_URL", database_url)
-    monkeypatch.setenv("DATABASE_OWNER_URL", owner_url(database_url))
+    for variable, url in addresses_of(database_url).items():
+        monkeypatch.setenv(variable, url)
     settings.get.cache_clear()
     connections.engine.cache_clear()
     yield

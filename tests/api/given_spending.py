@@ -4,6 +4,7 @@ from typing import Any
 
 from billing import verification
 from billing.access import keys as api_keys
+from db.roles import Role
 from db.session import snapshot, transaction
 from tests.api.api_process import ApiProcess, problem
 from tests.api.conftest import HOUSE_KEY
@@ -77,7 +78,7 @@ def on_record(ref: str) -> tuple[object, ...]:
 
 
 def make_key(name: str, **more: Any) -> str:
-    with transaction() as session:
+    with transaction(Role.OWNER) as session:
         return api_keys.create(session, name=name, **more)
 
 

@@ -9,6 +9,7 @@ import clock
 from billing import catalog
 from billing.access import keys as api_keys
 from billing.credit import holds
+from db.roles import Role
 from db.session import transaction
 from tests.api.api_process import ApiProcess, problem
 from tests.api.conftest import HOUSE_KEY
@@ -20,7 +21,7 @@ NOBODY = "/v1/accounts/clinic:nobody-opened-it"
 
 
 def make_key(name: str, **more: object) -> str:
-    with transaction() as session:
+    with transaction(Role.OWNER) as session:
         return api_keys.create(session, name=name, **more)  # type: ignore[arg-type]
 
 

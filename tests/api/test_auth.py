@@ -4,6 +4,7 @@ import pytest
 
 from billing.access import keys as api_keys
 from billing.leads import LeadRequest, charge_leads
+from db.roles import Role
 from db.session import transaction
 from tests.api.api_process import ApiProcess, problem
 from tests.api.conftest import HOUSE_KEY, OTHER_HOUSE_KEY
@@ -17,7 +18,7 @@ FORGED = api_keys.PREFIX + "A" * 43
 
 
 def make_key(name: str, **more: object) -> str:
-    with transaction() as session:
+    with transaction(Role.OWNER) as session:
         return api_keys.create(session, name=name, **more)  # type: ignore[arg-type]
 
 
@@ -119,7 +120,7 @@ def test_a_revoked_key_opens_nothing_from_the_next_request_on(api: ApiProcess, n
     key = make_key(f"revoked-{number}", product="clinic_leads")
     assert api.ask(f"/v1/leads/{lead}", key).status == 200
 
-    with transaction() as session:
+    with transaction(Role.OWNER) as session:
         api_keys.revoke(session, f"revoked-{number}")
 
     assert_unauthorized(api.ask(f"/v1/leads/{lead}", key))

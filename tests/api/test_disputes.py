@@ -9,6 +9,7 @@ import pytest
 
 import clock
 from billing.access import keys as api_keys
+from db.roles import Role
 from db.session import transaction
 from tests.api.api_process import ApiProcess, problem
 from tests.api.conftest import HOUSE_KEY
@@ -37,7 +38,7 @@ def body(number: int, **more: object) -> dict[str, Any]:
 
 
 def make_key(name: str, **more: object) -> str:
-    with transaction() as session:
+    with transaction(Role.OWNER) as session:
         return api_keys.create(session, name=name, **more)  # type: ignore[arg-type]
 
 

@@ -8,6 +8,7 @@ from billing import accounts
 from billing.access import keys as api_keys
 from billing.plans import manual_years as plan_admin
 from billing.plans.manual_years import ManualYear
+from db.roles import Role
 from db.session import transaction
 from tests.api.api_process import problem
 from tests.api.given import RETURN_URL, Shop, wish
@@ -181,7 +182,7 @@ def test_an_account_that_a_key_cannot_see_is_one_that_is_not_there(
     shop: Shop, clinic: str, pharmacy: str, number: int
 ) -> None:
     neighbour = open_account(f"clinic:b-{number}")
-    with transaction() as session:
+    with transaction(Role.OWNER) as session:
         product_key = api_keys.create(session, name=f"shop-p-{number}", product="clinic_leads")
         account_key = api_keys.create(session, name=f"shop-a-{number}", account=clinic)
 
@@ -199,7 +200,7 @@ def test_an_account_that_a_key_cannot_see_is_one_that_is_not_there(
 def test_a_key_without_the_right_to_order_orders_nothing(
     shop: Shop, clinic: str, number: int
 ) -> None:
-    with transaction() as session:
+    with transaction(Role.OWNER) as session:
         key = api_keys.create(
             session, name=f"reader-{number}", account=clinic, scopes=["payments:read"]
         )

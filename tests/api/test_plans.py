@@ -9,6 +9,7 @@ import pytest
 import clock
 from billing.access import keys as api_keys
 from billing.plans.calendar import years_after
+from db.roles import Role
 from db.session import transaction
 from tests.api.api_process import ApiProcess, problem
 from tests.api.conftest import HOUSE_KEY
@@ -134,7 +135,7 @@ def test_a_degraded_plan_is_promised_no_month(api: ApiProcess, number: int) -> N
 @pytest.mark.parametrize("what", ["entitlements", "status"])
 def test_what_is_out_of_reach_is_not_known(api: ApiProcess, number: int, what: str) -> None:
     account = pharmacy(number)
-    with transaction() as session:
+    with transaction(Role.OWNER) as session:
         clinics = api_keys.create(
             session, name=f"clinics-{number}", product="clinic_leads", scopes=["accounts:read"]
         )

@@ -14,6 +14,7 @@ import settings
 from billing import accounts
 from billing.access import keys as api_keys
 from billing.payments import GatewayName
+from db.roles import Role
 from db.session import transaction
 from tasks.returns import inquiry
 from tests.api.api_process import problem
@@ -177,7 +178,7 @@ def test_a_payment_out_of_reach_is_one_that_is_not_there(
 ) -> None:
     payment_id = paid(shop, clinic)
     neighbour, pharmacy = open_account(f"clinic:b-{number}"), f"pharmacy:{number}"
-    with transaction() as session:
+    with transaction(Role.OWNER) as session:
         accounts.create(session, ref=pharmacy, name="A pharmacy", product="pharmapulse_one")
         strangers = [
             api_keys.create(session, name=f"refund-n-{number}", account=neighbour),
@@ -199,7 +200,7 @@ def test_a_key_without_the_right_to_refund_refunds_nothing(
     shop: Shop, clinic: str, number: int
 ) -> None:
     payment_id = paid(shop, clinic)
-    with transaction() as session:
+    with transaction(Role.OWNER) as session:
         key = api_keys.create(
             session, name=f"orders-{number}", account=clinic, scopes=["orders:write"]
         )

@@ -12,6 +12,7 @@ import pytest
 from billing import accounts
 from billing.access import keys as api_keys
 from billing.payments import attachment as attaching
+from db.roles import Role
 from db.session import transaction
 from devstack.simulator.razorpay import events as razorpay_events
 from devstack.simulator.world import unix_now
@@ -222,7 +223,7 @@ def test_a_signature_for_another_order_is_none_for_this(shop: Shop, clinic: str)
 def test_an_order_that_nobody_knows_and_one_out_of_reach_are_told_alike(
     shop: Shop, clinic: str, number: int
 ) -> None:
-    with transaction() as session:
+    with transaction(Role.OWNER) as session:
         pharmacy = f"pharmacy:{number}"
         accounts.create(session, ref=pharmacy, name="P", product="pharmapulse_one")
         product_key = api_keys.create(session, name=f"v-p-{number}", product="pharmapulse_one")
@@ -241,7 +242,7 @@ def test_an_order_that_nobody_knows_and_one_out_of_reach_are_told_alike(
 def test_a_key_without_the_right_to_order_verifies_nothing(
     shop: Shop, clinic: str, number: int
 ) -> None:
-    with transaction() as session:
+    with transaction(Role.OWNER) as session:
         key = api_keys.create(
             session, name=f"v-r-{number}", account=clinic, scopes=["payments:read"]
         )

@@ -12,7 +12,7 @@ from tests.api.api_process import ApiProcess
 from tests.billing.given import open_account
 from tests.billing_client.bank import API_KEY, OPENING, Bank, client_of
 from tests.billing_client.lossy_proxy import LossyProxy
-from tests.conftest import new_database, owner_url
+from tests.conftest import addresses_of, new_database
 
 _numbers = count(1)
 
@@ -48,8 +48,8 @@ def bank(
 ) -> Iterator[Bank]:
     """The API behind a network, this process on its database, and an account of 1,000 credits."""
     monkeypatch.setattr(http, "BACKOFF_SECONDS", 0.01)
-    monkeypatch.setenv("DATABASE_URL", bank_database)
-    monkeypatch.setenv("DATABASE_OWNER_URL", owner_url(bank_database))
+    for variable, url in addresses_of(bank_database).items():
+        monkeypatch.setenv(variable, url)
     settings.get.cache_clear()
     connections.engine.cache_clear()
     account = open_account(f"clinic:spender-{next(_numbers)}", credits_=OPENING)

@@ -151,9 +151,12 @@ def test_a_reader_that_has_seen_enough_gets_no_complaint() -> None:
 
 @pytest.mark.usefixtures("database")
 def test_migrate_can_be_repeated() -> None:
-    for _ in range(2):
-        ran = run("migrate")
-        assert (ran.exit_code, ran.out) == (0, "The schema is up to date.\n"), ran.err
+    assert run("migrate").exit_code == 0
+    ran = run("migrate")
+    assert ran.exit_code == 0, ran.err
+    nothing, up_to_date = ran.out.splitlines()
+    assert nothing.startswith("Nothing to migrate: database billing_test_")
+    assert up_to_date == "The schema is up to date."
 
 
 @pytest.mark.usefixtures("database")

@@ -13,7 +13,8 @@ from sqlalchemy.exc import DBAPIError
 import settings
 from db import migrate, roles
 from db.errors import RightMissing
-from db.roles import UnknownRole, role_of
+from db.grants import UnknownRole
+from db.roles import Role, role_of
 from db.session import transaction
 from tests.billing.given import open_account, post_all, rows, take
 from tests.conftest import owner
@@ -47,9 +48,9 @@ def rights() -> set[tuple[object, ...]]:
     )
 
 
-def upgrade() -> None:
-    known = settings.get()
-    migrate.upgrade(known.database_owner_url, application_url=known.database_url)
+def upgrade(**other: str) -> migrate.MigrationReport:
+    named = {Role(role): url for role, url in other.items()}
+    return migrate.upgrade({**roles.addresses(settings.get()), **named})
 
 
 # --- what is refused ----------------------------------------------------------------------------
@@ -207,10 +208,7 @@ def odd_role() -> Iterator[str]:
 
 def test_a_name_that_wants_quoting_is_quoted(odd_role: str) -> None:
     url = make_url(settings.get().database_url).set(username=odd_role)
-    migrate.upgrade(
-        settings.get().database_owner_url,
-        application_url=url.render_as_string(hide_password=False),
-    )
+    upgrade(workers=url.render_as_string(hide_password=False))
     given = "SELECT has_table_privilege(:role, 'credit_transactions', :right)"
     allowed = [
         right
@@ -223,15 +221,12 @@ def test_a_name_that_wants_quoting_is_quoted(odd_role: str) -> None:
 def test_a_role_that_does_not_exist_is_told_and_nothing_is_migrated() -> None:
     url = make_url(settings.get().database_url).set(username="nobody_knows")
     with pytest.raises(UnknownRole, match=r"'nobody_knows'.*run-on-your-own-servers.md"):
-        migrate.upgrade(
-            settings.get().database_owner_url,
-            application_url=url.render_as_string(hide_password=False),
-        )
+        upgrade(workers=url.render_as_string(hide_password=False))
 
 
 def test_an_owner_that_is_the_application_keeps_its_rights() -> None:
     url = settings.get().database_owner_url
-    migrate.upgrade(url, application_url=url)
+    migrate.upgrade(dict.fromkeys(Role, url))
     with owner() as connection:
         with pytest.raises(DBAPIError) as caught:
             connection.execute(text("DELETE FROM credit_transactions"))

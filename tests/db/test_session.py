@@ -8,8 +8,8 @@ from sqlalchemy import make_url, text
 
 import settings
 from db import connections
-from db.connections import LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS
 from db.errors import DatabaseBusy, DatabaseUnavailable, StatementRefused
+from db.limits import LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS
 from db.session import (
     one_statement,
     pooled_statement,

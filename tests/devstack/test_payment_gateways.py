@@ -42,7 +42,7 @@ def make_plan(tmp_path: Path) -> Iterator[MakePlan]:
 
 
 def complete(the_plan: plan.Plan) -> settings.Settings:
-    return plan.apply(the_plan, database_url=None, database_owner_url=None, redis_url=None)
+    return plan.apply(the_plan, database_urls={}, redis_url=None)
 
 
 def new_order(stack: StackProcess) -> str:

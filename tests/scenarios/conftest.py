@@ -15,7 +15,7 @@ from devstack.simulator.config import Config
 from devstack.simulator.server import Running
 from gateways.razorpay.client import RazorpayGateway
 from gateways.stripe.client import StripeGateway
-from tests.conftest import new_database, owner_url
+from tests.conftest import addresses_of, new_database
 from tests.webhook_receiver.receiver_process import ReceiverProcess
 
 KEY_ID, KEY_SECRET = "rzp_test_scenarios", "razorpay-secret-of-scenarios"
@@ -51,8 +51,7 @@ def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         ) as running,
     ):
         for name, value in {
-            "DATABASE_URL": url,
-            "DATABASE_OWNER_URL": owner_url(url),
+            **addresses_of(url),
             "RAZORPAY_KEY_ID": KEY_ID,
             "RAZORPAY_KEY_SECRET": KEY_SECRET,
             "RAZORPAY_API_BASE": running.url,

@@ -13,8 +13,9 @@ from alembic import command
 from sqlalchemy import make_url
 
 from db import migrate
+from db.roles import VARIABLES
 from devstack import ports
-from tests.conftest import LEAD_SECRET, migrator_url, new_database, owner_url
+from tests.conftest import LEAD_SECRET, addresses_of, migrator_url, new_database, owner_url
 from tests.stack_process import eventually
 from tests.webhook_receiver.conftest import assert_keeps_secrets
 from tests.webhook_receiver.receiver_process import ReceiverProcess, delivery, one_process
@@ -117,7 +118,13 @@ def test_it_is_not_ready_while_every_delivery_would_get_503(log_file: Path) -> N
         assert answer.status == 503
         assert "run `billing migrate`" in answer.json["error"]
         # And once they are, it is
-        migrate.upgrade(migrator_url(url), application_url=url)
+        addresses = addresses_of(url)
+        migrate.upgrade(
+            {
+                role: addresses[variable].replace("://", "+psycopg2://", 1)
+                for role, variable in VARIABLES.items()
+            }
+        )
         assert receiver.get("/readyz").status == 200
         assert receiver.post(delivery()).status == 202
 
