@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import Connection, NullPool, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
@@ -57,12 +58,14 @@ class RoleLimits:
 @dataclass(frozen=True, slots=True)
 class _Place:
     database: str
-    server: object
+    server: datetime
+    """When it was started, which no other server has in common with it."""
     schema: str | None
     search_path: str
 
     def __str__(self) -> str:
-        return f"database {self.database!r}, schema {self.schema!r}"
+        at = f"the server started at {self.server:%Y-%m-%d %H:%M:%S}"
+        return f"database {self.database!r}, schema {self.schema!r} of {at}"
 
 
 def require_one_place(addresses: Addresses) -> None:

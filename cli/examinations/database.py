@@ -101,6 +101,8 @@ def _roles(session: Session, known: Settings) -> Iterator[Diagnosis]:
         yield attention("roles", f"DATABASE_URL works as {role.name}, who owns the tables", remedy)
     else:
         yield well("roles", f"DATABASE_URL works as {role.name}, who owns no table")
+    for line in roles.not_split(known):
+        yield attention("roles", line, remedy)
     owner = roles.role_of(known.database_owner_url)
     there, here = make_url(known.database_owner_url), make_url(known.database_url)
     if (there.host, there.port, there.database) != (here.host, here.port, here.database):

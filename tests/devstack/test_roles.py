@@ -7,6 +7,7 @@ import psutil
 import psycopg2
 import pytest
 
+from db.roles import VARIABLES
 from tests.cli.runner import process
 from tests.stack_process import StackProcess
 
@@ -36,7 +37,7 @@ def test_processes_know_the_role_that_cannot_change_the_ledger_and_no_other(
 def test_the_command_migrates_the_running_stack_with_nothing_set(make_stack: MakeStack) -> None:
     with make_stack() as stack:
         query(stack, "REVOKE ALL ON accounts FROM billing_app", role="database_owner_url")
-        nothing = {"DATABASE_URL": None, "DATABASE_OWNER_URL": None, "REDIS_URL": None,
+        nothing = {**dict.fromkeys(VARIABLES.values()), "REDIS_URL": None,
                    "BILLING_DATA_DIR": str(stack.data_dir)}  # fmt: skip
         refused = process("accounts", "list", environment=nothing)
         assert "permission denied for table accounts: run `billing migrate`" in refused.error
