@@ -266,7 +266,7 @@ def _print_table(records: Sequence[Record], names: Sequence[str], zone: ZoneInfo
 def _column(name: str, records: Sequence[Record], zone: ZoneInfo) -> Column:
     values = [record[name] for record in records]
     unit = ""
-    if name.endswith(("_at", "_by")) and any(hasattr(value, "tzinfo") for value in values):
+    if any(hasattr(value, "tzinfo") for value in values):
         unit = zone.key
     elif any(is_credits(name, value) for value in values):
         unit = _unit_of_credits(name)
