@@ -35,6 +35,18 @@ of connections, memory or disk. 25006: a standby that was not promoted."""
 _NEVER = ("22", "42", "21", "54")
 """22: a value that the type cannot hold. 42: a statement that is not valid.
 21: a wrong number of rows or columns. 54: over a limit of PostgreSQL, such as an index entry's."""
+_OTHER_SCHEMA = {
+    errorcodes.UNDEFINED_TABLE,
+    errorcodes.UNDEFINED_COLUMN,
+    errorcodes.UNDEFINED_FUNCTION,
+    errorcodes.UNDEFINED_OBJECT,
+    errorcodes.INVALID_COLUMN_REFERENCE,  # ON CONFLICT without its unique index
+    errorcodes.INVALID_SCHEMA_NAME,
+}
+"""Nobody sends these: code and database are not of one version, until somebody migrates."""
+_NEVER_SENT = (psycopg2.DataError, psycopg2.ProgrammingError, psycopg2.NotSupportedError)
+"""What the driver itself refuses, without a SQLSTATE. Its `DatabaseError` is another case: a lost
+connection whose end it noticed late (github.com/psycopg/psycopg2/issues/1496)."""
 _NEVER_IN_A_ROW = {errorcodes.NOT_NULL_VIOLATION, errorcodes.CHECK_VIOLATION}
 """Of class 23. The others depend on rows of others, and may pass when those are gone."""
 
@@ -69,10 +81,9 @@ def _ours(error: BaseException | None) -> BillingError:  # noqa: PLR0911 - one l
         return DatabaseBusy(_first_line(error))
     if "unsupported startup parameter" in str(error):  # PgBouncer's words
         return PoolerRefuses(_first_line(error))
-    broken = isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
-    if code.startswith(_LOST) or (broken and not code):  # no code: the socket broke
-        return DatabaseUnavailable(_first_line(error))
-    if code in {errorcodes.UNDEFINED_TABLE, errorcodes.UNDEFINED_COLUMN}:
+    if code.startswith(_LOST) or not (code or isinstance(error, _NEVER_SENT)):
+        return DatabaseUnavailable(_first_line(error))  # no code: the socket broke
+    if code in _OTHER_SCHEMA:
         return SchemaMissing(_first_line(error))
     if code == errorcodes.INSUFFICIENT_PRIVILEGE:
         return RightMissing(_first_line(error))

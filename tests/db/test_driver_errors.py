@@ -1,10 +1,19 @@
 """What PostgreSQL or its driver refuses: permanent if it can never pass, and never with a value."""
 
+import psycopg2
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from structlog.testing import capture_logs
 
-from db.errors import DatabaseBusy, StatementFailed, StatementRefused
+from db.driver_errors import translated
+from db.errors import (
+    DatabaseBusy,
+    DatabaseUnavailable,
+    SchemaMissing,
+    StatementFailed,
+    StatementRefused,
+)
 from db.session import one_statement, pooled_statement, transaction
 from errors import BillingError, PermanentError
 from service.disclosure import shown_traceback
@@ -52,6 +61,36 @@ def test_a_statement_that_can_never_succeed_is_permanent_and_shows_no_value(why:
         assert "asha" not in shown
         assert "SELEC" not in str(caught.value)
         assert "INSERT" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        psycopg2.DatabaseError("SSL SYSCALL error: Connection timed out"),
+        psycopg2.DatabaseError("error with status PGRES_TUPLES_OK and no message from the libpq"),
+        psycopg2.OperationalError("server closed the connection unexpectedly"),
+    ],
+)
+def test_a_lost_connection_is_transient_by_whichever_error_the_driver_notices_it(
+    error: psycopg2.Error,
+) -> None:
+    for raised in (error, DBAPIError("SELECT 1", {}, error)):
+        with pytest.raises(DatabaseUnavailable), translated():
+            raise raised
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT function_of_a_later_version()",
+        "SELECT CAST('x' AS type_of_a_later_version)",
+        "SELECT 1 FROM schema_of_a_later_version.accounts",
+        "INSERT INTO accounts (ref) VALUES ('clinic:1') ON CONFLICT (name, ref) DO NOTHING",
+    ],
+)
+def test_what_a_migration_brings_is_waited_for(statement: str) -> None:
+    with pytest.raises(SchemaMissing):
+        _run(statement, "transaction")
 
 
 @pytest.mark.parametrize("value", ["a\x00b", "a\ud800b"], ids=["NUL", "surrogate"])
