@@ -15,10 +15,15 @@ _LINES = "db.after_commit"
 
 def log_error(session: Session, event: str, **fields: object) -> None:
     """Have an error line written after the commit of `session`'s transaction."""
-    session.info.setdefault(_LINES, []).append((event, fields))
+    session.info.setdefault(_LINES, []).append(("error", event, fields))
+
+
+def log_warning(session: Session, event: str, **fields: object) -> None:
+    """Have a warning written after the commit of `session`'s transaction."""
+    session.info.setdefault(_LINES, []).append(("warning", event, fields))
 
 
 def write_lines(session: Session) -> None:
     """Write the lines that were noted; called after the commit."""
-    for event, fields in session.info.pop(_LINES, []):
-        log.error(event, **fields)
+    for level, event, fields in session.info.pop(_LINES, []):
+        getattr(log, level)(event, **fields)

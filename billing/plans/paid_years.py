@@ -117,8 +117,8 @@ def add_attached_year(
 
     It counts as paid when the payment was made.
     """
-    now = clock.now()
-    year = Year(plan, min(payment.happened_at or payment.created_at, now), payment_key(payment))
+    paid_at = instants.not_ahead(payment.happened_at or payment.created_at, known_at=clock.now())
+    year = Year(plan, paid_at, payment_key(payment))
     return add_year(session, owner, year, plans=plans, actor=actor)
 
 

@@ -3,22 +3,27 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-import structlog
+from sqlalchemy.orm import Session
 
 from billing import instants
+from db import after_commit
 
-log = structlog.get_logger()
 
+def report(
+    session: Session, source: str, reports: Iterable[tuple[datetime | None, datetime]]
+) -> None:
+    """Have one line written if some of `reports`, each (its time, when it came), are far ahead.
 
-def write_to_log(source: str, reports: Iterable[tuple[datetime | None, datetime]]) -> None:
-    """Write one line if some of `reports`, each (its time, when it came), are far ahead."""
+    After the commit: a batch that is rolled back comes again, in halves.
+    """
     ahead = [
         reported - known_at
         for reported, known_at in reports
         if reported is not None and instants.is_far_ahead(reported, known_at=known_at)
     ]
     if ahead:
-        log.warning(
+        after_commit.log_warning(
+            session,
             "times ahead",
             source=source,
             reports=len(ahead),

@@ -77,7 +77,7 @@ def handle(
             at = event.received_at
             requests.append(lead.data.happened_at(lead.timestamp or at, known_at=at))
             times.append((lead.data.occurred_at or lead.timestamp, at))
-    clock_skew.write_to_log(door, times)
+    clock_skew.report(session, door, times)
     with audit.asked_by(actor, door=door):
         results = charge_leads(session, requests, actor=actor)
     for event, request, result in zip(readable, requests, results, strict=True):

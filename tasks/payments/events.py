@@ -36,8 +36,8 @@ def handle(
             reason = shown_error(error)
             outcome.finish(event, Finished("dead", error=reason))
     reported = [(e.received_at, content.payment) for e, content in readable]
-    clock_skew.write_to_log(
-        gateway, [(payment.happened_at, at) for at, payment in reported if payment]
+    clock_skew.report(
+        session, gateway, [(payment.happened_at, at) for at, payment in reported if payment]
     )
     states, taken = _take_in(session, readable, gateway=gateway)
     for event, content in readable:

@@ -10,6 +10,7 @@ import clock
 from billing.payments import Seen
 from db import after_commit, inbox
 from db.session import transaction
+from tasks import drain
 from tasks.inbox import recorder
 from tasks.leads import calls as lead_calls
 from tests.billing.given import open_account
@@ -167,6 +168,32 @@ def test_what_was_rolled_back_is_not_said() -> None:
         raise ValueError("no")
 
     assert logs == []
+
+
+def test_a_batch_that_comes_again_says_once_that_a_clock_is_ahead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Given leads of a clock that is an hour ahead, and a batch that is rolled back at its end
+    ahead = (clock.now() + timedelta(hours=1)).isoformat()
+    deliver(*[lead_event(lead_id=f"L-{n}", occurred_at=ahead) for n in range(2)])
+    handle, failures = drain.HANDLERS["leads"], iter([ZeroDivisionError()])
+
+    def handle_and_fail(session: Any, events: Any) -> Any:
+        done = handle(session, events)
+        for failure in failures:
+            raise failure
+        return done
+
+    monkeypatch.setitem(drain.HANDLERS, "leads", handle_and_fail)
+
+    # When it comes again, in halves
+    with capture_logs() as logs:
+        work()
+
+    # Then each lead is in one line
+    lines = [line for line in logs if line["event"] == "times ahead"]
+    assert [(line["log_level"], line["reports"]) for line in lines] == [("warning", 1)] * 2
+    assert [line["event"] for line in logs].count("batch given back") == 1
 
 
 def test_a_line_comes_after_the_commit() -> None:
