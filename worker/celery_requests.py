@@ -26,6 +26,9 @@ from celery.worker import consumer, request
 from worker import broker_connection, redaction
 
 TASK_ID_MAX_LENGTH = 200
+DEEPEST = 200
+"""What JSON reads (about 950 deep) is more than Python can give to the process that runs a task
+(about 450): that error would end the worker."""
 _KEPT = frozenset({"lang", "task", "id", "root_id", "parent_id", "expires", "billing_copy"})
 """The headers of a message that count; the last is set by `tasks/leads/call_copies.py`'s senders.
 `expires` is for ticks and nudges: an old one is of no use. A call that only its message knows of
@@ -71,11 +74,13 @@ class Consumer(consumer.Consumer):  # type: ignore[misc] # Celery has no types
         message.reject_log_error(_log, self.connection_errors)
 
 
-def _problem_with(message: Any) -> str | None:
+def _problem_with(message: Any) -> str | None:  # noqa: PLR0911 - one line a problem
     """Return why a message cannot be given to Celery; None also for what Celery discards itself."""
     headers, payload = message.headers, message.payload
     if not isinstance(headers, dict):
         return None
+    if _is_deeper_than(DEEPEST, headers, payload, message.properties):
+        return f"the message is nested more than {DEEPEST} deep"
     envelope = headers
     if isinstance(payload, dict):  # the older form, or a mixture of both
         envelope = {**payload, **headers}
@@ -88,6 +93,20 @@ def _problem_with(message: Any) -> str | None:
     if not _is_task_id(envelope.get("id")):
         return "the task id of the message is not 1 to 200 printable characters"
     return None
+
+
+def _is_deeper_than(most: int, *values: object) -> bool:
+    level = [value for value in values if isinstance(value, list | dict)]
+    for _ in range(most):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, list | dict)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _is_task_id(value: object) -> bool:

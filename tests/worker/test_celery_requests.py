@@ -26,6 +26,14 @@ PRIVATE = ["Asha", "98765", "asha@example.org"]
 NAME, PHONE, MAIL = "Asha Rao", "+91 98765 43210", "asha@example.org"
 
 
+def nested(depth: int) -> list[Any]:
+    """A list in a list in a list."""
+    found: list[Any] = []
+    for _ in range(depth):
+        found = [found]
+    return found
+
+
 class Watcher:
     """Collects every event that workers send, as Flower does."""
 
@@ -184,6 +192,12 @@ MALFORMED: list[tuple[dict[str, Any], Any]] = [
     ({**CALL, "billing_copy": [1], "shadow": ["a"], "argsrepr": 5, "ignore_result": []},
      [LEAD, {}, {}]),
     ({**CALL, "stamped_headers": ["a", ["b"]], "stamps": {"a": 1}}, [LEAD, {}, {}]),
+    # JSON reads these, and what gives them to the process that runs the task does not.
+    ({**CALL, "billing_copy": nested(600)}, [LEAD, {}, {}]),
+    (CALL, [nested(600), {}, None]),
+    ({}, {**CALL, "args": nested(600), "kwargs": {}}),
+    ({**CALL, "root_id": nested(600)}, [LEAD, {}, {}]),
+    (CALL, [nested(600), {}, {"chain": nested(600)}]),
 ]  # fmt: skip
 """Headers and contents, each of which nobody's Celery writes."""
 
