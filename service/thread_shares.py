@@ -49,14 +49,15 @@ class ThreadShares:
     async def run(self, caller: str, work: Callable[[], _T], *, slow: bool) -> _T:
         """Do `work` in a thread when it is the caller's turn, and return what it returns.
 
-        Raises `ShareTaken` or `AllTaken` if it was not begun, and whatever `work` raises.
+        Raises `ShareTaken` or `AllTaken` if it was not begun, and whatever `work` raises. If this
+        is cancelled, work that has begun goes on, and its thread is taken until it ends.
         """
-        turn = _Turn(caller, slow)
+        loop = asyncio.get_running_loop()
+        turn = _Turn(caller, slow, loop.create_future())
         await self._begin(turn)
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
-        finally:
-            self._end(turn)
+        working = loop.run_in_executor(self._pool, work)
+        working.add_done_callback(lambda _: self._end(turn))
+        return await asyncio.shield(working)
 
     async def _begin(self, turn: "_Turn") -> None:
         line = self._lines.get(turn.line)
@@ -65,12 +66,13 @@ class ThreadShares:
             return
         if self._waiting(turn.caller) >= self._sizes.waiting_of_a_caller:
             raise ShareTaken
-        loop = asyncio.get_running_loop()
-        turn.begun = loop.create_future()
         self._lines.setdefault(turn.line, deque()).append(turn)
-        timer = loop.call_later(self._sizes.wait_seconds, self._give_up, turn)
+        timer = asyncio.get_running_loop().call_later(self._sizes.wait_seconds, self._give_up, turn)
         try:
             await turn.begun
+        except asyncio.CancelledError:
+            self._leave(turn)
+            raise
         finally:
             timer.cancel()
 
@@ -78,20 +80,29 @@ class ThreadShares:
         self._count(turn, -1)
         for name in list(self._lines):
             line = self._lines[name]
-            if not self._fits(line[0]):
-                continue
-            following = line.popleft()
-            self._count(following, 1)
-            assert following.begun is not None  # noqa: S101 - whoever waits has one
-            following.begun.set_result(None)
-            self._lines.move_to_end(name)
+            while line and line[0].begun.cancelled():
+                line.popleft()
+            if line and self._fits(line[0]):
+                following = line.popleft()
+                self._count(following, 1)
+                following.begun.set_result(None)
+                self._lines.move_to_end(name)
             self._drop_if_empty(name)
             if self._running[_ALL] >= self._sizes.threads:
                 return
 
+    def _leave(self, turn: "_Turn") -> None:
+        """Let the others go on without a turn that was cancelled."""
+        line = self._lines.get(turn.line, deque())
+        if turn in line:
+            line.remove(turn)
+            self._drop_if_empty(turn.line)
+        elif not turn.begun.cancelled() and turn.begun.exception() is None:  # it could have begun
+            self._end(turn)
+
     def _give_up(self, turn: "_Turn") -> None:
         line = self._lines.get(turn.line, deque())
-        if turn.begun is None or turn.begun.done() or turn not in line:
+        if turn.begun.done() or turn not in line:
             return
         line.remove(turn)
         self._drop_if_empty(turn.line)
@@ -136,7 +147,8 @@ _ALL_SLOW: _Count = ("", True)
 class _Turn:
     caller: str
     slow: bool
-    begun: "asyncio.Future[None] | None" = None
+    begun: "asyncio.Future[None]"
+    """Done when it may begin; not needed by one that never waits."""
 
     @property
     def line(self) -> tuple[str, bool]:

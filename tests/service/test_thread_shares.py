@@ -1,6 +1,7 @@
 """Threads shared by callers: nobody takes all of them, and slow work never does."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -51,7 +52,7 @@ class Hall:
         for door in self._doors.values():
             door.set()
         for task in self.tasks:
-            with suppress(ShareTaken, AllTaken):
+            with suppress(ShareTaken, AllTaken, asyncio.CancelledError):
                 await task
 
 
@@ -131,3 +132,44 @@ def test_work_that_fails_gives_its_thread_back() -> None:
                 await threads.run("a", fails, slow=True)
 
     asyncio.run(story())
+
+
+def test_work_that_nobody_waits_for_any_more_has_its_thread_until_it_ends() -> None:
+    async def story(hall: Hall) -> None:
+        await hall.ask("a1", "a2", "a3")
+        for task in hall.tasks:
+            task.cancel()
+        await hall.ask("a4", "b1")
+        assert hall.begun == ["a1", "a2", "a3", "b1"]
+
+        await hall.let_go("a1")
+        assert hall.begun == ["a1", "a2", "a3", "b1", "a4"]
+
+    play(story, replace(SIZES, wait_seconds=5))
+
+
+@pytest.mark.parametrize("turns_of_the_loop", [0, 1, 2, 3])
+def test_who_leaves_while_waiting_holds_nobody_up(turns_of_the_loop: int) -> None:
+    async def story(hall: Hall) -> None:
+        # Given one who left a while ago, and another who leaves just when its turn comes
+        await hall.ask("a1", "a2", "a3", "a4", "a5")
+        hall.tasks[3].cancel()
+        await asyncio.sleep(0.02)
+        await hall.ask("a6")
+        hall._doors["a1"].set()
+        time.sleep(0.05)  # not on the loop: the end of this work waits for it
+        for _ in range(turns_of_the_loop):
+            await asyncio.sleep(0)
+        hall.tasks[4].cancel()
+        await asyncio.sleep(0.05)
+
+        # Then the next one has begun, and in the end all threads are free
+        if "a5" not in hall.begun:
+            assert hall.begun == ["a1", "a2", "a3", "a6"]
+        for name in ("a2", "a3", "a5", "a6"):
+            await hall.let_go(name)
+        assert hall.begun[-1] == "a6"
+        assert not hall.threads._running
+        assert not hall.threads._lines
+
+    play(story, replace(SIZES, wait_seconds=5))
