@@ -28,6 +28,8 @@ class World:
         app = Flask("tests")
         app.add_url_rule("/v1/wait", "wait", self._wait)
         app.add_url_rule("/v1/now", "now", self._now)
+        app.add_url_rule("/readyz", "readyz", self._wait)
+        app.add_url_rule("/healthz", "healthz", Response)
         self.calls = server._Calls(app)
 
     def _now(self) -> Response:
@@ -82,6 +84,24 @@ def test_whoever_makes_up_keys_gets_one_share_for_all_of_them(world: World) -> N
         answer = await world.ask("/v1/now", "valid")
         world.may_answer.set()
         await asyncio.gather(*made_up)
+        return answer
+
+    answer = asyncio.run(story())
+
+    assert isinstance(answer, Answer)
+    assert answer.status == 200
+
+
+def test_the_process_is_alive_while_every_thread_waits_for_a_database_that_hangs(
+    world: World,
+) -> None:
+    async def story() -> Answer | Refused:
+        waiting = [asyncio.create_task(world.ask("/readyz", "valid")) for _ in range(3)]
+        waiting += [asyncio.create_task(world.ask("/v1/wait", "valid")) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        answer = await world.ask("/healthz", "")
+        world.may_answer.set()
+        await asyncio.gather(*waiting)
         return answer
 
     answer = asyncio.run(story())
