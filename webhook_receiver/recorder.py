@@ -9,6 +9,7 @@ import asyncio
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 from db.deliveries import NewEvent, record
@@ -20,7 +21,9 @@ MAX_GROUP = 200
 MAX_GROUP_BYTES = 4 * 1024 * 1024
 """Keeps the statement and its memory small when bodies are large."""
 WAIT_SECONDS = 20
-"""A request not recorded by then is answered 503; if it still is recorded, the next is a repeat."""
+"""A request not recorded by then is answered 503. If its group is being committed just then, it
+still may be recorded, and the next is a repeat; if not, its body is let go of: a database that
+hangs for an hour must not fill the memory."""
 
 
 class NotRecorded(Exception):
@@ -33,8 +36,17 @@ class _PendingDelivery:
     __slots__ = ("event", "recorded")
 
     def __init__(self, event: NewEvent, recorded: "asyncio.Future[bool]") -> None:
-        self.event = event
+        self.event: NewEvent | None = event
+        """None: its request waits no more."""
         self.recorded = recorded
+
+
+@dataclass(frozen=True, slots=True)
+class _Delivery:
+    """One that is being recorded."""
+
+    event: NewEvent
+    recorded: "asyncio.Future[bool]"
 
 
 class Recorder:
@@ -51,24 +63,33 @@ class Recorder:
         """
         loop = asyncio.get_running_loop()
         recorded: asyncio.Future[bool] = loop.create_future()
+        pending = _PendingDelivery(event, recorded)
         timer = loop.call_later(WAIT_SECONDS, _give_up, recorded)
-        recorded.add_done_callback(lambda _: timer.cancel())
-        self._waiting.put(_PendingDelivery(event, recorded))
+
+        def waits_no_more(_: object) -> None:
+            timer.cancel()
+            pending.event = None
+
+        recorded.add_done_callback(waits_no_more)
+        self._waiting.put(pending)
         return recorded
 
     def _run(self) -> None:
         while True:
-            group = [self._waiting.get()]
-            size = len(group[0].event.body)
+            group: list[_Delivery] = []
+            size = 0
             try:
                 while len(group) < MAX_GROUP and size < MAX_GROUP_BYTES:
-                    group.append(self._waiting.get_nowait())
-                    size += len(group[-1].event.body)
+                    pending = self._waiting.get(block=not group)
+                    event = pending.event
+                    if event is not None:
+                        group.append(_Delivery(event, pending.recorded))
+                        size += len(event.body)
             except Empty:
                 pass
             self._commit(group)
 
-    def _commit(self, group: list[_PendingDelivery]) -> None:
+    def _commit(self, group: list[_Delivery]) -> None:
         try:
             with transaction() as session:
                 answers = record(session, [waiting.event for waiting in group])
@@ -84,14 +105,14 @@ class Recorder:
         _report(group, answers)
 
 
-def _report(group: list[_PendingDelivery], outcomes: Sequence[bool | NotRecorded]) -> None:
+def _report(group: list[_Delivery], outcomes: Sequence[bool | NotRecorded]) -> None:
     """Wake the requests of a whole group by one call into their event loop."""
     loop = group[0].recorded.get_loop()
     with suppress(RuntimeError):  # the loop has ended: so have the requests
         loop.call_soon_threadsafe(_settle, group, outcomes)
 
 
-def _settle(group: list[_PendingDelivery], outcomes: Sequence[bool | NotRecorded]) -> None:
+def _settle(group: list[_Delivery], outcomes: Sequence[bool | NotRecorded]) -> None:
     for waiting, outcome in zip(group, outcomes, strict=True):
         if waiting.recorded.done():
             continue
