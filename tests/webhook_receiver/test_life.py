@@ -3,14 +3,15 @@
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from http.client import HTTPException
 from pathlib import Path
 from threading import Event
 
+import psycopg2
 import pytest
 
-from tests.conftest import new_database
+from tests.conftest import new_database, owner_url
 from tests.webhook_receiver.receiver_process import PATH, ReceiverProcess, delivery, one_process
 
 
@@ -61,6 +62,28 @@ def test_a_client_that_leaves_before_the_end_records_nothing(receiver: ReceiverP
 
     assert receiver.get("/healthz").status == 200
     assert receiver.rows_of(event.id) == []
+
+
+def test_a_delivery_in_progress_at_sigterm_gets_its_answer(log_file: Path) -> None:
+    # Given a delivery that waits for the database
+    with new_database() as url, one_process(log_file, DATABASE_URL=url) as receiver:
+        event = delivery()
+        with closing(psycopg2.connect(owner_url(url))) as connection, ThreadPoolExecutor(1) as pool:
+            cursor = connection.cursor()
+            cursor.execute("LOCK TABLE inbound_events IN EXCLUSIVE MODE")
+            posted = pool.submit(receiver.post, event)
+            time.sleep(0.3)
+
+            # When the receiver is to stop, and then the database goes on
+            receiver.process.send_signal(signal.SIGTERM)
+            time.sleep(0.5)
+            assert not posted.done()
+            connection.rollback()
+
+            # Then the sender is answered, and the receiver ends in order
+            assert posted.result().status == 202
+        assert receiver.process.wait(30) == 0
+        assert len(receiver.rows_of(event.id)) == 1
 
 
 def test_whatever_was_accepted_before_a_stop_is_in_the_table(log_file: Path) -> None:
