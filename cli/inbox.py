@@ -44,7 +44,7 @@ _COLUMNS = Columns(
 @click.option("--source", help="Only this source, such as leads.")
 @click.option("--event-id", help="Only the sender's event of this id.")
 @click.option("--lead", "lead_id", metavar="ID", help="Only what is about this lead.")
-@click.option("--account", "ref", metavar="REF", help="Only what names this account.")
+@click.option("--account", "ref", metavar="REF", help="Only what is about this account.")
 @timed_list_options
 def list_(
     state: str | None,

@@ -13,7 +13,7 @@ from psycopg2.extras import execute_values
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from db.inbox import report_dead, storable
+from db.inbox import NOTHING_KNOWN, Subject, report_dead, storable
 from db.session import one_statement
 
 
@@ -25,6 +25,16 @@ class NewEvent:
     event_id: str
     body: bytes
     received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedEvent:
+    """A delivery that is dead from the start, and the reason."""
+
+    event: NewEvent
+    error: str
+    type: str | None = None
+    subject: Subject = NOTHING_KNOWN
 
 
 def record(session: Session, events: Sequence[NewEvent]) -> list[bool]:
@@ -82,20 +92,22 @@ def record_one(event: NewEvent) -> None:
 
 _RECORD_DEAD = text("""
 INSERT INTO inbound_events (source, event_id, body_sha256, body, received_at, next_attempt_at,
-                            state, last_error, handled_at)
-VALUES (:source, :event_id, :digest, :body, :now, :now, 'dead', :error, :now)
+                            state, last_error, handled_at, type, lead_id, account_ref)
+VALUES (:source, :event_id, :digest, :body, :now, :now, 'dead', :error, :now, :type, :lead_id,
+        :account_ref)
 ON CONFLICT (source, event_id, body_sha256) DO NOTHING
 RETURNING id
 """)
 
 
-def record_dead(session: Session, refused: Iterable[tuple[NewEvent, str]]) -> None:
-    """Insert deliveries that are dead from the start, each with the reason.
+def record_dead(session: Session, refused: Iterable[RefusedEvent]) -> None:
+    """Insert deliveries that are dead from the start.
 
     For what was refused before it had the form that a handler reads: an operator sees it with all
     other dead rows. A known delivery is left as it is.
     """
-    for event, error in refused:
+    for one in refused:
+        event = one.event
         new_id = session.scalar(
             _RECORD_DEAD,
             {
@@ -104,8 +116,11 @@ def record_dead(session: Session, refused: Iterable[tuple[NewEvent, str]]) -> No
                 "digest": sha256(event.body).digest(),
                 "body": event.body,
                 "now": event.received_at,
-                "error": storable(error),
+                "error": storable(one.error),
+                "type": storable(one.type),
+                "lead_id": one.subject.lead_id,
+                "account_ref": one.subject.account_ref,
             },
         )
         if new_id is not None:
-            report_dead(session, {new_id: error})
+            report_dead(session, {new_id: one.error})

@@ -64,6 +64,20 @@ class LeasedEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Subject:
+    """What a row is about, as far as that is known and can be recorded: it is looked for by this.
+
+    The account is the one that the sender names, whether there is one of this name or not.
+    """
+
+    lead_id: str | None = None
+    account_ref: str | None = None
+
+
+NOTHING_KNOWN = Subject()
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """How a row ends: done or ignored with its outcome, or dead with its error."""
 
@@ -71,9 +85,7 @@ class Finished:
     outcome: str | None = None
     error: str | None = None
     type: str | None = None
-    lead_id: str | None = None
-    account_ref: str | None = None
-    """What it is about, if that can be recorded: operators look for it."""
+    subject: Subject = NOTHING_KNOWN
 
 
 _CANDIDATES = text("""
@@ -173,8 +185,8 @@ def finish(session: Session, finished: Iterable[tuple[int, Finished]], *, now: d
             "outcomes": text_array(end.outcome for _, end in rows),
             "errors": text_array(storable(end.error) for _, end in rows),
             "types": text_array(storable(end.type) for _, end in rows),
-            "lead_ids": text_array(end.lead_id for _, end in rows),
-            "account_refs": text_array(end.account_ref for _, end in rows),
+            "lead_ids": text_array(end.subject.lead_id for _, end in rows),
+            "account_refs": text_array(end.subject.account_ref for _, end in rows),
             "now": now,
         },
     )

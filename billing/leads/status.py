@@ -21,6 +21,7 @@ from billing.text import ID_MAX_LENGTH, problem_with
 from db.models import Account, InboundEvent, LeadCharge, LeadConflict
 
 WAITS_FOR_AN_OPERATOR = "waits for an operator"
+NOT_A_LEAD = "its event is of another type than lead.created: only that is charged"
 MOST_CANDIDATES = 50
 """Rows read for one lead: those whose body holds its id, which are one or two."""
 
@@ -58,7 +59,7 @@ def find_status(
     return (
         _on_record(session, lead_id, reach)
         or _pending(session, lead_id, reach, everything=everything)
-        or _refused(session, lead_id, reach, everything=everything)
+        or _refused(session, lead_id, reach)
         # A worker may have taken it from the inbox between the two looks.
         or _on_record(session, lead_id, reach)
     )
@@ -143,32 +144,32 @@ class _Event(BaseModel):
     data: LeadRequest
 
 
-def _refused(
-    session: Session, lead_id: str, reach: ColumnElement[bool], *, everything: bool
-) -> LeadStatus | None:
-    """Return the newest request for the lead that its handler refused, with the reason.
+def _refused(session: Session, lead_id: str, reach: ColumnElement[bool]) -> LeadStatus | None:
+    """Return the newest request for the lead that was refused, with the reason.
 
-    Its account need not exist; then only who sees everything sees it.
+    Else the newest event about it that charges nothing, because of its type. Its account need not
+    exist; then only who sees everything sees it.
     """
     query = (
         select(InboundEvent)
+        .outerjoin(Account, Account.ref == InboundEvent.account_ref)
         .where(
             InboundEvent.lead_id == lead_id,
-            InboundEvent.state == "dead",
+            InboundEvent.state.in_(("dead", "ignored")),
             InboundEvent.source.in_(("leads", "lead_calls")),
+            reach,
         )
-        .order_by(InboundEvent.id.desc())
-        .limit(MOST_CANDIDATES)
+        .order_by(InboundEvent.state, InboundEvent.id.desc())  # dead before ignored
+        .limit(1)
     )
-    for row in session.scalars(query):
-        account = session.scalar(select(Account.ref).where(Account.ref == row.account_ref, reach))
-        if account is None and not everything:
-            continue
-        return LeadStatus(
-            lead_id, account or row.account_ref or "", "refused", 0, _price_in(row.body), 0,
-            None, row.handled_at or row.received_at, row.last_error,
-        )  # fmt: skip
-    return None
+    row = session.scalars(query).one_or_none()
+    if row is None:
+        return None
+    return LeadStatus(
+        lead_id, row.account_ref or "", "refused", 0, _price_in(row.body), 0, None,
+        row.handled_at or row.received_at,
+        NOT_A_LEAD if row.state == "ignored" else row.last_error,
+    )  # fmt: skip
 
 
 def _price_in(body: bytes) -> int:

@@ -70,6 +70,20 @@ def newest(
     return read_page(session, query, wanted, by=[Payment.id], time=Payment.created_at)
 
 
+def find_account_by_payment_id(session: Session, payment_id: str) -> str | None:
+    """Return the reference of the account of a payment (the gateway's id).
+
+    None: the payment, or its account, is not known; or two gateways have the id.
+    """
+    found = session.scalars(
+        select(Account.ref)
+        .join(Payment, Payment.account_id == Account.id)
+        .where(Payment.gateway.in_(GATEWAYS), Payment.gateway_payment_id == payment_id)
+        .limit(2)
+    ).all()
+    return found[0] if len(found) == 1 else None
+
+
 def find(
     session: Session, payment_id: str, *, gateway: GatewayName | None = None
 ) -> Payment | None:

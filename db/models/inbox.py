@@ -62,6 +62,7 @@ class InboundEvent(Base):
     lead_id: Mapped[str | None]
     """The lead that it is about, as its handler read it, also of a lead that it refused."""
     account_ref: Mapped[str | None]
-    """The account that it names, whether there is one of this name or not."""
+    """The account that it names, whether there is one of this name or not; or of a refund's
+    payment."""
     blanked_at: Mapped[datetime | None]
     """When its body was blanked; see `billing/privacy/`. What identifies it stays."""

@@ -16,7 +16,7 @@ from billing.text import ID_MAX_LENGTH, validation_problems
 from db.inbox import Finished, LeasedEvent
 from errors import PermanentError
 from service.disclosure import shown_error
-from tasks.inbox import call_rows
+from tasks.inbox import call_rows, subjects
 from tasks.inbox.call_rows import CallRows, Refusal
 from tasks.inbox.handler import BatchOutcome
 from tasks.operator_lines import created_line
@@ -62,7 +62,9 @@ def read(task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> CallRo
         )
     except Refusal as refusal:
         call = {"type": REQUESTED, "call": {"task": TASK, "args": args, "kwargs": kwargs}}
-        rows.refused.append(call_rows.refused_call(SOURCE, event_id, call, refusal))
+        rows.refused.append(
+            call_rows.refused_call(SOURCE, event_id, call, refusal, parameters={TASK: PARAMETERS})
+        )
     return rows
 
 
@@ -75,7 +77,8 @@ def handle(session: Session, events: Sequence[LeasedEvent]) -> BatchOutcome:
             requests.append((event, _Call.model_validate_json(event.body).data))
         except ValidationError as error:
             reason = f"UnreadableCall: {validation_problems(error)}"
-            outcome.finish(event, Finished("dead", error=reason, type=REQUESTED))
+            about = subjects.read(event.body, {TASK: PARAMETERS})
+            outcome.finish(event, Finished("dead", error=reason, type=REQUESTED, subject=about))
     # By lead, so that two batches wait for each other's leads in one order.
     for event, request in sorted(requests, key=lambda entry: (entry[1].lead_id, entry[0].id)):
         end, log_line = _open(session, request, event_id=event.event_id)
@@ -93,6 +96,7 @@ def _event_id(task_id: str, given: Mapping[str, Any]) -> str:
 
 def _open(session: Session, request: _Request, *, event_id: str) -> tuple[Finished, str | None]:
     fields = request.model_dump()
+    about = subjects.find(fields)
     request_id = fields.pop("request_id")
     key = f"request:{request_id}" if request_id is not None else f"call:{event_id}"
     try:
@@ -100,8 +104,8 @@ def _open(session: Session, request: _Request, *, event_id: str) -> tuple[Finish
             opened = disputes.open_dispute(session, **fields, request_key=key, actor=ACTOR)
     except PermanentError as error:
         reason = shown_error(error)
-        return Finished("dead", error=reason, type=REQUESTED), None
+        return Finished("dead", error=reason, type=REQUESTED, subject=about), None
     if opened.repeated:
-        return Finished("done", outcome="repeated", type=REQUESTED), None
+        return Finished("done", outcome="repeated", type=REQUESTED, subject=about), None
     line = created_line(opened.dispute.lead_id, opened.dispute.type)
-    return Finished("done", outcome="opened", type=REQUESTED), line
+    return Finished("done", outcome="opened", type=REQUESTED, subject=about), line

@@ -14,7 +14,9 @@ from uuid import UUID
 
 import clock
 from billing.text import ID_MAX_LENGTH, problem_with_identity
-from db.deliveries import NewEvent
+from db.deliveries import NewEvent, RefusedEvent
+from db.inbox import Subject
+from tasks.inbox import subjects
 
 MAX_BODY_BYTES = 1024 * 1024
 """Largest body of one row; the receiver accepts as much."""
@@ -27,7 +29,7 @@ class CallRows:
     """The rows of a call: deliveries to work on, and those refused at once with the reason."""
 
     events: list[NewEvent] = field(default_factory=list)
-    refused: list[tuple[NewEvent, str]] = field(default_factory=list)
+    refused: list[RefusedEvent] = field(default_factory=list)
 
 
 class Refusal(Exception):
@@ -71,20 +73,44 @@ def new_event(
 
 
 def refused_call(
-    source: str, event_id: str, content: Mapping[str, Any], refusal: Refusal
-) -> tuple[NewEvent, str]:
-    """Return a whole call as a dead row with its reason; one that is too large, without content."""
-    return dead_event(source, event_id, content, MAX_CALL_BYTES), f"RefusedCall: {refusal}"
+    source: str,
+    event_id: str,
+    content: Mapping[str, Any],
+    refusal: Refusal,
+    *,
+    parameters: Mapping[str, Sequence[str]],
+) -> RefusedEvent:
+    """Return the dead row of a whole call, with the reason.
 
-
-def dead_event(
-    source: str, event_id: str, content: Mapping[str, Any], max_bytes: int = MAX_BODY_BYTES
-) -> NewEvent:
-    """Return the row of what was refused; only its type if the content cannot be written."""
+    Its body is the content: its type, and the `call` of one of the tasks in `parameters`. If that
+    is too large, or cannot be written, the body is as that of `refused_part`.
+    """
+    about = subjects.find(content, parameters)
     try:
-        return new_event(source, event_id, content, max_bytes)
+        event = new_event(source, event_id, content, MAX_CALL_BYTES)
     except Refusal:
-        return new_event(source, event_id, {"type": content["type"]}, max_bytes)
+        event = new_event(source, event_id, _what_it_is_about(content, about))
+    return RefusedEvent(event, f"RefusedCall: {refusal}", content["type"], about)
+
+
+def refused_part(
+    source: str, event_id: str, content: Mapping[str, Any], refusal: Refusal, *, place: str
+) -> RefusedEvent:
+    """Return the dead row of one part of a call, such as a lead; `place` says which.
+
+    Its body holds no more than what it is about, which is too little for a handler: replayed, it is
+    refused again.
+    """
+    about = subjects.find(content)
+    event = new_event(source, event_id, _what_it_is_about(content, about))
+    return RefusedEvent(event, f"{place}RefusedCall: {refusal}", content["type"], about)
+
+
+def _what_it_is_about(content: Mapping[str, Any], about: Subject) -> dict[str, Any]:
+    rest = {name: content[name] for name in content if name not in {"call", "data"}}
+    known = {"lead_id": about.lead_id, "account": about.account_ref}
+    data = {name: value for name, value in known.items() if value is not None}
+    return {**rest, "data": data} if data else rest
 
 
 def _body(content: Mapping[str, Any], max_bytes: int) -> bytes:

@@ -15,8 +15,8 @@ from typing import Any
 import structlog
 
 import clock
-from db.deliveries import NewEvent
-from tasks.inbox import call_rows
+from db.deliveries import NewEvent, RefusedEvent
+from tasks.inbox import call_rows, subjects
 from tasks.leads import calls
 from tasks.plumbing import broker
 from tasks.plumbing.background import BackgroundBatcher
@@ -70,7 +70,9 @@ def rows_of(copy: Copy) -> call_rows.CallRows:
         copy.value[:_MAX_KEPT_BYTES],
         clock.now(),
     )
-    return call_rows.CallRows(refused=[(event, "UnreadableCopy: the copy of a call is no call")])
+    reason = "UnreadableCopy: the copy of a call is no call"
+    about = subjects.read(event.body, calls.PARAMETERS)
+    return call_rows.CallRows(refused=[RefusedEvent(event, reason, subject=about)])
 
 
 def remove(fields: Iterable[bytes | str]) -> None:

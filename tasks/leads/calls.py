@@ -44,7 +44,9 @@ def read(task: str, task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]
                 _add_lead(rows, f"{event_id}:{index}", {**_TYPE, "index": index, "data": lead})
     except Refusal as refusal:
         call = {**_TYPE, "call": {"task": task, "args": args, "kwargs": kwargs}}
-        rows.refused.append(call_rows.refused_call(SOURCE, event_id, call, refusal))
+        rows.refused.append(
+            call_rows.refused_call(SOURCE, event_id, call, refusal, parameters=PARAMETERS)
+        )
     return rows
 
 
@@ -57,6 +59,7 @@ def handle(session: Session, events: Sequence[LeasedEvent]) -> BatchOutcome:
         door="celery",
         form=lead_events.LeadCall,
         place_of=_place_of,
+        parameters=PARAMETERS,
     )
 
 
@@ -73,10 +76,8 @@ def _add_lead(rows: CallRows, event_id: str, content: dict[str, Any]) -> None:
     try:
         rows.events.append(call_rows.new_event(SOURCE, event_id, content))
     except Refusal as refusal:
-        # Without its data: replayed, it is refused again.
-        rest = {name: content[name] for name in content if name != "data"}
-        kept = call_rows.dead_event(SOURCE, event_id, rest)
-        rows.refused.append((kept, f"{_place(content.get('index'))}RefusedCall: {refusal}"))
+        place = _place(content.get("index"))
+        rows.refused.append(call_rows.refused_part(SOURCE, event_id, content, refusal, place=place))
 
 
 def _place_of(event: LeasedEvent) -> str:

@@ -1,9 +1,8 @@
 """The handler of lead events from both doors: read each body strictly, charge, end each row."""
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy.orm import Session
@@ -11,10 +10,10 @@ from sqlalchemy.orm import Session
 from billing import audit
 from billing.audit import Door
 from billing.leads import EventTime, LeadRequest, LeadState, charge_leads
-from billing.text import ID_MAX_LENGTH, REF_MAX_LENGTH, problem_with, validation_problems
-from db.inbox import Finished, LeasedEvent
+from billing.text import validation_problems
+from db.inbox import Finished, LeasedEvent, Subject
 from service.disclosure import shown_error
-from tasks.inbox import clock_skew
+from tasks.inbox import clock_skew, subjects
 from tasks.inbox.handler import BatchOutcome
 from tasks.operator_lines import deduction_line
 
@@ -41,11 +40,6 @@ class LeadCall(BaseModel):
     data: LeadRequest
 
 
-class _About(TypedDict, total=False):
-    lead_id: str
-    account_ref: str
-
-
 class _AnyEvent(BaseModel):
     type: Annotated[str, Field(max_length=100)]
 
@@ -58,10 +52,12 @@ def handle(
     door: Door,
     form: type[LeadCreated | LeadCall] = LeadCreated,
     place_of: Callable[[LeasedEvent], str] = lambda _: "",
+    parameters: Mapping[str, Sequence[str]] | None = None,
 ) -> BatchOutcome:
     """Charge the leads of one batch. An unreadable one is dead, one that is no lead is ignored.
 
-    `place_of` returns what the error of a dead row begins with.
+    `place_of` returns what the error of a dead row begins with. `parameters` are those of the
+    source's tasks: a row may hold a whole call that was refused.
     """
     outcome = BatchOutcome(events)
     readable: list[LeasedEvent] = []
@@ -71,7 +67,7 @@ def handle(
         try:
             lead = form.model_validate_json(event.body)
         except ValidationError as error:
-            outcome.finish(event, _unreadable(event, error, place_of))
+            outcome.finish(event, _unreadable(event, error, place_of, parameters))
         else:
             readable.append(event)
             at = event.received_at
@@ -83,45 +79,32 @@ def handle(
     for event, request, result in zip(readable, requests, results, strict=True):
         if result.error is not None:
             reason = f"{place_of(event)}{shown_error(result.error)}"
-            end = Finished("dead", error=reason, type=LEAD_CREATED, **_about(request))
+            end = Finished("dead", error=reason, type=LEAD_CREATED, subject=_about(request))
             outcome.finish(event, end)
             continue
         charged = result.state is LeadState.CHARGED
         line = deduction_line(result.account, result.credits) if charged else None
-        end = Finished("done", result.state.value, type=LEAD_CREATED, **_about(request))
+        end = Finished("done", result.state.value, type=LEAD_CREATED, subject=_about(request))
         outcome.finish(event, end, log_line=line)
     return outcome
 
 
 def _unreadable(
-    event: LeasedEvent, error: ValidationError, place_of: Callable[[LeasedEvent], str]
+    event: LeasedEvent,
+    error: ValidationError,
+    place_of: Callable[[LeasedEvent], str],
+    parameters: Mapping[str, Sequence[str]] | None,
 ) -> Finished:
+    about = subjects.read(event.body, parameters)
     try:
         kind = _AnyEvent.model_validate_json(event.body).type
     except ValidationError:
         kind = None
     if kind is not None and kind != LEAD_CREATED and "\x00" not in kind:
-        return Finished("ignored", outcome="not_a_lead", type=kind)
+        return Finished("ignored", outcome="not_a_lead", type=kind, subject=about)
     reason = f"{place_of(event)}UnreadableEvent: {validation_problems(error)}"
-    return Finished("dead", error=reason, type=kind, **_about_unreadable(event.body))
+    return Finished("dead", error=reason, type=kind, subject=about)
 
 
-def _about(request: LeadRequest) -> _About:
-    return {"lead_id": request.lead_id, "account_ref": request.account}
-
-
-def _about_unreadable(body: bytes) -> _About:
-    """Return what a lead that is refused is about, as far as that can be read and recorded."""
-    try:
-        data = json.loads(body)["data"]
-        lead_id, account = data.get("lead_id"), data.get("account")
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return {}
-    if type(lead_id) is int:  # a usual mistake: the sender knows the lead by this number
-        lead_id = str(lead_id) if abs(lead_id) < 10**18 else None
-    about: _About = {}
-    if problem_with(lead_id, max_length=ID_MAX_LENGTH) is None:
-        about["lead_id"] = lead_id
-    if problem_with(account, max_length=REF_MAX_LENGTH) is None:
-        about["account_ref"] = account
-    return about
+def _about(request: LeadRequest) -> Subject:
+    return Subject(request.lead_id, request.account)

@@ -12,9 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy.orm import Session
 
 from billing import audit
+from billing.payments import queries
 from billing.returns import refunds
 from billing.text import ID_MAX_LENGTH, identity, recordable, validation_problems
-from db.inbox import Finished, LeasedEvent
+from db.inbox import Finished, LeasedEvent, Subject
 from errors import PermanentError
 from service.disclosure import shown_error
 from tasks.inbox import call_rows
@@ -69,7 +70,9 @@ def read(task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> CallRo
         )
     except Refusal as refusal:
         call = {"type": REQUESTED, "call": {"task": TASK, "args": args, "kwargs": kwargs}}
-        rows.refused.append(call_rows.refused_call(SOURCE, event_id, call, refusal))
+        rows.refused.append(
+            call_rows.refused_call(SOURCE, event_id, call, refusal, parameters={TASK: PARAMETERS})
+        )
     return rows
 
 
@@ -93,6 +96,8 @@ def handle(session: Session, events: Sequence[LeasedEvent]) -> BatchOutcome:
 def _request(session: Session, request: _Request, *, event_id: str) -> Finished:
     by_id = request.request_id is not None
     key = f"request:{request.request_id}" if by_id else f"call:{event_id}"
+    # A call names a payment; people ask for what is about an account.
+    about = Subject(account_ref=queries.find_account_by_payment_id(session, request.payment_id))
     try:
         with audit.asked_by(ACTOR, door="celery"):
             _, is_new = refunds.request(
@@ -106,5 +111,6 @@ def _request(session: Session, request: _Request, *, event_id: str) -> Finished:
             )
     except PermanentError as error:
         reason = shown_error(error)
-        return Finished("dead", error=reason, type=REQUESTED)
-    return Finished("done", outcome="requested" if is_new else "repeated", type=REQUESTED)
+        return Finished("dead", error=reason, type=REQUESTED, subject=about)
+    outcome = "requested" if is_new else "repeated"
+    return Finished("done", outcome=outcome, type=REQUESTED, subject=about)
