@@ -14,7 +14,8 @@ Three rules, each stricter than the one before:
   Unicode's normal form C. The text is refused instead of normalised: what its sender knows it by
   is what we know it by. What is on record is looked up by the rule above.
 
-The zero-width joiner and non-joiner (U+200D, U+200C) are allowed: scripts of India need them.
+The zero-width joiner and non-joiner (U+200D, U+200C) are allowed: scripts of India need them. In a
+name they stand only where a script needs them, since at any other place they are not seen.
 """
 
 import re
@@ -46,6 +47,9 @@ points that Unicode keeps for such characters are among them, so that the list i
 later versions."""
 _IGNORABLE = re.compile(f"[{IGNORABLE}\ufff9-\ufffb]")
 """With the interlinear annotations, which are not shown either."""
+_JOINER = re.compile("[\u200c\u200d]")
+_VIRAMA = 9
+"""The canonical combining class of the signs that take a consonant's vowel away."""
 _BLANK = re.compile("[\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u2800\u3000]")
 """Each character of the categories Zs, Zl and Zp but the space, and the empty Braille pattern."""
 
@@ -82,11 +86,28 @@ def _problem_with_looks(value: str) -> str | None:
         return "must not begin or end with a space"
     if hidden := _IGNORABLE.search(value):
         return f"must not hold U+{ord(hidden[0]):04X}, which is not seen"
+    for joiner in _JOINER.finditer(value):
+        if not _is_needed(joiner.start(), value):
+            return (
+                f"must not hold U+{ord(joiner[0]):04X} but beside a virama or between Arabic"
+                " letters: elsewhere it is not seen"
+            )
     if blank := _BLANK.search(value):
         return f"must not hold U+{ord(blank[0]):04X}: the only blank is the space, U+0020"
     if not unicodedata.is_normalized("NFC", value):
         return "must be in Unicode's normal form C (NFC): normalise it before you send it"
     return None
+
+
+def _is_needed(place: int, value: str) -> bool:
+    """Return whether a joiner changes what is seen (RFC 5892, A.1 and A.2).
+
+    The virama may also follow it, as in Bengali and Kannada (Unicode Standard, 12.2 and 12.8).
+    """
+    beside = value[max(place - 1, 0) : place], value[place + 1 : place + 2]
+    if any(letter and unicodedata.combining(letter) == _VIRAMA for letter in beside):
+        return True
+    return all(letter and unicodedata.bidirectional(letter) == "AL" for letter in beside)
 
 
 def recordable(max_length: int, *, may_be_empty: bool = False) -> AfterValidator:

@@ -23,7 +23,10 @@ _UNSEEN = re.compile(
     "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 ).search
 """Unicode's Default_Ignorable_Code_Point and the interlinear annotations: nobody sees them.
-The joiners (U+200C, U+200D) are allowed: scripts of India need them."""
+The joiners (U+200C, U+200D) are allowed where scripts need them."""
+_JOINER = re.compile("[\u200c\u200d]")
+_VIRAMA = 9
+"""The canonical combining class of the signs that take a consonant's vowel away."""
 _BLANK = re.compile("[\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u2800\u3000]").search
 _ACCOUNT = re.compile("[a-z][a-z0-9_]*:[A-Za-z0-9][A-Za-z0-9._-]*").fullmatch
 _HEADER_TEXT = re.compile("[!-~](?:[ -~]*[!-~])?").fullmatch
@@ -100,11 +103,25 @@ def _problem_with_looks(value: str) -> str | None:
         return "must not begin or end with a space"
     if hidden := _UNSEEN(value):
         return f"must not hold U+{ord(hidden[0]):04X}, which is invisible"
+    for joiner in _JOINER.finditer(value):
+        if not _is_needed(joiner.start(), value):
+            return (
+                f"must not hold U+{ord(joiner[0]):04X} but beside a virama or between Arabic"
+                " letters: elsewhere it is invisible"
+            )
     if blank := _BLANK(value):
         return f"must not hold U+{ord(blank[0]):04X}: the only blank is the space, U+0020"
     if not unicodedata.is_normalized("NFC", value):
         return "must be in Unicode's normal form C (NFC): unicodedata.normalize('NFC', ...)"
     return None
+
+
+def _is_needed(place: int, value: str) -> bool:
+    """Return whether a joiner changes what is seen (RFC 5892, A.1 and A.2)."""
+    beside = value[max(place - 1, 0) : place], value[place + 1 : place + 2]
+    if any(letter and unicodedata.combining(letter) == _VIRAMA for letter in beside):
+        return True
+    return all(letter and unicodedata.bidirectional(letter) == "AL" for letter in beside)
 
 
 def _account(value: object) -> str:

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from typing import Annotated
+from typing import Annotated, Any
 
 import pytest
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -101,7 +101,30 @@ def test_a_name_has_one_spelling_and_another_one_is_refused_not_changed(
     assert "normal form C (NFC)" in _refused(other)
 
 
-@pytest.mark.parametrize("value", ["क्\u200dष", "ন্\u200cত", "Ünï códé 漢字", "مرحبا", "L 1"])
+@pytest.mark.parametrize("joiner", ["\u200c", "\u200d"])
+def test_a_joiner_where_no_script_needs_it_makes_no_second_name(joiner: str) -> None:
+    for value in (f"L-1{joiner}", f"{joiner}L-1", f"L{joiner}-1", f"क{joiner}ख", f"\u0645{joiner}"):
+        assert f"U+{ord(joiner):04X}" in _refused(value)
+        lead: dict[str, Any] = {"lead_id": value, "account": "clinic:42", "package_price_paise": 1}
+        with pytest.raises(InvalidRequest, match=r"U\+200"):
+            checked(lead)
+        with pytest.raises(ValidationError, match=r"U\+200"):
+            LeadRequest(**lead)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "क्\u200dष",
+        "ন্\u200cত",
+        "র\u200d্যাব",
+        "ന്\u200d",
+        "\u0645\u06cc\u200c\u0631\u0648\u062f",
+        "Ünï códé 漢字",
+        "مرحبا",
+        "L 1",
+    ],
+)
 def test_scripts_that_need_joiners_can_write_names(value: str) -> None:
     assert problem_with_identity(value, max_length=100) is None
 
