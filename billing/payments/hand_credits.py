@@ -17,7 +17,7 @@ REASON = "credited_by_hand"
 
 _GIVEN = text("""
 SELECT idempotency_key, amount FROM credit_transactions
- WHERE idempotency_key = ANY(CAST(:keys AS text[]))
+ WHERE idempotency_key = ANY(CAST(:keys AS text[])) AND kind IN ('goodwill', 'adjustment')
 """)
 
 

@@ -268,6 +268,20 @@ def test_attachment_sees_what_was_credited_by_hand_in_earlier_times() -> None:
     assert_ledger_is_clean()
 
 
+def test_debt_that_was_forgiven_under_such_a_key_gave_nothing_for_the_payment() -> None:
+    credit_by_hand("owed", -5_500)
+    with transaction() as session:
+        corrections.write_off(
+            session, account=CLINIC, amount=5_500, reason="owed", actor="admin:ops",
+            idempotency_key="payment:pay_1",
+        )  # fmt: skip
+    take_in(news(order_id=None))
+
+    attach()
+
+    assert balance() == 5_500
+
+
 def test_so_does_the_intake_once_the_order_is_known() -> None:
     was_credited_by_hand()
     take_in(news())
