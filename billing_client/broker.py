@@ -27,6 +27,18 @@ class RedisCluster(RedisError):
         super().__init__("redis_url names a node of a Redis Cluster, which Celery cannot use")
 
 
+class _Sender(Celery):  # type: ignore[misc]  # Celery has no types
+    """An app of one broker: CELERY_BROKER_URL of the environment is the caller's own."""
+
+    def __init__(self, *args: Any, broker: str, **options: Any) -> None:
+        self._broker = broker
+        super().__init__(*args, broker=broker, **options)
+
+    def connection_for_write(self, url: str | None = None, **options: Any) -> Any:
+        """Return a connection to the broker that was given; Celery prefers the environment's."""
+        return super().connection_for_write(url or self._broker, **options)
+
+
 def redis_client(address: RedisAddress, timeout_seconds: float, retries: int) -> Redis:
     """Return a client, not connected yet. A command raises `RedisCluster` if a cluster answers."""
     options = {
@@ -54,7 +66,7 @@ def redis_client(address: RedisAddress, timeout_seconds: float, retries: int) ->
 
 def celery_app(address: RedisAddress, timeout_seconds: float) -> Celery:
     """Return an app that only sends, with few retries of its own."""
-    app = Celery("billing_client", broker=_celery_url(address), set_as_current=False)
+    app = _Sender("billing_client", broker=_celery_url(address), set_as_current=False)
     if address.master_name:
         # Beside the URL: of several addresses Celery keeps no user and password when it goes on.
         app.conf.broker_user = address.username or None

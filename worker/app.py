@@ -3,6 +3,7 @@
 Settings and catalog are validated before anything starts: a mistake is one line, not a traceback.
 """
 
+import os
 import sys
 
 from celery import Celery
@@ -17,6 +18,13 @@ try:
     catalog.get()
 except (settings.SettingsError, catalog.CatalogError) as error:
     sys.exit(f"cannot start: {error}")
+
+for variable in (
+    "CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL",
+    "CELERY_RESULT_BACKEND",
+):  # fmt: skip
+    # Celery would prefer them to what it is given, and our own connections go to REDIS_URL.
+    os.environ.pop(variable, None)
 
 app = Celery("billing", task_cls=celery_requests.Task)
 app.config_from_object("celeryconfig")

@@ -53,6 +53,18 @@ def test_both_sides_speak_of_the_same_things() -> None:
     assert (COPIES_KEY, COPY_HEADER) == (copies.KEY, copies.HEADER)
 
 
+@pytest.mark.parametrize("variable", ["CELERY_BROKER_URL", "CELERY_BROKER_WRITE_URL"])
+def test_the_broker_of_the_callers_own_app_is_not_taken_for_the_back_offices(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, f"redis://{ports.HOST}:{ports.find_free()}/0")
+
+    with CeleryBillingClient(redis_url=os.environ["REDIS_URL"]) as client:
+        accepted = client.charge_lead(**LEAD)
+
+    assert [headers["id"] for headers, _ in messages(redis)] == [accepted.event_id]
+
+
 def test_a_call_is_kept_and_then_sent_by_name_without_showing_its_arguments(
     redis: Redis, client: CeleryBillingClient
 ) -> None:

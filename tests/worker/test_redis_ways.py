@@ -207,3 +207,23 @@ def test_nothing_waits_for_redis_until_something_is_sent(url: str) -> None:
     redis_url.celery_broker(address, timeout_seconds=2)
     with pytest.raises(RedisConnectionError):
         client.ping()
+
+
+def test_redis_url_is_the_broker_whatever_else_celery_would_read() -> None:
+    other = "redis://127.0.0.1:1/0"
+    environment = {
+        **os.environ, "REDIS_URL": "redis://127.0.0.1:2/0", "CELERY_BROKER_URL": other,
+        "CELERY_BROKER_READ_URL": other, "CELERY_BROKER_WRITE_URL": other,
+        "CELERY_RESULT_BACKEND": other,
+    }  # fmt: skip
+    show = (
+        "from worker.app import app; print(app.connection_for_read().port,"
+        " app.connection_for_write().port, app.conf.broker_url, app.conf.result_backend)"
+    )
+
+    shown = subprocess.run(
+        [sys.executable, "-c", show], env=environment, cwd=settings.PROJECT_DIR,
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+
+    assert shown.stdout == "2 2 redis://127.0.0.1:2/0 None\n"
