@@ -35,6 +35,8 @@ _CERT_REQS = {
 _HINT = "in a user or password write % as %25, @ as %40, # as %23, / as %2F, ? as %3F and [ as %5B"
 _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _REST = re.compile(r"([^/?#]*)((?:/[^?#]*)?)(?:\?([^#]*))?")
+_NAME = re.compile("[A-Za-z0-9._-]*")
+"""Of a master: "The valid charset is A-z 0-9 and the three characters .-_" (sentinel.conf)."""
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]@,;:/?#%\s]+)(?::([0-9]+))?")
 
 
@@ -191,9 +193,15 @@ def _parameters(scheme: str, query: str | None) -> dict[str, str]:
         if name not in known:
             shown = f" {name!r}" if re.fullmatch("[A-Za-z_]{1,40}", name) else ""
             raise ValueError(f"unknown parameter{shown}: {scheme}:// takes {', '.join(known)}")
-    if len(dict(pairs)) < len(pairs):
+    given = dict(pairs)
+    if len(given) < len(pairs):
         raise ValueError("has a parameter twice")
-    return dict(pairs)
+    if not _NAME.fullmatch(given.get("master_name", "m")):
+        raise ValueError(
+            "the master_name may hold letters, digits and . - _, and parameters stand once, at the"
+            " end"
+        )
+    return given
 
 
 def _tls(given: Mapping[str, str]) -> Tls:

@@ -110,6 +110,7 @@ REFUSALS = {
     "sentinel://:S3cret@a,,b/0?master_name=m": "needs a host",
     "sentinel://:S3cret@a;sentinel://:S3cret2@b/0?master_name=m": "the same user and password",
     "sentinel://:S3cret@a/1;sentinel://b/0?master_name=m": "the same database number",
+    "sentinel://a?master_name=m;sentinel://b?master_name=m": "parameters stand once, at the end",
     "sentinel://:S3cret@a/0?master_name=m&ssl_cert_reqs=none": "unknown parameter 'ssl_cert_reqs'",
 }
 """Address -> a part of the error, which never holds `S3cret`."""
