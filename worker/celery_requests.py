@@ -23,12 +23,10 @@ from billiard.einfo import ExceptionWithTraceback
 from celery.exceptions import InvalidTaskError, WorkerLostError
 from celery.worker import consumer, request
 
-from worker import broker_connection, redaction
+from worker import broker_connection, broker_messages, redaction
+from worker.broker_messages import DEEPEST, is_too_deep
 
 TASK_ID_MAX_LENGTH = 200
-DEEPEST = 200
-"""What JSON reads (about 950 deep) is more than Python can give to the process that runs a task
-(about 450): that error would end the worker."""
 _KEPT = frozenset({"lang", "task", "id", "root_id", "parent_id", "expires", "billing_copy"})
 """The headers of a message that count; the last is set by `tasks/leads/call_copies.py`'s senders.
 `expires` is for ticks and nudges: an old one is of no use. A call that only its message knows of
@@ -48,6 +46,7 @@ class Consumer(consumer.Consumer):  # type: ignore[misc] # Celery has no types
 
     def connection_for_read(self, heartbeat: float | None = None) -> Any:
         """Return the connection to the broker, made anew each time that it is lost."""
+        broker_messages.discard_unreadable()
         connection = super().connection_for_read(heartbeat=heartbeat)
         broker_connection.refuse_cluster(_log)
         broker_connection.hide_secrets(connection)
@@ -79,8 +78,8 @@ def _problem_with(message: Any) -> str | None:  # noqa: PLR0911 - one line a pro
     headers, payload = message.headers, message.payload
     if not isinstance(headers, dict):
         return None
-    if _is_deeper_than(DEEPEST, headers, payload, message.properties):
-        return f"the message is nested more than {DEEPEST} deep"
+    if is_too_deep(payload):
+        return f"the content of the message is nested more than {DEEPEST} deep"
     envelope = headers
     if isinstance(payload, dict):  # the older form, or a mixture of both
         envelope = {**payload, **headers}
@@ -93,20 +92,6 @@ def _problem_with(message: Any) -> str | None:  # noqa: PLR0911 - one line a pro
     if not _is_task_id(envelope.get("id")):
         return "the task id of the message is not 1 to 200 printable characters"
     return None
-
-
-def _is_deeper_than(most: int, *values: object) -> bool:
-    level = [value for value in values if isinstance(value, list | dict)]
-    for _ in range(most):
-        level = [
-            inner
-            for outer in level
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-            if isinstance(inner, list | dict)
-        ]
-        if not level:
-            return False
-    return True
 
 
 def _is_task_id(value: object) -> bool:

@@ -83,12 +83,14 @@ _DISCARDED = {
     consumer.UNKNOWN_TASK_ERROR: "message discarded: task_unknown",
     consumer.INVALID_TASK_ERROR: "message discarded: task_rejected",
     consumer.MESSAGE_DECODE_ERROR: "message discarded: cannot be decoded",
+    "Cannot process event on channel %r: %s": "message discarded: not in kombu's form",
 }
 
 
 def install() -> None:
     """Keep what senders wrote out of what Celery logs about messages and failed tasks."""
-    logging.getLogger("celery.worker.consumer.consumer").addFilter(_without_message)
+    for name in ("celery.worker.consumer.consumer", "kombu.transport.redis"):
+        logging.getLogger(name).addFilter(_without_message)
     for name in ("celery.app.trace", "celery.worker.request"):
         logging.getLogger(name).addFilter(_without_error_text)
 

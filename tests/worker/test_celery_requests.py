@@ -228,6 +228,52 @@ def test_a_task_id_that_is_free_text_is_shown_as_its_digest_and_costs_no_lead(
     assert [word for word in [*PRIVATE, "43210"] if word in shown] == []
 
 
+KOMBU: dict[str, Any] = {
+    "body": "W10=", "content-encoding": "utf-8", "content-type": "application/json",
+    "headers": CALL,
+    "properties": {
+        "delivery_info": {"exchange": "", "routing_key": "leads"}, "delivery_tag": "tag",
+        "priority": 0, "body_encoding": "base64",
+    },
+}  # fmt: skip
+
+
+def with_property(name: str, value: object) -> str:
+    return json.dumps({**KOMBU, "properties": {**KOMBU["properties"], name: value}})
+
+
+NO_MESSAGES = [
+    "no JSON", "5", "[]", "null", "{}", json.dumps({"body": 5}), "[" * 5_000,
+    json.dumps({**KOMBU, "properties": 5}), json.dumps({**KOMBU, "headers": [1]}),
+    json.dumps({**KOMBU, "body": [1]}), json.dumps({**KOMBU, "headers": {"a": nested(600)}}),
+    with_property("delivery_info", 5), with_property("delivery_tag", ["a"]),
+    with_property("body_encoding", ["a"]), with_property("body_encoding", "rot13"),
+]  # fmt: skip
+"""What can be pushed to a list, or published, without being a message of kombu's."""
+
+
+@pytest.mark.usefixtures("database")
+def test_what_is_no_message_at_all_is_discarded_and_ends_no_worker(
+    redis: Redis, stranger: Celery, tmp_path: Path
+) -> None:
+    # Given things on the list that nobody's kombu writes, and a good call behind them
+    redis.lpush("leads", *NO_MESSAGES)
+    stranger.send_task("tasks.leads.charge", LEAD, queue="leads", task_id="good")
+    # When a worker takes them, and gets some as orders too
+    with WorkerProcess(tmp_path / "worker.log") as worker:
+        eventually("the good one has its row", lambda: ("good",) in ids_of_rows())
+        channel = f"/{redis.connection_pool.connection_kwargs.get('db', 0)}.celery.pidbox"
+        assert min(redis.publish(channel, order) for order in NO_MESSAGES) == 1
+        # Then it is still the same worker, it still obeys, and nothing of them is left
+        assert stranger.control.inspect(timeout=5).ping()
+        eventually("nothing is held", lambda: redis.hlen("unacked") == 0)
+        assert worker.process.poll() is None
+        discarded = worker.log.count("message discarded: not in kombu's form")
+        assert discarded == 2 * len(NO_MESSAGES)
+        assert "no JSON" not in worker.log
+        assert redis.llen("leads") == 0
+
+
 @pytest.mark.usefixtures("database")
 def test_no_message_ends_the_worker_or_stays_in_its_way(
     redis: Redis, stranger: Celery, tmp_path: Path
