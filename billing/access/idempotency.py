@@ -163,7 +163,8 @@ def _differences(known: Row[Any], request: Request) -> dict[str, tuple[object, o
 
 _FINISH = text("""
 UPDATE api_requests
-   SET status = :status, answer = :answer, finished_at = :now, claimed_until = NULL
+   SET status = :status, finished_at = :now, claimed_until = NULL,
+       answer = CASE WHEN folded_at IS NULL THEN :answer ELSE '{}' END
  WHERE caller = :caller AND idempotency_key = :key AND status IS NULL AND claimed_until = :until
 RETURNING 1
 """)
@@ -171,6 +172,8 @@ RETURNING 1
 
 def finish(session: Session, held: RequestLease, answer: Answer) -> None:
     """Store the final answer, preferably in the transaction of the effect.
+
+    If retention came by during the work, the answer is sent and not kept: it never comes again.
 
     Raises `LeaseLost`, which rolls that transaction back.
     """

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
+import clock
 from billing.access import AnswerNotKept
 from billing.access import idempotency as api_requests
 from billing.errors import IdempotencyConflict
@@ -236,6 +237,20 @@ def test_a_request_that_is_worked_on_now_is_passed_later() -> None:
     assert tick() == (0, 1)
     assert folded() == ["a"]
     assert tick(now=NOW + timedelta(minutes=1)) == (0, 2)
+
+
+def test_an_answer_that_comes_after_retention_is_not_kept() -> None:
+    # Given an old request whose repeat began just when retention came by
+    ask("late", age_days=91, status=None)
+    with clock.frozen(NOW):
+        held = repeat("late")
+    assert isinstance(held, api_requests.RequestLease)
+    assert tick(now=held.until + timedelta(seconds=1)) == (0, 1)
+
+    with transaction() as session:
+        api_requests.finish(session, held, api_requests.Answer(201, '{"description": "Asha"}'))
+
+    assert rows("SELECT status, answer FROM api_requests") == [(201, "{}")]
 
 
 def test_answers_of_one_moment_are_dropped_together(monkeypatch: pytest.MonkeyPatch) -> None:
