@@ -61,10 +61,13 @@ def flower_logins() -> tuple[Login, ...]:
 
     Raises `SettingsError`. Flower compares ASCII only.
     """
+    text = os.environ.get(FLOWER_VARIABLE, "").strip()
     try:
-        entries = lists.split(os.environ.get(FLOWER_VARIABLE, ""))
+        entries = lists.split(text)
     except ValueError as error:
         raise SettingsError(f"{FLOWER_VARIABLE}: {error}") from None
+    if text and not entries:  # nobody means to open Flower to everybody by that
+        raise SettingsError(f"{FLOWER_VARIABLE}: has no entry: write user:password, or unset it")
     logins = []
     for position, entry in enumerate(entries, start=1):
         user, _, password = entry.partition(":")

@@ -543,6 +543,16 @@ def test_a_login_that_flower_would_halve_or_not_compare_is_refused(
     settings.load()
 
 
+@pytest.mark.parametrize("value", [",", " , ", "[]", '[""]'])
+def test_a_list_without_a_login_does_not_open_flower_to_everybody(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("FLOWER_BASIC_AUTH", value)
+
+    with pytest.raises(SettingsError, match="FLOWER_BASIC_AUTH: has no entry"):
+        settings.flower_logins()
+
+
 @pytest.mark.parametrize("process", ["receiver", "api", "flower", "simulator"])
 def test_the_address_of_a_service_of_kubernetes_counts_as_unset(
     monkeypatch: pytest.MonkeyPatch, process: str
