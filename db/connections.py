@@ -58,7 +58,7 @@ def make_engine(url: URL, *, pool_size: int = 2) -> Engine:
         pool_timeout=10,
         # Errors end up in logs and on inbox rows: keep the values of the statement out of them.
         hide_parameters=True,
-        connect_args=_CONNECT_ARGUMENTS | {"options": limits.options(url)},
+        connect_args=_connect_arguments(url) | {"options": limits.options(url)},
     )
     _judge_first_connection(made, limits.require)
     return made
@@ -75,7 +75,10 @@ def unpooled_engine(url: str, limits_of_each: Mapping[str, str]) -> Engine:
     No pooler can drop them, and no role needs them set.
     """
     made = create_engine(
-        url, poolclass=NullPool, hide_parameters=True, connect_args=_CONNECT_ARGUMENTS
+        url,
+        poolclass=NullPool,
+        hide_parameters=True,
+        connect_args=_connect_arguments(make_url(url)),
     )
     statement = "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in limits_of_each.items())
 
@@ -86,13 +89,20 @@ def unpooled_engine(url: str, limits_of_each: Mapping[str, str]) -> Engine:
     return made
 
 
+def _connect_arguments(url: URL) -> dict[str, Any]:
+    """Return what each connection is given, unless the address itself says something else."""
+    return {name: value for name, value in _CONNECT_ARGUMENTS.items() if name not in url.query}
+
+
 _CONNECT_ARGUMENTS: dict[str, Any] = {
     "connect_timeout": 5,
     "application_name": "billing",
-    # A server that vanished is noticed within about half a minute.
+    # A server that vanished is noticed within about half a minute: while nothing is asked ...
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
+    # ... and while a statement was sent to it, where the system would try for 15 minutes.
+    "tcp_user_timeout": 30_000,
 }
 
 
