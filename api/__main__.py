@@ -15,6 +15,7 @@ from service import granian
 
 if __name__ == "__main__":
     try:
+        settings.require()
         development_clock.follow()
         catalog.get()
         where = settings.listener("api")

@@ -54,6 +54,7 @@ CONNECTIONS = 16
 def create_app() -> OpenAPI:
     """Return the app; called once in a process."""
     try:
+        settings.require()
         development_clock.follow()
         catalog.get()
     except (settings.SettingsError, catalog.CatalogError) as error:

@@ -4,6 +4,7 @@ import logging
 
 import structlog
 
+import settings
 from billing.leads import parking
 from db.session import transaction
 
@@ -11,11 +12,16 @@ from db.session import transaction
 def request_release() -> None:
     """Ask a worker to release parked leads if one of them is covered now.
 
-    Beat does so by itself within seconds, so nothing is reported if Redis cannot be reached.
+    Beat does so by itself within seconds, so nothing is reported if Redis cannot be reached, or if
+    REDIS_URL is wrong: credit needs no Redis.
     """
     with transaction() as session:
         if not parking.is_release_due(session):
             return
+    try:
+        settings.require("redis_url")
+    except settings.SettingsError:
+        return
     # Imported only when needed: Celery takes longer to load than most commands to run.
     from tasks.plumbing import nudges  # noqa: PLC0415
 

@@ -8,6 +8,7 @@ from dataclasses import asdict
 import click
 
 import clock
+import settings
 from billing import oversight
 from billing.oversight import COUNTED, Finding, Level
 from cli.options import View, json_option
@@ -76,7 +77,8 @@ def _database() -> Iterator[Finding]:
             found = oversight.look(session, now=clock.now())
     except DatabaseUnavailable:
         yield Finding("database_unreachable", Level.BROKEN, 1, None, start)
-    except BillingError as error:  # not migrated, or of another version
+    except (BillingError, settings.SettingsError) as error:
+        # Such as: not migrated, or of another version.
         yield Finding("database_unusable", Level.BROKEN, 1, None, str(error).splitlines()[0])
     else:
         yield Finding("database_unreachable", Level.WELL, 0, None, start)
@@ -85,6 +87,11 @@ def _database() -> Iterator[Finding]:
 
 def _processes() -> Iterator[Finding]:
     """Yield whether Redis answers, and which ticks of beat have not been done for long."""
+    try:
+        settings.require("redis_url")
+    except settings.SettingsError as error:
+        yield Finding("redis_unreachable", Level.BROKEN, 1, None, str(error))
+        return
     # Imported only when needed: Celery takes longer to load than most commands to run.
     from tasks.plumbing import broker, tick_marks  # noqa: PLC0415
 

@@ -127,7 +127,7 @@ def apply(
             os.environ[variable] = secret()
     settings.get.cache_clear()
     development_clock.follow()
-    return settings.get()
+    return settings.require()
 
 
 def _kept_secrets(plan: Plan) -> dict[str, Callable[[], str]]:

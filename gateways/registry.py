@@ -57,8 +57,8 @@ def webhooks(name: GatewayName) -> Webhooks:
 def webhook_secrets(name: GatewayName) -> tuple[str, ...]:
     """Return the secrets that may have signed a gateway's deliveries; none if none is set."""
     env = settings.get()
-    secrets = {"razorpay": env.razorpay_webhook_secrets, "stripe": env.stripe_webhook_secrets}
-    return tuple(secret.get_secret_value() for secret in secrets[name])
+    secrets = env.razorpay_webhook_secrets if name == "razorpay" else env.stripe_webhook_secrets
+    return tuple(secret.get_secret_value() for secret in secrets)
 
 
 @lru_cache(maxsize=1)

@@ -6,24 +6,27 @@ server needs alone, `lists.py` how several values stand in one variable, `databa
 `redis_url.py` how addresses are read.
 
 A variable that is set always wins; `running_stack.py` says what stands in for one that is not set.
-Blanks and line ends around a value do not belong to it.
+Blanks and line ends around a value do not belong to it. A value that is wrong stops who reads it
+(`judging.py`): a command judges what it needs, and every server judges all at its start.
 """
 
 import base64
 import binascii
 import os
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from settings import database_url as database_urls
 from settings import lists, redis_url, running_stack
 from settings.errors import SettingsError
+from settings.judging import Contradiction, Judged
 from settings.listeners import Listener, Login, flower_logins, listener
 from settings.redis_url import RedisAddress
 from settings.running_stack import file_of as stack_file
@@ -31,7 +34,7 @@ from settings.running_stack import file_of as stack_file
 __all__ = [
     "API_KEY", "API_KEY_NAME", "CLOCK_VARIABLE", "PROJECT_DIR", "Listener", "Login", "Settings",
     "SettingsError", "flower_logins", "get", "is_live_key", "listener", "lists", "load",
-    "stack_file",
+    "require", "stack_file",
 ]  # fmt: skip
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
@@ -51,14 +54,17 @@ _LIVE_KEY = re.compile("(rzp_live|[sr]k_live|[sr]k_org)_", re.IGNORECASE)
 In other letters it is a key that was written wrongly: better live by mistake than played with."""
 
 
-class Settings(BaseSettings):
-    """The environment, validated. Secrets never appear in its repr or in its errors."""
+class Settings(Judged):
+    """The environment. Secrets never appear in its repr or in its errors.
+
+    To read a value that is wrong raises `SettingsError`.
+    """
 
     model_config = SettingsConfigDict(
         frozen=True, extra="ignore", case_sensitive=False, env_ignore_empty=True
     )
 
-    database_url: str = Field(repr=False)
+    database_url: str = Field(default="", repr=False)
     """SQLAlchemy URL of PostgreSQL 15 or newer, in the one form of `database_url.py`."""
     database_owner_url: str = Field(default="", repr=False)
     """The role that migrates and makes API keys; by default `database_url`."""
@@ -66,7 +72,7 @@ class Settings(BaseSettings):
     """The role of receiver and API; by default `database_url`."""
     database_retention_url: str = Field(default="", repr=False)
     """The role that blanks what is past its time; by default `database_owner_url`."""
-    redis_url: str = Field(repr=False)
+    redis_url: str = Field(default="", repr=False)
     """The broker, Redis 6.2 or newer, as it was written; `redis` is what that says."""
 
     billing_data_dir: Path = PROJECT_DIR / ".data"
@@ -81,7 +87,7 @@ class Settings(BaseSettings):
 
     lead_webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = ()
     """Standard Webhooks secrets (`whsec_` + base64); a signature by any of them is valid."""
-    api_keys: Annotated[dict[str, SecretStr], NoDecode] = {}
+    api_keys: Annotated[dict[str, SecretStr], NoDecode] = Field(default={})
     """Name -> key with every scope, from comma-separated `name:key`; see
     `billing/access/keys.py`."""
 
@@ -130,7 +136,8 @@ class Settings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _readable(cls, url: str) -> str:
-        redis_url.read(url)
+        if url:
+            redis_url.read(url)
         return url
 
     @field_validator("billing_timezone")
@@ -211,77 +218,80 @@ class Settings(BaseSettings):
             raise ValueError("must start with http:// or https://")
         return url.rstrip("/")
 
-    @model_validator(mode="after")
-    def _whole_razorpay_key(self) -> Self:
+    def contradictions(self) -> Iterator[Contradiction]:
+        """Yield which values do not go together."""
         if bool(self.razorpay_key_id) != bool(self.razorpay_key_secret.get_secret_value()):
-            raise ValueError("RAZORPAY_KEY_ID and RAZORPAY_KEY_SECRET: set both or neither")
-        return self
-
-    @model_validator(mode="after")
-    def _dead_stay_as_long(self) -> Self:
-        if 0 < self.retention_dead_days < (self.retention_bodies_days or self.retention_dead_days):
-            raise ValueError(
-                "RETENTION_DEAD_DAYS: must be at least RETENTION_BODIES_DAYS"
-                f" ({self.retention_bodies_days}), or 0: a dead delivery is still to be replayed"
+            pair = ("razorpay_key_id", "razorpay_key_secret")
+            yield Contradiction(
+                pair, "RAZORPAY_KEY_ID and RAZORPAY_KEY_SECRET: set both or neither"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _real_time_with_real_money(self) -> Self:
+        if 0 < self.retention_dead_days < (self.retention_bodies_days or self.retention_dead_days):
+            yield Contradiction(
+                ("retention_dead_days", "retention_bodies_days"),
+                "RETENTION_DEAD_DAYS: must be at least RETENTION_BODIES_DAYS"
+                f" ({self.retention_bodies_days}), or 0: a dead delivery is still to be replayed",
+            )
         keys = (self.razorpay_key_id, self.stripe_api_key.get_secret_value())
         if self.billing_development_clock and any(map(is_live_key, keys)):
-            raise ValueError(
+            yield Contradiction(
+                ("billing_development_clock",),
                 "BILLING_DEVELOPMENT_CLOCK: time cannot be moved while a gateway's key is live:"
                 " unset it, or use a key of test mode (if it is not set, the running stack of"
-                " `make run` has filled it in: unset the key, or set DATABASE_URL)"
+                " `make run` has filled it in: unset the key, or set DATABASE_URL)",
+                also_stops=DATABASE_URLS,  # nobody works with it at either time
             )
-        return self
-
-    @model_validator(mode="after")
-    def _roles_that_are_not_split(self) -> Self:
-        for role, default in (
-            ("database_owner_url", "database_url"),
-            ("database_doors_url", "database_url"),
-            ("database_retention_url", "database_owner_url"),
-        ):
-            if not getattr(self, role):
-                object.__setattr__(self, role, getattr(self, default))
-        return self
 
 
 @lru_cache(maxsize=1)
 def get() -> Settings:
-    """Return the settings of this process, read at the first call.
+    """Return the settings of this process, read at the first call, for who needs some of them.
 
-    Raises `SettingsError` with one line for each variable that is missing or wrong.
+    Raises nothing: to read one that is missing or wrong raises `SettingsError`.
     """
-    return load()
+    return _read()
+
+
+def require(*names: str) -> Settings:
+    """Return the settings of this process if those of `names` are right; without names: if all are.
+
+    Each server requires all at its start. Raises `SettingsError` with one line for each variable
+    that is missing or wrong.
+    """
+    return get().require(*names)
 
 
 def load() -> Settings:
-    """Read the environment anew, and fill its gaps from the running development stack."""
+    """Read the environment anew. Raises `SettingsError` as `require` does."""
+    return _read().require()
+
+
+def _read() -> Settings:
+    """Read the environment, and fill its gaps from the running development stack."""
     environment = {name.lower(): value.strip() for name, value in os.environ.items()}
     data_dir = Path(environment.get("billing_data_dir") or PROJECT_DIR / ".data")
-    try:
-        return Settings(**running_stack.fill_in(data_dir, environment))
-    except ValidationError as error:
-        raise SettingsError(_explain(error, data_dir)) from None
+    return Settings.judged(
+        running_stack.fill_in(data_dir, environment),
+        required={name: _is_not_set(name.upper(), data_dir) for name in _REQUIRED},
+        defaults=_ROLES_THAT_ARE_NOT_SPLIT,
+    )
+
+
+def _is_not_set(variable: str, data_dir: Path) -> str:
+    return (
+        f"{variable} is not set, and no development stack is up in {data_dir}:"
+        f" start one with `make run`, or set {variable}"
+    )
+
+
+_REQUIRED = ("database_url", "redis_url")
+_ROLES_THAT_ARE_NOT_SPLIT = {
+    "database_owner_url": "database_url",
+    "database_doors_url": "database_url",
+    "database_retention_url": "database_owner_url",
+}
+"""Role -> whose address it has unless it is given one."""
 
 
 def is_live_key(key: str) -> bool:
     """Return whether real money moves with a gateway's key."""
     return _LIVE_KEY.match(key.strip()) is not None
-
-
-def _explain(error: ValidationError, data_dir: Path) -> str:
-    lines = []
-    for problem in error.errors(include_url=False, include_input=False):
-        variable = str(problem["loc"][0]).upper() if problem["loc"] else "environment"
-        if problem["type"] == "missing":
-            lines.append(
-                f"{variable} is not set, and no development stack is up in {data_dir}:"
-                f" start one with `make run`, or set {variable}"
-            )
-        else:
-            lines.append(f"{variable}: {problem['msg'].removeprefix('Value error, ')}")
-    return "\n".join(lines)

@@ -46,7 +46,7 @@ def write_stack_file(folder: Path, **addresses: object) -> None:
 def test_an_unset_variable_has_the_documented_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BILLING_DATA_DIR")
 
-    found = settings.Settings()
+    found = settings.load()
 
     names = ("receiver", "api", "flower", "simulator")
     assert [settings.listener(name).port for name in names] == [8000, 8001, 5555, 8009]
@@ -463,7 +463,7 @@ def test_a_dead_delivery_keeps_its_body_at_least_as_long_as_a_finished_one(
     monkeypatch.setenv("RETENTION_BODIES_DAYS", "400")
 
     assert refusal() == (
-        "environment: RETENTION_DEAD_DAYS: must be at least RETENTION_BODIES_DAYS (400), or 0:"
+        "RETENTION_DEAD_DAYS: must be at least RETENTION_BODIES_DAYS (400), or 0:"
         " a dead delivery is still to be replayed"
     )
     for name, days in (("RETENTION_DEAD_DAYS", "0"), ("RETENTION_BODIES_DAYS", "0")):

@@ -15,6 +15,7 @@ from service import granian
 
 if __name__ == "__main__":
     try:
+        settings.require()
         development.follow()
         catalog.get()  # the Celery app, which sends the nudges, reads it too
         where = settings.listener("receiver")

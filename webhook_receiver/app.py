@@ -32,7 +32,7 @@ log = structlog.get_logger()
 def create_app() -> Flask:
     """Return the receiver, with its recorder running; called once per process."""
     try:
-        configured = settings.get()
+        configured = settings.require()
         development.follow()
     except settings.SettingsError as error:
         sys.exit(f"cannot start: {error}")

@@ -1,6 +1,7 @@
 """The Celery app: `celery -A worker.app worker`, `... beat`, `... flower`.
 
-Settings and catalog are validated before anything starts: a mistake is one line, not a traceback.
+What the app needs is judged here: a mistake is one line, not a traceback. Worker and beat judge
+every setting before they begin (`bootstrap.py`).
 """
 
 import os
@@ -16,6 +17,7 @@ from worker import bootstrap, celery_requests
 try:
     development.follow()
     catalog.get()
+    settings.require("redis_url")  # for celeryconfig
 except (settings.SettingsError, catalog.CatalogError) as error:
     sys.exit(f"cannot start: {error}")
 

@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 from celery import signals
 
+import settings
 from db import connections
 from db.process_start import check_database
 from db.roles import Role
@@ -20,19 +21,29 @@ log = structlog.get_logger()
 def connect() -> None:
     """Hook the functions below into the app's processes."""
     signals.setup_logging.connect(_set_up_logging)
-    signals.worker_init.connect(_check_database)
-    signals.beat_init.connect(_check_database)
+    for at_start in (_judge_settings, _check_database):
+        signals.worker_init.connect(at_start)
+        signals.beat_init.connect(at_start)
     signals.worker_process_init.connect(_after_fork)
     signals.worker_ready.connect(_say_ready)
 
 
 def _set_up_logging(loglevel: int | None = None, **_: Any) -> None:
+    _judge_settings()
     logs.configure(level=loglevel)
     redaction.install()
 
 
 def _say_ready(sender: Any = None, **_: Any) -> None:
     log.info(f"{getattr(sender, 'hostname', 'celery')} ready.")  # Celery's own line is a library's
+
+
+def _judge_settings(**_: Any) -> None:
+    # Not when the app is imported: commands import it too, and need few of the settings.
+    try:
+        settings.require()
+    except settings.SettingsError as error:
+        sys.exit(f"cannot start: {error}")
 
 
 def _check_database(**_: Any) -> None:

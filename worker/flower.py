@@ -13,7 +13,7 @@ CONFIGURATION = settings.PROJECT_DIR / "worker" / "flowerconfig.py"
 
 if __name__ == "__main__":
     try:
-        settings.get()
+        settings.require()
         settings.flower_logins()
         where = settings.listener("flower")
     except settings.SettingsError as error:

@@ -105,7 +105,7 @@ def test_help_needs_no_stack(tmp_path: Path, arguments: Sequence[str]) -> None:
         ("balance", "a", "b"),
         ("balance", "clinic:42", "--jsn"),
         ("history", "clinic:42", "--limit", "many"),
-        ("inbox", "show", "one"),
+        ("inbox", "replay", "one"),
     ],
     ids=" ".join,
 )
@@ -168,13 +168,24 @@ def test_migrate_can_be_repeated() -> None:
         ("API_PORT", "tcp://10.96.0.12:8001"),
         ("FLOWER_BASIC_AUTH", "ops:x"),
         ("LEAD_WEBHOOK_SECRETS", None),
+        ("LEAD_WEBHOOK_SECRETS", "s3cr3t-pass"),
         ("RAZORPAY_WEBHOOK_SECRETS", None),
+        ("RAZORPAY_WEBHOOK_SECRETS", "s3cr3t-pass"),
+        ("STRIPE_WEBHOOK_SECRETS", '["s3cr3t-pass'),
+        ("STRIPE_API_BASE", "s3cr3t-pass"),
+        ("RAZORPAY_KEY_SECRET", None),
+        ("API_KEYS", "s3cr3t-pass"),
+        ("RETENTION_DEAD_DAYS", "1"),
+        ("LOG_LEVEL", "LOUD"),
+        ("REDIS_URL", None),
+        ("REDIS_URL", "redis://ops:s3cr3t-pass@broker/0?max_connections=5"),
     ],
 )
 def test_a_command_judges_no_setting_that_only_a_server_needs(
-    command: Sequence[str], variable: str, value: str | None
+    command: Sequence[str], variable: str, value: str | None, tmp_path: Path
 ) -> None:
-    ran = run(*command, environment={variable: value})
+    no_stack = {"BILLING_DATA_DIR": str(tmp_path)}
+    ran = run(*command, environment={**no_stack, variable: value})
     assert (ran.exit_code, ran.err) == (0, "")
 
 
@@ -218,19 +229,22 @@ def test_without_a_stack_the_way_to_one_is_shown(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variable", "value"),
+    ("command", "variable", "value"),
     [
-        ("DATABASE_URL", "mysql://ops:s3cr3t-pass@db/billing"),
-        ("DATABASE_URL", "postgresql://ops:s3cr3t-pass@db:port/billing"),
-        ("LEAD_WEBHOOK_SECRETS", "s3cr3t-pass"),
-        ("BILLING_TIMEZONE", "Kolkata"),
-        ("REDIS_URL", "redis://ops:s3cr3t-pass@broker/0?max_connections=5"),
+        ("balance clinic:42", "DATABASE_URL", "mysql://ops:s3cr3t-pass@db/billing"),
+        ("balance clinic:42", "DATABASE_URL", "postgresql://ops:s3cr3t-pass@db:port/billing"),
+        ("migrate", "DATABASE_OWNER_URL", "postgresql://ops:s3cr3t-pass@db:port/billing"),
+        ("migrate", "DATABASE_DOORS_URL", "postgresql://ops:s3cr3t-pass@db:port/billing"),
+        ("api-keys create x --product clinic_leads", "API_KEYS", "s3cr3t-pass"),
+        ("disputes list --since 2026-11-30", "BILLING_TIMEZONE", "s3cr3t-pass"),
+        ("balance clinic:42", "BILLING_DEVELOPMENT_CLOCK", "/with/a/live/key"),
     ],
 )
-def test_a_variable_that_makes_no_sense_is_one_line_with_its_name(
-    variable: str, value: str
+def test_a_variable_that_a_command_needs_and_makes_no_sense_is_one_line_with_its_name(
+    database: str, command: str, variable: str, value: str
 ) -> None:
-    ran = run("balance", "clinic:42", environment={variable: value})
+    live = {"STRIPE_API_KEY": "sk_live_s3cr3t-pass"} if "CLOCK" in variable else {}
+    ran = run(*command.split(), environment={variable: value, **live})
 
     assert variable in ran.error
     assert "s3cr3t-pass" not in ran.err

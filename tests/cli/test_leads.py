@@ -11,7 +11,7 @@ from billing.leads import LeadRequest, charge_leads
 from db.session import transaction
 from tasks.plumbing import nudges
 from tests.billing.given import post_all, rows, take
-from tests.cli.runner import give, open_clinic, run, run_on_terminal
+from tests.cli.runner import give, open_clinic, process, run, run_on_terminal
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -141,6 +141,20 @@ def test_credit_by_hand_is_given_where_redis_is_away(monkeypatch: pytest.MonkeyP
     park("L-1")
     ran = give("100")
     assert (ran.exit_code, ran.err) == (0, "")
+
+
+def test_credit_by_hand_is_given_where_settings_that_it_does_not_need_are_wrong() -> None:
+    open_clinic()
+    park("L-1")
+    wrong = {"REDIS_URL": "http://:s3cr3t-pass@broker", "API_KEYS": "s3cr3t-pass"}
+
+    ran = process(
+        "credit", "clinic:42", "100", "--reason", "x", "--actor", "ops", environment=wrong
+    )
+
+    assert (ran.exit_code, ran.err) == (0, "")
+    shown = process("balance", "clinic:42", "--json", environment=wrong)
+    assert shown.json["balance"] == 100
 
 
 def test_conflicts_are_listed_with_the_account_that_asked() -> None:

@@ -73,6 +73,26 @@ def test_a_server_that_does_not_answer_is_broken_and_not_an_error() -> None:
     assert findings(ran)["database_unreachable"]["level"] == "broken"
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "what"),
+    [
+        ("DATABASE_URL", "mysql://ops:s3cr3t-pass@db/billing", "database_unusable"),
+        ("REDIS_URL", "http://:s3cr3t-pass@broker", "redis_unreachable"),
+    ],
+)
+def test_an_address_that_makes_no_sense_is_broken_and_hides_nothing_else(
+    variable: str, value: str, what: str
+) -> None:
+    ticks_come()
+    ran = run("status", "--json", environment={variable: value})
+
+    assert (ran.exit_code, ran.err) == (2, "")
+    broken = [f for f in findings(ran).values() if f["level"] == "broken"]
+    assert [f["what"] for f in broken] == [what]
+    assert variable in broken[0]["look"]
+    assert "s3cr3t" not in ran.out
+
+
 def test_the_doctor_finds_a_sound_house_without_faults() -> None:
     ran = run("doctor", "--json")
 
@@ -106,6 +126,8 @@ def test_the_doctor_names_what_is_wrong_and_what_to_do(
     assert findings(ran)[what]["level"] == "broken"
     assert findings(ran)[what]["remedy"]
     assert "s3cr3t" not in ran.out
+    # And what needs no wrong setting is examined all the same
+    assert {"ports", "database"} <= findings(ran).keys() | {variable.partition("_")[0].lower()}
 
 
 def test_the_doctor_says_which_doors_nobody_can_pass() -> None:
