@@ -105,20 +105,26 @@ _YEAR_COLUMNS = Columns("number kind starts_on ends_on paid_at paid_by actor")
 @click.option(
     "--state", type=click.Choice([s.value for s in RenewalStatus]), help="Only this state."
 )
+@click.option(
+    "--needs-a-look", is_flag=True, help="Only those put off: their dates cannot be computed."
+)
 @list_options
-def list_(state: str | None, *, view: ListView) -> None:
+def list_(state: str | None, *, needs_a_look: bool, view: ListView) -> None:
     """List plans by due day, the most overdue first."""
 
     def read(session: Session, wanted: Wanted) -> Page[Record]:
         status = RenewalStatus(state) if state else None
-        return rules.overview.list_plans(session, wanted, state=status).map(asdict)
+        found = rules.overview.list_plans(
+            session, wanted, state=status, needs_a_person=needs_a_look
+        )
+        return found.map(asdict)
 
     print_list(read, view, columns=_COLUMNS, empty="No plans match.")
 
 
 _COLUMNS = Columns(
     "account plan_type service_renewal_status due_on",
-    more="service_renewal_next_due grace_ends_at purchased_at",
+    more="service_renewal_next_due grace_ends_at purchased_at problem",
 )
 
 

@@ -99,12 +99,18 @@ def _what_it_does(payment_id: str, amount_paise: int | None) -> str:
 
 @refunds.command(name="list")
 @click.option("--state", type=click.Choice(STATES), help="Only this state.")
+@click.option(
+    "--needs-a-look",
+    is_flag=True,
+    help="Only those that the gateway, or we, could not settle so far.",
+)
 @timed_list_options
-def list_(state: str | None, *, view: ListView) -> None:
+def list_(state: str | None, *, needs_a_look: bool, view: ListView) -> None:
     """List refunds, newest first."""
 
     def read(session: Session, wanted: Wanted) -> Page[Record]:
-        return rules.newest(session, wanted, state=state).map(lambda row: _record(*row))
+        found = rules.newest(session, wanted, state=state, needs_a_person=needs_a_look)
+        return found.map(lambda row: _record(*row))
 
     print_list(read, view, columns=_COLUMNS, empty="No refunds match.")
 
@@ -112,7 +118,7 @@ def list_(state: str | None, *, view: ListView) -> None:
 _COLUMNS = Columns(
     "refund_id payment_id state amount_paise created_at",
     more="gateway_refund_id credit credits bonus_credits debt reason requested_by settled_at"
-    " last_error",
+    " last_error settlement_error settlement_failed_at",
 )
 
 
@@ -142,4 +148,6 @@ def _record(refund: Refund, payment: Payment) -> Record:
         "created_at": refund.created_at,
         "settled_at": refund.settled_at,
         "last_error": refund.last_error,
+        "settlement_error": refund.settlement_error,
+        "settlement_failed_at": refund.settlement_failed_at,
     }

@@ -52,11 +52,11 @@ class Sought:
 
 
 # A row that a handler has read is found by its column. The few that none has read (they wait, or
-# died before) are searched; each half has a partial index. An array, so that the rows are then read
+# died before) are searched; each part has a partial index. An array, so that the rows are then read
 # by their ids, whatever the planner thinks of how many they are.
 _ABOUT = """
 inbound_events.id = ANY(ARRAY(
-  SELECT id FROM inbound_events WHERE {column} = :{column}
+{read}
   UNION
   SELECT id FROM inbound_events
    WHERE state = 'pending' AND {column} IS NULL
@@ -68,6 +68,23 @@ inbound_events.id = ANY(ARRAY(
      AND EXISTS (SELECT FROM unnest(CAST(:{column}_spellings AS bytea[])) AS needle
                   WHERE position(needle IN body) > 0)))
 """
+_READ = {
+    "lead_id": "SELECT id FROM inbound_events WHERE lead_id = :lead_id",
+    # The index of accounts leaves out the leads that are done (`db/models/inbox.py`): these are
+    # found by the account's ledger rows, and by its parked leads.
+    "account_ref": """
+  SELECT id FROM inbound_events
+   WHERE account_ref = :account_ref AND (state <> 'done' OR lead_id IS NULL)
+  UNION
+  SELECT e.id FROM accounts a JOIN credit_transactions t ON t.account_id = a.id
+                              JOIN inbound_events e ON e.lead_id = t.lead_id
+   WHERE a.ref = :account_ref AND t.kind = 'lead_charge' AND e.account_ref = a.ref
+  UNION
+  SELECT e.id FROM accounts a JOIN lead_charges c ON c.account_id = a.id
+                              JOIN inbound_events e ON e.lead_id = c.lead_id
+   WHERE a.ref = :account_ref AND c.state = 'parked' AND e.account_ref = a.ref
+""",
+}
 # The unique index begins with the source: this reads one entry of it for each.
 _ALL_SOURCES = text("""
 WITH RECURSIVE known AS (
@@ -105,7 +122,9 @@ def newest(
     for column, sought in (("lead_id", lead), ("account_ref", account)):
         if sought is not None:
             values = {column: sought.value, f"{column}_spellings": list(sought.spellings)}
-            query = query.where(text(_ABOUT.format(column=column)).bindparams(**values))
+            query = query.where(
+                text(_ABOUT.format(column=column, read=_READ[column])).bindparams(**values)
+            )
     return read_page(
         session,
         query,

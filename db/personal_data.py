@@ -81,7 +81,9 @@ PERSONAL: Mapping[str, Mapping[str, Personal]] = {
 }
 
 NOT_PERSONAL: Mapping[str, frozenset[str]] = {
-    "account_plans": frozenset({"plan_type", "service_renewal_status", "features"}),
+    "account_plans": frozenset(
+        {"plan_type", "service_renewal_status", "features", "grant_problem", "step_problem"}
+    ),
     "accounts": frozenset(
         {"ref", "product", "timezone", "head_hash", "alert_level", "review_reason"}
     ),
@@ -92,6 +94,7 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = {
     "billing_audit_log": frozenset({"door", "action", "subject"}),
     "billing_chargebacks": frozenset(
         {"gateway", "gateway_dispute_id", "phase", "reason_code", "state", "position"}
+        | {"settlement_error"}  # of ours: a kind, ids, amounts
     ),
     "billing_orders": frozenset(
         {"gateway", "receipt", "gateway_order_id", "package", "plan", "currency", "state"}
@@ -102,6 +105,7 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = {
     ),
     "billing_refunds": frozenset(
         {"gateway", "gateway_refund_id", "request_key", "receipt", "state", "position"}
+        | {"settlement_error"}
     ),
     "credit_debts": frozenset(),
     "credit_lots": frozenset({"source"}),

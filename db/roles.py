@@ -156,7 +156,7 @@ _DOORS_COLUMNS = {
     # What a payment or a refund changes in what a chargeback takes back.
     "billing_chargebacks": {
         "settled_at", "position", "credits", "bonus_credits", "hold_id", "takes", "debt",
-        "updated_at",
+        "updated_at", "settlement_error", "settlement_failed_at",
     },
 }  # fmt: skip
 

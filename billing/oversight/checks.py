@@ -11,12 +11,18 @@ from datetime import datetime, timedelta
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from billing import payments
 from billing.oversight.levels import COUNTED, Finding, Level, Patience
 
 AT_ONCE = timedelta(0)
 _PERSON = Patience(attention=AT_ONCE)
 _CALENDAR = Patience(attention=timedelta(minutes=15), broken=timedelta(hours=6))
 """For what a tick does every half a minute."""
+
+
+_PAYMENTS_TO_PLACE = payments.attention.needs_a_person().compile(
+    compile_kwargs={"literal_binds": True}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +101,45 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "payments_to_place",
-        "SELECT created_at FROM billing_payments WHERE state IN ('quarantined', 'unmatched')"
+        f"SELECT created_at FROM billing_payments WHERE {_PAYMENTS_TO_PLACE}"  # noqa: S608
         " ORDER BY id",
         _PERSON,
-        "billing payments list --state unmatched (or quarantined)",
+        "billing payments list --needs-a-look",
+    ),
+    Check(
+        "orders_unsettled",
+        "SELECT created_at FROM billing_orders WHERE next_ask_at IS NOT NULL"
+        " AND last_error IS NOT NULL ORDER BY next_ask_at",
+        _PERSON,
+        "billing orders list --needs-a-look",
+    ),
+    Check(
+        "refunds_unanswered",
+        "SELECT created_at FROM billing_refunds WHERE next_ask_at IS NOT NULL"
+        " AND last_error IS NOT NULL ORDER BY next_ask_at",
+        _PERSON,
+        "billing refunds list --needs-a-look",
+    ),
+    Check(
+        "refund_credit_unsettled",
+        "SELECT settlement_failed_at FROM billing_refunds WHERE settled_at IS NULL"
+        " AND settlement_failed_at IS NOT NULL ORDER BY id",
+        _PERSON,
+        "billing refunds list --needs-a-look",
+    ),
+    Check(
+        "chargeback_credit_unsettled",
+        "SELECT settlement_failed_at FROM billing_chargebacks WHERE settled_at IS NULL"
+        " AND settlement_failed_at IS NOT NULL ORDER BY id",
+        _PERSON,
+        "billing chargebacks list --needs-a-look",
+    ),
+    Check(
+        "plans_put_off",
+        "SELECT CAST(NULL AS timestamptz) FROM account_plans"
+        " WHERE grant_problem IS NOT NULL OR step_problem IS NOT NULL",
+        _PERSON,
+        "billing plans list --needs-a-look",
     ),
     Check(
         "refunds_unsettled",

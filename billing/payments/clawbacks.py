@@ -15,7 +15,7 @@ Called by `billing/returns`, and by the crediting of payments. Locks: the paymen
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sqlalchemy import or_, select, text, update
+from sqlalchemy import ColumnElement, and_, or_, select, text, update
 from sqlalchemy.orm import Session
 
 import clock
@@ -26,6 +26,7 @@ from billing.payments.clawback_credit import clawback_subject
 from billing.payments.clawback_decision import Case, Credits, Position, Settlement, decide
 from billing.plans import refunded_plans
 from db.models import Chargeback, Clawback, Payment, Refund
+from service.disclosure import shown_error
 
 KINDS: tuple[type[Clawback], ...] = (Refund, Chargeback)
 
@@ -33,6 +34,7 @@ RESERVED_STATES = frozenset(
     {"requested", "submitted", "unknown", "open", "under_review", "action_required"}
 )
 """States of clawbacks whose money is under way."""
+_ERROR_MAX_LENGTH = 500
 TAKEN_STATES = frozenset({"processed", "lost"})
 
 
@@ -64,9 +66,29 @@ def settle(session: Session, clawback: Clawback, *, actor: str) -> bool:
     if not wanted == before == "none":
         _bring_in_line(session, clawback, payment, wanted, actor)
     clawback.settled_at = clock.now()
+    clawback.settlement_error = clawback.settlement_failed_at = None
     _record_change(session, clawback, payment, before)
     refunded_plans.update_review(session, payment, clawback, before)
     return True
+
+
+def record_failure(clawback: Clawback, error: Exception) -> None:
+    """Record why a locked clawback could not be settled, unless it is settled by now.
+
+    Called in a transaction of its own: that of the settlement is rolled back.
+    """
+    if clawback.settled_at is not None:
+        return
+    clawback.settlement_error = shown_error(error)[:_ERROR_MAX_LENGTH]
+    clawback.settlement_failed_at = clawback.settlement_failed_at or clock.now()
+
+
+def needs_a_person(kind: type[Refund] | type[Chargeback]) -> ColumnElement[bool]:
+    """Return the condition on a kind of clawback whose credit could not be settled.
+
+    The index of what is unsettled holds all of them.
+    """
+    return and_(kind.settled_at.is_(None), kind.settlement_failed_at.is_not(None))
 
 
 def reopen(session: Session, payment_ids: Sequence[int]) -> None:

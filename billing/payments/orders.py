@@ -111,6 +111,7 @@ def record_opened(
     and the amount of its payments is checked anyway.
     """
     order = lock(session, order_id)
+    order.last_error = None  # there is an answer: nobody has to look
     if order.gateway_order_id is None:
         same = (facts.amount_paise, facts.currency) == (order.amount_paise, order.currency)
         if not same and not late:

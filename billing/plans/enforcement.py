@@ -43,8 +43,9 @@ def enforce_due(session: Session, *, limit: int = CHUNK_SIZE) -> Enforced:
         owner = owners[plan.account_id]
         try:
             take_steps(plan, owner, log, until=now, remind=True)
+            plan.step_problem = None
         except CALENDAR_ERRORS as error:  # the others must not wait for it
-            put_off[owner.ref] = shown_error(error)
+            put_off[owner.ref] = plan.step_problem = shown_error(error)
             plan.next_step_at = now + PUT_OFF
     leases.save_steps(session, plans)
     log.write(session)

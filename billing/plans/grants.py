@@ -67,13 +67,13 @@ def grant_due(
     books = ledger.lock_accounts(session, [plan.account_id for plan in plans])
     accounts = {book.id: book for book in books.values()}
     chunk = GrantChunk(accounts=len(plans), end=_position(plans[-1]))
-    moved: list[tuple[int, date, datetime]] = []
+    moved: list[tuple[int, date, datetime, str | None]] = []
     grants: list[tuple[DueMonth, Posting]] = []
     withheld: list[audit.Change] = []
     for plan in plans:
         account = accounts[plan.account_id]
         decision = grant_months.decide(plan, account.timezone, now=now, through=through)
-        moved.append((plan.account_id, decision.next_month, decision.next_at))
+        moved.append((plan.account_id, decision.next_month, decision.next_at, decision.problem))
         if decision.problem is not None:
             chunk.put_off[account.ref] = decision.problem
         for due in decision.months:

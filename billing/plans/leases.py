@@ -37,10 +37,11 @@ def lease_due_steps(session: Session, *, now: datetime, limit: int) -> Sequence[
 _SAVE_STEPS = text("""
 UPDATE account_plans p
    SET service_renewal_status = n.status, stepped_to = n.stepped_to, next_step_at = n.step_at,
-       grace_ends_at = n.grace, updated_at = n.at
+       grace_ends_at = n.grace, updated_at = n.at, step_problem = n.problem
   FROM unnest(CAST(:ids AS bigint[]), CAST(:statuses AS text[]), CAST(:stepped_to AS bigint[]),
               CAST(:step_ats AS timestamptz[]), CAST(:graces AS timestamptz[]),
-              CAST(:ats AS timestamptz[])) AS n(id, status, stepped_to, step_at, grace, at)
+              CAST(:ats AS timestamptz[]), CAST(:problems AS text[]))
+       AS n(id, status, stepped_to, step_at, grace, at, problem)
  WHERE p.account_id = n.id
 """)
 
@@ -57,6 +58,7 @@ def save_steps(session: Session, plans: Sequence[AccountPlan]) -> None:
             "step_ats": time_array(p.next_step_at for p in plans),
             "graces": time_array(p.grace_ends_at for p in plans),
             "ats": time_array(p.updated_at for p in plans),
+            "problems": text_array(p.step_problem for p in plans),
         },
     )
 
@@ -136,23 +138,27 @@ def count_due_grants(session: Session, *, now: datetime, through: date | None) -
 
 
 _SAVE_NEXT_GRANTS = text("""
-UPDATE account_plans p SET next_grant_month = n.month, next_grant_at = n.at, updated_at = :now
-  FROM unnest(CAST(:ids AS bigint[]), CAST(:months AS date[]), CAST(:ats AS timestamptz[]))
-       AS n(id, month, at)
+UPDATE account_plans p
+   SET next_grant_month = n.month, next_grant_at = n.at, grant_problem = n.problem,
+       updated_at = :now
+  FROM unnest(CAST(:ids AS bigint[]), CAST(:months AS date[]), CAST(:ats AS timestamptz[]),
+              CAST(:problems AS text[]))
+       AS n(id, month, at, problem)
  WHERE p.account_id = n.id
 """)
 
 
 def save_next_grants(
-    session: Session, moved: Sequence[tuple[int, date, datetime]], *, now: datetime
+    session: Session, moved: Sequence[tuple[int, date, datetime, str | None]], *, now: datetime
 ) -> None:
-    """Set the next month of leased plans: (account id, month, when to look at it)."""
+    """Set the next month of leased plans: (account id, month, when to look at it, why put off)."""
     session.execute(
         _SAVE_NEXT_GRANTS,
         {
             "now": now,
-            "ids": int_array(account_id for account_id, _, _ in moved),
-            "months": "{" + ",".join(month.isoformat() for _, month, _ in moved) + "}",
-            "ats": "{" + ",".join(f'"{at.isoformat()}"' for _, _, at in moved) + "}",
+            "ids": int_array(account_id for account_id, _, _, _ in moved),
+            "months": "{" + ",".join(month.isoformat() for _, month, _, _ in moved) + "}",
+            "ats": "{" + ",".join(f'"{at.isoformat()}"' for _, _, at, _ in moved) + "}",
+            "problems": text_array(problem for _, _, _, problem in moved),
         },
     )

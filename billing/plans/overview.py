@@ -87,6 +87,8 @@ class ListedPlan:
     service_renewal_next_due: datetime
     grace_ends_at: datetime
     purchased_at: datetime
+    problem: str | None
+    """Why its months or renewal steps cannot be computed, and are put off."""
 
 
 def get_overview(session: Session, account: Account) -> Overview:
@@ -113,9 +115,16 @@ _BY_DUE_DATE = (AccountPlan.service_renewal_next_due, AccountPlan.account_id)
 
 
 def list_plans(
-    session: Session, wanted: Wanted, *, state: RenewalStatus | None = None
+    session: Session,
+    wanted: Wanted,
+    *,
+    state: RenewalStatus | None = None,
+    needs_a_person: bool = False,
 ) -> Page[ListedPlan]:
-    """Return plans by due date; `state` None: those of every state."""
+    """Return plans by due date; `state` None: those of every state.
+
+    `needs_a_person`: only those that are put off because their dates cannot be computed.
+    """
     now = clock.now()
     query = start_after(
         select(AccountPlan, Account.ref, Account.timezone).join(
@@ -127,6 +136,10 @@ def list_plans(
     )
     if state is not None:
         query = query.where(_may_be(state, now))
+    if needs_a_person:
+        query = query.where(
+            or_(AccountPlan.grant_problem.is_not(None), AccountPlan.step_problem.is_not(None))
+        )
     query = query.order_by(*_BY_DUE_DATE).execution_options(yield_per=1_000)
     # The state is computed here, not in SQL: it follows the calendar even if no tick came.
     with closing(session.execute(query)) as rows:
@@ -203,4 +216,5 @@ def _listed(plan: AccountPlan, ref: str, timezone: str, now: datetime) -> Listed
         service_renewal_next_due=due_at,
         grace_ends_at=grace_ends_at,
         purchased_at=plan.purchased_at,
+        problem=plan.grant_problem or plan.step_problem,
     )

@@ -26,6 +26,7 @@ def set_instants(plan: AccountPlan, timezone: str, *, moved_from: str | None = N
     next_step = next(steps_after(plan.stepped_to, status, due_on, timezone), None)
     plan.next_step_at = next_step.at if next_step else None
     plan.next_grant_at = start_of(plan.next_grant_month, timezone)
+    plan.grant_problem = plan.step_problem = None
 
 
 def _grace_end(plan: AccountPlan, timezone: str, moved_from: str) -> datetime:

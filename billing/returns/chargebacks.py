@@ -64,6 +64,11 @@ def unsettled(session: Session, *, limit: int, after: int = 0) -> Sequence[int]:
     return clawbacks.unsettled(session, Chargeback, limit=limit, after=after)
 
 
+def record_failure(session: Session, chargeback_id: int, error: Exception) -> None:
+    """Record why a chargeback's credit could not be settled."""
+    clawbacks.record_failure(lock(session, chargeback_id), error)
+
+
 def lock(session: Session, chargeback_id: int) -> Chargeback:
     """Return the chargeback as it is now, locked with its payment."""
     payment_id = session.scalars(
@@ -73,9 +78,17 @@ def lock(session: Session, chargeback_id: int) -> Chargeback:
     return session.get_one(Chargeback, chargeback_id, with_for_update=True, populate_existing=True)
 
 
-def newest(session: Session, wanted: Wanted) -> Page[tuple[Chargeback, Payment, str | None]]:
-    """Return the newest chargebacks, each with its payment and its account's reference."""
-    return read_page(session, _WITH_PAYMENT, wanted, by=[Chargeback.id], time=Chargeback.created_at)
+def newest(
+    session: Session, wanted: Wanted, *, needs_a_person: bool = False
+) -> Page[tuple[Chargeback, Payment, str | None]]:
+    """Return the newest chargebacks, each with its payment and its account's reference.
+
+    `needs_a_person`: only those whose credit could not be settled.
+    """
+    query = _WITH_PAYMENT
+    if needs_a_person:
+        query = query.where(clawbacks.needs_a_person(Chargeback))
+    return read_page(session, query, wanted, by=[Chargeback.id], time=Chargeback.created_at)
 
 
 def open_by_deadline(

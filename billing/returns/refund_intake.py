@@ -70,6 +70,8 @@ def _record_fact(session: Session, fact: RefundFacts, actor: str) -> str:
         if refund.state == "failed":  # the gateway refused it, and has it all the same
             refund_lifecycle.move(session, refund, "submitted")
     before = refund.state
+    if fact.seen != "failed":
+        refund.last_error = None  # there is an answer: nobody has to look
     _advance(session, refund, fact)
     if refund.state == "processed" or before == "processed":
         _update_refunded_paise(session, payment, failed=refund.state == "failed")

@@ -34,6 +34,11 @@ def lock(session: Session, refund_id: int) -> Refund:
     return session.get_one(Refund, refund_id, with_for_update=True, populate_existing=True)
 
 
+def record_failure(session: Session, refund_id: int, error: Exception) -> None:
+    """Record why a refund's credit could not be settled."""
+    clawbacks.record_failure(lock(session, refund_id), error)
+
+
 def move(session: Session, refund: Refund, state: str) -> None:
     """Move a locked refund to another state; its credit is settled again if that changes it."""
     before, refund.state = refund.state, state

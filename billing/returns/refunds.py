@@ -11,7 +11,7 @@ Called by `tasks/` and the command. Locks: the payment, then the refund, then th
 from dataclasses import dataclass
 from hashlib import sha256
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 import clock
@@ -174,6 +174,11 @@ def record_refusal(session: Session, refund_id: int, error: Exception) -> None:
     refund.last_error = _error_text(error)
 
 
+def record_failure(session: Session, refund_id: int, error: Exception) -> None:
+    """Record why the gateway could not say how a refund stands; it is asked again later."""
+    refund_lifecycle.lock(session, refund_id).last_error = _error_text(error)
+
+
 def get(session: Session, refund_id: int) -> tuple[Refund, Payment]:
     """Return a refund and its payment; raises `UnknownRefund`."""
     refund = session.get(Refund, refund_id) if refund_id < 2**63 else None
@@ -182,13 +187,24 @@ def get(session: Session, refund_id: int) -> tuple[Refund, Payment]:
     return refund, session.get_one(Payment, refund.payment_id)
 
 
+def unanswered() -> ColumnElement[bool]:
+    """Return the condition on refunds that the gateway could not settle so far."""
+    return and_(Refund.next_ask_at.is_not(None), Refund.last_error.is_not(None))
+
+
 def newest(
-    session: Session, wanted: Wanted, *, state: str | None = None
+    session: Session, wanted: Wanted, *, state: str | None = None, needs_a_person: bool = False
 ) -> Page[tuple[Refund, Payment]]:
-    """Return the newest refunds with their payments, only those in `state` if it is given."""
+    """Return the newest refunds with their payments, only those in `state` if it is given.
+
+    `needs_a_person`: only those whose credit could not be settled, or about which the gateway is
+    still asked and did not answer the last time.
+    """
     query = select(Refund, Payment).join(Payment, Payment.id == Refund.payment_id)
     if state is not None:
         query = query.where(Refund.state == state)
+    if needs_a_person:
+        query = query.where(or_(clawbacks.needs_a_person(Refund), unanswered()))
     return read_page(session, query, wanted, by=[Refund.id], time=Refund.created_at)
 
 

@@ -37,7 +37,10 @@ class InboundEvent(Base):
             "ix_inbound_events_account_ref",
             "account_ref",
             "id",
-            postgresql_where=text("account_ref IS NOT NULL"),
+            # A lead that is done is found by the account's leads: a batch is spared an entry a row.
+            postgresql_where=text(
+                "account_ref IS NOT NULL AND (state <> 'done' OR lead_id IS NULL)"
+            ),
         ),
         # Half a page stays free, so that a lease updates its rows in place, without index entries.
         {"postgresql_with": {"fillfactor": 50}},

@@ -38,6 +38,8 @@ class AccountPlan(Base):
         Index("ix_account_plans_grants", "next_grant_at", "account_id"),
         Index("ix_account_plans_steps", "next_step_at", "account_id",
               postgresql_where=text("next_step_at IS NOT NULL")),
+        Index("ix_account_plans_put_off", "account_id",
+              postgresql_where=text("grant_problem IS NOT NULL OR step_problem IS NOT NULL")),
         {"postgresql_with": {"fillfactor": 70}},
     )  # fmt: skip
 
@@ -68,6 +70,10 @@ class AccountPlan(Base):
     """First day of the month that is granted or withheld next; it moves on month by month."""
     next_grant_at: Mapped[datetime]
     """When that month begins in the account's zone; later if the plan was put off."""
+    grant_problem: Mapped[str | None]
+    """Why its months cannot be computed: it is put off, a person should look; None: they can."""
+    step_problem: Mapped[str | None]
+    """The same of its renewal steps."""
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
 

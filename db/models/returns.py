@@ -31,6 +31,10 @@ class Clawback:
     """How often credit was taken; each time under other ledger keys."""
     settled_at: Mapped[datetime | None]
     """When the credit was brought in line with the state; None: it still has to be."""
+    settlement_error: Mapped[str | None]
+    """Why that last failed; None: it did not. It is tried again, and a person should look."""
+    settlement_failed_at: Mapped[datetime | None]
+    """When it first failed."""
 
 
 class Refund(Clawback, Base):

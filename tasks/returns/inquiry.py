@@ -15,7 +15,14 @@ from sqlalchemy.orm import Session
 import clock
 from billing import audit
 from billing.payments import GatewayName, gateway_heartbeat, queries
-from billing.returns import DisputeFacts, RefundFacts, chargebacks, refund_intake, refund_lifecycle
+from billing.returns import (
+    DisputeFacts,
+    RefundFacts,
+    chargebacks,
+    refund_intake,
+    refund_lifecycle,
+    refunds,
+)
 from db.models import Payment
 from db.session import transaction
 from errors import PermanentError, TransientError
@@ -60,8 +67,12 @@ def ask_gateway(name: GatewayName, *, stop_at: float) -> None:
             outgoing = _next(name)
             if outgoing is None:
                 return
-            with _permanent_error_logged("refund not settled", refund=outgoing.refund_id):
+            try:
                 resolve(gateway, outgoing)
+            except PermanentError as error:  # the other refunds must not wait for it
+                log.error("refund not settled", refund=outgoing.refund_id, error=shown_error(error))
+                with transaction() as session:
+                    refunds.record_failure(session, outgoing.refund_id, error)
     except TransientError as error:
         log.warning("gateway not asked", gateway=name, error=shown_error(error))
 

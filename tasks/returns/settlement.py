@@ -1,8 +1,10 @@
 """The settlement of credit with money that goes back: refunds and chargebacks, one by one."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 
 import structlog
+from sqlalchemy.orm import Session
 
 from billing import audit
 from billing.returns import chargebacks, refund_intake, refund_lifecycle
@@ -30,8 +32,14 @@ def settle_all() -> int:
 
 
 def _round() -> int:
-    refunded = sum(_settled(refund_intake.settle, id_) for id_ in _all(refund_lifecycle.unsettled))
-    return refunded + sum(_settled(chargebacks.settle, id_) for id_ in _all(chargebacks.unsettled))
+    refunded = sum(
+        _settled(refund_intake.settle, id_, refund_lifecycle.record_failure)
+        for id_ in _all(refund_lifecycle.unsettled)
+    )
+    return refunded + sum(
+        _settled(chargebacks.settle, id_, chargebacks.record_failure)
+        for id_ in _all(chargebacks.unsettled)
+    )
 
 
 def _all(unsettled: Callable[..., Sequence[int]]) -> Iterator[int]:
@@ -47,7 +55,11 @@ def _page(unsettled: Callable[..., Sequence[int]], after: int) -> Sequence[int]:
         return unsettled(session, limit=AT_ONCE, after=after)
 
 
-def _settled(settle: Callable[..., bool], row_id: int) -> bool:
+def _settled(
+    settle: Callable[..., bool],
+    row_id: int,
+    record_failure: Callable[[Session, int, Exception], None],
+) -> bool:
     try:
         with transaction() as session:
             return settle(session, row_id, actor=ACTOR)
@@ -58,6 +70,8 @@ def _settled(settle: Callable[..., bool], row_id: int) -> bool:
     except Exception as error:
         # It stays unsettled until the next tick; the others must not wait.
         log.exception("credit not settled", **_about(settle, row_id, error))
+        with suppress(DatabaseBusy), transaction() as session:
+            record_failure(session, row_id, error)
     return False
 
 

@@ -11,10 +11,15 @@ import clock
 from billing import oversight
 from billing.oversight import CHECKS, Finding, Level
 from billing.oversight.checks import Check
+from billing.payments import Seen
+from billing.returns import chargebacks, refund_intake
 from db import deliveries
 from db.deliveries import NewEvent
 from db.session import transaction
 from tests.billing.given import open_account
+from tests.billing.payments.given import news, open_order, take_in
+from tests.billing.plans import given as planning
+from tests.billing.returns.given import dispute_fact, refund_fact
 from tests.conftest import owner
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -49,13 +54,36 @@ def test_an_event_that_nobody_works_on_becomes_worse_with_its_age() -> None:
     ("statement", "what"),
     [
         ("UPDATE inbound_events SET state = 'dead'", "events_dead"),
-        ("UPDATE accounts SET review_reason = 'chargeback'", "accounts_to_review"),
+        ("UPDATE accounts SET review_reason = 'chargeback' WHERE ref = 'clinic:42'",
+         "accounts_to_review"),
+        ("UPDATE billing_payments SET state = 'unmatched', reason = 'no_order' WHERE id = 1",
+         "payments_to_place"),
+        ("UPDATE billing_payments SET state = 'authorized', order_id = NULL WHERE id = 1",
+         "payments_to_place"),
+        ("UPDATE billing_orders SET last_error = 'x', next_ask_at = created_at WHERE id = 1",
+         "orders_unsettled"),
+        ("UPDATE billing_refunds SET last_error = 'x', next_ask_at = created_at WHERE id = 1",
+         "refunds_unanswered"),
+        ("UPDATE billing_refunds SET settlement_failed_at = created_at, settled_at = NULL",
+         "refund_credit_unsettled"),
+        ("UPDATE billing_chargebacks SET settlement_failed_at = created_at, settled_at = NULL",
+         "chargeback_credit_unsettled"),
+        ("UPDATE account_plans SET grant_problem = 'x'", "plans_put_off"),
+        ("UPDATE account_plans SET step_problem = 'x'", "plans_put_off"),
     ],
-)
+)  # fmt: skip
 def test_what_needs_a_person_needs_attention_at_once(statement: str, what: str) -> None:
-    open_account("clinic:1")
+    open_account()
+    open_order()
+    take_in(news(seen=Seen.AUTHORIZED))
     with transaction() as session:
         deliveries.record(session, [NewEvent("leads", "msg_1", b"{}", clock.now())])
+        refund_intake.record_facts(session, [refund_fact()], actor="test")
+        chargebacks.record_facts(session, [dispute_fact()])
+    planning.open_pharmacy()
+    planning.buy(planning.PLAN)
+    with clock.frozen(clock.now() + timedelta(minutes=1)):
+        assert (look()[what].level, look()[what].count) == (Level.WELL, 0)
     with owner() as connection:
         connection.execute(text(statement))
 

@@ -3,11 +3,13 @@
 from datetime import date
 
 import pytest
+from sqlalchemy.orm import Session
 
 import clock
 from billing import catalog, plans
 from billing.plans import RenewalStatus
 from billing.plans.standing import standing_of
+from db.models import AccountPlan
 from db.session import transaction
 from tests.billing.given import assert_ledger_is_clean, at_once, rows
 from tests.billing.plans import given as planning
@@ -139,6 +141,38 @@ def test_a_plan_whose_dates_cannot_be_computed_keeps_no_other_waiting() -> None:
 
     assert planning.plan().service_renewal_status == "active"
     assert planning.plan("pharmacy:8").service_renewal_status == "due_soon"
+    assert planning.plan().step_problem is not None
+    assert planning.plan("pharmacy:8").step_problem is None
+
+
+def test_a_plan_that_was_put_off_is_not_any_more_when_its_zone_is_known() -> None:
+    for repair in (planning.tick, in_another_zone):
+        with transaction() as session:
+            set_zone(session, "Mars/Olympus")
+        with clock.frozen(at("2027-10-25T00:00")):
+            planning.tick()
+        assert planning.plan().step_problem is not None
+        assert planning.plan().grant_problem is not None
+
+        with transaction() as session:
+            set_zone(session, "Asia/Kolkata")
+        with clock.frozen(at("2027-10-25T02:00")):
+            repair()
+        found = planning.plan()
+        assert (found.step_problem, found.grant_problem) == (None, None)
+        with transaction() as session:
+            plan = session.get_one(AccountPlan, found.account_id)
+            plan.next_step_at = plan.next_grant_at = at("2027-10-24T00:00")
+
+
+def in_another_zone() -> None:
+    with transaction() as session:
+        plans.move_to_zone(session, PHARMACY, "America/New_York")
+
+
+def set_zone(session: Session, zone: str) -> None:
+    update = "UPDATE accounts SET timezone = %s WHERE ref = %s"
+    session.connection().exec_driver_sql(update, (zone, PHARMACY))
 
 
 def test_a_grace_that_is_cut_short_degrades_those_who_are_past_its_new_end(

@@ -3,19 +3,21 @@
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import structlog
 from sqlalchemy import text
 
-from billing.returns import refund_intake, refund_lifecycle
+from billing.returns import chargebacks, refund_intake, refund_lifecycle
 from db.session import transaction
 from devstack.simulator.razorpay import events as razorpay_events
 from devstack.simulator.world import unix_now
 from tasks.returns import settlement
 from tests.billing.given import assert_ledger_is_clean, balance, open_account, rows
 from tests.billing.payments import given as buying
-from tests.billing.returns.given import refund_fact
+from tests.billing.returns.given import dispute_fact, refund_fact
+from tests.cli.runner import run
 from tests.gateways.conftest import Sim
 from tests.tasks.given import inbox_rows, work
 from tests.tasks.returns.given import buy, deliver_razorpay, razorpay_event
@@ -79,6 +81,37 @@ def test_claims_that_cannot_be_settled_keep_no_other_waiting(
     assert balance() == 5_500 - 1_375
     with transaction() as session:
         assert len(refund_lifecycle.unsettled(session, limit=10)) == 2
+    # And they are in the list of what needs a look, until they can be settled
+    stuck = looked_at()
+    assert [row["gateway_refund_id"] for row in stuck] == ["rfnd_1", "rfnd_0"]
+    assert all(row["settlement_error"] and row["settlement_failed_at"] for row in stuck)
+    settlement.settle_all()
+    assert looked_at() == stuck
+    with transaction() as session:
+        session.execute(text("UPDATE billing_refunds SET takes = 0"))
+    settlement.settle_all()
+    assert looked_at() == []
+    assert balance() == 5_500 - 3 * 1_375
+
+
+def test_a_chargeback_that_cannot_be_settled_is_in_the_list_of_what_needs_a_look() -> None:
+    buying.open_order()
+    buying.take_in(buying.news())
+    with transaction() as session:
+        chargebacks.record_facts(session, [dispute_fact(seen="lost")])
+        session.execute(text("UPDATE billing_chargebacks SET takes = 9223372036854775807"))
+
+    settlement.settle_all()
+
+    [stuck] = looked_at("chargebacks")
+    assert (stuck["state"], stuck["credit"]) == ("lost", "none")
+    assert stuck["settlement_error"]
+    assert run("chargebacks", "list", "--needs-a-look", "--open").exit_code == 2
+
+
+def looked_at(kind: str = "refunds") -> list[Any]:
+    """What needs a look, as the command lists it."""
+    return list(run(kind, "list", "--needs-a-look", "--json").json)
 
 
 def somebody_waits() -> None:
