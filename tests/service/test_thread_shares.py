@@ -39,6 +39,12 @@ class Hall:
         self._doors[name].set()
         await asyncio.sleep(0.05)
 
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Wait for what other threads do in their own time."""
+        async with asyncio.timeout(10):
+            while not holds():
+                await asyncio.sleep(0.01)
+
     def _work(self, name: str) -> str:
         self.begun.append(name)
         self._doors[name].wait(10)
@@ -140,10 +146,10 @@ def test_work_that_nobody_waits_for_any_more_has_its_thread_until_it_ends() -> N
         for task in hall.tasks:
             task.cancel()
         await hall.ask("a4", "b1")
-        assert hall.begun == ["a1", "a2", "a3", "b1"]
+        await hall.until(lambda: hall.begun == ["a1", "a2", "a3", "b1"])
 
         await hall.let_go("a1")
-        assert hall.begun == ["a1", "a2", "a3", "b1", "a4"]
+        await hall.until(lambda: hall.begun == ["a1", "a2", "a3", "b1", "a4"])
 
     play(story, replace(SIZES, wait_seconds=5))
 
@@ -161,15 +167,14 @@ def test_who_leaves_while_waiting_holds_nobody_up(turns_of_the_loop: int) -> Non
         for _ in range(turns_of_the_loop):
             await asyncio.sleep(0)
         hall.tasks[4].cancel()
-        await asyncio.sleep(0.05)
 
-        # Then the next one has begun, and in the end all threads are free
-        if "a5" not in hall.begun:
-            assert hall.begun == ["a1", "a2", "a3", "a6"]
+        # Then the next one begins, and in the end all threads are free
+        await hall.until(lambda: len(hall.begun) == 4)
+        assert hall.begun[3] in {"a5", "a6"}
         for name in ("a2", "a3", "a5", "a6"):
             await hall.let_go(name)
+        await hall.until(lambda: not hall.threads._running)
         assert hall.begun[-1] == "a6"
-        assert not hall.threads._running
         assert not hall.threads._lines
 
     play(story, replace(SIZES, wait_seconds=5))
