@@ -109,7 +109,14 @@ def _right_of(role: Role, found: Row[Any]) -> set[Right]:
         case "S":
             return {("USAGE", None)} if touches_tables else set()
     may = roles.rights(role, found.table, found.columns, append_only=found.append_only)
-    return {right for right in may if right[0] == "SELECT"} if found.kind == "v" else may
+    if found.kind == "v":
+        return {right for right in may if right[0] == "SELECT"}
+    quoted = dict(zip(found.columns, found.quoted, strict=True))
+    return {
+        (what, column and quoted[column])
+        for what, column in may
+        if column is None or column in quoted  # an earlier revision may lack it
+    }
 
 
 def _grant_one(
@@ -181,14 +188,17 @@ _OBJECTS = text(
     _FOUND  # noqa: S608 - constants
     + """
 SELECT format('SCHEMA %I', nspname) AS name, 'schema' AS kind, '' AS table, false AS append_only,
-       CAST(ARRAY[] AS text[]) AS columns FROM space
+       CAST(ARRAY[] AS text[]) AS columns, CAST(ARRAY[] AS text[]) AS quoted FROM space
 UNION ALL
 SELECT c.name, CAST(c.relkind AS text), c.relname,
        EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = c.oid AND g.tgname = 'append_only'),
-       ARRAY(SELECT format('%I', attname) FROM pg_attribute
-              WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped)
-  FROM relations c
-UNION ALL SELECT name, 'function', '', false, CAST(ARRAY[] AS text[]) FROM functions
+       columns.names, columns.quoted
+  FROM relations c CROSS JOIN LATERAL (
+       SELECT coalesce(array_agg(CAST(attname AS text)), '{}') AS names,
+              coalesce(array_agg(format('%I', attname)), '{}') AS quoted
+         FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) columns
+UNION ALL
+SELECT name, 'function', '', false, CAST(ARRAY[] AS text[]), CAST(ARRAY[] AS text[]) FROM functions
  ORDER BY name
 """
 )
