@@ -193,10 +193,13 @@ def _drop_wishes(message: Any, options: dict[str, Any]) -> dict[str, Any]:
         # decoded body too, instead of the bytes that came.
         options |= {"body": (args, kwargs, {}), "decoded": True}
         asked |= embedded or {}
+    task = options["task"]
+    # Celery writes a task's own limits into its messages, our ticks among them.
+    no_wish = ([None, None], (None, None), [task.time_limit, task.soft_time_limit])
     return {
         name: value
         for name, value in asked.items()
-        if name in _WISHES and value and value not in ([None, None], (None, None))
+        if name in _WISHES and value and value not in no_wish
     }
 
 

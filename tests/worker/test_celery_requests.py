@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -17,10 +18,11 @@ from celery import Celery
 from redis import Redis
 
 from service.disclosure import fingerprint
+from tasks.ledger import check
 from tests.billing.given import rows
 from tests.stack_process import eventually
 from tests.worker_process import WorkerProcess
-from worker import redaction
+from worker import celery_requests, redaction
 
 PRIVATE = ["Asha", "98765", "asha@example.org"]
 NAME, PHONE, MAIL = "Asha Rao", "+91 98765 43210", "asha@example.org"
@@ -350,6 +352,17 @@ def test_what_a_message_asks_for_beyond_its_task_is_dropped_and_the_task_runs_no
         assert of["fails"]["length"] > 0
         shown = f"{worker.log} {watcher.events}"
     assert [word for word in [*PRIVATE, "another-id"] if word in shown] == []
+
+
+def test_the_limits_that_celery_writes_of_a_task_itself_are_no_wish() -> None:
+    task = check
+    own = [task.time_limit, task.soft_time_limit]
+    assert None not in own
+    for given, dropped in ((own, {}), ([1, 1], {"timelimit": [1, 1]})):
+        message = SimpleNamespace(headers={"timelimit": given}, payload=[[], {}, {}])
+        options: dict[str, Any] = {"task": task}
+        assert celery_requests._drop_wishes(message, options) == dropped
+        assert options["headers"] == {}
 
 
 @pytest.mark.usefixtures("database")
