@@ -48,7 +48,7 @@ def make_engine(url: URL, *, pool_size: int = 2) -> Engine:
     """Return an engine with the limits of this system: small pool, time limits, UTC.
 
     Its first connection raises `LimitsNotInForce` if something between here and the server drops
-    them.
+    them, and `SearchPathDropped` if it drops that of the address.
     """
     made = create_engine(
         url,
@@ -60,7 +60,7 @@ def make_engine(url: URL, *, pool_size: int = 2) -> Engine:
         hide_parameters=True,
         connect_args=_connect_arguments(url) | {"options": limits.options(url)},
     )
-    _judge_first_connection(made, limits.require)
+    _judge_first_connection(made, lambda connection: limits.require(connection, url))
     return made
 
 

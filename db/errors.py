@@ -41,6 +41,19 @@ class LimitsNotInForce(TransientError):
         self.wrong = dict(wrong)
 
 
+class SearchPathDropped(TransientError):
+    """A connection works in other schemas than its address asks for: a pooler drops `options`."""
+
+    def __init__(self, asked: str, found: str) -> None:
+        super().__init__(
+            f"the address asks for search_path={asked}, and {found} is in force: a pooler drops"
+            " `options`; set it on each role (ALTER ROLE ... IN DATABASE ... SET search_path ="
+            f" {asked}), then let the pooler open its connections anew (PgBouncer: RECONNECT)"
+        )
+        self.asked = asked
+        self.found = found
+
+
 class PoolerRefuses(TransientError):
     """A pooler refuses what we ask for at the start of a connection."""
 

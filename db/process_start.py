@@ -15,8 +15,8 @@ from db.roles import Role
 def check_database(role: Role) -> None:
     """Raise what a start as `role` would fail of; a server that does not answer is waited for.
 
-    Raises `SchemaMismatch`, `LimitsNotInForce`, `PoolerRefuses` or `RightMissing`, each with one
-    line that says what to do.
+    Raises `SchemaMismatch`, `LimitsNotInForce`, `SearchPathDropped`, `PoolerRefuses` or
+    `RightMissing`, each with one line that says what to do.
     """
     engine = connections.make_engine(make_url(roles.url_of(role)), pool_size=1)
     try:

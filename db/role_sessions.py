@@ -4,7 +4,6 @@ A role may set the defaults of its own sessions, so nobody needs the administrat
 cannot connect as a role, or is refused, is given the statements instead.
 """
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from datetime import datetime
 from sqlalchemy import Connection, NullPool, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 
-from db import roles
+from db import limits, roles
 from db.limits import LIMITS
 from db.roles import Addresses, Role
 from errors import PermanentError
@@ -71,12 +70,14 @@ class _Place:
 def require_one_place(addresses: Addresses) -> None:
     """Raise `OtherPlace` unless each address that answers leads to the owner's database and schema.
 
-    Raises `NoSchema` if the owner has none to work in. What cannot be reached is judged when its
+    Raises `NoSchema` if the owner has none to work in, and `SearchPathDropped` if it is not in the
+    one that its address asks for. What cannot be reached is judged when its
     process starts.
     """
     owner = addresses[Role.OWNER]
     with _connected(owner) as connection:
         of_owner = _place(connection)
+    limits.require_search_path(make_url(owner), of_owner.search_path)
     if of_owner.schema is None:
         raise NoSchema(of_owner.search_path)
     for role, url in addresses.items():
@@ -133,19 +134,11 @@ def _statement(role: str, database: str, setting: str, value: str) -> str:
 
 def _place(connection: Connection) -> _Place:
     database, server, search_path, user = connection.execute(_PLACE).one()
-    named = [user if name == "$user" else name for name in _names(search_path)]
+    named = [user if name == "$user" else name for name in limits.schemas(search_path)]
     # Not current_schema(), which leaves out what the role has no right to use yet.
     there = set(connection.scalars(_SCHEMAS, {"names": named}))
     first = next((name for name in named if name in there), None)
     return _Place(database, server, first, search_path)
-
-
-def _names(search_path: str) -> list[str]:
-    """Return the schemas that a search path names, as the catalog has them."""
-    return [
-        quoted.replace('""', '"') if quoted else plain.lower()
-        for quoted, plain in re.findall(r'"((?:[^"]|"")*)"|([^,\s"]+)', search_path)
-    ]
 
 
 @contextmanager

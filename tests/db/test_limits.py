@@ -1,5 +1,6 @@
 """Limits that something between us and the server drops, and options of the address that stay."""
 
+import re
 import socket
 import struct
 import threading
@@ -14,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 import settings
 from db import limits, migrate, role_sessions, roles
 from db.connections import make_engine
-from db.errors import LimitsNotInForce
+from db.errors import LimitsNotInForce, PoolerRefuses, SearchPathDropped
 from db.process_start import check_database
 from db.role_sessions import OtherPlace
 from db.roles import Role
@@ -92,6 +93,53 @@ def test_limits_that_a_pooler_drops_are_an_error_until_the_role_has_them(
 
     role_sessions.set_limits(roles.addresses(settings.get()))
     check_database(Role.WORKERS)
+
+
+def test_a_search_path_that_a_pooler_drops_is_an_error_of_process_and_migration(
+    pooler_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asking = make_url(pooler_url).update_query_dict({"options": r"-c search_path=a,\ tenant"})
+    monkeypatch.setenv("DATABASE_URL", asking.render_as_string(hide_password=False))
+    settings.get.cache_clear()
+    role_sessions.set_limits(roles.addresses(settings.get()))
+
+    with pytest.raises(SearchPathDropped, match=r"search_path=a, tenant, and .*ALTER ROLE"):
+        check_database(Role.WORKERS)
+    with pytest.raises(SearchPathDropped):
+        migrate.upgrade(dict.fromkeys(Role, settings.get().database_url))
+
+
+@pytest.fixture
+def refusing_url() -> Iterator[str]:
+    """The address of a server that answers as PgBouncer does if it is not to ignore `options`."""
+    server = socket.create_server(("127.0.0.1", 0))
+    threading.Thread(target=_refuse, args=(server,), daemon=True).start()
+    with closing(server):
+        yield f"postgresql://x@127.0.0.1:{server.getsockname()[1]}/x?sslmode=disable"
+
+
+def _refuse(server: socket.socket) -> None:
+    fields = b"SERROR\0C08P01\0Munsupported startup parameter: options\0\0"
+    while True:
+        try:
+            client, _ = server.accept()
+        except OSError:
+            return
+        with client:
+            (length,) = struct.unpack("!i", client.recv(4, socket.MSG_WAITALL))
+            client.recv(length - 4, socket.MSG_WAITALL)
+            client.sendall(b"E" + struct.pack("!i", len(fields) + 4) + fields)
+
+
+def test_a_pooler_that_refuses_the_limits_is_an_error_that_names_the_remedy(
+    refusing_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", refusing_url)
+    settings.get.cache_clear()
+
+    # Not taken for a server that is away, which a start waits for.
+    with pytest.raises(PoolerRefuses, match=re.escape("ignore_startup_parameters = options")):
+        check_database(Role.WORKERS)
 
 
 def test_options_of_the_address_stay_and_our_limits_are_added() -> None:
