@@ -47,20 +47,6 @@ def addresses(known: settings.Settings) -> Addresses:
     return {role: getattr(known, variable.lower()) for role, variable in VARIABLES.items()}
 
 
-def not_split(known: settings.Settings) -> list[str]:
-    """Return one line for each pair of roles that works as one PostgreSQL role, for `doctor`."""
-    named = {role: role_of(url) for role, url in addresses(known).items()}
-    return [
-        f"{VARIABLES[one]} and {VARIABLES[other]} both work as {named[one]}: {loss}"
-        for one, other, loss in (
-            (Role.WORKERS, Role.OWNER, "processes can rewrite the ledger"),
-            (Role.DOORS, Role.OWNER, "receiver and API can rewrite the ledger and make API keys"),
-            (Role.DOORS, Role.WORKERS, "receiver and API have the workers' rights"),
-        )
-        if named[one] == named[other]
-    ]
-
-
 def url_of(role: Role) -> str:
     """Return the address of the database for `role`, by the settings of this process."""
     address: str = getattr(settings.get(), VARIABLES[role].lower())  # the others may be wrong

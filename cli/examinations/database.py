@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 import clock
 from cli.examinations.diagnosis import Diagnosis, attention, broken, well
-from db import limits, roles, schema_version
+from db import limits, role_split, roles, schema_version
 from db.errors import DatabaseUnavailable
 from db.session import transaction
 from errors import BillingError
@@ -30,13 +30,6 @@ _LIMITS = {
     "idle_in_transaction_session_timeout": limits.IDLE_IN_TRANSACTION_TIMEOUT_MS,
 }
 _LIMIT = text("SELECT CAST(setting AS bigint) FROM pg_settings WHERE name = :name")
-_ROLE = text("""
-SELECT current_user AS name, rolsuper AS is_superuser,
-       EXISTS (SELECT FROM pg_class WHERE relname = 'credit_transactions' AND relkind = 'r'
-                 AND relnamespace = CAST(current_schema() AS regnamespace)
-                 AND pg_has_role(relowner, 'MEMBER')) AS is_owner
-  FROM pg_roles WHERE rolname = current_user
-""")
 
 
 def examine(known: Settings) -> Iterator[Diagnosis]:
@@ -93,16 +86,12 @@ def _limits(session: Session) -> Iterator[Diagnosis]:
 
 
 def _roles(session: Session, known: Settings) -> Iterator[Diagnosis]:
-    role = session.execute(_ROLE).one()
-    remedy = "give the processes a role of their own: docs/how-to/run-on-your-own-servers.md"
-    if role.is_superuser:
-        yield attention("roles", f"DATABASE_URL works as the superuser {role.name}", remedy)
-    elif role.is_owner:
-        yield attention("roles", f"DATABASE_URL works as {role.name}, who owns the tables", remedy)
-    else:
-        yield well("roles", f"DATABASE_URL works as {role.name}, who owns no table")
-    for line in roles.not_split(known):
-        yield attention("roles", line, remedy)
+    lines = role_split.not_split(session, known)
+    for line in lines:
+        yield attention("roles", line, "give each its own: docs/how-to/run-on-your-own-servers.md")
+    if not lines:
+        name = session.scalar(text("SELECT current_user"))
+        yield well("roles", f"DATABASE_URL works as {name}, who owns no table")
     owner = roles.role_of(known.database_owner_url)
     there, here = make_url(known.database_owner_url), make_url(known.database_url)
     if (there.host, there.port, there.database) != (here.host, here.port, here.database):
