@@ -69,7 +69,7 @@ class Ids:
     def page(self, output: str) -> str:
         """Return an output with the ids of the page."""
         for (_, run), page in self._of_page.items():
-            output = re.sub(rf"(?<![\w.,-]){re.escape(run)}(?![\w.,-])", page, output)
+            output = re.sub(rf"(?<![\w.,-]){re.escape(run)}(?![\w.-]|,\d)", page, output)
         return output
 
     def command(self, text: str) -> str:
