@@ -44,7 +44,8 @@ def doctor(*, as_json: bool) -> None:
     if as_json:
         print_json({"level": level, "findings": [asdict(diagnosis) for diagnosis in found]})
     else:
-        columns = Columns("level what detail remedy")
+        remedies = any(diagnosis.remedy for diagnosis in found)
+        columns = Columns(f"level what detail{' remedy' if remedies else ''}")
         lines = [{**asdict(diagnosis), "remedy": diagnosis.remedy or None} for diagnosis in found]
         print_records(lines, View(), columns=columns, empty="")
     sys.exit(level.exit_code)

@@ -35,7 +35,8 @@ def status(*, everything: bool, as_json: bool) -> None:
     else:
         shown = [f for f in findings if everything or f.level is not Level.WELL or f.count]
         shown.sort(key=lambda finding: -finding.level.exit_code)
-        columns = Columns("level what count oldest look")
+        trouble = level is not Level.WELL
+        columns = Columns(f"level what count oldest{' look' if trouble else ''}")
         print_records([_line(f) for f in shown], View(), columns=columns, empty="Nothing waits.")
         click.echo(f"\n{_SENTENCES[level]}")
     sys.exit(level.exit_code)
