@@ -1,7 +1,7 @@
 """Which columns may hold personal data, what ends it, and which columns hold none.
 
 Every column of text, JSON or bytes of every table is named here once: a test fails on one that is
-not (tests/db/test_personal_data.py). Retention (the functions of migration 0012) and `billing
+not (tests/db/test_personal_data.py). Retention (the functions of migration 0010) and `billing
 privacy erase` (`billing/privacy/`) blank the columns with a `blank`. How to sort in a new column:
 
 - it may hold what somebody wrote about a person, or how to reach one: `PERSONAL`, with `blank` if

@@ -1,6 +1,6 @@
 """Retention: bodies and answers are blanked once their time is up, in small steps.
 
-Called by `tasks/retention.py`. The work is done by two functions of the database (migration 0012),
+Called by `tasks/retention.py`. The work is done by two functions of the database (migration 0010),
 which are all that the role of DATABASE_RETENTION_URL may use: that role reads no table. A step is a
 transaction of its own; how far the walk has come is committed with it, so that a worker that is
 killed loses the step and nothing else.

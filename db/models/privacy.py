@@ -1,4 +1,4 @@
-"""How far retention has come; written by the functions of migration 0012 alone."""
+"""How far retention has come; written by the functions of migration 0010 alone."""
 
 from datetime import datetime
 

@@ -8,7 +8,7 @@ the columns, and answers a repeat of a folded request with `{}`.
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0012"
+revision = "0010"
 down_revision = "0009"
 branch_labels = None
 depends_on = None
