@@ -11,6 +11,9 @@ from db import roles
 from db.driver_errors import translated
 from db.migrate import MigrationReport, upgrade
 
+RIGHTS_SHOWN = 10
+"""Of a role; the first grant has more than a hundred, which nobody would read."""
+
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
@@ -41,6 +44,8 @@ def _lines(report: MigrationReport) -> Iterable[str]:
     for done in report.rights:
         used_by = ", ".join(done.stands_for)
         for verb, changes in (("was given", done.added), ("was taken", done.taken)):
+            if len(changes) > RIGHTS_SHOWN:
+                changes = (f"{len(changes)} rights; --json lists them",)
             for change in changes:
                 yield f"Role {done.role} ({used_by}) {verb} {change}"
     for limits in report.limits:

@@ -27,30 +27,31 @@ _redis = broker.connect()
 def _mark(sender: Any, **_: object) -> None:
     if sender.name in PERIODS:
         with suppress(*broker.UNREACHABLE):
-            _redis.hset(KEY, sender.name, clock.real_now().isoformat())
+            now = clock.real_now().isoformat()
+            _redis.hsetnx(KEY, _SINCE, now)
+            _redis.hset(KEY, sender.name, now)
 
 
 def read() -> dict[str, datetime | None]:
-    """Return when each tick was last done, in real time; None: not since Redis began.
+    """Return when each tick was last done, in real time.
 
-    Raises the errors of `broker.UNREACHABLE`.
+    For one that was not done yet: when the first of all was, since the stack or Redis may be new.
+    None: no tick was done since Redis began. Raises the errors of `broker.UNREACHABLE`.
     """
     marks = cast(dict[bytes, bytes], _redis.hgetall(KEY))
     found = {name.decode(): moment.decode() for name, moment in marks.items()}
-    return {
-        task: datetime.fromisoformat(found[task]) if task in found else None for task in PERIODS
-    }
+    since = found.get(_SINCE)
+    last = {task: found.get(task, since) for task in PERIODS}
+    return {task: datetime.fromisoformat(at) if at else None for task, at in last.items()}
 
 
 def is_late(task: str, done_at: datetime | None, *, now: datetime) -> bool:
     """Return whether a tick should have been done long ago: ten of them were missed.
 
-    `now` is the real time: beat knows no other. Of a tick that comes every ten minutes and has no
-    mark yet, nothing is known: Redis or the stack may be new.
+    `now` is the real time: beat knows no other. Without any mark all are late.
     """
-    if done_at is None:
-        return PERIODS[task] <= _LONGEST_FIRST
-    return now - done_at > max(PERIODS[task] * 10, _LONGEST_FIRST)
+    return done_at is None or now - done_at > max(PERIODS[task] * 10, _SHORTEST)
 
 
-_LONGEST_FIRST = timedelta(minutes=1)
+_SINCE = "since"
+_SHORTEST = timedelta(minutes=1)

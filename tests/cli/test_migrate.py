@@ -45,6 +45,18 @@ def test_a_right_that_somebody_added_by_hand_is_named_when_it_is_taken() -> None
     )
 
 
+def test_many_rights_of_a_role_are_counted_on_the_terminal() -> None:
+    with owner() as connection:
+        connection.execute(
+            text(f"REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {name_of(Role.WORKERS)}")
+        )
+
+    [line] = [line for line in run("migrate").out.splitlines() if "was given" in line]
+
+    assert line.startswith(f"Role {name_of(Role.WORKERS)} (workers) was given ")
+    assert line.endswith(" rights; --json lists them")
+
+
 def test_limits_that_are_refused_are_printed_as_statements() -> None:
     with owner() as connection:
         database = connection.scalar(text("SELECT current_database()"))

@@ -58,7 +58,7 @@ def test_what_needs_attention_is_exit_1_and_names_the_command() -> None:
 def test_no_ticks_at_all_is_broken_and_a_few_late_ones_need_attention() -> None:
     tick_marks._redis.delete(tick_marks.KEY)
     late = findings(run("status", "--json"))["ticks_late"]
-    assert (late["level"], late["count"] > 5) == ("attention", True)
+    assert (late["level"], late["count"] > 5) == ("broken", True)
 
     ticks_come()
     with clock.frozen(clock.real_now() + timedelta(hours=3)):
