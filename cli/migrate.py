@@ -44,9 +44,8 @@ def _lines(report: MigrationReport) -> Iterable[str]:
     for done in report.rights:
         used_by = ", ".join(done.stands_for)
         for verb, changes in (("was given", done.added), ("was taken", done.taken)):
-            if len(changes) > RIGHTS_SHOWN:
-                changes = (f"{len(changes)} rights; --json lists them",)
-            for change in changes:
+            count = f"{len(changes)} rights; --json lists them"
+            for change in changes if len(changes) <= RIGHTS_SHOWN else (count,):
                 yield f"Role {done.role} ({used_by}) {verb} {change}"
     for limits in report.limits:
         if limits.refused:
