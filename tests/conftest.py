@@ -121,6 +121,12 @@ def asked_by_a_test() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def the_role_is_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An app that another test made in this process let it work as the doors."""
+    monkeypatch.setattr(connections, "_role", Role.WORKERS)
+
+
+@pytest.fixture(autouse=True)
 def no_logger_is_kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What a test configures ends with it: a logger that was kept would go on as it was."""
     configure = structlog.configure

@@ -11,10 +11,16 @@ from functools import lru_cache
 from zoneinfo import ZoneInfoNotFoundError
 
 from billing.calendar import local_day_of, start_of_local_day
+from service.disclosure import shown_error
 
 CALENDAR_ERRORS = (ZoneInfoNotFoundError, ValueError, OverflowError)
 """What is raised for a plan whose dates cannot be computed, such as one in a zone that the zone
 database no longer has. A run over many plans puts such a plan off, so that the others go on."""
+
+
+def problem_in(timezone: str, error: Exception) -> str:
+    """Return why dates cannot be computed in an account's zone, for its row and for operators."""
+    return f"no dates in the time zone {timezone}: {shown_error(error)}"
 
 
 def years_after(anchor: date, years: int) -> date:

@@ -11,10 +11,9 @@ from sqlalchemy.orm import Session
 
 import clock
 from billing.plans import leases
-from billing.plans.calendar import CALENDAR_ERRORS
+from billing.plans.calendar import CALENDAR_ERRORS, problem_in
 from billing.plans.plan_locks import load_owners
 from billing.plans.renewal_steps import StepLog, take_steps
-from service.disclosure import shown_error
 
 CHUNK_SIZE = 500
 PUT_OFF = timedelta(hours=1)
@@ -45,7 +44,7 @@ def enforce_due(session: Session, *, limit: int = CHUNK_SIZE) -> Enforced:
             take_steps(plan, owner, log, until=now, remind=True)
             plan.step_problem = None
         except CALENDAR_ERRORS as error:  # the others must not wait for it
-            put_off[owner.ref] = plan.step_problem = shown_error(error)
+            put_off[owner.ref] = plan.step_problem = problem_in(owner.timezone, error)
             plan.next_step_at = now + PUT_OFF
     leases.save_steps(session, plans)
     log.write(session)

@@ -17,11 +17,11 @@ from billing.plans.calendar import (
     month_name,
     month_of,
     months_before,
+    problem_in,
     start_of,
 )
 from billing.plans.leases import LeasedPlan
 from db.models import AccountPlan
-from service.disclosure import shown_error
 
 ACTOR = "system:grants"
 PUT_OFF = timedelta(hours=1)
@@ -66,7 +66,7 @@ def decide(
         next_month = month_after(months[-1].month) if months else plan.next_grant_month
         return GrantDecision(months, next_month, start_of(next_month, timezone))
     except CALENDAR_ERRORS as error:
-        problem = shown_error(error)
+        problem = problem_in(timezone, error)
         return GrantDecision([], plan.next_grant_month, now + PUT_OFF, problem)
 
 

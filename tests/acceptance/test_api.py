@@ -35,14 +35,15 @@ def test_a_lead_is_known_from_the_moment_it_was_accepted(stack: Stack) -> None:
     assert stack.balance("clinic:api-1") == 750
 
 
-def test_a_dead_lead_waits_for_an_operator_until_it_is_replayed(stack: Stack) -> None:
+def test_a_refused_lead_says_why_until_it_is_replayed(stack: Stack) -> None:
     # Given a lead of an account that is opened too late
     event = LeadEvent("evt-api-2", "lead-api-2", "clinic:api-2", 1_200_000)
     assert stack.post_lead(event) == 202
     dead = "SELECT id FROM inbound_events WHERE event_id = 'evt-api-2' AND state = 'dead'"
     eventually("it is dead", lambda: stack.sql(dead))
     answer = lead_of(stack, event)
-    assert (answer["state"], answer["reason"]) == ("pending", "waits for an operator")
+    assert answer["state"] == "refused"
+    assert answer["reason"].startswith("unknown account")
     stack.make_account("clinic:api-2", opening_credits=1_000)
 
     stack.billing("inbox", "replay", str(stack.value(dead)))

@@ -21,6 +21,7 @@ from billing.access.idempotency import LeaseLost
 from billing.errors import IdempotencyConflict
 from billing.ledger import SecondPost
 from db.errors import StatementFailed
+from db.roles import Role
 from errors import BillingError, InvalidField, NotFound, PermanentError, TransientError
 from tests.api.test_idempotency import Wishes, client, kind, post, wishes
 
@@ -28,8 +29,8 @@ __all__ = ["client", "wishes"]
 
 FOR_OPERATORS_ONLY = {
     "ApiKeyExists", "CannotAnchor", "CannotAttach", "InvalidAnchor", "LeadNotParked",
-    "InvalidIdentity", "NotInDevelopment", "NothingToRefund", "NothingToWriteOff",
-    "OpenedOtherwise", "ReasonNamesPerson", "ReversalTooLarge", "TimeCannotMove",
+    "InvalidIdentity", "NoSchema", "NotInDevelopment", "NothingToRefund", "NothingToWriteOff",
+    "OpenedOtherwise", "OtherPlace", "ReasonNamesPerson", "ReversalTooLarge", "TimeCannotMove",
     "UnknownRole", "UnreadableEvent", "UnreadableRow",
 }  # fmt: skip
 """What no route can meet. A new error is named here or gets a line of its own in the API."""
@@ -66,9 +67,10 @@ def example(error: type[BillingError]) -> BillingError:
     given: dict[str, Any] = {
         "reason": "no_plan_to_renew", "ended_at": clock.now(), "differences": {"amount": (1, 2)},
         "gateways": ("razorpay", "stripe"), "known": ("razorpay",),
+        "wrong": {"statement_timeout": ("0", "15000")},
     }  # fmt: skip
     parameters = inspect.signature(error).parameters.values()
-    of_type = {int: 1, datetime: clock.now()}
+    of_type = {int: 1, datetime: clock.now(), Role: Role.DOORS}
     return error(
         *[given.get(p.name, of_type.get(p.annotation, "it")) for p in parameters
           if p.kind is p.POSITIONAL_OR_KEYWORD],

@@ -117,7 +117,7 @@ def test_refunds_are_listed_newest_first_by_state_and_shown(sim: Sim) -> None:
         "refund_id": done, "gateway_refund_id": there["id"], "payment_id": payment_id,
         "state": "processed", "amount_paise": 100_000, "credit": "taken", "credits": 1_000,
         "bonus_credits": 100, "debt": 0, "reason": "asked", "requested_by": "ops",
-        "last_error": None,
+        "last_error": None, "settlement_error": None, "settlement_failed_at": None,
     }  # fmt: skip
     assert "enough balance" in run("refunds", "show", str(refused)).out
     assert rows("SELECT DISTINCT door FROM billing_audit_log WHERE action = 'refund.requested'") \
@@ -170,6 +170,7 @@ def test_open_chargebacks_are_listed_by_the_day_to_answer(sim: Sim) -> None:
         "state": "open", "amount_paise": 500_000, "phase": "chargeback",
         "reason_code": disputes[1]["reason_code"], "moves_money": True, "credit": "reserved",
         "credits": 5_000, "bonus_credits": 500, "debt": 0,
+        "settlement_error": None, "settlement_failed_at": None,
     }  # fmt: skip
     assert later["dispute_id"] == disputes[0]["id"]
     assert [(one["dispute_id"], one["credit"]) for one in listed(what="chargebacks")] == [

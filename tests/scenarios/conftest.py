@@ -21,7 +21,7 @@ from tests.webhook_receiver.receiver_process import ReceiverProcess
 KEY_ID, KEY_SECRET = "rzp_test_scenarios", "razorpay-secret-of-scenarios"
 STRIPE_KEY = "sk_test_scenarios"
 RAZORPAY_SECRETS = ("the-newest-webhook-secret", "the-webhook-secret-before")
-STRIPE_SECRET = "whsec_scenarios"
+STRIPE_SECRET = "whsec_of_the_scenarios"
 
 
 @pytest.fixture(scope="package")

@@ -225,8 +225,6 @@ def test_two_prices_at_once_are_one_deduction_and_one_named_conflict(
         ("account", ""),
         ("account", "c" * 101),
         ("account", None),
-        ("source", ""),
-        ("source", 5),
         ("occurred_at", "yesterday"),
         ("occurred_at", 1_700_000_000),
         ("occurred_at", datetime(2026, 1, 1)),  # noqa: DTZ001 - no zone, on purpose

@@ -387,7 +387,8 @@ def answer_of(result: PostingResult) -> Answer:
 
 
 def told_error(error: PermanentError) -> Answer:
-    fields = {name: value for name, value in vars(error).items() if name != "hold_id"}
+    unknown = {"hold_id", "_logged"}  # to the model
+    fields = {name: value for name, value in vars(error).items() if name not in unknown}
     if "differences" in fields:
         fields["differences"] = set(fields["differences"])
     return type(error).__name__, fields
