@@ -43,7 +43,7 @@ def test_a_refused_lead_says_why_until_it_is_replayed(stack: Stack) -> None:
     eventually("it is dead", lambda: stack.sql(dead))
     answer = lead_of(stack, event)
     assert answer["state"] == "refused"
-    assert answer["reason"].startswith("unknown account")
+    assert "unknown account" in answer["reason"]
     stack.make_account("clinic:api-2", opening_credits=1_000)
 
     stack.billing("inbox", "replay", str(stack.value(dead)))

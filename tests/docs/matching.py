@@ -37,7 +37,7 @@ _IDS = re.compile(
 )
 _NOT_BOUND = {"time", "day", "month", "seconds", "user", "total"}
 _VARIES = {"seconds", "days left", "days_left", "offset seconds", "ahead"}
-_ID_TITLE = re.compile(r"(^|[ _])ids?$|^(hold|dispute|transaction)$")
+_ID_TITLE = re.compile(r"(^|[ _])ids?$|^(hold|dispute|transaction|replayed)$")
 
 Parts = list[tuple[str, str]]
 
@@ -152,7 +152,7 @@ def _lines(text: str, parts: Parts) -> list[str]:
 _RULE = re.compile("─+(?: +─+)*")
 _UNITS = re.compile(r"(?:credits|UTC|[A-Z]\w+/\w+| )+")
 _BELOW = re.compile(r"(?:more than )?[\d,]+ more: |Error: |WARNING: ")
-_FIELD = re.compile(r"([a-z][a-z0-9]*(?: [a-z0-9]+)*) {2,}(\S.*)")
+_FIELD = re.compile(r"(?![0-9a-f]{16})([a-z][a-z0-9]*(?: [a-z0-9]+)*) {2,}(\S.*)")
 
 
 def _rows(text: str) -> Iterator[str | list[tuple[str, str]]]:
