@@ -101,7 +101,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "payments_to_place",
-        f"SELECT created_at FROM billing_payments WHERE {_PAYMENTS_TO_PLACE}"  # noqa: S608
+        f"SELECT created_at FROM billing_payments WHERE {_PAYMENTS_TO_PLACE}"
         " ORDER BY id",
         _PERSON,
         "billing payments list --needs-a-look",
@@ -176,7 +176,7 @@ def look(session: Session, *, now: datetime) -> list[Finding]:
 
 def _ask(session: Session, check: Check, now: datetime) -> Finding:
     limited = text(
-        f"SELECT count(*), min(since) FROM ({check.query} LIMIT :limit) AS found (since)"  # noqa: S608
+        f"SELECT count(*), min(since) FROM ({check.query} LIMIT :limit) AS found (since)"
     )
     count, since = session.execute(limited, {"now": now, "limit": COUNTED + 1}).one()
     return _finding(check.what, check.patience, check.look, count, since and now - since)
