@@ -101,8 +101,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "payments_to_place",
-        f"SELECT created_at FROM billing_payments WHERE {_PAYMENTS_TO_PLACE}"
-        " ORDER BY id",
+        f"SELECT created_at FROM billing_payments WHERE {_PAYMENTS_TO_PLACE} ORDER BY id",
         _PERSON,
         "billing payments list --needs-a-look",
     ),
