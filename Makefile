@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help run smoke test check format docs bench chaos search scenarios calendar lock clean
+.PHONY: help run smoke test check format docs client bench chaos search scenarios calendar lock clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,16 @@ format: $(INSTALLED) ## Format the code
 docs: $(INSTALLED) ## Run the examples of docs/ and write what they print into the pages
 	@$(BIN)/python -m tests.docs.record
 
+client: $(INSTALLED) ## Build the client for platforms as a wheel in dist/, without a network
+	@rm -rf dist
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-build-isolation --no-deps \
+		--no-index --wheel-dir dist ./billing_client
+	@for wheel in dist/*.whl; do \
+		echo "$$wheel"; \
+		echo "Install it:   pip install $$wheel"; \
+		echo "With extras:  pip install '$$wheel[flask,celery,async]'"; \
+	done
+
 bench: $(INSTALLED) ## Measure receiver, Celery door, ledger, drain, payments; print ratios taken side by side
 	@$(BIN)/python -m benchmarks
 
@@ -53,8 +63,8 @@ lock: $(INSTALLED) ## Resolve requirements.lock again, for every supported Pytho
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --group dev pyproject.toml --output-file requirements.lock --upgrade
 
-clean: ## Remove the environment and all development data
-	@rm -rf $(VENV) .data .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+clean: ## Remove the environment, all development data and the built client
+	@rm -rf $(VENV) .data dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

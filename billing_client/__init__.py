@@ -26,6 +26,7 @@ from billing_client.errors import (
 )
 from billing_client.paid_work import credits_used
 from billing_client.results import Accepted, Charge, Hold, LeadStatus
+from billing_client.version import __version__
 
 if TYPE_CHECKING:
     from billing_client.celery_client import CeleryBillingClient as CeleryBillingClient
@@ -50,6 +51,7 @@ __all__ = [
     "TooManyHolds",
     "Unauthorized",
     "Unreachable",
+    "__version__",
     "credits_used",
     "require_credits",
 ]

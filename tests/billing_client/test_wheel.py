@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from redis import Redis
 
 import settings
+from billing_client import __version__
 from devstack import ports
 from tests import environments
 from tests.billing.given import balance, open_account
@@ -29,34 +31,54 @@ with billing_client.BillingClient(receiver_url=sys.argv[1], webhook_secret=sys.a
     accepted = client.charge_lead("L-1", "clinic:42", 600_000)
 unwanted = [
     "billing", "cli", "db", "tasks", "worker", "gateways", "settings", "clock", "celeryconfig",
-    "webhook_receiver", "celery", "kombu", "redis", "flask", "sqlalchemy", "pydantic", "structlog",
+    "webhook_receiver", "celery", "kombu", "redis", "flask", "httpx", "asgiref", "sqlalchemy",
+    "pydantic", "structlog",
 ]
 print(json.dumps({
     "lead_id": accepted.lead_id,
     "from": billing_client.__file__,
+    "version": billing_client.__version__,
     "found": [name for name in unwanted if importlib.util.find_spec(name)],
     "loaded": [name for name in unwanted if name in sys.modules],
 }))
 """
 
 
+@dataclass(frozen=True)
+class Built:
+    """What `make client` has left and printed."""
+
+    wheel: Path
+    said: str
+
+
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy of the sources, without a network."""
-    folder = tmp_path_factory.mktemp("wheel")
-    copy = folder / "billing_client"
-    shutil.copytree(SOURCES, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    before = set(copy.rglob("*"))
-    subprocess.run(
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """`make client` in a copy of the sources, with the environment of the tests."""
+    folder = tmp_path_factory.mktemp("checkout")
+    shutil.copytree(
+        SOURCES, folder / "billing_client", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    shutil.copy(settings.PROJECT_DIR / "Makefile", folder)
+    (folder / "dist").mkdir()
+    (folder / "dist" / "credit_billing_client-0.0.1-py3-none-any.whl").touch()
+    before = set((folder / "billing_client").rglob("*"))
+    done = subprocess.run(
         [
-            sys.executable, "-m", "pip", "wheel", "--quiet", "--no-build-isolation", "--no-deps",
-            "--no-index", "--disable-pip-version-check", "--wheel-dir", str(folder), str(copy),
+            "make", "--no-print-directory", "client", f"VENV={sys.prefix}",
+            f"--old-file={sys.prefix}/.installed",
         ],
-        check=True, timeout=120,
+        cwd=folder, capture_output=True, text=True, check=True, timeout=120,
     )  # fmt: skip
-    assert set(copy.rglob("*")) == before, "the build leaves files beside the sources"
-    [built] = folder.glob("*.whl")
-    return built
+    assert set((folder / "billing_client").rglob("*")) == before, "the build leaves files there"
+    [wheel] = (folder / "dist").iterdir()  # and none of an earlier version
+    return Built(wheel, done.stdout)
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Built) -> Path:
+    """The wheel that platforms install."""
+    return built.wheel
 
 
 def environment(wheel: Path, *, extra: str, place: Path) -> Path:
@@ -80,11 +102,22 @@ def run(python: Path, code: str, *arguments: str, cwd: Path) -> str:
     return done.stdout
 
 
+def test_make_client_says_where_it_is_and_how_to_install_it(built: Built) -> None:
+    path = f"dist/{built.wheel.name}"
+    assert built.said.splitlines() == [
+        path,
+        f"Install it:   pip install {path}",
+        f"With extras:  pip install '{path}[flask,celery,async]'",
+    ]
+    assert built.wheel.name == f"credit_billing_client-{__version__}-py3-none-any.whl"
+
+
 def test_it_holds_the_client_and_nothing_of_the_server(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         [metadata] = [name for name in names if name.endswith("dist-info/METADATA")]
         described = archive.read(metadata).decode()
+    assert f"\nVersion: {__version__}\n" in described
     modules = {f"billing_client/{path.name}" for path in SOURCES.glob("*.py")}
     assert {name for name in names if ".dist-info/" not in name} == {
         *modules,
@@ -112,6 +145,7 @@ def test_it_charges_a_lead_from_an_empty_environment(
     # Then it is, and nothing of the server was there to be imported
     assert Path(shown["from"]).is_relative_to(tmp_path)
     assert (shown["lead_id"], shown["found"], shown["loaded"]) == ("L-1", [], [])
+    assert shown["version"] == __version__
     work()
     assert balance() == 1_000 - 180
 
