@@ -20,8 +20,9 @@ from redis.exceptions import RedisError
 
 from billing_client import redis_url as redis_url_reader
 from billing_client.broker import RedisCluster, celery_app, redis_client
+from billing_client.checks import checked_key
 from billing_client.errors import BillingError, InvalidRequest, Unreachable
-from billing_client.leads import checked, checked_key
+from billing_client.leads import checked
 from billing_client.options import checked_retries, checked_timeout
 from billing_client.results import Accepted
 

@@ -1,57 +1,64 @@
-"""`BillingClient`: charges leads at the receiver and asks the API for their state.
+"""`BillingClient`: every job of a platform, over HTTP, each a method.
 
-The calls about credit (holds and charges) are in `credit_calls.py`.
+The methods say what a job does; `calls/` has the rules by which it is checked and read, and says
+how one is added. `async_client.py` has the same methods for asyncio.
 """
 
-import json
-import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
-from typing import Any
-from urllib.parse import quote
-from uuid import uuid4
+from contextvars import copy_context
+from datetime import datetime
+from typing import Any, Self, TypeVar
 
-from billing_client import leads
-from billing_client.credit_calls import CreditCalls
-from billing_client.errors import (
-    BillingError,
-    InvalidRequest,
-    LeadUnknown,
-    Refused,
-    Unreachable,
-)
-from billing_client.http import CONNECTIONS, Http, service_url
-from billing_client.results import Accepted, LeadStatus
-from billing_client.signing import Signer, signed_headers
+from billing_client.call import Call, Page
+from billing_client.calls import credit, leads
+from billing_client.errors import BillingError
+from billing_client.http import CONNECTIONS, Http
+from billing_client.results import Accepted, Charge, Hold, LeadStatus
+from billing_client.settings import BillingSettings, settings_of
+from billing_client.wire import Wire
+
+_T = TypeVar("_T")
 
 
-class BillingClient(CreditCalls):
+class BillingClient:
     """Speaks HTTP to the billing back office. One serves all threads of a process.
 
-    `receiver_url` and `webhook_secret` are needed to charge leads, `api_url` and `api_key` for
-    everything else. A request without an answer, or with an answer that asks to try again, is
-    repeated up to `retries` times with growing pauses, under one idempotency key; with a
-    `webhook_secret` for less than five minutes in all, the lifetime of a signature.
-    `timeout_seconds` limits the wait for a connection and for each part of the answer.
+    Give `BillingSettings`, or their fields as keywords. An `idempotency_key` names one operation;
+    by default each call has a new one. A call that is repeated under the same key does nothing more
+    and returns the first result. A request without an answer is repeated under one key, so each
+    call is done once; if there is still no answer, the call raises `Unreachable`, and is safe to be
+    made again with its `idempotency_key`. Any call may raise `InvalidRequest` (nothing was sent),
+    `Unauthorized`, `Unreachable` and other `Refused`.
     """
 
     def __init__(
         self,
+        settings: BillingSettings | None = None,
         *,
+        base_url: str | None = None,
         receiver_url: str | None = None,
         webhook_secret: str | None = None,
         api_url: str | None = None,
         api_key: str | None = None,
-        timeout_seconds: float = 10,
-        retries: int = 5,
+        timeout_seconds: float | None = None,
+        retries: int | None = None,
     ) -> None:
         """Raises `InvalidRequest` if an argument is wrong."""
-        signs = webhook_secret is not None
-        http = Http(timeout_seconds=timeout_seconds, retries=retries, signs=signs)
-        super().__init__(http, api_url=api_url, api_key=api_key)
-        self._receiver_url = receiver_url and service_url("receiver_url", receiver_url)
-        self._signer = Signer(webhook_secret) if webhook_secret is not None else None
+        chosen = settings_of(
+            settings,
+            base_url=base_url,
+            receiver_url=receiver_url,
+            webhook_secret=webhook_secret,
+            api_url=api_url,
+            api_key=api_key,
+            timeout_seconds=timeout_seconds,
+            retries=retries,
+        )
+        self._wire = Wire(chosen)
+        self._http = Http(timeout_seconds=chosen.timeout_seconds, retries=chosen.retries)
+
+    # Leads
 
     def charge_lead(
         self,
@@ -75,7 +82,7 @@ class BillingClient(CreditCalls):
             "source": source,
             "occurred_at": occurred_at,
         }
-        return self._charge(lead, idempotency_key)
+        return self._run(leads.charge_lead(lead, idempotency_key))
 
     def charge_leads(self, leads: Iterable[Mapping[str, Any]]) -> list[Accepted | BillingError]:
         """Charge leads, each a mapping of the arguments of `charge_lead`, a few at a time.
@@ -83,56 +90,104 @@ class BillingClient(CreditCalls):
         Returns for each lead, in order, what `charge_lead` would return or raise.
         """
         with ThreadPoolExecutor(CONNECTIONS) as threads:
-            return list(threads.map(self._charged_or_error, leads))
+            waiting = [
+                threads.submit(copy_context().run, self._charged_or_error, lead) for lead in leads
+            ]
+            return [one.result() for one in waiting]
 
     def lead_status(self, lead_id: str) -> LeadStatus:
-        """Ask the API for the state of a lead.
+        """Ask the API for the state of a lead. Raises `LeadUnknown`."""
+        return self._run(leads.lead_status(lead_id))
 
-        Raises `LeadUnknown`, `Unauthorized`, `Refused`, `Unreachable`, `InvalidRequest`.
+    # Credit
+
+    def place_hold(
+        self,
+        account: str,
+        amount: int,
+        *,
+        expires_in_seconds: int | None = None,
+        description: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Hold:
+        """Set credit aside until the hold is captured, voided or expires.
+
+        A repeat under the same key returns the first hold as it was then (`replayed`).
+        Raises `NotEnoughCredit`, `AccountUnknown`, `IdempotencyConflict`.
         """
-        lead = quote(leads.checked_id("lead_id", lead_id), safe="")
-        if lead_id in (".", ".."):
-            # Proxies and servers would read them as steps in the path.
-            raise InvalidRequest("lead_id: . and .. cannot stand in a URL")
-        try:
-            found = self._get(f"/v1/leads/{lead}")
-        except Refused as refused:
-            if refused.status == 404:
-                raise LeadUnknown(lead_id, refused.detail) from None
-            raise
-        try:
-            return LeadStatus(
-                str(found["lead_id"]),
-                str(found["account"]),
-                str(found["state"]),
-                int(found["credits"]),
+        return self._run(
+            credit.place_hold(
+                account,
+                amount,
+                expires_in_seconds=expires_in_seconds,
+                description=description,
+                idempotency_key=idempotency_key,
             )
-        except (KeyError, OverflowError, TypeError, ValueError):
-            raise Refused(200, "the answer is not a lead: check api_url") from None
+        )
+
+    def hold_status(self, hold_id: str) -> Hold:
+        """Return a hold as it is now. Raises `HoldUnknown`."""
+        return self._run(credit.hold_status(hold_id))
+
+    def capture_hold(
+        self, hold_id: str, *, amount: int | None = None, idempotency_key: str | None = None
+    ) -> Hold:
+        """Charge the hold, or `amount` of it; the rest is free again.
+
+        Raises `HoldFinished` if it has ended in another way or under another key, `HoldUnknown`,
+        `IdempotencyConflict`.
+        """
+        return self._run(
+            credit.capture_hold(hold_id, amount=amount, idempotency_key=idempotency_key)
+        )
+
+    def void_hold(self, hold_id: str, *, idempotency_key: str | None = None) -> Hold:
+        """Release a hold and charge nothing. Raises as `capture_hold`."""
+        return self._run(credit.void_hold(hold_id, idempotency_key=idempotency_key))
+
+    def charge_credits(
+        self,
+        account: str,
+        amount: int,
+        *,
+        description: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Charge:
+        """Charge credit at once. Raises as `place_hold`.
+
+        Give a key if the call may be repeated: without one, each call is another charge.
+        """
+        return self._run(
+            credit.charge_credits(
+                account, amount, description=description, idempotency_key=idempotency_key
+            )
+        )
+
+    # The client itself
+
+    def close(self) -> None:
+        """Close the connections; also at the end of a `with` block."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _run(self, call: Call[_T]) -> _T:
+        request = self._wire.request_of(call)
+        return call.result(self._http.send(request), request)
+
+    def _all(self, call: Call[Page[_T]]) -> Iterator[_T]:
+        following: Call[Page[_T]] | None = call
+        while following is not None:
+            page = self._run(following)
+            yield from page.items
+            following = page.call
 
     def _charged_or_error(self, lead: Mapping[str, Any]) -> Accepted | BillingError:
         try:
-            return self._charge(lead, None)
+            return self._run(leads.charge_lead(lead, None))
         except BillingError as error:
             return error
-
-    def _charge(self, lead: Mapping[str, Any], idempotency_key: str | None) -> Accepted:
-        if not self._receiver_url or self._signer is None:
-            raise InvalidRequest("receiver_url and webhook_secret are needed to charge leads")
-        fields = leads.checked(lead)
-        key = (
-            f"msg_{uuid4().hex}" if idempotency_key is None else leads.checked_key(idempotency_key)
-        )
-        # With `occurred_at` a repeated call is the same delivery, byte for byte.
-        moment = fields.get("occurred_at") or datetime.fromtimestamp(time.time(), UTC).isoformat()
-        body = json.dumps({"type": "lead.created", "timestamp": moment, "data": fields}).encode()
-        try:
-            answer = self._http.send(
-                "POST",
-                f"{self._receiver_url}/webhooks/leads",
-                headers=signed_headers(self._signer, key, body),
-                body=body,
-            )
-        except Unreachable as error:
-            raise Unreachable(str(error), idempotency_key=key) from None
-        return Accepted(fields["lead_id"], key, seen_before=answer.status == 200)

@@ -22,9 +22,10 @@ from billing_client.errors import (
     InvalidRequest,
     StillRunning,
     TooManyHolds,
+    UnexpectedAnswer,
 )
 from billing_client.local_runs import LocalRuns
-from billing_client.results import Hold
+from billing_client.results import Hold, HoldState
 from billing_client.terms import Terms
 
 MOST_HOLDS = 50
@@ -81,6 +82,7 @@ class PaidWork:
                 self.is_paid = hold.state == "captured"
                 self._may_be_open = not self.is_paid
                 return
+            _require_ended(hold.state)
             self._may_be_open = False
         raise TooManyHolds(
             f"{MOST_HOLDS} holds under one key have ended without a capture: use a new key"
@@ -117,6 +119,7 @@ class PaidWork:
                 if finished.state == "captured":
                     self.is_paid = True
                 else:
+                    _require_ended(finished.state)
                     self._hold = None
                     self.begin()
 
@@ -206,6 +209,12 @@ def credits_used(amount: int) -> None:
             " thread"
         )
     work.use(amount)
+
+
+def _require_ended(state: HoldState) -> None:
+    # A state of a newer server could mean anything, also that the work is paid.
+    if state not in (HoldState.VOIDED, HoldState.EXPIRED):
+        raise UnexpectedAnswer(200, f"the hold is {state}, a state unknown to this version")
 
 
 def plain_key(prefix: str, *parts: str) -> str:

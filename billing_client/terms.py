@@ -4,10 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from billing_client.checks import checked_account, checked_amount
 from billing_client.client import BillingClient
-from billing_client.credit_calls import checked_amount
 from billing_client.errors import InvalidRequest
-from billing_client.leads import checked_account
 
 
 @dataclass(frozen=True, slots=True)

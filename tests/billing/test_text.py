@@ -22,8 +22,9 @@ from billing.text import (
     recordable,
     validation_problems,
 )
+from billing_client.checks import checked_id
 from billing_client.errors import InvalidRequest
-from billing_client.leads import checked, checked_id
+from billing_client.leads import checked
 from db.session import transaction
 from errors import InvalidField
 from gateways.entity import Entity

@@ -19,6 +19,7 @@ from billing_client import (
     BillingClient,
     BillingError,
     InvalidRequest,
+    LeadState,
     LeadStatus,
     LeadUnknown,
     Refused,
@@ -172,16 +173,22 @@ def test_a_refusal_is_not_tried_again(status: int, kind: type[BillingError]) -> 
 def test_the_outcome_of_a_lead_is_asked_with_the_key() -> None:
     lead = {"lead_id": "L/1 ?", "account": "clinic:42", "state": "charged", "credits": 180, "x": 1}
     with ScriptedServer(Reply(200, lead)) as server, client_of(server.url) as client:
-        assert client.lead_status("L/1 ?") == LeadStatus("L/1 ?", "clinic:42", "charged", 180)
+        assert client.lead_status("L/1 ?") == LeadStatus(
+            "L/1 ?", "clinic:42", LeadState.CHARGED, 180
+        )
     [asked] = server.asked
     assert (asked.method, asked.path) == ("GET", "/v1/leads/L%2F1%20%3F")
     assert asked.headers["authorization"] == "Bearer k-1"
 
 
+UNKNOWN = {"type": "urn:problem-type:billing:unknown-lead", "detail": "no lead L-1"}
+
+
 @pytest.mark.parametrize(
     ("reply", "kind", "message"),
     [
-        (Reply(404, {"title": "Not Found", "detail": "no lead L-1"}), LeadUnknown, "no lead L-1"),
+        (Reply(404, UNKNOWN), LeadUnknown, "no lead L-1"),
+        (Reply(404, {"type": "about:blank", "detail": "unknown path"}), Refused, "unknown path"),
         (Reply(401, {"detail": "unknown key"}), Unauthorized, "401: unknown key"),
         (Reply(422, {"title": "bad field"}), Refused, "422: bad field"),
         (Reply(200, ["no lead"]), Refused, "check api_url"),

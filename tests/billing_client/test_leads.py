@@ -11,7 +11,8 @@ from billing.accounts import changes
 from billing.leads import LeadRequest
 from billing.text import problem_with, problem_with_identity
 from billing_client import InvalidRequest
-from billing_client.leads import checked, checked_id, checked_key
+from billing_client.checks import checked_id, checked_key
+from billing_client.leads import checked
 
 LEAD = {"lead_id": "L-1", "account": "clinic:42", "package_price_paise": 600_000}
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)

@@ -118,7 +118,7 @@ def test_it_holds_the_client_and_nothing_of_the_server(wheel: Path) -> None:
         [metadata] = [name for name in names if name.endswith("dist-info/METADATA")]
         described = archive.read(metadata).decode()
     assert f"\nVersion: {__version__}\n" in described
-    modules = {f"billing_client/{path.name}" for path in SOURCES.glob("*.py")}
+    modules = {f"billing_client/{path.relative_to(SOURCES)}" for path in SOURCES.rglob("*.py")}
     assert {name for name in names if ".dist-info/" not in name} == {
         *modules,
         "billing_client/py.typed",

@@ -1,30 +1,18 @@
-"""The results of calls."""
+"""Credit that is spent: holds and charges."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """The lead will be charged: it is recorded, or its copy is kept until it is."""
-
-    lead_id: str
-    event_id: str
-    """The id of the delivery on both sides, for questions to the operators."""
-    seen_before: bool
-    """The same delivery was already recorded. Always False over Celery, which does not know."""
+from billing_client.open_enums import OpenEnum
 
 
-@dataclass(frozen=True, slots=True)
-class LeadStatus:
-    """The state of a lead."""
+class HoldState(OpenEnum):
+    """Whether a hold still sets credit aside."""
 
-    lead_id: str
-    account: str
-    state: str
-    """pending, charged, parked (not enough credit), conflict, refunded, cancelled or refused."""
-    credits: int
-    """The price of the lead."""
+    OPEN = "open"
+    CAPTURED = "captured"
+    VOIDED = "voided"
+    EXPIRED = "expired"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +21,7 @@ class Hold:
 
     hold_id: str
     account: str
-    state: str
-    """open, captured, voided or expired."""
+    state: HoldState
     amount: int
     """Credits that were set aside."""
     captured: int

@@ -1,0 +1,140 @@
+"""Texts, ids, keys, amounts and times, checked by the rules of the server before anything is sent.
+
+Each raises `InvalidRequest`, which names the field and not its value.
+"""
+
+import re
+import unicodedata
+from datetime import UTC, datetime
+
+from billing_client.errors import InvalidRequest
+
+ID_MAX_LENGTH = 200
+ACCOUNT_MAX_LENGTH = 100
+KEY_MAX_LENGTH = 200
+MAX_PRICE_PAISE = 2**53 - 1
+"""The largest whole number that every JSON parser keeps exact."""
+MAX_AMOUNT = 10**12
+"""The largest hold or charge, in credits; the limit of the server."""
+
+_CONTROL_OR_SURROGATE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]").search
+_UNSEEN = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u202a-\u202e"
+    "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3"
+    "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+).search
+"""Unicode's Default_Ignorable_Code_Point and the interlinear annotations: nobody sees them.
+The joiners (U+200C, U+200D) are allowed where scripts need them."""
+_JOINER = re.compile("[\u200c\u200d]")
+_VIRAMA = 9
+"""The canonical combining class of the signs that take a consonant's vowel away."""
+_BLANK = re.compile("[\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u2800\u3000]").search
+_ACCOUNT = re.compile("[a-z][a-z0-9_]*:[A-Za-z0-9][A-Za-z0-9._-]*").fullmatch
+_HEADER_TEXT = re.compile("[!-~](?:[ -~]*[!-~])?").fullmatch
+
+
+def checked_id(name: str, value: object) -> str:
+    """Return an id to look for, unchanged. Raises `InvalidRequest`.
+
+    An id on record may be older than the rule for new ones.
+    """
+    return _storable(name, value, ID_MAX_LENGTH)
+
+
+def checked_key(value: object) -> str:
+    """Return an idempotency key, which is sent in a header. Raises `InvalidRequest`."""
+    if not isinstance(value, str) or len(value) > KEY_MAX_LENGTH or not _HEADER_TEXT(value):
+        raise InvalidRequest(
+            f"idempotency_key: must be 1 to {KEY_MAX_LENGTH} printable ASCII characters,"
+            " without spaces around them"
+        )
+    return value
+
+
+def checked_account(value: object) -> str:
+    """Return the reference of an account. Raises `InvalidRequest`."""
+    ref = checked_text("account", value, ACCOUNT_MAX_LENGTH)
+    if not _ACCOUNT(ref):
+        raise InvalidRequest("account: must be kind:id, such as clinic:42")
+    return ref
+
+
+def checked_amount(name: str, value: object) -> int:
+    """Return a number of credits or seconds, unchanged. Raises `InvalidRequest`."""
+    if type(value) is not int:
+        raise InvalidRequest(f"{name}: must be a whole number (int), not {_kind(value)}")
+    if not 1 <= value <= MAX_AMOUNT:
+        raise InvalidRequest(f"{name}: must be from 1 to {MAX_AMOUNT}")
+    return value
+
+
+def checked_paise(name: str, value: object, *, least: int = 0) -> int:
+    """Return an amount of money in whole paise, unchanged. Raises `InvalidRequest`."""
+    if type(value) is not int:
+        raise InvalidRequest(f"{name}: must be whole paise (int), not {_kind(value)}")
+    if not least <= value <= MAX_PRICE_PAISE:
+        raise InvalidRequest(f"{name}: must be from {least} to 2^53 - 1")
+    return value
+
+
+def checked_time(name: str, value: object) -> str:
+    """Return an aware time as it is sent, in UTC. Raises `InvalidRequest`."""
+    if not isinstance(value, datetime):
+        raise InvalidRequest(f"{name}: must be a datetime, not {_kind(value)}")
+    if value.utcoffset() is None:
+        raise InvalidRequest(f"{name}: must have a time zone")
+    # In UTC: other zones exist that PostgreSQL does not read, such as +16:00.
+    if not 2000 <= value.year <= 2100 or not 2000 <= value.astimezone(UTC).year <= 2100:
+        raise InvalidRequest(f"{name}: must be in the years 2000 to 2100")
+    return value.astimezone(UTC).isoformat()
+
+
+def checked_text(name: str, value: object, max_length: int = ID_MAX_LENGTH) -> str:
+    """Return a new id or name, which must look like no other one. Raises `InvalidRequest`."""
+    text = _storable(name, value, max_length)
+    if problem := _problem_with_looks(text):
+        raise InvalidRequest(f"{name}: {problem}")
+    return text
+
+
+def _storable(name: str, value: object, max_length: int) -> str:
+    if not isinstance(value, str):
+        raise InvalidRequest(f"{name}: must be text, not {_kind(value)}")
+    if not value.strip():
+        raise InvalidRequest(f"{name}: must not be empty")
+    if len(value) > max_length:
+        raise InvalidRequest(f"{name}: must be at most {max_length} characters, not {len(value)}")
+    if _CONTROL_OR_SURROGATE(value):
+        raise InvalidRequest(f"{name}: must not hold control characters or lone surrogates")
+    return str(value)
+
+
+def _problem_with_looks(value: str) -> str | None:
+    """Return how an id could look like another one; None: it could not."""
+    if value != value.strip(" "):
+        return "must not begin or end with a space"
+    if hidden := _UNSEEN(value):
+        return f"must not hold U+{ord(hidden[0]):04X}, which is invisible"
+    for joiner in _JOINER.finditer(value):
+        if not _is_needed(joiner.start(), value):
+            return (
+                f"must not hold U+{ord(joiner[0]):04X} but beside a virama or between Arabic"
+                " letters: elsewhere it is invisible"
+            )
+    if blank := _BLANK(value):
+        return f"must not hold U+{ord(blank[0]):04X}: the only blank is the space, U+0020"
+    if not unicodedata.is_normalized("NFC", value):
+        return "must be in Unicode's normal form C (NFC): unicodedata.normalize('NFC', ...)"
+    return None
+
+
+def _is_needed(place: int, value: str) -> bool:
+    """Return whether a joiner changes what is seen (RFC 5892, A.1 and A.2)."""
+    beside = value[max(place - 1, 0) : place], value[place + 1 : place + 2]
+    if any(letter and unicodedata.combining(letter) == _VIRAMA for letter in beside):
+        return True
+    return all(letter and unicodedata.bidirectional(letter) == "AL" for letter in beside)
+
+
+def _kind(value: object) -> str:
+    return type(value).__name__

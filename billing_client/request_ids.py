@@ -1,0 +1,39 @@
+"""The id that a platform gives to its requests, so that one `grep` finds them on both sides."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from billing_client.errors import InvalidRequest
+
+HEADER = "X-Request-Id"
+
+_FITS = re.compile("(?=.*[A-Za-z])[A-Za-z0-9][A-Za-z0-9._-]{7,63}").fullmatch
+"""What the server takes over; it replaces any other."""
+_current: ContextVar[str | None] = ContextVar("billing_client_request_id", default=None)
+
+
+@contextmanager
+def use_request_id(request_id: str) -> Iterator[None]:
+    """Send this id with every request in the block, of any client, in this thread or task.
+
+    The back office writes it into its logs and rows, and answers with it. Without one it makes an
+    id of its own; an error has it as `request_id`. Raises `InvalidRequest` unless it is 8 to 64
+    letters, digits, `.`, `_` and `-`, with a letter among them.
+    """
+    if not isinstance(request_id, str) or not _FITS(request_id):
+        raise InvalidRequest(
+            "request_id: must be 8 to 64 ASCII letters, digits and ._- with a letter among them,"
+            " and begin with a letter or a digit"
+        )
+    token = _current.set(request_id)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def current() -> str | None:
+    """Return the id that the caller chose for its requests, or None."""
+    return _current.get()
