@@ -1,7 +1,6 @@
 """Runs a Flask view under `require_credits`. It is charged before its answer is sent."""
 
 import json
-import logging
 from collections.abc import Callable, Iterable
 from hashlib import file_digest, sha256
 from http import HTTPStatus
@@ -15,19 +14,17 @@ from werkzeug.wsgi import ClosingIterator
 
 from billing_client.errors import (
     AccountUnknown,
-    BillingError,
     IdempotencyConflict,
     NotEnoughCredit,
     StillRunning,
     TooManyHolds,
     Unreachable,
 )
+from billing_client.flask_errors import answer_to
 from billing_client.paid_work import PaidWork, begin_once, hashed_key, plain_key
 from billing_client.terms import Requirement, qualified_name
 
-RETRY_AFTER_SECONDS = 5
 _WORK_OF_REQUEST = "billing_client.paid_works"
-_OWN_TYPES = "urn:problem-type:billing:"
 _ANSWERED = (
     AccountUnknown,
     IdempotencyConflict,
@@ -37,8 +34,6 @@ _ANSWERED = (
     Unreachable,
 )
 """The errors that become an answer to the customer; any other is raised."""
-
-_log = logging.getLogger("billing_client")
 
 
 def run(
@@ -75,7 +70,7 @@ def _paid_answer(
     try:
         begin_once(work, request.environ.setdefault(_WORK_OF_REQUEST, []))
     except _ANSWERED as error:
-        return _problem(error, name)
+        return answer_to(error, idempotency_key=name)
     try:
         with work.current():
             # Whatever Flask lets a view return; the view may be a coroutine.
@@ -92,7 +87,7 @@ def _paid_answer(
         work.settle()
     except _ANSWERED as error:
         answer.close()
-        return _problem(error, name)
+        return answer_to(error, idempotency_key=name)
     except BaseException:
         answer.close()  # its file will not be sent
         raise
@@ -149,57 +144,3 @@ def _digest_of_body() -> str:
     request.stream = BytesIO(body)
     digest.update(body)
     return digest.hexdigest()
-
-
-def _problem(error: BillingError, name: str) -> Response:
-    if isinstance(error, NotEnoughCredit):
-        figures = {
-            "needed": error.needed,
-            "balance": error.balance,
-            "available": error.available,
-        }
-        return _answer(402, "not-enough-credit", error.detail, **figures)
-    if isinstance(error, Unreachable):
-        answer = _answer(
-            503,
-            "credit-unavailable",
-            "the credit of this request cannot be charged now: repeat it with its Idempotency-Key;"
-            " it is charged once",
-            idempotency_key=name,
-        )
-        answer.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-        return answer
-    if isinstance(error, AccountUnknown):
-        # The platform's affair, which its log names: the customer cannot do anything about it.
-        _log.error("account %r of a paid view is unknown, or out of the key's reach", error.account)
-        return _answer(
-            404, "unknown-account", "the account that this request would be paid from is unknown"
-        )
-    if isinstance(error, StillRunning):
-        answer = _answer(
-            409,
-            "request-in-progress",
-            "a request with this Idempotency-Key is still in progress: repeat it later",
-        )
-        answer.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-        return answer
-    if isinstance(error, IdempotencyConflict):
-        return _answer(
-            409,
-            "idempotency-conflict",
-            "this Idempotency-Key was used when the request had another price: send a new one",
-        )
-    return _answer(
-        409, "too-many-attempts", "this Idempotency-Key has failed too often: send a new one"
-    )
-
-
-def _answer(status: int, kind: str, detail: str, **more: Any) -> Response:
-    content = {
-        "type": _OWN_TYPES + kind,
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-        **more,
-    }
-    return Response(json.dumps(content), status, content_type="application/problem+json")

@@ -135,7 +135,7 @@ def test_an_account_that_is_unknown_is_said_to_be_and_the_view_does_not_run(
     assert answer.status == 404
     assert problem(answer)["type"] == "urn:problem-type:billing:unknown-account"
     assert "never-opened" not in answer.body.decode()
-    assert "account 'clinic:never-opened' of a paid view is unknown" in caplog.text
+    assert "account 'clinic:never-opened' is unknown" in caplog.text
     assert work.runs == 0
 
 
