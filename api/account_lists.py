@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api import auth
 from api.accounts import AccountPath
+from api.examples import UNKNOWN_ACCOUNT, Example
 from api.fields import Id, Instant, PageQuery
 from api.problems import bad_field
 from api.routes import route
@@ -104,6 +105,29 @@ class Payments(BaseModel):
     scope="accounts:read",
     answers=Transactions,
     refusals=(404,),
+    example=Example(
+        path={"ref": "clinic:42"},
+        query={"kind": "lead_charge", "since": "2026-11-01T00:00:00Z"},
+        answer={
+            "transactions": [
+                {
+                    "id": 57,
+                    "version": 3,
+                    "amount": -250,
+                    "balance_after": 11_250,
+                    "kind": "lead_charge",
+                    "idempotency_key": "lead:L-17:charge",
+                    "description": "Lead L-17, package of 1200000 paise",
+                    "lead_id": "L-17",
+                    "payment_id": None,
+                    "event_at": "2026-11-21T04:15:00Z",
+                    "created_at": "2026-11-21T04:15:02Z",
+                }
+            ],
+            "next": None,
+        },
+        refused=(UNKNOWN_ACCOUNT,),
+    ),
 )
 def transactions(path: AccountPath, query: TransactionQuery) -> Transactions:
     """List the ledger rows of an account, 20 a page, newest first."""
@@ -129,6 +153,31 @@ def transactions(path: AccountPath, query: TransactionQuery) -> Transactions:
     scope="payments:read",
     answers=Payments,
     refusals=(404,),
+    example=Example(
+        path={"ref": "clinic:42"},
+        query={"state": "captured"},
+        answer={
+            "payments": [
+                {
+                    "payment_id": "pay_RkXcP4mWz0sLhE",
+                    "gateway": "razorpay",
+                    "order_id": "order_RkXb1yQ2vT8aNd",
+                    "state": "captured",
+                    "reason": None,
+                    "amount_paise": 1_000_000,
+                    "currency": "INR",
+                    "refunded_paise": 0,
+                    "credits": 10_000,
+                    "bonus_credits": 1_500,
+                    "method": "upi",
+                    "created_at": "2026-11-20T04:40:00Z",
+                    "credited_at": "2026-11-20T04:40:00Z",
+                }
+            ],
+            "next": None,
+        },
+        refused=(UNKNOWN_ACCOUNT,),
+    ),
 )
 def payments(path: AccountPath, query: PaymentQuery) -> Payments:
     """List the payments of an account, 20 a page, newest first."""

@@ -8,6 +8,7 @@ from flask_openapi import APIBlueprint, Tag
 from pydantic import BaseModel, ConfigDict, Field
 
 from api import auth, idempotency
+from api.examples import UNKNOWN_ACCOUNT, Example, Refused
 from api.fields import Ref
 from api.problems import Refusal, bad_field
 from api.routes import route
@@ -82,6 +83,22 @@ class Account(BaseModel):
 _SAME_NAMES = Account.model_fields.keys() - {"account", "available"}
 
 
+_NEW = {
+    "account": "clinic:42",
+    "name": "City Clinic",
+    "product": "clinic_leads",
+    "timezone": "Asia/Kolkata",
+    "balance": 0,
+    "held": 0,
+    "available": 0,
+    "overdraft_limit": 0,
+    "alert_level": "exhausted",
+    "state_code": "27",
+    "gstin": None,
+    "created_at": "2026-11-20T04:30:00Z",
+}
+
+
 def _may_set_limits(body: NewAccount) -> None:
     # Whoever may open accounts must not give itself credit.
     if "overdraft_limit" in body.model_fields_set:
@@ -96,6 +113,17 @@ def _may_set_limits(body: NewAccount) -> None:
     answers=Account,
     status=201,
     check=_may_set_limits,
+    example=Example(
+        body={
+            "ref": "clinic:42",
+            "name": "City Clinic",
+            "product": "clinic_leads",
+            "timezone": "Asia/Kolkata",
+            "state_code": "27",
+        },
+        answer=_NEW,
+        refused=(Refused(409, "account-exists", "an account with this reference already exists"),),
+    ),
 )
 def create(body: NewAccount) -> Account:
     """Open an account.
@@ -122,6 +150,11 @@ def create(body: NewAccount) -> Account:
     scope="accounts:read",
     answers=Account,
     refusals=(404,),
+    example=Example(
+        path={"ref": "clinic:42"},
+        answer={**_NEW, "balance": 11_250, "available": 11_250, "alert_level": "ok"},
+        refused=(UNKNOWN_ACCOUNT,),
+    ),
 )
 def show(path: AccountPath) -> Account:
     """Show an account and its credit."""

@@ -6,7 +6,9 @@ at /openapi.json is made from the same declarations.
 """
 
 import sys
+from functools import cache
 from importlib.metadata import version
+from typing import Any
 
 from flask import Response, jsonify
 from flask_openapi import APIBlueprint, OpenAPI
@@ -19,6 +21,7 @@ from api import (
     auth,
     charges,
     disputes,
+    document,
     holds,
     leads,
     orders,
@@ -69,7 +72,7 @@ def create_app() -> OpenAPI:
             "version": version("credit-billing-workers"),
             "description": "Credits are whole numbers, money is in paise, times are ISO 8601.",
         },
-        security_schemes={auth.SCHEME: {"type": "http", "scheme": "bearer"}},
+        security_schemes={auth.SCHEME: document.security_scheme()},
         validation_error_model=problems.Problem,
         validation_error_callback=problems.of_fields,
         doc_ui=False,
@@ -99,9 +102,13 @@ class _AnyId(PathConverter):
 def _add_open_routes(app: OpenAPI) -> None:
     """Add the routes that need no key."""
 
+    @cache
+    def described() -> dict[str, Any]:
+        return document.complete(app.api_doc)
+
     @app.route("/openapi.json")
     def openapi() -> Response:
-        return jsonify(app.api_doc)
+        return jsonify(described())
 
     @app.route("/healthz")
     def healthz() -> Response:

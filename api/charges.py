@@ -6,6 +6,7 @@ from flask_openapi import APIBlueprint, Tag
 from pydantic import BaseModel, ConfigDict, Field
 
 from api import auth, credit_refusals, idempotency
+from api.examples import UNKNOWN_ACCOUNT_IN_BODY, Example, Refused
 from api.fields import Amount, Description, Ref
 from api.routes import route
 from billing import accounts
@@ -44,6 +45,27 @@ class Charge(BaseModel):
     answers=Charge,
     status=201,
     refusals=(402, 404),
+    example=Example(
+        body={"account": "clinic:42", "amount": 30, "description": "AI summary of a visit"},
+        answer={
+            "transaction_id": 60,
+            "account": "clinic:42",
+            "amount": 30,
+            "balance": 11_140,
+            "held": 0,
+            "available": 11_140,
+        },
+        refused=(
+            Refused(
+                402,
+                "not-enough-credit",
+                "1000000 credits are needed, 11140 are available",
+                {"needed": 1_000_000, "available": 11_140, "balance": 11_140, "held": 0},
+                body={"amount": 1_000_000},
+            ),
+            UNKNOWN_ACCOUNT_IN_BODY,
+        ),
+    ),
 )
 def create(body: NewCharge) -> Charge:
     """Spend credit, all of the amount or nothing.

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from api import auth, idempotency
 from api.account_lists import PAGE, page_of
 from api.accounts import AccountPath
+from api.examples import UNKNOWN_ACCOUNT, UNKNOWN_ACCOUNT_IN_BODY, Example, Refused
 from api.fields import Id, PageQuery, Ref
 from api.problems import Refusal
 from api.routes import route
@@ -24,6 +25,10 @@ from tasks.operator_lines import created_line
 log = structlog.get_logger()
 
 disputes = APIBlueprint("disputes", __name__, url_prefix="/v1", abp_tags=[Tag(name="disputes")])
+
+_UNKNOWN_DISPUTE = Refused(
+    404, "unknown-dispute", "no dispute with this id is known", path={"dispute_id": "18"}
+)
 
 
 class DisputePath(BaseModel):
@@ -92,6 +97,23 @@ class Disputes(BaseModel):
     next: str | None = Field(description="`after` of the next page; null on the last page")
 
 
+_OPENED = {
+    "dispute_id": 17,
+    "lead_id": "L-17",
+    "account": "clinic:42",
+    "dispute_type": "wrong_number",
+    "description": "The number is not in use.",
+    "evidence": {
+        "called_at": ["2026-11-21T10:05:00+05:30", "2026-11-21T17:40:00+05:30"],
+    },
+    "state": "pending",
+    "created_at": "2026-11-21T12:30:00Z",
+    "resolved_at": None,
+    "notes": None,
+    "credits_refunded": 0,
+}
+
+
 @route(
     disputes,
     HTTPMethod.POST,
@@ -100,6 +122,20 @@ class Disputes(BaseModel):
     answers=Dispute,
     status=201,
     refusals=(404,),
+    example=Example(
+        body={
+            "lead_id": "L-17",
+            "account": "clinic:42",
+            "dispute_type": "wrong_number",
+            "description": "The number is not in use.",
+            "evidence": {"called_at": ["2026-11-21T10:05:00+05:30", "2026-11-21T17:40:00+05:30"]},
+        },
+        answer=_OPENED,
+        refused=(
+            Refused(409, "dispute-open", "lead 'L-17' is already disputed: dispute 17 is pending"),
+            UNKNOWN_ACCOUNT_IN_BODY,
+        ),
+    ),
 )
 def create(body: NewDispute) -> Dispute:
     """Dispute a charged lead.
@@ -129,6 +165,7 @@ def create(body: NewDispute) -> Dispute:
     scope="disputes:read",
     answers=Dispute,
     refusals=(404,),
+    example=Example(path={"dispute_id": "17"}, answer=_OPENED, refused=(_UNKNOWN_DISPUTE,)),
 )
 def show(path: DisputePath) -> Dispute:
     """Show a dispute and its state."""
@@ -143,6 +180,18 @@ def show(path: DisputePath) -> Dispute:
     scope="disputes:write",
     answers=Dispute,
     refusals=(404,),
+    example=Example(
+        path={"dispute_id": "17"},
+        answer={**_OPENED, "state": "withdrawn", "resolved_at": "2026-11-21T13:05:00Z"},
+        refused=(
+            Refused(
+                409,
+                "dispute-resolved",
+                "dispute 17 is already withdrawn, by api-key:house: nothing was changed",
+            ),
+            _UNKNOWN_DISPUTE,
+        ),
+    ),
 )
 def withdraw(path: DisputePath) -> Dispute:
     """Withdraw a dispute. The lead may be disputed again until its window ends.
@@ -164,6 +213,12 @@ def withdraw(path: DisputePath) -> Dispute:
     scope="disputes:read",
     answers=Disputes,
     refusals=(404,),
+    example=Example(
+        path={"ref": "clinic:42"},
+        query={"state": "pending"},
+        answer={"disputes": [_OPENED], "next": None},
+        refused=(UNKNOWN_ACCOUNT,),
+    ),
 )
 def of_account(path: AccountPath, query: DisputeQuery) -> Disputes:
     """List the disputes of an account, 20 a page, newest first."""

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
 from api import auth, credit_refusals, idempotency
+from api.examples import UNKNOWN_ACCOUNT_IN_BODY, Example, Refused
 from api.fields import Amount, Description, Ref
 from api.problems import Refusal
 from api.routes import route
@@ -24,6 +25,8 @@ DEFAULT_SECONDS = 900
 LONGEST_SECONDS = int(LONGEST_HOLD.total_seconds())
 
 holds = APIBlueprint("holds", __name__, url_prefix="/v1", abp_tags=[Tag(name="credit")])
+
+_UNKNOWN_HOLD = Refused(404, "unknown-hold", "no hold with this id is known", path={"hold_id": "5"})
 
 
 class HoldPath(BaseModel):
@@ -99,6 +102,20 @@ class Hold(BaseModel):
         )
 
 
+_PLACED = {
+    "hold_id": "3",
+    "account": "clinic:42",
+    "state": "open",
+    "amount": 100,
+    "captured": 0,
+    "transaction_id": None,
+    "expires_at": "2026-11-22T06:45:00Z",
+    "balance": 11_250,
+    "held": 100,
+    "available": 11_150,
+}
+
+
 @route(
     holds,
     HTTPMethod.POST,
@@ -107,6 +124,20 @@ class Hold(BaseModel):
     answers=Hold,
     status=201,
     refusals=(402, 404),
+    example=Example(
+        body={"account": "clinic:42", "amount": 100, "description": "AI scan"},
+        answer=_PLACED,
+        refused=(
+            Refused(
+                402,
+                "not-enough-credit",
+                "1000000 credits are needed, 11150 are available",
+                {"needed": 1_000_000, "available": 11_150, "balance": 11_250, "held": 100},
+                body={"amount": 1_000_000},
+            ),
+            UNKNOWN_ACCOUNT_IN_BODY,
+        ),
+    ),
 )
 def place(body: NewHold) -> Hold:
     """Set credit aside, so that nothing else can spend it.
@@ -132,7 +163,13 @@ def place(body: NewHold) -> Hold:
 
 
 @route(
-    holds, HTTPMethod.GET, "/holds/<hold_id>", scope="credits:read", answers=Hold, refusals=(404,)
+    holds,
+    HTTPMethod.GET,
+    "/holds/<hold_id>",
+    scope="credits:read",
+    answers=Hold,
+    refusals=(404,),
+    example=Example(path={"hold_id": "3"}, answer=_PLACED, refused=(_UNKNOWN_HOLD,)),
 )
 def show(path: HoldPath) -> Hold:
     """Show a hold and its state."""
@@ -150,6 +187,23 @@ def show(path: HoldPath) -> Hold:
     answers=Hold,
     refusals=(402, 404),
     without_body=True,
+    example=Example(
+        path={"hold_id": "3"},
+        body={"amount": 80},
+        answer={
+            **_PLACED,
+            "state": "captured",
+            "captured": 80,
+            "transaction_id": 58,
+            "balance": 11_170,
+            "held": 0,
+            "available": 11_170,
+        },
+        refused=(
+            Refused(409, "hold-finished", "this hold is already captured", {"state": "captured"}),
+            _UNKNOWN_HOLD,
+        ),
+    ),
 )
 def capture(path: HoldPath, body: Capture) -> Hold:
     """Charge a hold, or a part of it; the rest is released.
@@ -180,6 +234,22 @@ def capture(path: HoldPath, body: Capture) -> Hold:
     answers=Hold,
     refusals=(404,),
     without_body=True,
+    example=Example(
+        path={"hold_id": "4"},
+        body={},
+        answer={
+            **_PLACED,
+            "hold_id": "4",
+            "state": "voided",
+            "balance": 11_170,
+            "held": 0,
+            "available": 11_170,
+        },
+        refused=(
+            Refused(409, "hold-finished", "this hold is already voided", {"state": "voided"}),
+            _UNKNOWN_HOLD,
+        ),
+    ),
 )
 def void(path: HoldPath, body: Nothing) -> Hold:  # noqa: ARG001 - only checked to be empty
     """Release a hold and charge nothing.

@@ -8,6 +8,7 @@ from flask_openapi import APIBlueprint, Tag
 from pydantic import BaseModel, ConfigDict, Field
 
 from api import auth
+from api.examples import UNKNOWN_LEAD, Example
 from api.fields import Id
 from api.problems import Refusal
 from api.routes import route
@@ -49,6 +50,21 @@ class Lead(BaseModel):
     scope="leads:read",
     answers=Lead,
     refusals=(404,),
+    example=Example(
+        path={"lead_id": "L-17"},
+        answer={
+            "lead_id": "L-17",
+            "account": "clinic:42",
+            "state": "charged",
+            "credits": 250,
+            "package_price_paise": 1_200_000,
+            "conflicts": 0,
+            "occurred_at": "2026-11-21T04:15:00Z",
+            "updated_at": "2026-11-21T04:15:02Z",
+            "reason": None,
+        },
+        refused=(UNKNOWN_LEAD,),
+    ),
 )
 def show(path: LeadPath) -> Lead:
     """Show a lead and its state.

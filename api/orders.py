@@ -8,6 +8,7 @@ from flask_openapi import APIBlueprint, Tag
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from api import auth, idempotency
+from api.examples import UNKNOWN_ACCOUNT_IN_BODY, Example
 from api.fields import Ref
 from api.problems import bad_field
 from api.routes import route
@@ -75,6 +76,22 @@ class Order(BaseModel):
     status=201,
     refusals=(404,),
     asks_gateway=True,
+    example=Example(
+        body={"account": "clinic:42", "gateway": "razorpay", "package": "credits_10000"},
+        answer={
+            "order_id": "order_RkXb1yQ2vT8aNd",
+            "gateway": "razorpay",
+            "account": "clinic:42",
+            "key_id": "rzp_test_tests",
+            "amount_paise": 1_000_000,
+            "currency": "INR",
+            "credits": 10_000,
+            "bonus_credits": 1_500,
+            "state": "open",
+            "checkout_url": None,
+        },
+        refused=(UNKNOWN_ACCOUNT_IN_BODY,),
+    ),
 )
 def create(body: NewOrder) -> Order:
     """Open an order at a gateway.

@@ -6,6 +6,7 @@ from flask_openapi import APIBlueprint, Tag
 from pydantic import BaseModel, ConfigDict, Field
 
 from api import auth, idempotency
+from api.examples import Example, Refused
 from api.fields import Id
 from api.problems import Refusal
 from api.routes import route
@@ -57,6 +58,28 @@ class VerifiedPayment(BaseModel):
     answers=VerifiedPayment,
     refusals=(404,),
     asks_gateway=True,
+    example=Example(
+        body={
+            "order_id": "order_RkXb1yQ2vT8aNd",
+            "payment_id": "pay_RkXcP4mWz0sLhE",
+            "signature": "5d1c0f0a4e9b7c2f8a6e3d5b1f0c9a8e7d6b5c4f3e2a1b0c9d8e7f6a5b4c3d2e",
+        },
+        answer={
+            "order_id": "order_RkXb1yQ2vT8aNd",
+            "payment_id": "pay_RkXcP4mWz0sLhE",
+            "account": "clinic:42",
+            "state": "captured",
+            "credits_added": 11_500,
+        },
+        refused=(
+            Refused(
+                404,
+                "unknown-order",
+                "no order with this id is known",
+                body={"order_id": "order_RkXd8uE5fJ3gKp"},
+            ),
+        ),
+    ),
 )
 def verify(body: CheckoutResult) -> VerifiedPayment:
     """Ask the gateway about a payment, and credit it if the money is there.

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api import auth
 from api.accounts import AccountPath
+from api.examples import UNKNOWN_ACCOUNT, Example
 from api.routes import route
 from billing import plans as rules
 from billing.catalog import PlanState
@@ -97,6 +98,49 @@ class AccountStatus(_Answer):
     scope="accounts:read",
     answers=Entitlements,
     refusals=(404,),
+    example=Example(
+        path={"ref": "pharmacy:7"},
+        answer={
+            "account": "pharmacy:7",
+            "service_renewal_status": "active",
+            "entitlements": {
+                "core_features": {
+                    "allowed": True,
+                    "why": "included since the plan was bought, renewed or not",
+                    "until": None,
+                },
+                "spend_credits": {
+                    "allowed": True,
+                    "why": "always included: it needs no plan",
+                    "until": None,
+                },
+                "monthly_grant": {
+                    "allowed": True,
+                    "why": "the plan is due on 2027-11-20: included until its grace ends on"
+                    " 2027-12-05",
+                    "until": "2027-12-04T18:30:00Z",
+                },
+                "updates": {
+                    "allowed": True,
+                    "why": "the plan is due on 2027-11-20: included until its grace ends on"
+                    " 2027-12-05",
+                    "until": "2027-12-04T18:30:00Z",
+                },
+                "priority_support": {
+                    "allowed": True,
+                    "why": "included while the plan is paid: it is due on 2027-11-20",
+                    "until": "2027-11-19T18:30:00Z",
+                },
+                "new_branches": {
+                    "allowed": True,
+                    "why": "included while the plan is paid: it is due on 2027-11-20",
+                    "until": "2027-11-19T18:30:00Z",
+                },
+            },
+            "banner": None,
+        },
+        refused=(UNKNOWN_ACCOUNT,),
+    ),
 )
 def entitlements(path: AccountPath) -> Entitlements:
     """Show what an account may do now, why, and until when."""
@@ -112,6 +156,37 @@ def entitlements(path: AccountPath) -> Entitlements:
     scope="accounts:read",
     answers=AccountStatus,
     refusals=(404,),
+    example=Example(
+        path={"ref": "pharmacy:7"},
+        answer={
+            "account": "pharmacy:7",
+            "plan": {
+                "plan_type": "pharmapulse_one",
+                "purchased_at": "2026-11-20T05:00:00Z",
+                "branches": 1,
+                "features": ["all_features", "priority_support"],
+            },
+            "balance": 50_000,
+            "held": 0,
+            "available": 50_000,
+            "overdraft_limit": 0,
+            "renewal": {
+                "service_renewal_status": "active",
+                "service_renewal_next_due": "2027-11-19T18:30:00Z",
+                "due_on": "2027-11-20",
+                "grace_ends_at": "2027-12-04T18:30:00Z",
+                "days_left": 365,
+            },
+            "next_grant": {
+                "month": "2026-12",
+                "at": "2026-11-30T18:30:00Z",
+                "credits": 50_000,
+            },
+            "banner": None,
+            "alert_level": "ok",
+        },
+        refused=(UNKNOWN_ACCOUNT,),
+    ),
 )
 def status(path: AccountPath) -> AccountStatus:
     """Show an account's plan, credit, renewal and next monthly grant."""

@@ -6,6 +6,7 @@ from flask_openapi import APIBlueprint, Tag
 from pydantic import BaseModel, ConfigDict, Field
 
 from api import auth, idempotency
+from api.examples import Example, Refused
 from api.fields import Id
 from api.problems import Refusal
 from api.routes import route
@@ -57,6 +58,35 @@ class Refund(BaseModel):
     status=201,
     refusals=(404,),
     asks_gateway=True,
+    example=Example(
+        body={
+            "payment_id": "pay_RkXcP4mWz0sLhE",
+            "amount_paise": 200_000,
+            "reason": "bought twice by mistake",
+        },
+        answer={
+            "refund_id": "5",
+            "payment_id": "pay_RkXcP4mWz0sLhE",
+            "state": "processed",
+            "amount_paise": 200_000,
+            "credits_taken": 2_300,
+            "debt": 0,
+        },
+        refused=(
+            Refused(
+                404,
+                "unknown-payment",
+                "no payment with this id is known",
+                body={"payment_id": "pay_RkXe2wH6yB9cMq"},
+            ),
+            Refused(
+                409,
+                "not-refundable",
+                "the payment has 800000 paise left to refund: cannot refund 900000",
+                body={"amount_paise": 900_000},
+            ),
+        ),
+    ),
 )
 def create(body: NewRefund) -> Refund:
     """Refund a payment, wholly or in part.

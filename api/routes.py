@@ -17,6 +17,8 @@ from flask_openapi import APIBlueprint
 from pydantic import BaseModel
 
 from api import auth, idempotency, problems
+from api.document import DECLARED, Declaration
+from api.examples import Example
 from api.json_body import WITHOUT_BODY
 from billing import audit
 
@@ -28,7 +30,7 @@ _WITH_A_BODY = {408, 413, 415}
 _UNDER_A_KEY = {409, 410}
 
 
-def route(
+def route(  # noqa: PLR0913 - a declaration
     resource: APIBlueprint,
     method: HTTPMethod,
     rule: str,
@@ -40,6 +42,7 @@ def route(
     without_body: bool = False,
     check: Callable[..., None] | None = None,
     asks_gateway: bool = False,
+    example: Example | None = None,
 ) -> Callable[[View], View]:
     """Put a view at `method rule` for callers with `scope`.
 
@@ -47,8 +50,8 @@ def route(
     addition to those of every route. With `without_body`, a missing body is read as `{}`. `check`
     takes what the view takes and raises a `Refusal` if this key may not ask that: it runs before a
     stored answer is repeated. A view that `asks_gateway` may take as long as the gateway:
-    `api/server.py` gives it a part of the threads only. The audit log names the caller as the actor
-    of what the view changes.
+    `api/server.py` gives it a part of the threads only. The OpenAPI document shows `example`, and
+    a test sends it. The audit log names the caller as the actor of what the view changes.
     """
     once = method is HTTPMethod.POST
     refused = {*_ALWAYS, *refusals}
@@ -81,6 +84,8 @@ def route(
         setattr(answer, auth.SCOPE, scope)
         setattr(answer, WITHOUT_BODY, without_body)
         setattr(answer, _ASKS_GATEWAY, asks_gateway)
+        operation_id = f"{resource.name}_{view.__name__}"
+        DECLARED[operation_id] = Declaration(status, scope, once, without_body, example)
         summary, _, description = (getdoc(view) or view.__name__).partition("\n\n")
         add(
             rule,
@@ -88,7 +93,7 @@ def route(
             description=description,
             responses=responses,
             security=[{auth.SCHEME: [scope]}],
-            operation_id=f"{resource.name}_{view.__name__}",
+            operation_id=operation_id,
         )(answer)
         return view
 

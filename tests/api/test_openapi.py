@@ -6,8 +6,12 @@ from typing import Any
 
 import pytest
 
+import api.app  # noqa: F401 - its routes declare themselves
+from api.document import DECLARED
+from billing.access.keys import SCOPES
 from tests.api.api_process import ApiProcess
 
+OPERATIONS = frozenset(DECLARED)  # read now: tests of `route` declare more
 OPEN_ADDRESSES = {"/openapi.json", "/healthz", "/readyz"}
 
 
@@ -38,13 +42,13 @@ def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
         place: Any = document
         for part in reference.removeprefix("#/").split("/"):
             place = place[part]
-        assert place["type"] in {"object", "string"}
+        assert place.keys() & {"type", "schema", "value"}  # of a model, a header, an example
 
 
 def test_every_route_needs_a_key_and_answers_problems(document: dict[str, Any]) -> None:
-    assert document["components"]["securitySchemes"] == {
-        "api_key": {"type": "http", "scheme": "bearer"}
-    }
+    scheme = document["components"]["securitySchemes"]["api_key"]
+    assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
+    assert all(f"- `{scope}`: " in scheme["description"] for scope in SCOPES)
     for operations in document["paths"].values():
         for operation in operations.values():
             assert list(operation["security"][0]) == ["api_key"]
@@ -149,6 +153,53 @@ def test_what_it_lists_asks_for_a_key_and_the_rest_tells_nothing(
             assert api.ask(asked, method=method.upper()).status == 401
     for path in OPEN_ADDRESSES:
         assert "paise" not in json.dumps(api.get(path).json.get("status", ""))
+
+
+def test_every_answer_has_the_id_of_its_request(document: dict[str, Any]) -> None:
+    for operation in _operations(document):
+        for status, response in operation["responses"].items():
+            assert "X-Request-Id" in response["headers"]
+            assert ("Retry-After" in response["headers"]) == (status in {"409", "429", "503"})
+
+
+def test_a_repeated_post_says_so_in_a_header(document: dict[str, Any]) -> None:
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            told = [
+                status
+                for status, response in operation["responses"].items()
+                if "Idempotent-Replayed" in response["headers"]
+            ]
+            assert (len(told) == 1 and told[0] < "300") == (method == "post"), path
+
+
+def test_a_body_that_may_be_left_out_is_marked(document: dict[str, Any]) -> None:
+    optional = {
+        operation["operationId"]
+        for operation in _operations(document)
+        if operation.get("requestBody", {}).get("required") is False
+    }
+    assert optional == {"holds_capture", "holds_void"}
+
+
+def test_every_tag_is_explained(document: dict[str, Any]) -> None:
+    explained = {tag["name"] for tag in document["tags"] if tag["description"]}
+    assert {tag for one in _operations(document) for tag in one["tags"]} == explained
+
+
+def test_every_operation_names_its_scope_for_a_reader(document: dict[str, Any]) -> None:
+    for operation in _operations(document):
+        [scope] = operation["security"][0]["api_key"]
+        assert f"Needs the scope `{scope}`." in operation["description"]
+
+
+def test_no_route_is_missing(document: dict[str, Any]) -> None:
+    # Of two resources with the same path, the later one would replace the earlier one.
+    assert {one["operationId"] for one in _operations(document)} == OPERATIONS
+
+
+def _operations(document: dict[str, Any]) -> list[dict[str, Any]]:
+    return [one for operations in document["paths"].values() for one in operations.values()]
 
 
 def _references(part: Any) -> list[str]:

@@ -1,0 +1,177 @@
+"""The examples of the OpenAPI document are one story; here it is told to a running API.
+
+Each request of the document is sent as it stands there, apart from ids, and the answer must be the
+one of the document, apart from ids and times (`tests/docs/matching.py`).
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import pytest
+
+import api.app  # noqa: F401 - its routes declare themselves
+from api.document import DECLARED
+from api.examples import Example, Refused
+from billing.leads import LeadRequest, charge_leads
+from db.session import transaction
+from tests.api.api_process import problem
+from tests.api.conftest import HOUSE_KEY
+from tests.api.given import Shop
+from tests.docs.matching import Ids, alike, differs
+from tests.server_process import Answer
+
+Place = tuple[str, str]
+"""Method and path of an operation."""
+
+
+class Story:
+    """The examples as they are told: which id of the document stands for which id of this run."""
+
+    def __init__(self, shop: Shop, document: Mapping[str, Any]) -> None:
+        self.shop = shop
+        self.ids = Ids()
+        self.told: set[str] = set()
+        self.wrong: list[str] = []
+        self._places: dict[str, Place] = {
+            operation["operationId"]: (method.upper(), path)
+            for path, operations in document["paths"].items()
+            for method, operation in operations.items()
+        }
+
+    def tell(self, operation_id: str) -> None:
+        """Send an example and then its refusals; note what is answered otherwise."""
+        example = DECLARED[operation_id].example
+        assert example is not None, f"{operation_id}: has no example"
+        self.told.add(operation_id)
+        answer = self._send(operation_id, example)
+        self._compare(f"{operation_id}: {answer.status}", example.answer, answer.body)
+        for refused in example.refused:
+            refusal = self._send(operation_id, example, refused)
+            says = f"{operation_id}: {refusal.status} {refused.name}"
+            self._compare(says, _problem(refused), _without_request_id(refusal))
+
+    def stands_for(self, written: Mapping[str, Any], seen: Mapping[str, Any]) -> None:
+        """Bind the ids of what happens beside the API."""
+        assert alike(json.dumps(written), json.dumps(seen), self.ids)
+
+    def of_run(self, written: str) -> str:
+        """Return what stands in this run for an id of the document."""
+        return self.ids.command(f" {written} ").strip()
+
+    def _send(self, operation_id: str, example: Example, other: Refused | None = None) -> Answer:
+        method, path = self._places[operation_id]
+        parts, query, body = example.path, example.query, example.body
+        if other is not None:
+            parts, query = {**parts, **other.path}, {**query, **other.query}
+            body = {**body, **other.body} if body is not None else None
+        for name, value in parts.items():
+            path = path.replace(f"{{{name}}}", quote(value, safe=":"))
+        path = self.ids.command(f"{path}?{urlencode(query)}" if query else path)
+        headers = [("authorization", f"Bearer {HOUSE_KEY}")]
+        if method == "POST":
+            key = f"{operation_id}-{other.name if other else 'example'}"
+            headers.append(("idempotency-key", key))
+        sent = b""
+        if body is not None:
+            headers.append(("content-type", "application/json"))
+            sent = self.ids.command(json.dumps(body)).encode()
+        return self.shop.api.request(method, path, sent, headers)
+
+    def _compare(self, what: str, written: Mapping[str, Any], seen: bytes) -> None:
+        if differs(json.dumps(written), seen.decode(), self.ids):
+            self.wrong.append(f"{what}\n  document: {json.dumps(written)}\n  API: {seen.decode()}")
+
+
+def _problem(refused: Refused) -> dict[str, Any]:
+    kind = f"urn:problem-type:billing:{refused.kind}" if refused.kind else "about:blank"
+    return {"type": kind, "status": refused.status, "detail": refused.detail, **refused.more}
+
+
+def _without_request_id(answer: Answer) -> bytes:
+    shown = problem(answer)
+    return json.dumps({k: v for k, v in shown.items() if k not in {"title", "request_id"}}).encode()
+
+
+# What happens beside the API.
+
+
+def _clinic_pays(story: Story) -> None:
+    written = _example("payments_verify").body
+    assert written is not None
+    story.stands_for(written, story.shop.pay(story.of_run(written["order_id"])))
+
+
+def _pharmacy_buys_a_plan(story: Story) -> None:
+    shop = story.shop
+    account = {"ref": "pharmacy:7", "name": "Good Health", "product": "pharmapulse_one"}
+    shop.post("/v1/accounts", {**account, "timezone": "Asia/Kolkata"})
+    order = shop.buy("pharmacy:7", plan="pharmapulse_one")
+    assert shop.verify(shop.pay(order["order_id"])).json["state"] == "captured"
+
+
+def _another_hold_is_placed(story: Story) -> None:
+    placed = story.shop.post("/v1/holds", {"account": "clinic:42", "amount": 100}).json
+    story.stands_for(_example("holds_void").path, {"hold_id": placed["hold_id"]})
+
+
+def _lead_is_charged(_: Story) -> None:
+    lead = LeadRequest(lead_id="L-17", account="clinic:42", package_price_paise=1_200_000)
+    with transaction() as session:
+        charge_leads(session, [lead], actor="test")
+
+
+STORY: tuple[str | Callable[[Story], None], ...] = (
+    "accounts_create",
+    "orders_create",
+    _clinic_pays,
+    "payments_verify",
+    _lead_is_charged,
+    "leads_show",
+    "accounts_show",
+    "disputes_create",
+    "disputes_show",
+    "disputes_of_account",
+    "disputes_withdraw",
+    "holds_place",
+    "holds_show",
+    "holds_capture",
+    _another_hold_is_placed,
+    "holds_void",
+    "charges_create",
+    "account_lists_transactions",
+    "account_lists_payments",
+    "refunds_create",
+    _pharmacy_buys_a_plan,
+    "plans_entitlements",
+    "plans_status",
+)
+"""Operations in an order in which each finds what its example needs."""
+
+
+@pytest.mark.usefixtures("house")
+def test_the_api_answers_what_its_document_shows(shop: Shop) -> None:
+    # Given the document of the running API
+    document = shop.api.get("/openapi.json").json
+    story = Story(shop, document)
+    # When each of its examples is sent
+    for step in STORY:
+        if isinstance(step, str):
+            story.tell(step)
+        else:
+            step(story)
+    # Then it is answered as the document says, and no route was left out
+    assert not story.wrong, "\n".join(story.wrong)
+    assert story.told == set(story._places)
+
+
+@pytest.mark.parametrize("operation_id", sorted(DECLARED))
+def test_a_route_has_an_example_and_a_refusal_of_its_own(operation_id: str) -> None:
+    assert _example(operation_id).refused, f"{operation_id}: add a refusal to its example"
+
+
+def _example(operation_id: str) -> Example:
+    example = DECLARED[operation_id].example
+    assert example is not None, f"{operation_id}: declare an `example` in its `route(...)`"
+    return example
