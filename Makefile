@@ -5,8 +5,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+DRIVER := $(VENV)/.browser-driver
 
-.PHONY: help run smoke test check format docs client bench chaos search scenarios calendar lock clean
+.PHONY: help run smoke browser test check format docs client bench chaos search scenarios calendar lock clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,6 +17,8 @@ run: $(INSTALLED) ## Start everything, bill a demo lead, pay a top-up and a plan
 
 smoke: $(INSTALLED) ## The same on free ports and throw-away data; checks the outcome, exits 0 or 1
 	@$(BIN)/python -m devstack smoke
+
+browser: $(DRIVER) ## Install what the browser tests drive Chromium with (54 MB); without it they skip
 
 test: $(INSTALLED) ## Run all tests (real PostgreSQL, Redis, workers and HTTP)
 	@$(BIN)/python -m pytest -n auto --dist worksteal
@@ -62,9 +65,16 @@ lock: $(INSTALLED) ## Resolve requirements.lock again, for every supported Pytho
 	@$(BIN)/python -m pip install --quiet uv
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --group dev pyproject.toml --output-file requirements.lock --upgrade
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --group browser --constraint requirements.lock \
+		--output-file requirements-browser.lock --upgrade
 
 clean: ## Remove the environment, all development data and the built client
 	@rm -rf $(VENV) .data dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(DRIVER): requirements-browser.lock $(INSTALLED)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-browser.lock
+	@touch $@
 
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -30,6 +30,8 @@ from db import connections, migrate
 from db.roles import VARIABLES, Role
 from devstack import servers
 
+pytest_plugins = ["tests.browser"]
+
 TEMPLATE = f"billing_test_template_{os.getpid()}"
 ROLES = {
     role: f"billing_test_{role}_{os.getpid()}"
