@@ -5,6 +5,7 @@ from flask.typing import ResponseReturnValue
 
 from devstack.simulator import control, home
 from devstack.simulator.razorpay import checkout as razorpay_checkout
+from devstack.simulator.razorpay import checkout_frame as razorpay_checkout_frame
 from devstack.simulator.razorpay import routes as razorpay_routes
 from devstack.simulator.stripe import checkout as stripe_checkout
 from devstack.simulator.stripe import routes as stripe_routes
@@ -28,6 +29,7 @@ def create_app(world: World) -> Flask:
     app.world = world
     app.register_blueprint(home.pages(world))
     app.register_blueprint(razorpay_checkout.pages(world))
+    app.register_blueprint(razorpay_checkout_frame.pages(world))
     app.register_blueprint(stripe_checkout.pages(world))
     app.register_blueprint(razorpay_routes.api(world), url_prefix="/v1")
     app.register_blueprint(stripe_routes.api(world), url_prefix="/stripe/v1")

@@ -26,8 +26,11 @@ def pay(
     method: str = "upi",
     amount: int | None = None,
     currency: str | None = None,
+    customer: Entity | None = None,
 ) -> Entity:
     """Play one attempt on an order and return the payment; `amount` and `currency` may differ.
+
+    `customer` may hold the `contact` and `email` that the visitor left.
 
     Raises `ApiError` if checkout would refuse the attempt.
     """
@@ -43,6 +46,7 @@ def pay(
         world, order_id=order_id, amount=amount or order["amount"],
         currency=currency or order["currency"], method=method, notes=order["notes"],
     )  # fmt: skip
+    payment.update(customer or {})
     world.razorpay.payments[payment["id"]] = payment
     order["attempts"] += 1
     if order["status"] == "created":
