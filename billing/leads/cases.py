@@ -36,6 +36,8 @@ class Case:
     first: "Case | None" = None
     """The earlier case of the batch that charges this lead: its result answers this one too."""
     result: LeadResult | None = None
+    actor: str = ""
+    """Who asks for it."""
     account_id: int = 0
     """Set with the ledger's answer, as is `transaction_id`; zero if there is none."""
     transaction_id: int = 0

@@ -1,6 +1,6 @@
 """Charging leads once each: classify the requests of a batch, post the charges, record both.
 
-The handler of both doors' events in `tasks/` calls `charge_leads`. Each lead has one row in
+The handler of all doors' events in `tasks/` calls `charge_leads`. Each lead has one row in
 `lead_charges`: charged, or parked because the account could not pay. Later
 `billing/leads/parking.py` releases or cancels it, and `billing/credit/reversals.py` makes it
 refunded.
@@ -23,7 +23,7 @@ from db.bulk import text_array
 
 
 def charge_leads(
-    session: Session, requests: Sequence[LeadRequest], *, actor: str
+    session: Session, requests: Sequence[LeadRequest], *, actor: str | Sequence[str]
 ) -> list[LeadResult]:
     """Charge each lead once and return one result for each request, in the same order.
 
@@ -31,34 +31,41 @@ def charge_leads(
     cancelled as it is; with another, it is refused with `IdempotencyConflict`, whichever of the
     two comes first. A lead that the account cannot pay is parked, or charged as debt if the catalog
     says so for the account's product. While parked leads of the account are about to be released,
-    new ones wait behind them. Posts once; the caller's transaction holds it all together.
+    new ones wait behind them. `actor` asks for all of them, or each of a sequence for its own.
+    Posts once; the caller's transaction holds it all together.
     """
-    cases = _classify(session, requests)
+    actors = [actor] * len(requests) if isinstance(actor, str) else actor
+    cases = _classify(session, requests, actors)
     charges = [case for case in cases if case.is_charge]
-    _settle(session, charges, actor=actor)
+    _settle(session, charges)
     now = clock.now()
     lead_statements.insert(session, [row for case in charges if (row := case.new_lead())], now=now)
     results = [case.final_result() for case in cases]
     refused = [
-        (request, result.error)
-        for request, result in zip(requests, results, strict=True)
+        (request, asking, result.error)
+        for request, asking, result in zip(requests, actors, results, strict=True)
         if result.error is not None
     ]
-    refusals.record(session, refused, actor=actor, now=now)
+    refusals.record(session, refused, now=now)
     return results
 
 
-def _classify(session: Session, requests: Sequence[LeadRequest]) -> list[Case]:
+def _classify(
+    session: Session, requests: Sequence[LeadRequest], actors: Sequence[str]
+) -> list[Case]:
     lead_ids = {request.lead_id for request in requests}
     recorded = lead_statements.recorded_leads(session, lead_ids)
     # Looked up only if a lead comes twice: a lead of an unknown account leaves no trace, so it
     # must not stand in the way of its correction in the same batch.
     known = _known_accounts(session, requests) if len(lead_ids) < len(requests) else None
     tiers = catalog.get().lead_pricing.tiers
-    return classify_all(requests, recorded=recorded, known_accounts=known, tiers=tiers)
+    cases = classify_all(requests, recorded=recorded, known_accounts=known, tiers=tiers)
+    for case, actor in zip(cases, actors, strict=True):
+        case.actor = actor
+    return cases
 
 
-def _settle(session: Session, charges: Sequence[Case], *, actor: str) -> None:
+def _settle(session: Session, charges: Sequence[Case]) -> None:
     """Post the charges; park those of accounts whose parked leads come first."""
     without_parking = _accounts_without_parking(session, charges)
     covered = coverage.lock_covered(session, {case.request.account for case in charges})
@@ -66,7 +73,7 @@ def _settle(session: Session, charges: Sequence[Case], *, actor: str) -> None:
         if case.request.account in covered:
             case.wait_behind_parked(covered[case.request.account])
     to_post = [case for case in charges if case.is_charge]
-    posted = post(session, [_posting(case, without_parking, actor) for case in to_post])
+    posted = post(session, [_posting(case, without_parking) for case in to_post])
     # Somebody charged these leads while we waited for the lock: their rows are there by now.
     late = [
         case.request.lead_id
@@ -78,7 +85,7 @@ def _settle(session: Session, charges: Sequence[Case], *, actor: str) -> None:
         case.settle(result, recorded.get(case.request.lead_id))
 
 
-def _posting(case: Case, without_parking: set[str], actor: str) -> Posting:
+def _posting(case: Case, without_parking: set[str]) -> Posting:
     request = case.request
     return charge_posting(
         lead_id=request.lead_id,
@@ -86,7 +93,7 @@ def _posting(case: Case, without_parking: set[str], actor: str) -> Posting:
         package_price_paise=request.package_price_paise,
         price_credits=case.price_credits,
         occurred_at=request.occurred_at,
-        actor=actor,
+        actor=case.actor,
         passes_overdraft_limit=request.account in without_parking,
     )
 

@@ -20,9 +20,10 @@ from errors import PermanentError
 # A request that is sent again and again is one conflict.
 _INSERT_CONFLICTS = text("""
 INSERT INTO lead_conflicts (lead_id, account_id, package_price_paise, actor, created_at)
-SELECT DISTINCT n.lead_id, a.id, n.price, :actor, CAST(:now AS timestamptz)
-  FROM unnest(CAST(:leads AS text[]), CAST(:refs AS text[]), CAST(:prices AS bigint[]))
-       AS n(lead_id, ref, price)
+SELECT DISTINCT ON (n.lead_id, a.id, n.price)
+       n.lead_id, a.id, n.price, n.actor, CAST(:now AS timestamptz)
+  FROM unnest(CAST(:leads AS text[]), CAST(:refs AS text[]), CAST(:prices AS bigint[]),
+              CAST(:actors AS text[])) AS n(lead_id, ref, price, actor)
   JOIN accounts a ON a.ref = n.ref
  WHERE NOT EXISTS (SELECT FROM lead_conflicts c WHERE c.lead_id = n.lead_id
                       AND c.account_id = a.id AND c.package_price_paise = n.price)
@@ -31,25 +32,31 @@ SELECT DISTINCT n.lead_id, a.id, n.price, :actor, CAST(:now AS timestamptz)
 
 def record(
     session: Session,
-    refused: Sequence[tuple[LeadRequest, PermanentError]],
+    refused: Sequence[tuple[LeadRequest, str, PermanentError]],
     *,
-    actor: str,
     now: datetime,
 ) -> None:
-    """Write a notice of each refused request and its reason, and keep the conflicts."""
-    conflicts = [request for request, error in refused if isinstance(error, IdempotencyConflict)]
+    """Write a notice of each refused request and its reason, and keep the conflicts.
+
+    `refused`: the request, who asked for it, and the reason.
+    """
+    conflicts = [
+        (request, actor)
+        for request, actor, error in refused
+        if isinstance(error, IdempotencyConflict)
+    ]
     if conflicts:
         session.execute(
             _INSERT_CONFLICTS,
             {
-                "leads": text_array(request.lead_id for request in conflicts),
-                "refs": text_array(request.account for request in conflicts),
-                "prices": int_array(request.package_price_paise for request in conflicts),
-                "actor": actor,
+                "leads": text_array(request.lead_id for request, _ in conflicts),
+                "refs": text_array(request.account for request, _ in conflicts),
+                "prices": int_array(request.package_price_paise for request, _ in conflicts),
+                "actors": text_array(actor for _, actor in conflicts),
                 "now": now,
             },
         )
-    outbox.write(session, [_notice(request, error) for request, error in refused], now=now)
+    outbox.write(session, [_notice(request, error) for request, _, error in refused], now=now)
 
 
 def _notice(request: LeadRequest, error: PermanentError) -> NewNotice:
