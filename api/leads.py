@@ -1,20 +1,24 @@
-"""`/v1/leads`: the state of a lead."""
+"""`/v1/leads`: a lead to charge, and the state of one."""
 
+from dataclasses import replace
 from datetime import datetime
 from http import HTTPMethod
-from typing import Literal
+from typing import Annotated, Literal
 
 from flask_openapi import APIBlueprint, Tag
 from pydantic import BaseModel, ConfigDict, Field
 
-from api import auth
-from api.examples import UNKNOWN_LEAD, Example
+import clock
+from api import auth, idempotency
+from api.examples import UNKNOWN_ACCOUNT_IN_BODY, UNKNOWN_LEAD, Example
 from api.fields import Id
 from api.problems import Refusal
 from api.routes import route
-from billing.leads import status
-from billing.text import ID_MAX_LENGTH
+from billing.leads import EventTime, LeadRequest, status
+from billing.leads.status import LeadStatus
+from billing.text import ID_MAX_LENGTH, identity
 from db.session import transaction
+from tasks.leads import requests
 
 leads = APIBlueprint("leads", __name__, url_prefix="/v1", abp_tags=[Tag(name="leads")])
 
@@ -24,6 +28,20 @@ class LeadPath(BaseModel):
 
     lead_id: Id = Field(
         description=f"the platform's id: at most {ID_MAX_LENGTH} characters, no control characters"
+    )
+
+
+class NewLead(LeadRequest):
+    """A lead to charge, by the rules for leads of every door."""
+
+    # Strict as the other doors; here a misspelt field can be refused at once.
+    model_config = ConfigDict(extra="forbid")
+
+    source: Annotated[str, identity(ID_MAX_LENGTH)] | None = Field(
+        default=None, description="where it came from, such as `google-ads`; only noted"
+    )
+    occurred_at: EventTime | None = Field(
+        default=None, description="when it happened, with its zone; by default now"
     )
 
 
@@ -39,8 +57,64 @@ class Lead(BaseModel):
     package_price_paise: int
     conflicts: int = Field(description="requests that do not match its account or price")
     occurred_at: datetime | None
+    created_at: datetime | None = Field(description="when it was first charged or parked")
     updated_at: datetime
     reason: str | None = Field(description="why it is refused, or still pending, if known")
+
+
+OTHERWISE_ON_RECORD = (
+    "this request names another account or price than is on record: it will count as a conflict"
+    " and take nothing"
+)
+"""The reason in an answer to a POST alone: until a worker has recorded the conflict."""
+
+
+@route(
+    leads,
+    HTTPMethod.POST,
+    "/leads",
+    scope="leads:write",
+    answers=Lead,
+    status=202,
+    refusals=(404,),
+    example=Example(
+        body={"lead_id": "L-17", "account": "clinic:42", "package_price_paise": 1_200_000},
+        answer={
+            "lead_id": "L-17",
+            "account": "clinic:42",
+            "state": "pending",
+            "credits": 250,
+            "package_price_paise": 1_200_000,
+            "conflicts": 0,
+            "occurred_at": None,
+            "created_at": None,
+            "updated_at": "2026-11-21T04:15:00Z",
+            "reason": None,
+        },
+        refused=(UNKNOWN_ACCOUNT_IN_BODY,),
+    ),
+)
+def create(body: NewLead) -> Lead:
+    """Ask for a lead to be charged, once.
+
+    The answer is the lead as it is known now: `pending` until a worker has charged it, or what is
+    on record of it. However often a lead is sent, by whichever door, it is charged once.
+    """
+    caller, now = auth.caller(), clock.now()
+    with transaction() as session:
+        auth.account_in_reach(session, body.account)
+        known = status.find_on_record(
+            session, body.lead_id, product=caller.product, account_id=caller.account_id
+        )
+        requests.record(
+            session, body, event_id=idempotency.operation_key(), actor=caller.actor, at=now
+        )
+        lead = Lead.model_validate(
+            status.pending(body, since=now) if known is None else _compared(known, body)
+        )
+        idempotency.keep(session, lead)
+    requests.nudge()
+    return lead
 
 
 @route(
@@ -60,6 +134,7 @@ class Lead(BaseModel):
             "package_price_paise": 1_200_000,
             "conflicts": 0,
             "occurred_at": "2026-11-21T04:15:00Z",
+            "created_at": "2026-11-21T04:15:02Z",
             "updated_at": "2026-11-21T04:15:02Z",
             "reason": None,
         },
@@ -80,3 +155,9 @@ def show(path: LeadPath) -> Lead:
     if found is None:
         raise Refusal(404, "no lead with this id is known", kind="unknown-lead")
     return Lead.model_validate(found)
+
+
+def _compared(known: LeadStatus, asked: NewLead) -> LeadStatus:
+    """Return what is on record; with a reason if the request differs from it."""
+    same = (known.account, known.package_price_paise) == (asked.account, asked.package_price_paise)
+    return known if same else replace(known, reason=OTHERWISE_ON_RECORD)

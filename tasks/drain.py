@@ -15,6 +15,7 @@ from tasks.disputes import calls as dispute_calls
 from tasks.inbox.handler import Handler
 from tasks.leads import calls as lead_calls
 from tasks.leads import events as lead_events
+from tasks.leads import requests as lead_requests
 from tasks.operator_lines import write_to_log
 from tasks.payments import events as payment_events
 from tasks.plumbing import nudges
@@ -26,6 +27,7 @@ log = structlog.get_logger()
 HANDLERS: dict[str, Handler] = {
     "leads": partial(lead_events.handle, actor="webhook:leads", door="webhook"),
     lead_calls.SOURCE: lead_calls.handle,
+    lead_requests.SOURCE: lead_requests.handle,
     dispute_calls.SOURCE: dispute_calls.handle,
     refund_calls.SOURCE: refund_calls.handle,
     "razorpay": partial(payment_events.handle, gateway="razorpay"),

@@ -43,6 +43,8 @@ class LeadStatus:
     updated_at: datetime
     reason: str | None = None
     """Why it is refused, or still pending, if that is known."""
+    created_at: datetime | None = None
+    """When it was charged or parked first; None until then."""
 
 
 def find_status(
@@ -65,6 +67,26 @@ def find_status(
     )
 
 
+def find_on_record(
+    session: Session, lead_id: str, *, product: str | None = None, account_id: int | None = None
+) -> LeadStatus | None:
+    """Return what `find_status` does, from the record alone: None if nothing was decided yet.
+
+    The inbox is not searched.
+    """
+    return _on_record(session, lead_id, accounts.in_reach(product, account_id))
+
+
+def pending(request: LeadRequest, *, since: datetime, reason: str | None = None) -> LeadStatus:
+    """Return the status of a lead that waits for its charge since `since`, with its price."""
+    price = request.package_price_paise
+    return LeadStatus(
+        request.lead_id, request.account, "pending",
+        lead_price_credits(price, catalog.get().lead_pricing.tiers), price, 0,
+        request.occurred_at, since, reason,
+    )  # fmt: skip
+
+
 def _on_record(session: Session, lead_id: str, reach: ColumnElement[bool]) -> LeadStatus | None:
     """Return the lead, or the newest of the requests for it if none was ever accepted.
 
@@ -84,7 +106,8 @@ def _on_record(session: Session, lead_id: str, reach: ColumnElement[bool]) -> Le
         select(
             literal(1).label("rank"), literal(0).label("id"), Account.ref, LeadCharge.state,
             LeadCharge.credits, LeadCharge.package_price_paise, number.label("conflicts"),
-            LeadCharge.occurred_at, LeadCharge.updated_at,
+            LeadCharge.occurred_at, LeadCharge.updated_at, null().label("reason"),
+            LeadCharge.created_at,
         )
         .join(Account, Account.id == LeadCharge.account_id)
         .where(LeadCharge.lead_id == lead_id, reach)
@@ -92,7 +115,8 @@ def _on_record(session: Session, lead_id: str, reach: ColumnElement[bool]) -> Le
     conflict = (
         select(
             literal(2), LeadConflict.id, Account.ref, literal("conflict"), literal(0),
-            LeadConflict.package_price_paise, number, null(), LeadConflict.created_at,
+            LeadConflict.package_price_paise, number, null(), LeadConflict.created_at, null(),
+            null(),
         )
         .join(Account, Account.id == LeadConflict.account_id)
         .where(conflicts, reach)
@@ -110,12 +134,7 @@ def _pending(
         if account is None and everything:
             account = request.account  # it is not opened yet
         if account is not None:
-            price = request.package_price_paise
-            return LeadStatus(
-                lead_id, account, "pending",
-                lead_price_credits(price, catalog.get().lead_pricing.tiers), price, 0,
-                request.occurred_at, since, WAITS_FOR_AN_OPERATOR if dead else None,
-            )  # fmt: skip
+            return pending(request, since=since, reason=WAITS_FOR_AN_OPERATOR if dead else None)
     return None
 
 
@@ -124,13 +143,13 @@ def _pending(
 # only the one or two bodies that hold it are parsed.
 _CANDIDATES = text("""
 (SELECT 1 AS rank, id, body, received_at AS since FROM inbound_events
-  WHERE state = 'pending' AND source IN ('leads', 'lead_calls')
+  WHERE state = 'pending' AND source IN ('leads', 'lead_calls', 'api_leads')
     AND EXISTS (SELECT FROM unnest(CAST(:needles AS bytea[])) AS needle
                  WHERE position(needle IN body) > 0)
   ORDER BY id + 0 DESC LIMIT :limit)
 UNION ALL
 (SELECT 2, id, body, coalesce(handled_at, received_at) FROM inbound_events
-  WHERE state = 'dead' AND source IN ('leads', 'lead_calls') AND lead_id IS NULL
+  WHERE state = 'dead' AND source IN ('leads', 'lead_calls', 'api_leads') AND lead_id IS NULL
     AND EXISTS (SELECT FROM unnest(CAST(:needles AS bytea[])) AS needle
                  WHERE position(needle IN body) > 0)
   ORDER BY id + 0 DESC LIMIT :limit)
@@ -156,7 +175,7 @@ def _refused(session: Session, lead_id: str, reach: ColumnElement[bool]) -> Lead
         .where(
             InboundEvent.lead_id == lead_id,
             InboundEvent.state.in_(("dead", "ignored")),
-            InboundEvent.source.in_(("leads", "lead_calls")),
+            InboundEvent.source.in_(("leads", "lead_calls", "api_leads")),
             reach,
         )
         .order_by(InboundEvent.state, InboundEvent.id.desc())  # dead before ignored

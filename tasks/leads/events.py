@@ -1,4 +1,4 @@
-"""The handler of lead events from both doors: read each body strictly, charge, end each row."""
+"""The handler of lead events from all doors: read each body strictly, charge, end each row."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from billing import audit
 from billing.audit import Door
 from billing.leads import EventTime, LeadRequest, LeadState, charge_leads
-from billing.text import validation_problems
+from billing.text import KEY_MAX_LENGTH, validation_problems
 from db.inbox import Finished, LeasedEvent, Subject
 from service.disclosure import shown_error
 from tasks.inbox import clock_skew, subjects
@@ -40,6 +40,12 @@ class LeadCall(BaseModel):
     data: LeadRequest
 
 
+class LeadAskedFor(LeadCall):
+    """A lead event that we wrote for a request to the API, which names its caller."""
+
+    actor: Annotated[str, Field(min_length=1, max_length=KEY_MAX_LENGTH)]
+
+
 class _AnyEvent(BaseModel):
     type: Annotated[str, Field(max_length=100)]
 
@@ -56,12 +62,14 @@ def handle(
 ) -> BatchOutcome:
     """Charge the leads of one batch. An unreadable one is dead, one that is no lead is ignored.
 
-    `place_of` returns what the error of a dead row begins with. `parameters` are those of the
-    source's tasks: a row may hold a whole call that was refused.
+    `actor` asks for each lead whose row names nobody. `place_of` returns what the error of a dead
+    row begins with. `parameters` are those of the source's tasks: a row may hold a whole call that
+    was refused.
     """
     outcome = BatchOutcome(events)
     readable: list[LeasedEvent] = []
     requests: list[LeadRequest] = []
+    actors: list[str] = []
     times: list[tuple[datetime | None, datetime]] = []
     for event in events:
         try:
@@ -72,10 +80,11 @@ def handle(
             readable.append(event)
             at = event.received_at
             requests.append(lead.data.happened_at(lead.timestamp or at, known_at=at))
+            actors.append(lead.actor if isinstance(lead, LeadAskedFor) else actor)
             times.append((lead.data.occurred_at or lead.timestamp, at))
     clock_skew.report(session, door, times)
     with audit.asked_by(actor, door=door):
-        results = charge_leads(session, requests, actor=actor)
+        results = charge_leads(session, requests, actor=actors)
     for event, request, result in zip(readable, requests, results, strict=True):
         if result.error is not None:
             reason = f"{place_of(event)}{shown_error(result.error)}"

@@ -35,14 +35,16 @@ SILENT_SECONDS = 30
 _SCHEDULE = "schedule"
 _QUEUES = {
     "lead_calls": _SCHEDULE,
+    "api_leads": "leads",
     "dispute_calls": "refunds",
     "refund_calls": "refunds",
     "razorpay": "payments",
     "stripe": "payments",
 }
 """Source -> queue of its nudges, unless that is the queue of its name. The calls of leads are
-messages of `leads`, and a nudge must not wait behind the crowd that it serves. Both gateways
-report payments. Disputes and refunds are few, and share the queue of their calls."""
+messages of `leads`, and a nudge must not wait behind the crowd that it serves. Leads by the API
+share the queue of the webhook's. Both gateways report payments. Disputes and refunds are few, and
+share the queue of their calls."""
 
 _redis = broker.connect()
 

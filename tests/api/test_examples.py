@@ -14,13 +14,12 @@ import pytest
 import api.app  # noqa: F401 - its routes declare themselves
 from api.document import DECLARED
 from api.examples import Example, Refused
-from billing.leads import LeadRequest, charge_leads
-from db.session import transaction
 from tests.api.api_process import problem
 from tests.api.conftest import HOUSE_KEY
 from tests.api.given import Shop
 from tests.docs.matching import Ids, alike, differs
 from tests.server_process import Answer
+from tests.tasks.given import work
 
 Place = tuple[str, str]
 """Method and path of an operation."""
@@ -117,9 +116,7 @@ def _another_hold_is_placed(story: Story) -> None:
 
 
 def _lead_is_charged(_: Story) -> None:
-    lead = LeadRequest(lead_id="L-17", account="clinic:42", package_price_paise=1_200_000)
-    with transaction() as session:
-        charge_leads(session, [lead], actor="test")
+    work("api_leads")
 
 
 STORY: tuple[str | Callable[[Story], None], ...] = (
@@ -127,6 +124,7 @@ STORY: tuple[str | Callable[[Story], None], ...] = (
     "orders_create",
     _clinic_pays,
     "payments_verify",
+    "leads_create",
     _lead_is_charged,
     "leads_show",
     "accounts_show",

@@ -42,7 +42,8 @@ def test_a_charged_lead_is_told_in_full(api: ApiProcess, number: int) -> None:
 
     assert answer.status == 200
     shown = answer.json
-    assert before <= datetime.fromisoformat(shown.pop("updated_at")) <= clock.now()
+    for moment in ("created_at", "updated_at"):
+        assert before <= datetime.fromisoformat(shown.pop(moment)) <= clock.now()
     assert shown == {
         "lead_id": f"L-{number}", "account": account, "state": "charged", "credits": 180,
         "package_price_paise": RS_6000, "conflicts": 0, "occurred_at": "2026-11-20T08:00:00Z",

@@ -71,6 +71,7 @@ def test_the_lead_route_is_told_with_its_fields_and_its_scope(document: dict[str
 
 
 ROUTES = {
+    ("post", "/v1/leads"): ("leads:write", "202", {"lead_id", "account", "state", "reason"}),
     ("post", "/v1/accounts"): ("accounts:write", "201", {"account", "available", "gstin"}),
     ("get", "/v1/accounts/{ref}"): (
         "accounts:read",

@@ -141,7 +141,15 @@ def test_a_lead_on_record_has_the_status_of_its_row(credits_: int, recorded: str
     found = find()
 
     assert found == LeadStatus(
-        "L-1", "clinic:42", recorded, 180, RS_6000, 0, occurred_at=happened, updated_at=happened
+        "L-1",
+        "clinic:42",
+        recorded,
+        180,
+        RS_6000,
+        0,
+        occurred_at=happened,
+        updated_at=happened,
+        created_at=happened,
     )
 
 
@@ -185,7 +193,7 @@ def test_an_account_that_asked_for_anothers_lead_sees_a_conflict_and_nothing_of_
     assert (found.package_price_paise, found.conflicts) == (RS_12000, 2)
 
 
-@pytest.mark.parametrize("source", ["leads", "lead_calls"])
+@pytest.mark.parametrize("source", ["leads", "lead_calls", "api_leads"])
 def test_a_recorded_event_is_pending_at_its_price(source: str) -> None:
     open_account()
     deliver(source=source, price=RS_12000)
