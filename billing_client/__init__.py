@@ -5,6 +5,7 @@ own Celery broker. Both have the same `charge_lead` and `charge_leads`. `require
 credit for a Flask view or a Celery task.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from billing_client.client import BillingClient
@@ -58,9 +59,10 @@ from billing_client.settings import BillingSettings
 from billing_client.version import __version__
 
 if TYPE_CHECKING:
+    from billing_client.async_client import AsyncBillingClient as AsyncBillingClient
     from billing_client.celery_client import CeleryBillingClient as CeleryBillingClient
 
-# Without `CeleryBillingClient`: `from billing_client import *` must work without its extra.
+# Without the two of extras: `from billing_client import *` must work without them.
 __all__ = [
     "Accepted",
     "AccountExists",
@@ -117,15 +119,21 @@ __all__ = [
 ]
 
 
+_OF_EXTRAS = {
+    "AsyncBillingClient": ("async_client", "async"),
+    "CeleryBillingClient": ("celery_client", "celery"),
+}
+"""Name -> its module and the extra that brings what it needs."""
+
+
 def __getattr__(name: str) -> object:
-    # Imported on first use: Celery is an extra.
-    if name != "CeleryBillingClient":
+    # Imported on first use: httpx and Celery are extras.
+    if name not in _OF_EXTRAS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, extra = _OF_EXTRAS[name]
     try:
-        from billing_client.celery_client import CeleryBillingClient  # noqa: PLC0415
+        return getattr(import_module(f"{__name__}.{module}"), name)
     except ModuleNotFoundError as error:
         raise ImportError(
-            f"CeleryBillingClient needs the module {error.name!r}:"
-            " install credit-billing-client[celery]"
+            f"{name} needs the module {error.name!r}: install credit-billing-client[{extra}]"
         ) from error
-    return CeleryBillingClient

@@ -151,12 +151,14 @@ def test_it_charges_a_lead_from_an_empty_environment(
 
 
 STAR = """
+import billing_client
 from billing_client import *
 assert BillingClient and require_credits and InvalidRequest
-try:
-    from billing_client import CeleryBillingClient
-except ImportError as error:
-    print(error)
+for name in ("AsyncBillingClient", "CeleryBillingClient"):
+    try:
+        getattr(billing_client, name)
+    except ImportError as error:
+        print(error)
 """
 
 
@@ -165,6 +167,7 @@ def test_without_its_extra_all_else_can_be_imported_and_what_is_missing_is_named
 ) -> None:
     python = environment(wheel, extra="", place=tmp_path / "platform")
     assert run(python, STAR, cwd=tmp_path) == (
+        "AsyncBillingClient needs the module 'httpx': install credit-billing-client[async]\n"
         "CeleryBillingClient needs the module 'celery': install credit-billing-client[celery]\n"
     )
 
@@ -175,6 +178,17 @@ from billing_client import CeleryBillingClient
 with CeleryBillingClient(redis_url=sys.argv[1]) as client:
     print(client.charge_lead("L-1", "clinic:42", 600_000).lead_id)
 """
+ASYNC = """
+import asyncio
+from billing_client import AsyncBillingClient, Unreachable
+async def main():
+    async with AsyncBillingClient(base_url="http://127.0.0.1:9", api_key="k", retries=0) as client:
+        try:
+            await client.lead_status("L-1")
+        except Unreachable as error:
+            print(error)
+asyncio.run(main())
+"""
 FLASK = """
 from flask import Flask
 from billing_client import BillingClient, require_credits
@@ -182,9 +196,12 @@ app = Flask("platform")
 client = BillingClient(api_url="http://127.0.0.1:9", api_key="k" * 20, retries=0)
 @app.get("/")
 @require_credits(5, client=client, account="clinic:42")
-def view():
+async def view():
     return "worked"
-print(app.test_client().get("/").status_code)
+@app.get("/free")
+async def free():
+    return "worked"
+print(app.test_client().get("/").status_code, app.test_client().get("/free").status_code)
 """
 
 
@@ -196,7 +213,12 @@ def test_the_extra_celery_brings_all_that_a_first_call_needs(
     assert redis.llen("leads") == 1  # the message itself, not just the copy
 
 
+def test_the_extra_async_brings_all_that_a_first_call_needs(wheel: Path, tmp_path: Path) -> None:
+    python = environment(wheel, extra="async", place=tmp_path / "platform")
+    assert run(python, ASYNC, cwd=tmp_path) == "127.0.0.1:9 cannot be reached: ConnectError\n"
+
+
 def test_the_extra_flask_brings_all_that_a_first_call_needs(wheel: Path, tmp_path: Path) -> None:
     python = environment(wheel, extra="flask", place=tmp_path / "platform")
     # Nothing listens there: the decorator says so, and does not run the view unpaid.
-    assert run(python, FLASK, cwd=tmp_path) == "503\n"
+    assert run(python, FLASK, cwd=tmp_path) == "503 200\n"
