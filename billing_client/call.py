@@ -31,7 +31,7 @@ class Call(Generic[T]):
     names: Mapping[str, str | int] = field(default_factory=dict)
     """What stands for the names in braces."""
     query: Mapping[str, str] = field(default_factory=dict)
-    fields: Mapping[str, Any] | None = None
+    fields: Mapping[str, Any] | None = field(default=None, repr=False)
     """The body; None: there is none."""
     idempotency_key: str | None = None
     about: Mapping[str, str | int] = field(default_factory=dict)

@@ -3,9 +3,11 @@
 Each raises `InvalidRequest`, which names the field and not its value.
 """
 
+import json
 import re
 import unicodedata
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from typing import cast
 
 from billing_client.errors import InvalidRequest
 
@@ -30,6 +32,7 @@ _VIRAMA = 9
 """The canonical combining class of the signs that take a consonant's vowel away."""
 _BLANK = re.compile("[\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u2800\u3000]").search
 _ACCOUNT = re.compile("[a-z][a-z0-9_]*:[A-Za-z0-9][A-Za-z0-9._-]*").fullmatch
+_LINE_BREAKS = re.compile("[\t\n\r]").sub
 _HEADER_TEXT = re.compile("[!-~](?:[ -~]*[!-~])?").fullmatch
 
 
@@ -74,6 +77,48 @@ def checked_paise(name: str, value: object, *, least: int = 0) -> int:
         raise InvalidRequest(f"{name}: must be whole paise (int), not {_kind(value)}")
     if not least <= value <= MAX_PRICE_PAISE:
         raise InvalidRequest(f"{name}: must be from {least} to 2^53 - 1")
+    return value
+
+
+def checked_credits(name: str, value: object) -> int:
+    """Return a limit in credits, which may be zero, unchanged. Raises `InvalidRequest`."""
+    if type(value) is not int:
+        raise InvalidRequest(f"{name}: must be a whole number (int), not {_kind(value)}")
+    if not 0 <= value <= MAX_AMOUNT:
+        raise InvalidRequest(f"{name}: must be from 0 to {MAX_AMOUNT}")
+    return value
+
+
+def checked_number(name: str, value: object) -> int:
+    """Return the number of a row of the server, unchanged. Raises `InvalidRequest`."""
+    if type(value) is not int:
+        raise InvalidRequest(f"{name}: must be a whole number (int), not {_kind(value)}")
+    if not 1 <= value < 2**63:
+        raise InvalidRequest(f"{name}: must be from 1 to 2^63 - 1")
+    return value
+
+
+def checked_words(name: str, value: object) -> str:
+    """Return a text for people, perhaps of several lines, unchanged. Raises `InvalidRequest`."""
+    _storable(name, _LINE_BREAKS(" ", value) if isinstance(value, str) else value, 1_000)
+    return cast(str, value)
+
+
+def checked_json(name: str, value: object, max_bytes: int) -> object:
+    """Return what is plain JSON and not too long, unchanged. Raises `InvalidRequest`."""
+    try:
+        written = json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except (TypeError, ValueError, RecursionError):
+        raise InvalidRequest(f"{name}: must be plain JSON") from None
+    if len(written) > max_bytes:
+        raise InvalidRequest(f"{name}: must be at most {max_bytes} bytes as JSON")
+    return value
+
+
+def checked_day(name: str, value: object) -> date:
+    """Return a day without a time, unchanged. Raises `InvalidRequest`."""
+    if not isinstance(value, date) or isinstance(value, datetime):
+        raise InvalidRequest(f"{name}: must be a date, not {_kind(value)}")
     return value
 
 

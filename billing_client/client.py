@@ -1,20 +1,45 @@
 """`BillingClient`: every job of a platform, over HTTP, each a method.
 
 The methods say what a job does; `calls/` has the rules by which it is checked and read, and says
-how one is added. `async_client.py` has the same methods for asyncio.
+how one is added. `async_client.py` has the same methods for asyncio. The file is long because it is
+the list of jobs: each method is three lines and its docstring.
 """
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from datetime import datetime
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
+from billing_client import flows
 from billing_client.call import Call, Page
-from billing_client.calls import credit, leads
+from billing_client.calls import accounts, credit, disputes, leads, payments, plans
 from billing_client.errors import BillingError
+from billing_client.flows import Flow, Pause
 from billing_client.http import CONNECTIONS, Http
-from billing_client.results import Accepted, Charge, Hold, LeadStatus
+from billing_client.results import (
+    Accepted,
+    Account,
+    AccountStatus,
+    Balance,
+    Charge,
+    Dispute,
+    DisputeState,
+    DisputeType,
+    Entitlements,
+    Gateway,
+    Hold,
+    LeadState,
+    LeadStatus,
+    Order,
+    Payment,
+    PaymentState,
+    Refund,
+    Transaction,
+    TransactionKind,
+    VerifiedPayment,
+)
 from billing_client.settings import BillingSettings, settings_of
 from billing_client.wire import Wire
 
@@ -95,9 +120,313 @@ class BillingClient:
             ]
             return [one.result() for one in waiting]
 
+    def submit_lead(
+        self,
+        lead_id: str,
+        account: str,
+        package_price_paise: int,
+        source: str | None = None,
+        occurred_at: datetime | None = None,
+        idempotency_key: str | None = None,
+    ) -> LeadStatus:
+        """Have a lead charged once, by the API: needs no `receiver_url` and no `webhook_secret`.
+
+        Returns when it is recorded, with its state as it is then: mostly `pending`, and
+        `wait_for_lead` has the rest. A lead that is sent again, under any key, is not charged
+        again; with another account or price it is a conflict, which `conflicts` counts.
+        Raises `AccountUnknown`.
+        """
+        lead = {
+            "lead_id": lead_id,
+            "account": account,
+            "package_price_paise": package_price_paise,
+            "source": source,
+            "occurred_at": occurred_at,
+        }
+        return self._run(leads.submit_lead(lead, idempotency_key))
+
     def lead_status(self, lead_id: str) -> LeadStatus:
-        """Ask the API for the state of a lead. Raises `LeadUnknown`."""
+        """Return a lead and its state as it is now. Raises `LeadUnknown`."""
         return self._run(leads.lead_status(lead_id))
+
+    def wait_for_lead(self, lead_id: str, timeout_seconds: float = 30) -> LeadStatus:
+        """Ask for a lead until it is not pending any more; return its state then.
+
+        It may be any other state: a refused lead has its `reason`, a parked one waits for credit.
+        A lead that is unknown yet is waited for too. Asks with growing pauses, 3 seconds at most;
+        each question may take its own time and retries. Raises `LeadStillPending`, which has the
+        last `status`.
+        """
+        return self._follow(flows.wait_for_lead(lead_id, timeout_seconds))
+
+    def list_leads(
+        self,
+        account: str,
+        *,
+        state: LeadState | str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Iterator[LeadStatus]:
+        """Return the leads of an account, newest first, page by page as they are read.
+
+        `since` (inclusive) and `until` (exclusive) are aware times. Raises `AccountUnknown`, as any
+        error of a list, when the first row is read.
+        """
+        return self._all(leads.list_leads(account, state=state, since=since, until=until))
+
+    # Accounts
+
+    def ensure_account(
+        self,
+        account: str,
+        name: str,
+        product: str,
+        *,
+        timezone: str | None = None,
+        state_code: str | None = None,
+        gstin: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Account:
+        """Return the account, which is opened if it does not exist; safe to call at any time.
+
+        One that exists is returned as it is, whatever else the arguments say: `update_account`
+        changes it. Raises `ProductMismatch` if it exists with another product, and `AccountExists`
+        if it exists out of this API key's reach.
+        """
+        return self._follow(
+            flows.ensure_account(
+                account,
+                name,
+                product,
+                timezone=timezone,
+                state_code=state_code,
+                gstin=gstin,
+                idempotency_key=idempotency_key,
+            )
+        )
+
+    def create_account(
+        self,
+        account: str,
+        name: str,
+        product: str,
+        *,
+        timezone: str | None = None,
+        overdraft_limit: int | None = None,
+        state_code: str | None = None,
+        gstin: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Account:
+        """Open an account, such as `clinic:42`, without credit.
+
+        `timezone` is an IANA name, by default the operator's. `overdraft_limit`, in credits, is how
+        far the balance may go below zero; it needs a scope of its own. `state_code` is the
+        customer's GST state, `gstin` its GST number. Raises `AccountExists`, `InvalidFields`,
+        `OutOfReach`, `MissingScope`, `IdempotencyConflict`.
+        """
+        return self._run(
+            accounts.create_account(
+                account,
+                name,
+                product,
+                timezone=timezone,
+                overdraft_limit=overdraft_limit,
+                state_code=state_code,
+                gstin=gstin,
+                idempotency_key=idempotency_key,
+            )
+        )
+
+    def account(self, account: str) -> Account:
+        """Return an account and its credit. Raises `AccountUnknown`."""
+        return self._run(accounts.account(account))
+
+    def balance(self, account: str) -> Balance:
+        """Return what an account has and can spend, in credits. Raises `AccountUnknown`."""
+        return self._run(accounts.balance(account))
+
+    def list_accounts(self, *, product: str | None = None) -> Iterator[Account]:
+        """Return the accounts in the API key's reach, by their references, page by page."""
+        return self._all(accounts.list_accounts(product=product))
+
+    def history(
+        self,
+        account: str,
+        *,
+        kind: TransactionKind | str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        lead_id: str | None = None,
+        payment_id: str | None = None,
+    ) -> Iterator[Transaction]:
+        """Return the rows of an account's ledger, newest first, page by page as they are read.
+
+        `since` (inclusive) and `until` (exclusive) are aware times, of when it happened.
+        Raises `AccountUnknown`, `InvalidFields`.
+        """
+        return self._all(
+            accounts.history(
+                account,
+                kind=kind,
+                since=since,
+                until=until,
+                lead_id=lead_id,
+                payment_id=payment_id,
+            )
+        )
+
+    def entitlements(self, account: str) -> Entitlements:
+        """Return what an account may do now, why, and until when. Raises `AccountUnknown`."""
+        return self._run(plans.entitlements(account))
+
+    def account_status(self, account: str) -> AccountStatus:
+        """Return an account's plan, credit, renewal and next grant. Raises `AccountUnknown`."""
+        return self._run(plans.account_status(account))
+
+    # Money
+
+    def place_order(
+        self,
+        account: str,
+        gateway: Gateway | str,
+        *,
+        package: str | None = None,
+        amount_paise: int | None = None,
+        plan: str | None = None,
+        return_url: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Order:
+        """Open an order at a gateway, for exactly one of package, amount_paise and plan.
+
+        The customer pays it at the gateway's checkout: `order_id` and `key_id` open Razorpay's,
+        `checkout_url` is Stripe's page, which sends the customer back to `return_url`. The credit
+        comes when it is paid, whether or not the customer's browser returns.
+        Raises `AccountUnknown`, `InvalidFields`, `PlanRefused`, `IdempotencyConflict`,
+        `GatewayUnavailable` and `OutcomeUnknown` (call again with its `idempotency_key`).
+        """
+        return self._run(
+            payments.place_order(
+                account,
+                gateway,
+                package=package,
+                amount_paise=amount_paise,
+                plan=plan,
+                return_url=return_url,
+                idempotency_key=idempotency_key,
+            )
+        )
+
+    def order_status(self, order_id: str) -> Order:
+        """Return an order as it is now, by the gateway's id. Raises `OrderUnknown`."""
+        return self._run(payments.order_status(order_id))
+
+    def verify_payment(
+        self,
+        order_id: str,
+        payment_id: str | None = None,
+        signature: str | None = None,
+        *,
+        idempotency_key: str | None = None,
+    ) -> VerifiedPayment:
+        """Ask the gateway about the payment of an order; credit it if the money is there.
+
+        For Razorpay give the `payment_id` and `signature` that its checkout hands to the browser;
+        for Stripe the `order_id` alone. Credit does not depend on this call: the gateway's webhook
+        brings it too, and it is credited once. If the state is `created` or `authorized`, call
+        again later. Raises `OrderUnknown`, `InvalidFields` (a wrong signature), `OrderAtOdds`,
+        `GatewayUnavailable`.
+        """
+        return self._run(
+            payments.verify_payment(
+                order_id, payment_id, signature, idempotency_key=idempotency_key
+            )
+        )
+
+    def payment_status(self, payment_id: str) -> Payment:
+        """Return a payment with its account and its refunds. Raises `PaymentUnknown`."""
+        return self._run(payments.payment_status(payment_id))
+
+    def list_payments(
+        self, account: str, *, state: PaymentState | str | None = None
+    ) -> Iterator[Payment]:
+        """Return the payments of an account, newest first, page by page.
+
+        Raises `AccountUnknown`.
+        """
+        return self._all(payments.list_payments(account, state=state))
+
+    def refund_payment(
+        self,
+        payment_id: str,
+        *,
+        reason: str,
+        amount_paise: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> Refund:
+        """Give the money of a payment back, all that is left of it or `amount_paise`.
+
+        The payment's credit and its share of the bonus are reserved first, and taken when the money
+        is paid back. `reason` is for auditors. Raises `PaymentUnknown`, `NotRefundable`,
+        `InvalidFields`, `IdempotencyConflict`, `GatewayUnavailable`.
+        """
+        return self._run(
+            payments.refund_payment(
+                payment_id,
+                reason=reason,
+                amount_paise=amount_paise,
+                idempotency_key=idempotency_key,
+            )
+        )
+
+    def refund_status(self, refund_id: str) -> Refund:
+        """Return a refund as it is now. Raises `RefundUnknown`."""
+        return self._run(payments.refund_status(refund_id))
+
+    # Disputes
+
+    def dispute_lead(
+        self,
+        lead_id: str,
+        account: str,
+        dispute_type: DisputeType | str,
+        description: str,
+        *,
+        evidence: Any = None,
+        idempotency_key: str | None = None,
+    ) -> Dispute:
+        """Dispute a charged lead; an operator decides whether its credit comes back.
+
+        `evidence` is plain JSON of up to 16 KiB. Raises a `DisputeRefused` that says why the lead
+        cannot be disputed: `LeadNotCharged`, `DisputeOpen`, `DisputedBefore`, `DisputeWindowOver`;
+        also `AccountUnknown`, `InvalidFields`, `IdempotencyConflict`.
+        """
+        return self._run(
+            disputes.dispute_lead(
+                lead_id,
+                account,
+                dispute_type,
+                description,
+                evidence=evidence,
+                idempotency_key=idempotency_key,
+            )
+        )
+
+    def dispute_status(self, dispute_id: int) -> Dispute:
+        """Return a dispute as it is now. Raises `DisputeUnknown`."""
+        return self._run(disputes.dispute_status(dispute_id))
+
+    def withdraw_dispute(self, dispute_id: int, *, idempotency_key: str | None = None) -> Dispute:
+        """Take a pending dispute back. Raises `DisputeResolved`, `DisputeUnknown`."""
+        return self._run(disputes.withdraw_dispute(dispute_id, idempotency_key=idempotency_key))
+
+    def list_disputes(
+        self, account: str, *, state: DisputeState | str | None = None
+    ) -> Iterator[Dispute]:
+        """Return the disputes of an account, newest first, page by page.
+
+        Raises `AccountUnknown`.
+        """
+        return self._all(disputes.list_disputes(account, state=state))
 
     # Credit
 
@@ -178,6 +507,23 @@ class BillingClient:
     def _run(self, call: Call[_T]) -> _T:
         request = self._wire.request_of(call)
         return call.result(self._http.send(request), request)
+
+    def _follow(self, flow: Flow[_T]) -> _T:
+        result: Any = None
+        failure: BillingError | None = None
+        while True:
+            try:
+                step = flow.send(result) if failure is None else flow.throw(failure)
+            except StopIteration as end:
+                return cast(_T, end.value)
+            result = failure = None
+            if isinstance(step, Pause):
+                time.sleep(step.seconds)
+                continue
+            try:
+                result = self._run(step)
+            except BillingError as error:
+                failure = error
 
     def _all(self, call: Call[Page[_T]]) -> Iterator[_T]:
         following: Call[Page[_T]] | None = call

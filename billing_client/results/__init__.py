@@ -4,7 +4,80 @@ Fields have the names of the API's JSON. Money is whole paise (`int`), credit wh
 times are aware datetimes. A field that this version does not know is ignored (`reading.py`).
 """
 
-from billing_client.results.credit import Charge, Hold, HoldState
-from billing_client.results.leads import Accepted, LeadState, LeadStatus
+from billing_client.results.accounts import (
+    Account,
+    AlertLevel,
+    Balance,
+    Transaction,
+    TransactionKind,
+)
+from billing_client.results.credit import (
+    Charge,
+    Hold,
+    HoldState,
+)
+from billing_client.results.disputes import (
+    Dispute,
+    DisputeState,
+    DisputeType,
+)
+from billing_client.results.leads import (
+    Accepted,
+    LeadState,
+    LeadStatus,
+)
+from billing_client.results.payments import (
+    Gateway,
+    Order,
+    OrderState,
+    Payment,
+    PaymentState,
+    Refund,
+    RefundState,
+    VerifiedPayment,
+)
+from billing_client.results.plans import (
+    AccountStatus,
+    Banner,
+    BannerLevel,
+    BoughtPlan,
+    Entitlement,
+    Entitlements,
+    NextGrant,
+    PlanState,
+    Renewal,
+)
 
-__all__ = ["Accepted", "Charge", "Hold", "HoldState", "LeadState", "LeadStatus"]
+__all__ = [
+    "Accepted",
+    "Account",
+    "AccountStatus",
+    "AlertLevel",
+    "Balance",
+    "Banner",
+    "BannerLevel",
+    "BoughtPlan",
+    "Charge",
+    "Dispute",
+    "DisputeState",
+    "DisputeType",
+    "Entitlement",
+    "Entitlements",
+    "Gateway",
+    "Hold",
+    "HoldState",
+    "LeadState",
+    "LeadStatus",
+    "NextGrant",
+    "Order",
+    "OrderState",
+    "Payment",
+    "PaymentState",
+    "PlanState",
+    "Refund",
+    "RefundState",
+    "Renewal",
+    "Transaction",
+    "TransactionKind",
+    "VerifiedPayment",
+]
