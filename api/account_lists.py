@@ -3,10 +3,9 @@
 The next page starts after the last row of this one, so new rows shift nothing.
 """
 
-from collections.abc import Sequence
 from datetime import datetime
 from http import HTTPMethod
-from typing import Literal, TypeVar
+from typing import Literal
 
 from flask_openapi import APIBlueprint, Tag
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,6 +14,7 @@ from api import auth
 from api.accounts import AccountPath
 from api.examples import UNKNOWN_ACCOUNT, Example
 from api.fields import Id, Instant, PageQuery
+from api.pages import PAGE, page_of
 from api.problems import bad_field
 from api.routes import route
 from billing import payments as rules
@@ -22,8 +22,6 @@ from billing.ledger import Kind
 from billing.payments.queries import State
 from billing.reports import history
 from db.session import transaction
-
-PAGE = 20
 
 account_lists = APIBlueprint(
     "account_lists", __name__, url_prefix="/v1", abp_tags=[Tag(name="accounts")]
@@ -191,11 +189,3 @@ def payments(path: AccountPath, query: PaymentQuery) -> Payments:
         payments=[Payment.model_validate(row) for row in page],
         next=str(page[-1].id) if more else None,
     )
-
-
-_Row = TypeVar("_Row")
-
-
-def page_of(found: Sequence[_Row]) -> tuple[Sequence[_Row], bool]:
-    """Return the rows of a page, and whether more follow; `found` has one row more than a page."""
-    return found[:PAGE], len(found) > PAGE

@@ -1,4 +1,7 @@
-"""`/v1/accounts`: open and show an account. Its lists are in `api/account_lists.py`."""
+"""`/v1/accounts`: open, show, list and change accounts.
+
+What may change is in `api/account_changes.py`, the lists of one account in `api/account_lists.py`.
+"""
 
 from datetime import datetime
 from http import HTTPMethod
@@ -8,11 +11,15 @@ from flask_openapi import APIBlueprint, Tag
 from pydantic import BaseModel, ConfigDict, Field
 
 from api import auth, idempotency
-from api.examples import UNKNOWN_ACCOUNT, Example, Refused
-from api.fields import Ref
+from api.account_changes import AccountChange, may_change
+from api.examples import UNKNOWN_ACCOUNT, UNKNOWN_PRODUCT, Example, Refused
+from api.fields import Ref, require_product
+from api.pages import PAGE, page_of
 from api.problems import Refusal, bad_field
 from api.routes import route
 from billing import accounts as rules
+from billing import plans
+from billing.ledger.alert_levels import low_balance_of
 from db.models import Account as Row
 from db.session import transaction
 
@@ -50,6 +57,10 @@ class NewAccount(BaseModel):
     gstin: str | None = Field(
         default=None, description="the customer's GST number, if it is registered"
     )
+    low_balance: int | None = Field(
+        default=None,
+        description="the balance is low at this many credits or fewer; by default the catalog's",
+    )
 
 
 class Account(BaseModel):
@@ -64,6 +75,10 @@ class Account(BaseModel):
     available: int = Field(description="balance - held + overdraft_limit: what can be spent now")
     overdraft_limit: int
     alert_level: Literal["ok", "low", "exhausted", "in_debt"]
+    low_balance: int = Field(
+        description="the balance is low at this many credits or fewer: the account's own number,"
+        " or the catalog's"
+    )
     state_code: str | None
     gstin: str | None
     created_at: datetime
@@ -75,12 +90,30 @@ class Account(BaseModel):
             {
                 "account": row.ref,
                 "available": rules.available(row),
+                "low_balance": low_balance_of(row.low_balance),
                 **{name: getattr(row, name) for name in _SAME_NAMES},
             }
         )
 
 
-_SAME_NAMES = Account.model_fields.keys() - {"account", "available"}
+_SAME_NAMES = Account.model_fields.keys() - {"account", "available", "low_balance"}
+
+
+class AccountQuery(BaseModel):
+    """Filters; one that is left out does not limit the list."""
+
+    # A misspelt filter must be an error, not a list without that filter.
+    model_config = ConfigDict(extra="forbid")
+
+    product: str | None = Field(default=None, description="only accounts of this product")
+    after: Ref | None = Field(default=None, description="`next` of the page before")
+
+
+class Accounts(BaseModel):
+    """A page of accounts, by reference."""
+
+    accounts: list[Account]
+    next: str | None = Field(description="`after` of the next page; null on the last page")
 
 
 _NEW = {
@@ -93,10 +126,14 @@ _NEW = {
     "available": 0,
     "overdraft_limit": 0,
     "alert_level": "exhausted",
+    "low_balance": 500,
     "state_code": "27",
     "gstin": None,
     "created_at": "2026-11-20T04:30:00Z",
 }
+
+
+_USED = {**_NEW, "balance": 11_250, "available": 11_250, "alert_level": "ok", "low_balance": 1_000}
 
 
 def _may_set_limits(body: NewAccount) -> None:
@@ -152,7 +189,7 @@ def create(body: NewAccount) -> Account:
     refusals=(404,),
     example=Example(
         path={"ref": "clinic:42"},
-        answer={**_NEW, "balance": 11_250, "available": 11_250, "alert_level": "ok"},
+        answer=_USED,
         refused=(UNKNOWN_ACCOUNT,),
     ),
 )
@@ -160,3 +197,84 @@ def show(path: AccountPath) -> Account:
     """Show an account and its credit."""
     with transaction() as session:
         return Account.of(auth.account_in_reach(session, path.ref))
+
+
+@route(
+    accounts,
+    HTTPMethod.GET,
+    "/accounts",
+    scope="accounts:read",
+    answers=Accounts,
+    example=Example(
+        query={"product": "clinic_leads"},
+        answer={"accounts": [_USED], "next": None},
+        refused=(UNKNOWN_PRODUCT,),
+    ),
+)
+def list_all(query: AccountQuery) -> Accounts:
+    """List the accounts in the key's reach, 20 a page, by reference.
+
+    A key for a product lists the accounts of that product, a key for one account that one.
+    """
+    require_product(query.product)
+    caller = auth.caller()
+    with transaction() as session:
+        found = rules.list_in_reach(
+            session,
+            product=caller.product,
+            account_id=caller.account_id,
+            of_product=query.product,
+            after=query.after,
+            limit=PAGE + 1,
+        )
+    page, more = page_of(found)
+    return Accounts(accounts=[Account.of(row) for row in page], next=page[-1].ref if more else None)
+
+
+_TOO_HIGH = (
+    "must be at most 10000 credits, the ceiling of clinic_leads"
+    " (products.clinic_leads.max_overdraft_credits in the catalog)"
+)
+
+
+@route(
+    accounts,
+    HTTPMethod.PATCH,
+    "/accounts/<ref>",
+    scope="accounts:write",
+    answers=Account,
+    refusals=(404,),
+    check=may_change,
+    example=Example(
+        path={"ref": "clinic:42"},
+        body={"low_balance": 1_000},
+        answer=_USED,
+        refused=(
+            UNKNOWN_ACCOUNT,
+            Refused(
+                422,
+                "invalid-fields",
+                f"overdraft_limit: {_TOO_HIGH}",
+                {"errors": [{"field": "overdraft_limit", "detail": _TOO_HIGH}]},
+                body={"overdraft_limit": 20_000},
+            ),
+        ),
+    ),
+)
+def update(path: AccountPath, body: AccountChange) -> Account:
+    """Change an account: each field that is sent is set to its value, the others stay.
+
+    All of it is done, or nothing. The values are absolute, so a repeat changes nothing and no
+    Idempotency-Key is needed; one that is sent is not read. Of two changes at once the later one
+    counts, field by field. With `overdraft_limit` the key needs the scope `accounts:limits` too;
+    without it the answer is a 403 `missing-scope`. A key for one account changes what the customer
+    says of itself: name, state_code, gstin and low_balance. For `overdraft_limit` and `timezone`
+    its answer is a 403 `out-of-reach`.
+    """
+    asked = body.model_dump(exclude_unset=True)
+    timezone = asked.pop("timezone", None)
+    with transaction() as session:
+        ref = auth.account_in_reach(session, path.ref).ref
+        if timezone is not None:
+            plans.move_to_zone(session, ref, timezone)
+        return Account.of(rules.update(session, ref, **asked))

@@ -19,6 +19,7 @@ from api import (
     account_lists,
     accounts,
     auth,
+    catalog,
     charges,
     disputes,
     document,
@@ -29,9 +30,11 @@ from api import (
     plans,
     problems,
     refunds,
+    statements,
 )
 from api.json_body import Request
-from billing import catalog
+from billing.catalog import CatalogError
+from billing.catalog import get as get_catalog
 from clock import development as development_clock
 from db import connections, schema_version
 from db.roles import Role
@@ -49,6 +52,8 @@ RESOURCES: tuple[APIBlueprint, ...] = (
     refunds.refunds,
     holds.holds,
     charges.charges,
+    catalog.catalog,
+    statements.statements,
 )
 CONNECTIONS = 16
 """As many as threads that call the app: a request that waits for a lock must not delay others."""
@@ -59,8 +64,8 @@ def create_app() -> OpenAPI:
     try:
         settings.require()
         development_clock.follow()
-        catalog.get()
-    except (settings.SettingsError, catalog.CatalogError) as error:
+        get_catalog()
+    except (settings.SettingsError, CatalogError) as error:
         sys.exit(f"cannot start: {error}")
     logs.configure()
     connections.allow_connections(CONNECTIONS)

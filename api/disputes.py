@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
 from api import auth, idempotency
-from api.account_lists import PAGE, page_of
 from api.accounts import AccountPath
 from api.examples import UNKNOWN_ACCOUNT, UNKNOWN_ACCOUNT_IN_BODY, Example, Refused
 from api.fields import Id, PageQuery, Ref
+from api.pages import PAGE, page_of
 from api.problems import Refusal
 from api.routes import route
 from billing import disputes as rules

@@ -61,6 +61,15 @@ UNKNOWN_LEAD = Refused(
     404, "unknown-lead", "no lead with this id is known", path={"lead_id": "L-18"}
 )
 
+_PRODUCTS = "must be one of clinic_leads, pharmapulse_one"
+UNKNOWN_PRODUCT = Refused(
+    422,
+    "invalid-fields",
+    f"product: {_PRODUCTS}",
+    {"errors": [{"field": "product", "detail": _PRODUCTS}]},
+    query={"product": "leads"},
+)
+
 COMMON_REFUSALS = (
     Refused(400, "", "the body is not JSON"),
     Refused(401, "", "this API key is not valid"),

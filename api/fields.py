@@ -1,15 +1,27 @@
 """Types of fields that several resources share: texts, times and the cursor of a list."""
 
-from datetime import datetime
+import re
+from datetime import date, datetime
 from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+)
 
-from billing import instants
+from api.problems import bad_field
+from billing import catalog, instants
 from billing.money import MAX_CREDITS
+from billing.plans import parse_month
 from billing.text import DESCRIPTION_MAX_LENGTH, ID_MAX_LENGTH, REF_MAX_LENGTH, recordable
 
 _LARGEST = 2**63 - 1
+_DAY = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_MONTH = "^[0-9]{4}-(0[1-9]|1[0-2])$"
 
 
 def _instant(value: object) -> datetime:
@@ -20,6 +32,23 @@ def _instant(value: object) -> datetime:
     if moment.tzinfo is None:
         raise ValueError("must have a zone: Z, or an offset such as %2B05:30")
     return instants.in_utc(moment)
+
+
+def _day(value: object) -> date:
+    text = str(value)
+    try:
+        if _DAY.fullmatch(text):
+            return date.fromisoformat(text)
+    except ValueError:
+        pass
+    raise ValueError("must be a day such as 2026-11-21")
+
+
+def _month(value: object) -> date:
+    try:
+        return parse_month(str(value))
+    except ValueError:
+        raise ValueError("must be a month such as 2026-11") from None
 
 
 def _position(value: object) -> int:
@@ -39,6 +68,12 @@ Amount = Annotated[int, Field(ge=1, le=MAX_CREDITS)]
 """Credits; for strict models."""
 Instant = Annotated[AwareDatetime, BeforeValidator(_instant)]
 """An aware time in a query, in UTC."""
+Day = Annotated[date, BeforeValidator(_day)]
+"""A day in a query; pydantic alone would also read a number of seconds as one."""
+Month = Annotated[
+    date, BeforeValidator(_month), WithJsonSchema({"type": "string", "pattern": _MONTH})
+]
+"""A month in a query, as its first day."""
 After = Annotated[int, BeforeValidator(_position, json_schema_input_type=str)]
 """Where a page begins. For callers it is an opaque text."""
 
@@ -50,3 +85,10 @@ class PageQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     after: After | None = Field(default=None, description="`next` of the page before")
+
+
+def require_product(product: str | None) -> None:
+    """Raise `Refusal` 422 for a filter by a product that the catalog does not have."""
+    known = catalog.get().products
+    if product is not None and product not in known:
+        raise bad_field("product", f"must be one of {', '.join(known)}")

@@ -8,7 +8,7 @@ problems here too. A problem never shows code, SQL or a key.
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from http import HTTPStatus
+from http import HTTPMethod, HTTPStatus
 from typing import Any
 
 import structlog
@@ -238,6 +238,8 @@ def _by_http(error: HTTPException) -> Response:
     allowed = getattr(error, "valid_methods", None)
     if allowed:
         response.headers["Allow"] = ", ".join(allowed)
+    if status == 415 and request.method == HTTPMethod.PATCH:
+        response.headers["Accept-Patch"] = "application/json"  # RFC 5789, 2.2
     return response
 
 

@@ -3,7 +3,8 @@
 A view takes `path`, `query` or `body` (pydantic models, validated before it is called), gets its
 caller from `auth.caller()`, opens the transaction, calls one billing function, and returns a model
 or raises `Refusal`. Every POST needs an `Idempotency-Key` and is done once for it:
-`api/idempotency.py` says what a view has to do for that.
+`api/idempotency.py` says what a view has to do for that. A PATCH sets absolute values, so that a
+repeat changes nothing: it needs no such key, and does not read one that is sent.
 """
 
 from collections.abc import Callable

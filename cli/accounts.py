@@ -1,11 +1,13 @@
 """`billing accounts`: open, show, list and change accounts."""
 
+from typing import Literal
+
 import click
 from sqlalchemy.orm import Session
 
 from billing import accounts as rules
 from billing import plans
-from billing.accounts import LowBalance
+from billing.accounts import Changes
 from billing.errors import UnknownAccount
 from billing.ledger.alert_levels import low_balance_of
 from cli.options import (
@@ -23,10 +25,12 @@ from db.models import Account
 from db.pages import Page, Wanted
 from db.session import transaction
 
+_OF_CATALOG: Literal["default"] = "default"
 
-def _low_balance(value: str) -> int | LowBalance:
+
+def _low_balance(value: str) -> int | Literal["default"]:
     try:
-        return LowBalance.OF_CATALOG if value == LowBalance.OF_CATALOG.value else int(value)
+        return _OF_CATALOG if value == _OF_CATALOG else int(value)
     except ValueError as error:
         raise click.BadParameter(f"{value!r} is neither an integer nor `default`") from error
 
@@ -148,7 +152,7 @@ def set_(
     name: str | None,
     timezone: str | None,
     overdraft_limit: int | None,
-    low_balance: int | LowBalance | None,
+    low_balance: int | Literal["default"] | None,
     *,
     view: View,
 ) -> None:
@@ -157,18 +161,17 @@ def set_(
         raise click.UsageError(
             "say what to change: --name, --timezone, --overdraft-limit or --low-balance"
         )
+    changes: Changes = {}
+    if name is not None:
+        changes["name"] = name
+    if overdraft_limit is not None:
+        changes["overdraft_limit"] = overdraft_limit
+    if low_balance is not None:
+        changes["low_balance"] = None if low_balance == _OF_CATALOG else low_balance
     with transaction() as session:
         if timezone is not None:
             plans.move_to_zone(session, ref, timezone)
-        record = _account(
-            rules.update(
-                session,
-                ref,
-                name=name,
-                overdraft_limit=overdraft_limit,
-                low_balance=low_balance,
-            )
-        )
+        record = _account(rules.update(session, ref, **changes))
     print_record(record, view)
     request_release()
 

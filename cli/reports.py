@@ -1,12 +1,11 @@
 """`billing balance`, `statement` and `outstanding`: figures of the ledger."""
 
-from datetime import UTC, date, datetime, time
+from datetime import date
 from zoneinfo import ZoneInfo
 
 import click
 
 from billing import accounts, reports
-from billing.calendar import end_of_local_day
 from billing.reports.history import TimeKind
 from cli.accounts import find_or_fail
 from cli.options import View, record_options, table_options
@@ -70,9 +69,8 @@ def statement(ref: str, first: date, last: date, *, view: View) -> None:
     if last < first:
         raise click.UsageError("--to must not be before --from")
     with snapshot() as session:  # one moment for all figures: they add up
-        zone = ZoneInfo(find_or_fail(session, ref).timezone)
-        start = datetime.combine(first, time.min, tzinfo=zone).astimezone(UTC)
-        end = end_of_local_day(datetime.combine(last, time(12), tzinfo=zone), zone.key)
+        timezone = find_or_fail(session, ref).timezone
+        start, end = reports.periods.period_of(first, last, timezone)
         result = reports.history.statement(session, ref, start=start, end=end)
     lines: list[Record] = [{"line": "opening", "rows": None, "amount": result.opening}]
     lines += [{"line": t.kind, "rows": t.rows, "amount": t.amount} for t in result.totals]

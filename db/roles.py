@@ -134,9 +134,12 @@ _DOORS_CHANGE = frozenset(
 )
 """Tables in which they change what workers may change."""
 _DOORS_COLUMNS = {
-    # What a charge and a review change: not the product, which an API key's reach depends on, nor
-    # the credit line.
-    "accounts": {"balance", "held", "version", "head_hash", "alert_level", "review_reason"},
+    # What a charge, a review and a PATCH change: not the product, which an API key's reach depends
+    # on.
+    "accounts": {
+        "balance", "held", "version", "head_hash", "alert_level", "review_reason", "name",
+        "timezone", "low_balance", "overdraft_limit", "state_code", "gstin",
+    },
     # A payment that a browser reports pays for parked leads.
     "lead_charges": {"state", "transaction_id", "updated_at"},
     # What a payment or a refund changes in what a chargeback takes back.

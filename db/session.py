@@ -75,12 +75,13 @@ def pooled_statement() -> Iterator[DBAPICursor]:
 
 
 @contextmanager
-def snapshot() -> Iterator[Session]:
+def snapshot(*, within_limits: bool = False) -> Iterator[Session]:
     """Run the block on one consistent, read-only view of the database (REPEATABLE READ).
 
-    For reports and proofs, which may take longer than a worker's statement.
+    For reports and proofs, which may take longer than a worker's statement; `within_limits`: for
+    readers whom somebody waits for, who keep the limits of every session.
     """
-    with translated(), _read_only(connections.engine()) as session:
+    with translated(), _read_only(connections.engine(), long=not within_limits) as session:
         yield session
 
 
@@ -111,7 +112,9 @@ def same_snapshot(shared: SharedSnapshot) -> Iterator[Session]:
 
 
 @contextmanager
-def _read_only(on: Engine, snapshot_id: str | None = None) -> Iterator[Session]:
+def _read_only(
+    on: Engine, snapshot_id: str | None = None, *, long: bool = True
+) -> Iterator[Session]:
     with on.connect() as plain:
         connection = plain.execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
@@ -120,6 +123,6 @@ def _read_only(on: Engine, snapshot_id: str | None = None) -> Iterator[Session]:
             if snapshot_id is not None:
                 # Before the first query, which would take a snapshot of its own.
                 connection.exec_driver_sql("SET TRANSACTION SNAPSHOT %s", (snapshot_id,))
-            for setting in _SETTINGS_OF_LONG_READS:
+            for setting in _SETTINGS_OF_LONG_READS if long else ():
                 connection.exec_driver_sql(f"SET LOCAL {setting}")
             yield session

@@ -5,7 +5,7 @@ The functions are used as `accounts.find(...)`, so that their names do not repea
 
 from billing.accounts import gst, opening_balances, review
 from billing.accounts.changes import (
-    LowBalance,
+    Changes,
     create,
     lock_against_references,
     set_timezone,
@@ -21,13 +21,15 @@ from billing.accounts.queries import (
     get_funds,
     in_reach,
     list_by_ref,
+    list_in_reach,
+    product_of,
 )
 
 __all__ = [
     "AccountExists",
+    "Changes",
     "Funds",
     "InvalidAccount",
-    "LowBalance",
     "available",
     "create",
     "find",
@@ -37,8 +39,10 @@ __all__ = [
     "gst",
     "in_reach",
     "list_by_ref",
+    "list_in_reach",
     "lock_against_references",
     "opening_balances",
+    "product_of",
     "review",
     "set_timezone",
     "update",

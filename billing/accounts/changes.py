@@ -1,8 +1,8 @@
 """Opening and changing accounts; only `billing/ledger/writer.py` changes their balances."""
 
 import re
-from enum import Enum
 from functools import lru_cache
+from typing import TypedDict, Unpack
 from zoneinfo import available_timezones
 
 from sqlalchemy import select
@@ -25,11 +25,17 @@ from db.models import Account
 _REF = re.compile(r"[a-z][a-z0-9_]*:[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
-class LowBalance(Enum):
-    """A low balance that is not a number."""
+class Changes(TypedDict, total=False):
+    """What of an account is to be changed, and to what; the rest stays as it is."""
 
-    OF_CATALOG = "default"
-    """Removes the account's own low balance, so that the catalog's applies."""
+    name: str
+    overdraft_limit: int
+    low_balance: int | None
+    """None: the catalog's."""
+    state_code: str | None
+    """None: that of the GSTIN, if there is one."""
+    gstin: str | None
+    """None: it has none."""
 
 
 def create(
@@ -76,57 +82,31 @@ def create(
         raise AccountExists(ref)
     audit.record(session, "account.opened", f"account:{ref}", before=None, after=fields)
     if overdraft_limit:
-        # One field among many above; but it is credit that somebody granted.
-        limits = {"overdraft_limit": overdraft_limit, "ceiling": _ceiling_of(product)}
-        audit.record(
-            session,
-            "account.overdraft_set",
-            f"account:{ref}",
-            before={"overdraft_limit": 0},
-            after=limits,
-        )
+        _record_limit(session, created, before=0)
     return created
 
 
-def update(
-    session: Session,
-    ref: str,
-    *,
-    name: str | None = None,
-    overdraft_limit: int | None = None,
-    low_balance: int | LowBalance | None = None,
-) -> Account:
-    """Change what is given, record it in the audit log, and return the account.
+def update(session: Session, ref: str, **asked: Unpack[Changes]) -> Account:
+    """Change what is asked, record what differs in the audit log, and return the account.
 
-    None leaves a field as it is; `LowBalance.OF_CATALOG` removes the account's own low balance. An
-    overdraft limit below the debt is allowed: it stops further charges. Another low balance may
-    change the level of the balance, which is reported as if the balance had changed. Raises
-    `UnknownAccount` or `InvalidAccount`.
+    The values are absolute: a repeat changes nothing and records nothing. An overdraft limit below
+    the debt is allowed: it stops further charges; a change of it is an entry of its own in the
+    audit log. Another low balance may change the level of the balance, which is reported as if the
+    balance had changed. State and GSTIN must fit each other afterwards (`gst.change`). Locks the
+    account. Raises `UnknownAccount` or `InvalidAccount`.
     """
-    account = session.scalars(
-        select(Account).where(Account.ref == ref).with_for_update(key_share=True)
-    ).one_or_none()
-    if account is None:
-        raise UnknownAccount(ref)
-    if name is not None:
-        _check_name(name)
-    if overdraft_limit is not None:
-        _check_overdraft(account.product, overdraft_limit)
-    if low_balance is not None and low_balance is not LowBalance.OF_CATALOG:
-        _check_credits("low_balance", low_balance)
-    asked = {"name": name, "overdraft_limit": overdraft_limit, "low_balance": low_balance}
-    after = {
-        field: None if value is LowBalance.OF_CATALOG else value
-        for field, value in asked.items()
-        if value is not None
-    }
-    before = {field: getattr(account, field) for field in after}
-    if before == after:
+    account = _lock(session, ref)
+    wanted = _checked(account, asked)
+    before = {f: getattr(account, f) for f in wanted if getattr(account, f) != wanted[f]}
+    after = {field: wanted[field] for field in before}
+    if not after:
         return account
     for field, value in after.items():
         setattr(account, field, value)
     audit.record(session, "account.changed", f"account:{ref}", before=before, after=after)
-    if low_balance is not None:
+    if "overdraft_limit" in after:
+        _record_limit(session, account, before=before["overdraft_limit"])
+    if "low_balance" in after:
         _report_level(session, account, alert_levels.low_balance_of(account.low_balance))
     return account
 
@@ -137,14 +117,7 @@ def set_timezone(session: Session, ref: str, timezone: str) -> Account:
     Raises `UnknownAccount` or `InvalidAccount`.
     """
     _check_timezone(timezone)
-    account = session.scalars(
-        select(Account)
-        .where(Account.ref == ref)
-        .with_for_update(key_share=True)
-        .execution_options(populate_existing=True)  # it may be changed by now
-    ).one_or_none()
-    if account is None:
-        raise UnknownAccount(ref)
+    account = _lock(session, ref)
     before = account.timezone
     if before != timezone:
         account.timezone = timezone
@@ -161,6 +134,53 @@ def set_timezone(session: Session, ref: str, timezone: str) -> Account:
 def lock_against_references(session: Session, account_id: int) -> None:
     """Lock an account against new rows that reference it, such as its first plan."""
     session.scalar(select(Account.id).where(Account.id == account_id).with_for_update())
+
+
+def _lock(session: Session, ref: str) -> Account:
+    account = session.scalars(
+        select(Account)
+        .where(Account.ref == ref)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)  # it may have been read before, and be changed
+    ).one_or_none()
+    if account is None:
+        raise UnknownAccount(ref)
+    return account
+
+
+def _checked(account: Account, asked: Changes) -> dict[str, object]:
+    """Return the columns that are asked for with their values; raises `InvalidAccount`."""
+    wanted: dict[str, object] = {**asked}
+    if "name" in asked:
+        _check_name(asked["name"])
+    if "overdraft_limit" in asked:
+        _check_overdraft(account.product, asked["overdraft_limit"])
+    if "low_balance" in asked and asked["low_balance"] is not None:
+        _check_credits("low_balance", asked["low_balance"])
+    of_gst: dict[str, str | None] = {}
+    if "state_code" in asked:
+        of_gst["state_code"] = asked["state_code"]
+    if "gstin" in asked:
+        of_gst["gstin"] = asked["gstin"]
+    if of_gst:
+        wanted["state_code"], wanted["gstin"] = gst.change(
+            account.state_code, account.gstin, of_gst
+        )
+    return wanted
+
+
+def _record_limit(session: Session, account: Account, *, before: object) -> None:
+    # One field among many in the entry of the account; but it is credit that somebody granted.
+    audit.record(
+        session,
+        "account.overdraft_set",
+        f"account:{account.ref}",
+        before={"overdraft_limit": before},
+        after={
+            "overdraft_limit": account.overdraft_limit,
+            "ceiling": _ceiling_of(account.product),
+        },
+    )
 
 
 def _check(ref: str, name: str, product: str, timezone: str, overdraft_limit: int) -> None:

@@ -1,10 +1,11 @@
 """India's goods and services tax (GST): a customer's state and tax number (GSTIN).
 
-Called by `billing/accounts/changes.py` when an account is opened. A correct check character does
-not prove that a number is in use: only the tax portal knows.
+Called by `billing/accounts/changes.py` when an account is opened or changed. A correct check
+character does not prove that a number is in use: only the tax portal knows.
 """
 
 import re
+from collections.abc import Mapping
 
 from billing.accounts.errors import InvalidAccount
 
@@ -69,6 +70,33 @@ def state_of(state_code: str | None, gstin: str | None) -> str | None:
     if state_code not in {None, gstin[:2]}:
         raise InvalidAccount("gstin", f"must be of state {state_code}, not {gstin[:2]}")
     return gstin[:2]
+
+
+def change(
+    state_code: str | None, gstin: str | None, asked: Mapping[str, str | None]
+) -> tuple[str | None, str | None]:
+    """Return state and GSTIN after a change; the first two arguments are those on record.
+
+    `asked` has `state_code`, `gstin` or both; None removes what it stands for. A state that is
+    removed, or was not known, is the GSTIN's if there is one. Otherwise it never changes unasked,
+    since it decides how tax is split. Raises `InvalidAccount`, as `state_of`, also if the two
+    would not fit each other.
+    """
+    if "gstin" in asked:
+        number = asked["gstin"]
+        if number and "state_code" not in asked and state_code not in {None, number[:2]}:
+            _check_gstin(number)
+            raise InvalidAccount(
+                "gstin",
+                f"is of state {number[:2]}, the account of {state_code}: give state_code as well",
+            )
+        return state_of(asked.get("state_code", state_code), number), number
+    state_after = state_of(asked["state_code"], None)
+    if gstin is not None and state_after not in {None, gstin[:2]}:
+        raise InvalidAccount(
+            "state_code", f"must be {gstin[:2]}, that of the account's gstin: give gstin as well"
+        )
+    return (gstin[:2] if gstin is not None else state_after), gstin
 
 
 def check_character(first_14: str) -> str:

@@ -1,5 +1,6 @@
 """Reading accounts: by reference, within a caller's reach, and their funds."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, and_, select, text, true
@@ -14,6 +15,11 @@ from db.pages import Page, Wanted, read_page
 def find(session: Session, ref: str) -> Account | None:
     """Return the account of a reference, or None."""
     return session.scalars(select(Account).where(Account.ref == ref)).one_or_none()
+
+
+def product_of(session: Session, account_id: int) -> str:
+    """Return the product of an account that exists."""
+    return session.scalars(select(Account.product).where(Account.id == account_id)).one()
 
 
 def in_reach(product: str | None, account_id: int | None) -> ColumnElement[bool]:
@@ -43,6 +49,28 @@ def list_by_ref(session: Session, wanted: Wanted, *, review: bool = False) -> Pa
     if review:
         query = query.where(Account.review_reason.is_not(None))
     return read_page(session, query, wanted, by=[Account.ref], descending=False, scalars=True)
+
+
+def list_in_reach(
+    session: Session,
+    *,
+    product: str | None,
+    account_id: int | None,
+    of_product: str | None = None,
+    after: str | None = None,
+    limit: int,
+) -> Sequence[Account]:
+    """Return the accounts in reach (`in_reach`) by reference, from behind the reference `after`.
+
+    `of_product`: only accounts of this product. References are in the order of the database, which
+    is also the order that `after` goes on in.
+    """
+    query = select(Account).where(in_reach(product, account_id))
+    if of_product is not None:
+        query = query.where(Account.product == of_product)
+    if after is not None:
+        query = query.where(Account.ref > after)
+    return session.scalars(query.order_by(Account.ref).limit(limit)).all()
 
 
 def available(account: Account) -> int:

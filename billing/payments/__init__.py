@@ -9,6 +9,7 @@ from billing.payments import (
     locks,
     order_queries,
     orders,
+    price_list,
     queries,
     unmatched,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "locks",
     "order_queries",
     "orders",
+    "price_list",
     "queries",
     "take_in_payments",
     "unmatched",

@@ -14,7 +14,8 @@ from db.models import Account
 def move_to_zone(session: Session, ref: str, timezone: str) -> Account:
     """Give an account another time zone, and its plan the instants of the same days there.
 
-    The next month stays the next month, so that none is granted twice and none is skipped. Raises
+    The next month stays the next month, so that none is granted twice and none is skipped. Nothing
+    changes if the account is in that zone already. Raises
     `UnknownAccount` or `InvalidAccount`, and `DatabaseBusy` if a plan begins at this moment.
     """
     account = accounts.find(session, ref)
@@ -28,7 +29,7 @@ def move_to_zone(session: Session, ref: str, timezone: str) -> Account:
             raise DatabaseBusy(f"{ref} got a plan a moment ago; try again")
     moved_from = load_owners(session, [account.id])[account.id].timezone
     account = accounts.set_timezone(session, ref, timezone)
-    if plan is not None:
+    if plan is not None and moved_from != timezone:
         set_instants(plan, timezone, moved_from=moved_from)
         plan.updated_at = clock.now()
     session.flush()

@@ -1,9 +1,10 @@
-"""Read-only reports: history and statements, forecasts, and activity since a mark."""
+"""Read-only reports: history, statements and their periods, forecasts, activity since a mark."""
 
-from billing.reports import activity, forecast, history
+from billing.reports import activity, forecast, history, periods
 
 __all__ = [
     "activity",
     "forecast",
     "history",
+    "periods",
 ]

@@ -45,7 +45,7 @@ def test_an_account_is_opened_and_told(api: ApiProcess, number: int) -> None:
     assert shown == {
         "account": f"clinic:{number}", "name": "City Clinic", "product": "clinic_leads",
         "timezone": "Europe/Berlin", "balance": 0, "held": 0, "available": 50,
-        "overdraft_limit": 50, "alert_level": "exhausted", "state_code": "27",
+        "overdraft_limit": 50, "alert_level": "exhausted", "low_balance": 500, "state_code": "27",
         "gstin": "27ABCDE1234F1Z0", "created_at": shown["created_at"],
     }  # fmt: skip
     assert api.ask(f"/v1/accounts/clinic:{number}", HOUSE_KEY).json == shown

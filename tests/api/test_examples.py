@@ -8,12 +8,18 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
+from uuid import uuid4
 
 import pytest
 
 import api.app  # noqa: F401 - its routes declare themselves
+import clock
 from api.document import DECLARED
 from api.examples import Example, Refused
+from billing.access import keys
+from billing.calendar import local_day_of
+from db.roles import Role
+from db.session import transaction
 from tests.api.api_process import problem
 from tests.api.conftest import HOUSE_KEY
 from tests.api.given import Shop
@@ -33,14 +39,19 @@ class Story:
         self.ids = Ids()
         self.told: set[str] = set()
         self.wrong: list[str] = []
+        self._key, self._query = HOUSE_KEY, dict[str, str]()
         self._places: dict[str, Place] = {
             operation["operationId"]: (method.upper(), path)
             for path, operations in document["paths"].items()
             for method, operation in operations.items()
         }
 
-    def tell(self, operation_id: str) -> None:
-        """Send an example and then its refusals; note what is answered otherwise."""
+    def tell(self, operation_id: str, *, key: str = HOUSE_KEY, **query: str) -> None:
+        """Send an example and then its refusals; note what is answered otherwise.
+
+        As the house, or with another key; with `query` instead of what passes with time.
+        """
+        self._key, self._query = key, query
         example = DECLARED[operation_id].example
         assert example is not None, f"{operation_id}: has no example"
         self.told.add(operation_id)
@@ -65,10 +76,11 @@ class Story:
         if other is not None:
             parts, query = {**parts, **other.path}, {**query, **other.query}
             body = {**body, **other.body} if body is not None else None
+        query = {**query, **self._query}
         for name, value in parts.items():
             path = path.replace(f"{{{name}}}", quote(value, safe=":"))
         path = self.ids.command(f"{path}?{urlencode(query)}" if query else path)
-        headers = [("authorization", f"Bearer {HOUSE_KEY}")]
+        headers = [("authorization", f"Bearer {self._key}")]
         if method == "POST":
             key = f"{operation_id}-{other.name if other else 'example'}"
             headers.append(("idempotency-key", key))
@@ -119,6 +131,18 @@ def _lead_is_charged(_: Story) -> None:
     work("api_leads")
 
 
+def _accounts_are_listed(story: Story) -> None:
+    # The database is shared: a key for the account sees no others.
+    with transaction(Role.OWNER) as session:
+        key = keys.create(session, name=f"of-the-story-{uuid4()}", account="clinic:42")
+    story.tell("accounts_list_all", key=key)
+
+
+def _statement_is_of_this_month(story: Story) -> None:
+    today = local_day_of(clock.now(), "Asia/Kolkata")
+    story.tell("statements_show", month=f"{today:%Y-%m}")
+
+
 STORY: tuple[str | Callable[[Story], None], ...] = (
     "accounts_create",
     "orders_create",
@@ -127,7 +151,11 @@ STORY: tuple[str | Callable[[Story], None], ...] = (
     "leads_create",
     _lead_is_charged,
     "leads_show",
+    "accounts_update",
     "accounts_show",
+    _accounts_are_listed,
+    _statement_is_of_this_month,
+    "catalog_show",
     "disputes_create",
     "disputes_show",
     "disputes_of_account",

@@ -29,7 +29,7 @@ def test_it_is_openapi_3_1(document: dict[str, Any]) -> None:
         assert path.startswith("/v1/")
         for operation in operations.values():
             assert all(response["description"] for response in operation["responses"].values())
-            in_path = {p["name"] for p in operation["parameters"] if p["in"] == "path"}
+            in_path = {p["name"] for p in operation.get("parameters", ()) if p["in"] == "path"}
             assert all(f"{{{name}}}" in path for name in in_path)
     operation_ids = [o["operationId"] for os in document["paths"].values() for o in os.values()]
     assert len(set(operation_ids)) == len(operation_ids)
@@ -73,6 +73,18 @@ def test_the_lead_route_is_told_with_its_fields_and_its_scope(document: dict[str
 ROUTES = {
     ("post", "/v1/leads"): ("leads:write", "202", {"lead_id", "account", "state", "reason"}),
     ("post", "/v1/accounts"): ("accounts:write", "201", {"account", "available", "gstin"}),
+    ("get", "/v1/accounts"): ("accounts:read", "200", {"accounts", "next"}),
+    ("patch", "/v1/accounts/{ref}"): ("accounts:write", "200", {"account", "low_balance"}),
+    ("get", "/v1/accounts/{ref}/statement"): (
+        "accounts:read",
+        "200",
+        {"account", "timezone", "start", "end", "opening", "totals", "closing"},
+    ),
+    ("get", "/v1/catalog"): (
+        "catalog:read",
+        "200",
+        {"currency", "products", "packages", "free_amounts", "plans", "lead_pricing", "disputes"},
+    ),
     ("get", "/v1/accounts/{ref}"): (
         "accounts:read",
         "200",

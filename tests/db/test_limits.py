@@ -189,7 +189,7 @@ def test_the_doors_can_neither_make_nor_revive_nor_widen_an_api_key() -> None:
         "UPDATE api_keys SET revoked_at = NULL",
         "UPDATE api_keys SET scopes = '{}'",
         "UPDATE accounts SET product = 'pharmapulse_one'",
-        "UPDATE accounts SET overdraft_limit = 1000000000",
+        "UPDATE accounts SET ref = 'clinic:other'",
         "UPDATE inbound_events SET state = 'pending'",
     ):
         for role in (Role.DOORS, Role.RETENTION):

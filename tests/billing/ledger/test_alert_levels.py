@@ -7,7 +7,6 @@ import pytest
 
 import clock
 from billing import accounts
-from billing.accounts import LowBalance
 from billing.ledger import Kind, Outcome, alert_levels, expire_lots, post
 from billing.ledger.alert_levels import Level
 from db.pages import Wanted
@@ -137,11 +136,11 @@ def test_a_low_balance_given_up_is_told_like_any_other_and_none_given_changes_no
         accounts.update(session, "clinic:42", low_balance=2_000)
     # When nothing is said of it, Then it stays
     with transaction() as session:
-        accounts.update(session, "clinic:42", overdraft_limit=10, low_balance=None)
+        accounts.update(session, "clinic:42", overdraft_limit=10)
     assert rows("SELECT low_balance FROM accounts WHERE ref = 'clinic:42'") == [(2_000,)]
     # When the catalog's is to hold, Then the balance is enough again
     with transaction() as session:
-        accounts.update(session, "clinic:42", low_balance=LowBalance.OF_CATALOG)
+        accounts.update(session, "clinic:42", low_balance=None)
     assert rows("SELECT low_balance FROM accounts WHERE ref = 'clinic:42'") == [(None,)]
     assert (level(), alerts()[1:]) == ("ok", [("balance.recovered", "ok", 1_000)])
 
