@@ -27,6 +27,7 @@ from celery.signals import task_postrun
 from celery.states import REJECTED, RETRY
 
 from billing_client.paid_work import PaidWork, begin_once, plain_key
+from billing_client.steps import drive
 from billing_client.terms import Requirement, qualified_name
 
 _WORK_OF_TASK = "billing_client_paid_works"
@@ -51,10 +52,10 @@ def run(
     else:
         key = plain_key("task", str(task.request.id), qualified_name(function), terms.account)
     work = PaidWork(terms, key)
-    begin_once(work, task.request.__dict__.setdefault(_WORK_OF_TASK, []))
+    drive(begin_once(work, task.request.__dict__.setdefault(_WORK_OF_TASK, [])), terms.client)
     with work.current():
         result = function(*args, **kwargs)
-    work.settle()
+    drive(work.settle(), terms.client)
     return result
 
 
@@ -65,7 +66,7 @@ def _release_unless_repeated(
     if _will_run_again(task, state, retval):
         return
     for work in task.request.__dict__.get(_WORK_OF_TASK, ()):
-        work.release()
+        drive(work.release(), work.client)
 
 
 def _will_run_again(task: Task, state: str | None, retval: object) -> bool:

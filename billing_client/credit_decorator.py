@@ -1,4 +1,4 @@
-"""`require_credits`: a Flask view or a Celery task that is paid for with credit.
+"""`require_credits`: a Flask view, a Celery task or a coroutine that is paid for with credit.
 
 Each call finds out whether it runs in a request or in a task, and imports only that runner.
 """
@@ -9,8 +9,9 @@ import sys
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, cast
 
-from billing_client.client import BillingClient
+from billing_client import async_credits
 from billing_client.errors import InvalidRequest
+from billing_client.steps import Client, is_async
 from billing_client.terms import Requirement
 
 HOLD_SECONDS = 900
@@ -24,7 +25,7 @@ _R = TypeVar("_R")
 def require_credits(
     amount: int | Callable[..., int],
     *,
-    client: BillingClient | Callable[[], BillingClient],
+    client: Client | Callable[[], Client],
     account: str | Callable[..., str],
     key: str | Callable[..., str] | None = None,
     expires_in_seconds: int = HOLD_SECONDS,
@@ -47,6 +48,12 @@ def require_credits(
     answer is 402 if the credit is short, 404 if the account is unknown, and 503 if the API does not
     answer. A task raises `NotEnoughCredit`, `AccountUnknown` or `Unreachable`. Outside of both, or
     with wrong arguments, `InvalidRequest` is raised.
+
+    An `async def` function stays one. In Flask it is a view like any other. Outside of Flask it
+    runs under asyncio alone: it is charged if it returns, unless what it returns has a
+    `status_code` of 400 or more, and free if it raises or is cancelled; errors are raised as in a
+    task. Without `key` each call is then work of its own. `client` may be an `AsyncBillingClient`
+    there; a `BillingClient` is asked in a thread.
     """
     requirement = Requirement(
         amount, client, account, key, expires_in_seconds, description, alone_for_seconds
@@ -56,29 +63,61 @@ def require_credits(
 
     def decorate(function: Callable[_P, _R]) -> Callable[_P, _R]:
         _refuse_task(function)
-
-        @functools.wraps(function)
-        def paid(*args: _P.args, **kwargs: _P.kwargs) -> Any:
-            task = _running_task()
-            if task is not None:
-                from billing_client import celery_credits  # noqa: PLC0415 - an extra
-
-                return celery_credits.run(function, requirement, task, args, kwargs)
-            if _is_in_request():
-                from billing_client import flask_credits  # noqa: PLC0415 - an extra
-
-                return flask_credits.run(function, requirement, args, kwargs)
+        if inspect.isasyncgenfunction(function):
             raise InvalidRequest(
-                "require_credits: this runs neither in a Flask request nor in a task of a Celery"
-                " worker, so its success is unknown: use place_hold and capture_hold instead"
+                "require_credits: an async generator may fail after each piece: decorate the"
+                " coroutine function that returns it"
             )
-
+        if not inspect.iscoroutinefunction(function) and is_async(client):
+            raise InvalidRequest(
+                "client: an AsyncBillingClient pays for `async def` functions only"
+            )
+        wrapped = _paid_coroutine if inspect.iscoroutinefunction(function) else _paid
+        paid = cast(Callable[_P, _R], wrapped(function, requirement))
         # Celery checks the arguments of a call by the signature, and does not follow
         # `__wrapped__` to find it.
         cast(Any, paid).__signature__ = inspect.signature(function)
         return paid
 
     return decorate
+
+
+def _paid(function: Callable[_P, Any], requirement: Requirement) -> Callable[_P, Any]:
+    @functools.wraps(function)
+    def paid(*args: _P.args, **kwargs: _P.kwargs) -> Any:
+        task = _running_task()
+        if task is not None:
+            from billing_client import celery_credits  # noqa: PLC0415 - an extra
+
+            return celery_credits.run(function, requirement, task, args, kwargs)
+        if _is_in_request():
+            from billing_client import flask_credits  # noqa: PLC0415 - an extra
+
+            return flask_credits.run(function, requirement, args, kwargs)
+        raise InvalidRequest(
+            "require_credits: this runs neither in a Flask request nor in a task of a Celery"
+            " worker, so its success is unknown: use place_hold and capture_hold instead"
+        )
+
+    return paid
+
+
+def _paid_coroutine(function: Callable[_P, Any], requirement: Requirement) -> Callable[_P, Any]:
+    # A coroutine function again: whoever asks `inspect` must await what it returns.
+    @functools.wraps(function)
+    async def paid(*args: _P.args, **kwargs: _P.kwargs) -> Any:
+        if _is_in_request():
+            from billing_client import flask_credits  # noqa: PLC0415 - an extra
+
+            return await flask_credits.run_async(function, requirement, args, kwargs)
+        if _running_task() is not None and requirement.key is None:
+            raise InvalidRequest(
+                "require_credits: a task that runs again would be charged again: decorate the"
+                " task instead, or give key=..."
+            )
+        return await async_credits.run(function, requirement, args, kwargs)
+
+    return paid
 
 
 def _refuse_task(function: object) -> None:

@@ -15,6 +15,7 @@ from werkzeug.wsgi import ClosingIterator
 from billing_client.errors import (
     AccountUnknown,
     IdempotencyConflict,
+    InvalidRequest,
     NotEnoughCredit,
     StillRunning,
     TooManyHolds,
@@ -22,6 +23,7 @@ from billing_client.errors import (
 )
 from billing_client.flask_errors import answer_to
 from billing_client.paid_work import PaidWork, begin_once, hashed_key, plain_key
+from billing_client.steps import Run, Steps, drive, drive_async, is_async
 from billing_client.terms import Requirement, qualified_name
 
 _WORK_OF_REQUEST = "billing_client.paid_works"
@@ -46,6 +48,37 @@ def run(
 
     Raises what the view raises.
     """
+    work, name = _work_of_request(view, requirement, args, kwargs)
+    # Even here it may be a coroutine: of a class with an `async` method.
+    called = Run(lambda: current_app.ensure_sync(view)(*args, **kwargs))
+    return drive(_paid_answer(work, name, called), work.client)
+
+
+async def run_async(
+    view: Callable[..., Any],
+    requirement: Requirement,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Response:
+    """Return what `run` does, of a view that is `async`; the client is asked in a thread."""
+    work, name = _work_of_request(view, requirement, args, kwargs)
+    if is_async(work.client):
+        raise InvalidRequest(
+            "require_credits: Flask runs each request of an `async` view in an event loop of its"
+            " own: give it a BillingClient, not an AsyncBillingClient"
+        )
+    return await drive_async(
+        _paid_answer(work, name, Run(lambda: view(*args, **kwargs))), work.client
+    )
+
+
+def _work_of_request(
+    view: Callable[..., Any],
+    requirement: Requirement,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> tuple[PaidWork, str]:
+    """Return the work of this request, and the Idempotency-Key to repeat it with."""
     terms = requirement.terms_of(args, kwargs)
     name = request.headers.get("Idempotency-Key") or str(uuid4())
     own_key = requirement.own_key_of(args, kwargs)
@@ -53,38 +86,35 @@ def run(
         key = plain_key("own", own_key, terms.account)
     else:
         key = _key_of_request(name, view, terms.account)
-    work = PaidWork(terms, key, alone_for_seconds=requirement.alone_for_seconds)
+    return PaidWork(terms, key, alone_for_seconds=requirement.alone_for_seconds), name
+
+
+def _paid_answer(work: PaidWork, name: str, view: Run) -> Steps[Response]:
     try:
-        return _paid_answer(work, name, view, args, kwargs)
+        return (yield from _held_and_charged(work, name, view))
     finally:
         work.leave()
 
 
-def _paid_answer(
-    work: PaidWork,
-    name: str,
-    view: Callable[..., Any],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-) -> Response:
+def _held_and_charged(work: PaidWork, name: str, view: Run) -> Steps[Response]:
     try:
-        begin_once(work, request.environ.setdefault(_WORK_OF_REQUEST, []))
+        yield from begin_once(work, request.environ.setdefault(_WORK_OF_REQUEST, []))
     except _ANSWERED as error:
         return answer_to(error, idempotency_key=name)
     try:
         with work.current():
-            # Whatever Flask lets a view return; the view may be a coroutine.
-            answer = _started(
-                current_app.make_response(current_app.ensure_sync(view)(*args, **kwargs))
-            )
+            # Whatever Flask lets a view return.
+            answer = _started(current_app.make_response((yield view)))
+    except GeneratorExit:
+        raise
     except BaseException:
-        work.release()
+        yield from work.release()
         raise
     if answer.status_code >= HTTPStatus.BAD_REQUEST:
-        work.release()
+        yield from work.release()
         return answer
     try:
-        work.settle()
+        yield from work.settle()
     except _ANSWERED as error:
         answer.close()
         return answer_to(error, idempotency_key=name)

@@ -2,8 +2,9 @@
 
 A piece of work is named by a key. A repeat, a redelivery and a copy at the same time have the same
 key and so the same hold. If a hold ends without a capture, the next one has the key with a number
-(`KEY#2`), which all of them find in the same way. Knows neither Flask nor Celery:
-`flask_credits.py` and `celery_credits.py` decide when the work has ended.
+(`KEY#2`), which all of them find in the same way. Knows neither Flask nor Celery nor asyncio:
+`flask_credits.py`, `celery_credits.py` and `async_credits.py` decide when the work has ended, and
+`steps.py` drives what asks billing here, which are generators.
 """
 
 import json
@@ -26,6 +27,7 @@ from billing_client.errors import (
 )
 from billing_client.local_runs import LocalRuns
 from billing_client.results import Hold, HoldState
+from billing_client.steps import Steps, ask
 from billing_client.terms import Terms
 
 MOST_HOLDS = 50
@@ -48,6 +50,7 @@ class PaidWork:
         knows whether that process lives. The caller ends the work with `leave`.
         """
         self._terms = terms
+        self.client = terms.client
         self.key = key
         self._alone_for_seconds = alone_for_seconds
         self._has_entered = False
@@ -61,7 +64,7 @@ class PaidWork:
         self.is_running = False
         """The work runs now."""
 
-    def begin(self) -> None:
+    def begin(self) -> Steps[None]:
         """Hold the credit, or find the hold of an earlier run, open or captured.
 
         Raises `NotEnoughCredit`, `IdempotencyConflict` (the key was used with another amount),
@@ -76,7 +79,7 @@ class PaidWork:
         while self._number < MOST_HOLDS:
             self._number += 1
             self._may_be_open = True
-            hold = self._placed()
+            hold = yield from self._placed()
             if hold.state in ("open", "captured"):
                 self._hold = hold
                 self.is_paid = hold.state == "captured"
@@ -98,7 +101,7 @@ class PaidWork:
             )
         self._used = amount
 
-    def settle(self) -> None:
+    def settle(self) -> Steps[None]:
         """Charge what was used, once for all runs of this work.
 
         If the hold has ended (it expired, or a copy of the work failed and voided it), another one
@@ -107,11 +110,11 @@ class PaidWork:
         """
         used = self._terms.amount if self._used is None else self._used
         if not used:
-            self.release()
+            yield from self.release()
             return
         while self._hold is not None and not self.is_paid:
             try:
-                self._terms.client.capture_hold(self._hold.hold_id, amount=used)
+                yield from _capture(self._hold.hold_id, used)
                 self.is_paid = self.was_captured_here = True
                 self._may_be_open = False
             except HoldFinished as finished:
@@ -121,15 +124,15 @@ class PaidWork:
                 else:
                     _require_ended(finished.state)
                     self._hold = None
-                    self.begin()
+                    yield from self.begin()
 
-    def release(self) -> None:
+    def release(self) -> Steps[None]:
         """Void the hold. If that is not possible now, it expires by itself."""
         hold, self._hold = self._hold, None
         if hold is None or self.is_paid:
             return
         try:
-            self._terms.client.void_hold(hold.hold_id)
+            yield from ask(lambda client: client.void_hold(hold.hold_id))
             self._may_be_open = False
         except HoldFinished:
             self._may_be_open = False  # it expired, or a copy of this work ended it
@@ -157,19 +160,22 @@ class PaidWork:
             self.is_running = False
             _current.reset(token)
 
-    def _placed(self) -> Hold:
-        client = self._terms.client
-        hold = client.place_hold(
-            self._terms.account,
-            self._terms.amount,
-            expires_in_seconds=self._terms.expires_in_seconds,
-            description=self._terms.description,
-            idempotency_key=self.key if self._number == 1 else f"{self.key}#{self._number}",
+    def _placed(self) -> Steps[Hold]:
+        terms = self._terms
+        key = self.key if self._number == 1 else f"{self.key}#{self._number}"
+        hold = yield from ask(
+            lambda client: client.place_hold(
+                terms.account,
+                terms.amount,
+                expires_in_seconds=terms.expires_in_seconds,
+                description=terms.description,
+                idempotency_key=key,
+            )
         )
         if not hold.replayed:
             return hold
         # A stored answer may be out of date.
-        found = self._current_state_of(hold.hold_id)
+        found = yield from self._current_state_of(hold.hold_id)
         if found.state == "open" and not hold.retried and self._belongs_to_another_run(found):
             self._may_be_open = False  # it is not this run's to leave
             raise StillRunning("work under this key runs in another process, or has just died")
@@ -183,17 +189,20 @@ class PaidWork:
         placed_at = hold.expires_at - timedelta(seconds=self._terms.expires_in_seconds)
         return datetime.now(UTC) - placed_at < timedelta(seconds=self._alone_for_seconds)
 
-    def _current_state_of(self, hold_id: str) -> Hold:
-        client = self._terms.client
-        hold = client.hold_status(hold_id)
+    def _current_state_of(self, hold_id: str) -> Steps[Hold]:
+        hold = yield from ask(lambda client: client.hold_status(hold_id))
         if hold.state != "expired":
             return hold
         # The state follows from the clock: a capture of the last moment may not be visible yet, and
         # a second hold would be charged as well. A void waits for that capture.
         try:
-            return client.void_hold(hold_id)
+            return (yield from ask(lambda client: client.void_hold(hold_id)))
         except HoldFinished as finished:
             return replace(hold, state=finished.state)
+
+
+def _capture(hold_id: str, amount: int) -> Steps[Hold]:
+    return ask(lambda client: client.capture_hold(hold_id, amount=amount))
 
 
 def credits_used(amount: int) -> None:
@@ -228,7 +237,7 @@ def hashed_key(prefix: str, *parts: str) -> str:
     return f"{prefix}:{sha256(json.dumps(parts).encode()).hexdigest()}"
 
 
-def begin_once(work: PaidWork, others: list[PaidWork]) -> None:
+def begin_once(work: PaidWork, others: list[PaidWork]) -> Steps[None]:
     """Begin the work, unless this request or task has other work under the key, paid or running.
 
     The second call would find the first one's hold and be free. Raises `InvalidRequest` instead.
@@ -239,5 +248,5 @@ def begin_once(work: PaidWork, others: list[PaidWork]) -> None:
             "require_credits: this function was called twice in one request or task but is charged"
             " once: decorate the view or the task, or give each call another key=..."
         )
-    work.begin()
+    yield from work.begin()
     others.append(work)

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from billing_client.checks import checked_account, checked_amount
-from billing_client.client import BillingClient
 from billing_client.errors import InvalidRequest
+from billing_client.steps import Client
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
     """What is held for one call, and from which account."""
 
-    client: BillingClient
+    client: Client
     account: str
     amount: int
     """In credits; 0: the work is free and no request is sent."""
@@ -26,7 +26,7 @@ class Requirement:
     """The arguments of `require_credits`; callables get the arguments of each call."""
 
     amount: int | Callable[..., int]
-    client: BillingClient | Callable[[], BillingClient]
+    client: Client | Callable[[], Client]
     account: str | Callable[..., str]
     key: str | Callable[..., str] | None
     expires_in_seconds: int
