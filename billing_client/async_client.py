@@ -1,19 +1,42 @@
 """`AsyncBillingClient`: the methods of `BillingClient`, for asyncio (the extra `async`).
 
-The same names, arguments, results and errors, held by tests; the rules are in `calls/`.
+The same names, arguments, results, errors and docstrings, held by tests; the rules are in `calls/`.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import datetime
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
+from billing_client import flows
 from billing_client.async_http import AsyncHttp
 from billing_client.call import Call, Page
-from billing_client.calls import credit, leads
+from billing_client.calls import accounts, credit, disputes, leads, payments, plans
 from billing_client.errors import BillingError
+from billing_client.flows import Flow, Pause
 from billing_client.http import CONNECTIONS
-from billing_client.results import Accepted, Charge, Hold, LeadStatus
+from billing_client.results import (
+    Accepted,
+    Account,
+    AccountStatus,
+    Balance,
+    Charge,
+    Dispute,
+    DisputeState,
+    DisputeType,
+    Entitlements,
+    Gateway,
+    Hold,
+    LeadState,
+    LeadStatus,
+    Order,
+    Payment,
+    PaymentState,
+    Refund,
+    Transaction,
+    TransactionKind,
+    VerifiedPayment,
+)
 from billing_client.settings import BillingSettings, settings_of
 from billing_client.wire import Wire
 
@@ -65,7 +88,12 @@ class AsyncBillingClient:
         occurred_at: datetime | None = None,
         idempotency_key: str | None = None,
     ) -> Accepted:
-        """As `BillingClient.charge_lead`."""
+        """Charge a lead once; return when the receiver has recorded it.
+
+        A lead that is sent again, under any key, is not charged again. Raises
+        `InvalidRequest` (nothing was sent), `Unreachable` (safe to call again with its
+        `idempotency_key`), `Unauthorized`, `Refused`.
+        """
         lead = {
             "lead_id": lead_id,
             "account": account,
@@ -78,16 +106,327 @@ class AsyncBillingClient:
     async def charge_leads(
         self, leads: Iterable[Mapping[str, Any]]
     ) -> list[Accepted | BillingError]:
-        """As `BillingClient.charge_leads`."""
+        """Charge leads, each a mapping of the arguments of `charge_lead`, a few at a time.
+
+        Returns for each lead, in order, what `charge_lead` would return or raise.
+        """
         turns = asyncio.Semaphore(CONNECTIONS)
         calls = [self._charged_or_error(lead, turns) for lead in leads]
         async with asyncio.TaskGroup() as group:
             waiting = [group.create_task(call) for call in calls]
         return [one.result() for one in waiting]
 
+    async def submit_lead(
+        self,
+        lead_id: str,
+        account: str,
+        package_price_paise: int,
+        source: str | None = None,
+        occurred_at: datetime | None = None,
+        idempotency_key: str | None = None,
+    ) -> LeadStatus:
+        """Have a lead charged once, by the API: needs no `receiver_url` and no `webhook_secret`.
+
+        Returns when it is recorded, with its state as it is then: mostly `pending`, and
+        `wait_for_lead` has the rest. A lead that is sent again, under any key, is not charged
+        again; with another account or price it is a conflict, which `conflicts` counts.
+        Raises `AccountUnknown`.
+        """
+        lead = {
+            "lead_id": lead_id,
+            "account": account,
+            "package_price_paise": package_price_paise,
+            "source": source,
+            "occurred_at": occurred_at,
+        }
+        return await self._run(leads.submit_lead(lead, idempotency_key))
+
     async def lead_status(self, lead_id: str) -> LeadStatus:
-        """As `BillingClient.lead_status`."""
+        """Return a lead and its state as it is now. Raises `LeadUnknown`."""
         return await self._run(leads.lead_status(lead_id))
+
+    async def wait_for_lead(self, lead_id: str, timeout_seconds: float = 30) -> LeadStatus:
+        """Ask for a lead until it is not pending any more; return its state then.
+
+        It may be any other state: a refused lead has its `reason`, a parked one waits for credit.
+        A lead that is unknown yet is waited for too. Asks with growing pauses, 3 seconds at most;
+        each question may take its own time and retries. Raises `LeadStillPending`, which has the
+        last `status`.
+        """
+        return await self._follow(flows.wait_for_lead(lead_id, timeout_seconds))
+
+    def list_leads(
+        self,
+        account: str,
+        *,
+        state: LeadState | str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> AsyncIterator[LeadStatus]:
+        """Return the leads of an account, newest first, page by page as they are read.
+
+        `since` (inclusive) and `until` (exclusive) are aware times. Raises `AccountUnknown`, as any
+        error of a list, when the first row is read.
+        """
+        return self._all(leads.list_leads(account, state=state, since=since, until=until))
+
+    # Accounts
+
+    async def ensure_account(
+        self,
+        account: str,
+        name: str,
+        product: str,
+        *,
+        timezone: str | None = None,
+        state_code: str | None = None,
+        gstin: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Account:
+        """Return the account, which is opened if it does not exist; safe to call at any time.
+
+        One that exists is returned as it is, whatever else the arguments say: `update_account`
+        changes it. Raises `ProductMismatch` if it exists with another product, and `AccountExists`
+        if it exists out of this API key's reach.
+        """
+        return await self._follow(
+            flows.ensure_account(
+                account,
+                name,
+                product,
+                timezone=timezone,
+                state_code=state_code,
+                gstin=gstin,
+                idempotency_key=idempotency_key,
+            )
+        )
+
+    async def create_account(
+        self,
+        account: str,
+        name: str,
+        product: str,
+        *,
+        timezone: str | None = None,
+        overdraft_limit: int | None = None,
+        state_code: str | None = None,
+        gstin: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Account:
+        """Open an account, such as `clinic:42`, without credit.
+
+        `timezone` is an IANA name, by default the operator's. `overdraft_limit`, in credits, is how
+        far the balance may go below zero; it needs a scope of its own. `state_code` is the
+        customer's GST state, `gstin` its GST number. Raises `AccountExists`, `InvalidFields`,
+        `OutOfReach`, `MissingScope`, `IdempotencyConflict`.
+        """
+        return await self._run(
+            accounts.create_account(
+                account,
+                name,
+                product,
+                timezone=timezone,
+                overdraft_limit=overdraft_limit,
+                state_code=state_code,
+                gstin=gstin,
+                idempotency_key=idempotency_key,
+            )
+        )
+
+    async def account(self, account: str) -> Account:
+        """Return an account and its credit. Raises `AccountUnknown`."""
+        return await self._run(accounts.account(account))
+
+    async def balance(self, account: str) -> Balance:
+        """Return what an account has and can spend, in credits. Raises `AccountUnknown`."""
+        return await self._run(accounts.balance(account))
+
+    def list_accounts(self, *, product: str | None = None) -> AsyncIterator[Account]:
+        """Return the accounts in the API key's reach, by their references, page by page."""
+        return self._all(accounts.list_accounts(product=product))
+
+    def history(
+        self,
+        account: str,
+        *,
+        kind: TransactionKind | str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        lead_id: str | None = None,
+        payment_id: str | None = None,
+    ) -> AsyncIterator[Transaction]:
+        """Return the rows of an account's ledger, newest first, page by page as they are read.
+
+        `since` (inclusive) and `until` (exclusive) are aware times, of when it happened.
+        Raises `AccountUnknown`, `InvalidFields`.
+        """
+        return self._all(
+            accounts.history(
+                account,
+                kind=kind,
+                since=since,
+                until=until,
+                lead_id=lead_id,
+                payment_id=payment_id,
+            )
+        )
+
+    async def entitlements(self, account: str) -> Entitlements:
+        """Return what an account may do now, why, and until when. Raises `AccountUnknown`."""
+        return await self._run(plans.entitlements(account))
+
+    async def account_status(self, account: str) -> AccountStatus:
+        """Return an account's plan, credit, renewal and next grant. Raises `AccountUnknown`."""
+        return await self._run(plans.account_status(account))
+
+    # Money
+
+    async def place_order(
+        self,
+        account: str,
+        gateway: Gateway | str,
+        *,
+        package: str | None = None,
+        amount_paise: int | None = None,
+        plan: str | None = None,
+        return_url: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Order:
+        """Open an order at a gateway, for exactly one of package, amount_paise and plan.
+
+        The customer pays it at the gateway's checkout: `order_id` and `key_id` open Razorpay's,
+        `checkout_url` is Stripe's page, which sends the customer back to `return_url`. The credit
+        comes when it is paid, whether or not the customer's browser returns.
+        Raises `AccountUnknown`, `InvalidFields`, `PlanRefused`, `IdempotencyConflict`,
+        `GatewayUnavailable` and `OutcomeUnknown` (call again with its `idempotency_key`).
+        """
+        return await self._run(
+            payments.place_order(
+                account,
+                gateway,
+                package=package,
+                amount_paise=amount_paise,
+                plan=plan,
+                return_url=return_url,
+                idempotency_key=idempotency_key,
+            )
+        )
+
+    async def order_status(self, order_id: str) -> Order:
+        """Return an order as it is now, by the gateway's id. Raises `OrderUnknown`."""
+        return await self._run(payments.order_status(order_id))
+
+    async def verify_payment(
+        self,
+        order_id: str,
+        payment_id: str | None = None,
+        signature: str | None = None,
+        *,
+        idempotency_key: str | None = None,
+    ) -> VerifiedPayment:
+        """Ask the gateway about the payment of an order; credit it if the money is there.
+
+        For Razorpay give the `payment_id` and `signature` that its checkout hands to the browser;
+        for Stripe the `order_id` alone. Credit does not depend on this call: the gateway's webhook
+        brings it too, and it is credited once. If the state is `created` or `authorized`, call
+        again later. Raises `OrderUnknown`, `InvalidFields` (a wrong signature), `OrderAtOdds`,
+        `GatewayUnavailable`.
+        """
+        return await self._run(
+            payments.verify_payment(
+                order_id, payment_id, signature, idempotency_key=idempotency_key
+            )
+        )
+
+    async def payment_status(self, payment_id: str) -> Payment:
+        """Return a payment with its account and its refunds. Raises `PaymentUnknown`."""
+        return await self._run(payments.payment_status(payment_id))
+
+    def list_payments(
+        self, account: str, *, state: PaymentState | str | None = None
+    ) -> AsyncIterator[Payment]:
+        """Return the payments of an account, newest first, page by page.
+
+        Raises `AccountUnknown`.
+        """
+        return self._all(payments.list_payments(account, state=state))
+
+    async def refund_payment(
+        self,
+        payment_id: str,
+        *,
+        reason: str,
+        amount_paise: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> Refund:
+        """Give the money of a payment back, all that is left of it or `amount_paise`.
+
+        The payment's credit and its share of the bonus are reserved first, and taken when the money
+        is paid back. `reason` is for auditors. Raises `PaymentUnknown`, `NotRefundable`,
+        `InvalidFields`, `IdempotencyConflict`, `GatewayUnavailable`.
+        """
+        return await self._run(
+            payments.refund_payment(
+                payment_id,
+                reason=reason,
+                amount_paise=amount_paise,
+                idempotency_key=idempotency_key,
+            )
+        )
+
+    async def refund_status(self, refund_id: str) -> Refund:
+        """Return a refund as it is now. Raises `RefundUnknown`."""
+        return await self._run(payments.refund_status(refund_id))
+
+    # Disputes
+
+    async def dispute_lead(
+        self,
+        lead_id: str,
+        account: str,
+        dispute_type: DisputeType | str,
+        description: str,
+        *,
+        evidence: Any = None,
+        idempotency_key: str | None = None,
+    ) -> Dispute:
+        """Dispute a charged lead; an operator decides whether its credit comes back.
+
+        `evidence` is plain JSON of up to 16 KiB. Raises a `DisputeRefused` that says why the lead
+        cannot be disputed: `LeadNotCharged`, `DisputeOpen`, `DisputedBefore`, `DisputeWindowOver`;
+        also `AccountUnknown`, `InvalidFields`, `IdempotencyConflict`.
+        """
+        return await self._run(
+            disputes.dispute_lead(
+                lead_id,
+                account,
+                dispute_type,
+                description,
+                evidence=evidence,
+                idempotency_key=idempotency_key,
+            )
+        )
+
+    async def dispute_status(self, dispute_id: int) -> Dispute:
+        """Return a dispute as it is now. Raises `DisputeUnknown`."""
+        return await self._run(disputes.dispute_status(dispute_id))
+
+    async def withdraw_dispute(
+        self, dispute_id: int, *, idempotency_key: str | None = None
+    ) -> Dispute:
+        """Take a pending dispute back. Raises `DisputeResolved`, `DisputeUnknown`."""
+        return await self._run(
+            disputes.withdraw_dispute(dispute_id, idempotency_key=idempotency_key)
+        )
+
+    def list_disputes(
+        self, account: str, *, state: DisputeState | str | None = None
+    ) -> AsyncIterator[Dispute]:
+        """Return the disputes of an account, newest first, page by page.
+
+        Raises `AccountUnknown`.
+        """
+        return self._all(disputes.list_disputes(account, state=state))
 
     # Credit
 
@@ -100,7 +439,11 @@ class AsyncBillingClient:
         description: str | None = None,
         idempotency_key: str | None = None,
     ) -> Hold:
-        """As `BillingClient.place_hold`."""
+        """Set credit aside until the hold is captured, voided or expires.
+
+        A repeat under the same key returns the first hold as it was then (`replayed`).
+        Raises `NotEnoughCredit`, `AccountUnknown`, `IdempotencyConflict`.
+        """
         return await self._run(
             credit.place_hold(
                 account,
@@ -112,19 +455,23 @@ class AsyncBillingClient:
         )
 
     async def hold_status(self, hold_id: str) -> Hold:
-        """As `BillingClient.hold_status`."""
+        """Return a hold as it is now. Raises `HoldUnknown`."""
         return await self._run(credit.hold_status(hold_id))
 
     async def capture_hold(
         self, hold_id: str, *, amount: int | None = None, idempotency_key: str | None = None
     ) -> Hold:
-        """As `BillingClient.capture_hold`."""
+        """Charge the hold, or `amount` of it; the rest is free again.
+
+        Raises `HoldFinished` if it has ended in another way or under another key, `HoldUnknown`,
+        `IdempotencyConflict`.
+        """
         return await self._run(
             credit.capture_hold(hold_id, amount=amount, idempotency_key=idempotency_key)
         )
 
     async def void_hold(self, hold_id: str, *, idempotency_key: str | None = None) -> Hold:
-        """As `BillingClient.void_hold`."""
+        """Release a hold and charge nothing. Raises as `capture_hold`."""
         return await self._run(credit.void_hold(hold_id, idempotency_key=idempotency_key))
 
     async def charge_credits(
@@ -135,7 +482,10 @@ class AsyncBillingClient:
         description: str | None = None,
         idempotency_key: str | None = None,
     ) -> Charge:
-        """As `BillingClient.charge_credits`."""
+        """Charge credit at once. Raises as `place_hold`.
+
+        Give a key if the call may be repeated: without one, each call is another charge.
+        """
         return await self._run(
             credit.charge_credits(
                 account, amount, description=description, idempotency_key=idempotency_key
@@ -157,6 +507,23 @@ class AsyncBillingClient:
     async def _run(self, call: Call[_T]) -> _T:
         request = self._wire.request_of(call)
         return call.result(await self._http.send(request), request)
+
+    async def _follow(self, flow: Flow[_T]) -> _T:
+        result: Any = None
+        failure: BillingError | None = None
+        while True:
+            try:
+                step = flow.send(result) if failure is None else flow.throw(failure)
+            except StopIteration as end:
+                return cast(_T, end.value)
+            result = failure = None
+            if isinstance(step, Pause):
+                await asyncio.sleep(step.seconds)
+                continue
+            try:
+                result = await self._run(step)
+            except BillingError as error:
+                failure = error
 
     async def _all(self, call: Call[Page[_T]]) -> AsyncIterator[_T]:
         following: Call[Page[_T]] | None = call
