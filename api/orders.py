@@ -1,5 +1,9 @@
-"""`/v1/orders`: buy credit or a plan. The steps are in `tasks/payments/checkout.py`."""
+"""`/v1/orders`: buy credit or a plan, and see what became of it.
 
+The steps are in `tasks/payments/checkout.py`.
+"""
+
+from datetime import datetime
 from http import HTTPMethod
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -8,9 +12,9 @@ from flask_openapi import APIBlueprint, Tag
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from api import auth, idempotency
-from api.examples import UNKNOWN_ACCOUNT_IN_BODY, Example
-from api.fields import Ref
-from api.problems import bad_field
+from api.examples import UNKNOWN_ACCOUNT_IN_BODY, Example, Refused
+from api.fields import Id, Ref
+from api.problems import Refusal, bad_field
 from api.routes import route
 from billing.payments import GatewayName, OrderRequest
 from db.session import transaction
@@ -29,6 +33,12 @@ def _web_address(value: str) -> str:
     if parts.scheme not in {"https", "http"} or not parts.hostname:
         raise ValueError("must be a URL such as https://clinic.example/credits")
     return value
+
+
+class OrderPath(BaseModel):
+    """The order."""
+
+    order_id: Id = Field(description="the gateway's id, from the answer of POST /v1/orders")
 
 
 class NewOrder(BaseModel):
@@ -65,6 +75,12 @@ class Order(BaseModel):
     bonus_credits: int
     state: str = Field(description="open, paid or expired")
     checkout_url: str | None = Field(description="Stripe's page to send the customer to")
+    package: str | None = Field(description="as it was ordered; null if by amount or for a plan")
+    plan: str | None
+    payment_id: str | None = Field(
+        description="the gateway's, of the payment that paid it; null until then"
+    )
+    created_at: datetime
 
 
 @route(
@@ -89,6 +105,10 @@ class Order(BaseModel):
             "bonus_credits": 1_500,
             "state": "open",
             "checkout_url": None,
+            "package": "credits_10000",
+            "plan": None,
+            "payment_id": None,
+            "created_at": "2026-11-21T04:00:00Z",
         },
         refused=(UNKNOWN_ACCOUNT_IN_BODY,),
     ),
@@ -109,3 +129,53 @@ def create(body: NewOrder) -> Order:
         operation_key=idempotency.operation_key(),
     )
     return Order.model_validate(placed)
+
+
+@route(
+    orders,
+    HTTPMethod.GET,
+    "/orders/<order_id>",
+    scope="orders:read",
+    answers=Order,
+    refusals=(404,),
+    example=Example(
+        path={"order_id": "order_RkXb1yQ2vT8aNd"},
+        answer={
+            "order_id": "order_RkXb1yQ2vT8aNd",
+            "gateway": "razorpay",
+            "account": "clinic:42",
+            "key_id": "rzp_test_tests",
+            "amount_paise": 1_000_000,
+            "currency": "INR",
+            "credits": 10_000,
+            "bonus_credits": 1_500,
+            "state": "paid",
+            "checkout_url": None,
+            "package": "credits_10000",
+            "plan": None,
+            "payment_id": "pay_RkXcP4mWz0sLhE",
+            "created_at": "2026-11-21T04:00:00Z",
+        },
+        refused=(
+            Refused(
+                404,
+                "unknown-order",
+                "no order with this id is known",
+                path={"order_id": "order_RkXd8uE5fJ3gKp"},
+            ),
+        ),
+    ),
+)
+def show(path: OrderPath) -> Order:
+    """Show an order, and the payment that paid it.
+
+    It is what is on record: the gateway is not asked. `POST /v1/payments/verify` asks it.
+    """
+    caller = auth.caller()
+    with transaction() as session:
+        found = checkout.find_order(
+            session, path.order_id, product=caller.product, account_id=caller.account_id
+        )
+    if found is None:
+        raise Refusal(404, "no order with this id is known", kind="unknown-order")
+    return Order.model_validate(found)

@@ -1,19 +1,25 @@
-"""`/v1/payments/verify`: a browser's report of a payment, checked with the gateway."""
+"""`/v1/payments`: a payment on record, and a browser's report of one, checked with the gateway."""
 
+from collections.abc import Sequence
 from http import HTTPMethod
+from typing import Self
 
 from flask_openapi import APIBlueprint, Tag
 from pydantic import BaseModel, ConfigDict, Field
 
 from api import auth, idempotency
+from api.account_lists import Payment
 from api.examples import Example, Refused
 from api.fields import Id
 from api.problems import Refusal
+from api.refunds import Refund
 from api.routes import route
-from billing import accounts
-from billing.payments import orders
+from billing.payments import GatewayName, order_queries, queries
+from billing.returns import refunds as refund_rules
+from db import models
 from db.session import transaction
 from tasks.payments import browser_reports
+from tasks.returns.submission import RefundStanding
 
 payments = APIBlueprint("payments", __name__, url_prefix="/v1", abp_tags=[Tag(name="payments")])
 
@@ -48,6 +54,41 @@ class VerifiedPayment(BaseModel):
         " but does not match the order"
     )
     credits_added: int = Field(description="what the payment brought, with its bonus")
+
+
+class PaymentPath(BaseModel):
+    """The payment."""
+
+    payment_id: Id = Field(description="the gateway's id")
+
+
+class GatewayQuery(BaseModel):
+    """Which gateway is meant."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    gateway: GatewayName | None = Field(
+        default=None, description="needed only if two gateways have a payment with this id"
+    )
+
+
+class PaymentWithRefunds(Payment):
+    """A payment with its account and its refunds."""
+
+    account: str | None = Field(description="null while it is of no order or account that is known")
+    refunds: list[Refund] = Field(description="oldest first, also those made at the gateway")
+
+    @classmethod
+    def of(cls, row: models.Payment, account: str | None, made: Sequence[models.Refund]) -> Self:
+        """Return the answer for a payment's row, with its account and its refunds."""
+        columns = [field.validation_alias or name for name, field in Payment.model_fields.items()]
+        return cls.model_validate(
+            {
+                **{str(column): getattr(row, str(column)) for column in columns},
+                "account": account,
+                "refunds": [Refund.of(RefundStanding.of(one, row, account)) for one in made],
+            }
+        )
 
 
 @route(
@@ -105,12 +146,81 @@ def verify(body: CheckoutResult) -> VerifiedPayment:
     )
 
 
+@route(
+    payments,
+    HTTPMethod.GET,
+    "/payments/<payment_id>",
+    scope="payments:read",
+    answers=PaymentWithRefunds,
+    refusals=(404, 409),
+    example=Example(
+        path={"payment_id": "pay_RkXcP4mWz0sLhE"},
+        answer={
+            "payment_id": "pay_RkXcP4mWz0sLhE",
+            "gateway": "razorpay",
+            "order_id": "order_RkXb1yQ2vT8aNd",
+            "state": "partially_refunded",
+            "reason": None,
+            "amount_paise": 1_000_000,
+            "currency": "INR",
+            "refunded_paise": 200_000,
+            "credits": 10_000,
+            "bonus_credits": 1_500,
+            "method": "upi",
+            "created_at": "2026-11-21T04:05:00Z",
+            "credited_at": "2026-11-21T04:05:01Z",
+            "account": "clinic:42",
+            "refunds": [
+                {
+                    "refund_id": "5",
+                    "payment_id": "pay_RkXcP4mWz0sLhE",
+                    "state": "processed",
+                    "amount_paise": 200_000,
+                    "credits_taken": 2_300,
+                    "debt": 0,
+                    "account": "clinic:42",
+                    "reason": "bought twice by mistake",
+                    "created_at": "2026-11-21T06:00:00Z",
+                }
+            ],
+        },
+        refused=(
+            Refused(
+                404,
+                "unknown-payment",
+                "no payment with this id is known",
+                path={"payment_id": "pay_RkXe2wH6yB9cMq"},
+            ),
+        ),
+    ),
+)
+def show(path: PaymentPath, query: GatewayQuery) -> PaymentWithRefunds:
+    """Show a payment with its refunds.
+
+    It is what is on record: the gateway is not asked. A payment of no account that is known is
+    shown to keys that reach all accounts.
+    """
+    caller = auth.caller()
+    with transaction() as session:
+        found = queries.find_in_reach(
+            session,
+            path.payment_id,
+            product=caller.product,
+            account_id=caller.account_id,
+            gateway=query.gateway,
+        )
+        if found is None:
+            raise Refusal(404, "no payment with this id is known", kind="unknown-payment")
+        payment, account = found
+        return PaymentWithRefunds.of(payment, account, refund_rules.of_payment(session, payment))
+
+
 def _account_of(order_id: str) -> str:
     caller = auth.caller()
     with transaction() as session:
-        found = orders.find_with_account(session, order_id)
-        if found is not None and accounts.find_in_reach(
-            session, found[1].ref, product=caller.product, account_id=caller.account_id
-        ):
-            return found[1].ref
+        found = order_queries.find_in_reach(
+            session, order_id, product=caller.product, account_id=caller.account_id
+        )
+    if found is not None:
+        return found[1]
     raise Refusal(404, "no order with this id is known", kind="unknown-order")

@@ -1,22 +1,43 @@
-"""`/v1/refunds`: refund a payment. The rules are in `billing/returns/refunds.py`."""
+"""`/v1/refunds`: refund a payment, and see what became of it.
 
+The rules are in `billing/returns/refunds.py`.
+"""
+
+from datetime import datetime
 from http import HTTPMethod
+from typing import Annotated, Self
 
 from flask_openapi import APIBlueprint, Tag
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from api import auth, idempotency
 from api.examples import Example, Refused
 from api.fields import Id
 from api.problems import Refusal
 from api.routes import route
-from billing import accounts
 from billing.payments import queries
+from billing.returns import refunds as rules
 from billing.text import DESCRIPTION_MAX_LENGTH
 from db.session import transaction
 from tasks.returns import submission
+from tasks.returns.submission import RefundStanding
 
 refunds = APIBlueprint("refunds", __name__, url_prefix="/v1", abp_tags=[Tag(name="refunds")])
+
+
+def _row_id(value: object) -> int:
+    text = str(value)
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and 1 <= int(text) < 2**63):
+        raise ValueError("must be the `refund_id` of an answer, a number")
+    return int(text)
+
+
+class RefundPath(BaseModel):
+    """The refund."""
+
+    refund_id: Annotated[int, BeforeValidator(_row_id, json_schema_input_type=str)] = Field(
+        description="ours, as POST /v1/refunds answered it"
+    )
 
 
 class NewRefund(BaseModel):
@@ -47,6 +68,16 @@ class Refund(BaseModel):
         description="with the bonus; reserved while the refund is in progress"
     )
     debt: int = Field(description="credits of them that were already spent, and are owed")
+    account: str | None = Field(description="null if the payment is of no known account")
+    reason: str = Field(description="why, as whoever asked for it wrote")
+    created_at: datetime
+
+    @classmethod
+    def of(cls, standing: RefundStanding) -> Self:
+        """Return the answer for a refund as it stands."""
+        same = cls.model_fields.keys() - {"refund_id"}
+        fields = {name: getattr(standing, name) for name in same}
+        return cls(refund_id=str(standing.refund_id), **fields)
 
 
 @route(
@@ -71,6 +102,9 @@ class Refund(BaseModel):
             "amount_paise": 200_000,
             "credits_taken": 2_300,
             "debt": 0,
+            "account": "clinic:42",
+            "reason": "bought twice by mistake",
+            "created_at": "2026-11-21T06:00:00Z",
         },
         refused=(
             Refused(
@@ -105,22 +139,56 @@ def create(body: NewRefund) -> Refund:
     )
     if refund.state != "processed":
         idempotency.not_final()
-    return Refund.model_validate(
-        {name: getattr(refund, name) for name in Refund.model_fields if name != "refund_id"}
-        | {"refund_id": str(refund.refund_id)}
-    )
+    return Refund.of(refund)
+
+
+@route(
+    refunds,
+    HTTPMethod.GET,
+    "/refunds/<refund_id>",
+    scope="refunds:read",
+    answers=Refund,
+    refusals=(404,),
+    example=Example(
+        path={"refund_id": "5"},
+        answer={
+            "refund_id": "5",
+            "payment_id": "pay_RkXcP4mWz0sLhE",
+            "state": "processed",
+            "amount_paise": 200_000,
+            "credits_taken": 2_300,
+            "debt": 0,
+            "account": "clinic:42",
+            "reason": "bought twice by mistake",
+            "created_at": "2026-11-21T06:00:00Z",
+        },
+        refused=(
+            Refused(
+                404,
+                "unknown-refund",
+                "no refund with this id is known",
+                path={"refund_id": "999999"},
+            ),
+        ),
+    ),
+)
+def show(path: RefundPath) -> Refund:
+    """Show a refund and its state, whether it was asked for here or at the gateway."""
+    caller = auth.caller()
+    with transaction() as session:
+        found = rules.find_in_reach(
+            session, path.refund_id, product=caller.product, account_id=caller.account_id
+        )
+        if found is None:
+            raise Refusal(404, "no refund with this id is known", kind="unknown-refund")
+        return Refund.of(RefundStanding.of(*found))
 
 
 def _require_in_reach(payment_id: str) -> None:
     caller = auth.caller()
-    unlimited = caller.product is None and caller.account_id is None
     with transaction() as session:
-        payment = queries.find(session, payment_id)
-        ref = queries.find_account_ref(session, payment) if payment is not None else None
-        if payment is not None and unlimited:
-            return
-        if ref is not None and accounts.find_in_reach(
-            session, ref, product=caller.product, account_id=caller.account_id
-        ):
-            return
-    raise Refusal(404, "no payment with this id is known", kind="unknown-payment")
+        found = queries.find_in_reach(
+            session, payment_id, product=caller.product, account_id=caller.account_id
+        )
+    if found is None:
+        raise Refusal(404, "no payment with this id is known", kind="unknown-payment")

@@ -1,6 +1,6 @@
 """Reading orders: the newest of all, and one with its payments and its entries in the audit log.
 
-Called by the command line. Nothing is locked or written here.
+Called by the API and the command line. Nothing is locked or written here.
 """
 
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from typing import Literal, get_args
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
+from billing import accounts
 from billing.payments.facts import GatewayName
 from billing.payments.orders import subject_of
 from billing.payments.queries import GATEWAYS
@@ -55,6 +56,30 @@ def find(session: Session, name: str) -> tuple[Order, str] | None:
         query.where(or_(ours, theirs)).order_by(Order.id.desc()).limit(1)
     ).one_or_none()
     return (row[0], row[1]) if row is not None else None
+
+
+def find_in_reach(
+    session: Session, gateway_order_id: str, *, product: str | None, account_id: int | None
+) -> tuple[Order, str] | None:
+    """Return an order by the gateway's id, with its account's reference; or None.
+
+    None too if its account is out of reach (`accounts.in_reach`). If two gateways have the id, the
+    newest in reach.
+    """
+    query = select(Order, Account.ref).join(Account, Account.id == Order.account_id)
+    query = query.where(
+        # The gateways by name, so that their unique index is used.
+        Order.gateway.in_(GATEWAYS),
+        Order.gateway_order_id == gateway_order_id,
+        accounts.in_reach(product, account_id),
+    )
+    row = session.execute(query.order_by(Order.id.desc()).limit(1)).one_or_none()
+    return (row[0], row[1]) if row is not None else None
+
+
+def find_payment_id(session: Session, order: Order) -> str | None:
+    """Return the gateway's id of the payment that paid the order, or None."""
+    return session.scalar(select(Payment.gateway_payment_id).where(Payment.id == order.payment_id))
 
 
 def payments_of(session: Session, order: Order) -> Sequence[Payment]:

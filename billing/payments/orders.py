@@ -12,6 +12,7 @@ settled are asked about again: `billing/payments/inquiries.py`.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
+from typing import get_args
 
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
@@ -36,6 +37,7 @@ ANSWER_WITHIN = timedelta(minutes=2)
 RETRY_AFTER = timedelta(minutes=1)
 """When to ask again after the gateway did not answer."""
 _ERROR_MAX_LENGTH = 500
+GATEWAYS: tuple[GatewayName, ...] = get_args(GatewayName)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +147,16 @@ def record_refused(session: Session, order_id: int, error: Exception) -> None:
 
 
 def find_with_account(session: Session, gateway_order_id: str) -> tuple[Order, Account] | None:
-    """Return the order with this id of the gateway, and its account; or None."""
+    """Return the order with this id of the gateway, and its account; or None.
+
+    If two gateways have the id, the newest.
+    """
     row = session.execute(
         select(Order, Account)
         .join(Account, Account.id == Order.account_id)
-        .where(Order.gateway_order_id == gateway_order_id)
+        # The gateways by name, so that their unique index is used.
+        .where(Order.gateway.in_(GATEWAYS), Order.gateway_order_id == gateway_order_id)
+        .order_by(Order.id.desc())
         .limit(1)
     ).one_or_none()
     return row and (row[0], row[1])

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from billing import accounts
 from billing.payments import attention
 from billing.payments.change_log import subject_of
 from billing.payments.errors import AmbiguousPayment
@@ -100,6 +101,36 @@ def find(
     if len(found) > 1:
         raise AmbiguousPayment(payment_id, [payment.gateway for payment in found])
     return found[0] if found else None
+
+
+def find_in_reach(
+    session: Session,
+    payment_id: str,
+    *,
+    product: str | None,
+    account_id: int | None,
+    gateway: GatewayName | None = None,
+) -> tuple[Payment, str | None] | None:
+    """Return the payment with this id of a gateway and the reference of its account; or None.
+
+    In reach are the payments of the accounts of `product`, of the account `account_id`, or all of
+    them: then also those whose account is not known. Raises `AmbiguousPayment` if two gateways
+    have a payment in reach with this id and none is named.
+    """
+    query = (
+        select(Payment, Account.ref)
+        .outerjoin(Account, Account.id == Payment.account_id)
+        .where(
+            Payment.gateway.in_([gateway] if gateway is not None else GATEWAYS),
+            Payment.gateway_payment_id == payment_id,
+        )
+        .where(accounts.in_reach(product, account_id))  # NULL, so no row, without an account
+        .order_by(Payment.gateway)
+    )
+    found = session.execute(query).all()
+    if len(found) > 1:
+        raise AmbiguousPayment(payment_id, [payment.gateway for payment, _ in found])
+    return (found[0][0], found[0][1]) if found else None
 
 
 def find_of_order(session: Session, order_id: int, payment_id: str | None) -> Payment | None:

@@ -8,6 +8,7 @@ before the gateway is asked. `billing/returns/refund_intake.py` records what the
 Called by `tasks/` and the command. Locks: the payment, then the refund, then the account.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -15,7 +16,7 @@ from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 import clock
-from billing import payments
+from billing import accounts, payments
 from billing.errors import IdempotencyConflict, InvalidReason
 from billing.payments import UnknownPayment, clawbacks
 from billing.returns import refund_lifecycle
@@ -185,6 +186,29 @@ def get(session: Session, refund_id: int) -> tuple[Refund, Payment]:
     if refund is None:
         raise UnknownRefund(refund_id)
     return refund, session.get_one(Payment, refund.payment_id)
+
+
+def find_in_reach(
+    session: Session, refund_id: int, *, product: str | None, account_id: int | None
+) -> tuple[Refund, Payment, str | None] | None:
+    """Return a refund, its payment and the reference of their account; or None.
+
+    None too if the payment is out of reach, as in `payments.queries.find_in_reach`.
+    """
+    row = session.execute(
+        select(Refund, Payment, Account.ref)
+        .join(Payment, Payment.id == Refund.payment_id)
+        .outerjoin(Account, Account.id == Payment.account_id)
+        .where(Refund.id == refund_id, accounts.in_reach(product, account_id))
+    ).one_or_none()
+    return (row[0], row[1], row[2]) if row is not None else None
+
+
+def of_payment(session: Session, payment: Payment) -> Sequence[Refund]:
+    """Return the refunds of a payment, oldest first."""
+    return session.scalars(
+        select(Refund).where(Refund.payment_id == payment.id).order_by(Refund.id)
+    ).all()
 
 
 def unanswered() -> ColumnElement[bool]:

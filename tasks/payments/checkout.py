@@ -1,4 +1,4 @@
-"""Placing an order, for the API: a row first, then the order at the gateway.
+"""Placing an order, and how one stands, for the API: a row first, then the order at the gateway.
 
 The gateway is called between two transactions, never inside one. Whatever it answers, or if it does
 not, the row records it. What the browser reports after it was paid: `browser_reports.py`.
@@ -7,14 +7,23 @@ not, the row records it. What the browser reports after it was paid: `browser_re
 from dataclasses import dataclass
 from datetime import datetime
 
+from sqlalchemy.orm import Session
+
 from billing import payments
-from billing.payments import OrderAtOdds, OrderFacts, OrderRequest, orders, unmatched
+from billing.payments import (
+    OrderAtOdds,
+    OrderFacts,
+    OrderRequest,
+    order_queries,
+    orders,
+    unmatched,
+)
 from billing.plans import InvalidOrder
 from db.models import Order
 from db.session import transaction
 from errors import TransientError
 from gateways import registry
-from gateways.errors import GatewayRefused
+from gateways.errors import GatewayKeyRefused, GatewayNotConfigured, GatewayRefused
 from gateways.protocol import Gateway, NewOrder
 from tasks.operator_lines import payment_lines, write_to_log
 
@@ -35,6 +44,11 @@ class PlacedOrder:
     bonus_credits: int
     state: str
     checkout_url: str | None
+    package: str | None
+    plan: str | None
+    payment_id: str | None
+    """The gateway's id of the payment that paid it."""
+    created_at: datetime
 
 
 class OrderRefused(InvalidOrder):
@@ -54,7 +68,7 @@ def place_order(wish: OrderRequest, *, actor: str, operation_key: str) -> Placed
     gateway = registry.by_name(wish.gateway)
     with transaction() as session:
         order, is_new = orders.create(session, wish, actor=actor, operation_key=operation_key)
-        placed, row_id = _placed(order, wish.account, gateway), order.id
+        placed, row_id = _placed(session, order, wish.account, gateway.public_key), order.id
         request, created_at = _new_order(order, wish.account), order.created_at
         last_error = order.last_error
     if placed.state == "refused":
@@ -70,12 +84,26 @@ def place_order(wish: OrderRequest, *, actor: str, operation_key: str) -> Placed
             # What was paid while the gateway's answer was under way.
             waiting = unmatched.facts_for_order(session, order)
             taken = payments.take_in_payments(session, waiting, actor=actor)
-            placed = _placed(order, wish.account, gateway)
+            placed = _placed(session, order, wish.account, gateway.public_key)
     except OrderAtOdds as error:
         _record_refused(row_id, error)
         raise OrderRefused(str(error)) from error
     write_to_log(payment_lines(taken))
     return placed
+
+
+def find_order(
+    session: Session, order_id: str, *, product: str | None, account_id: int | None
+) -> PlacedOrder | None:
+    """Return an order by the gateway's id as it stands; None: there is none within reach.
+
+    No gateway is asked.
+    """
+    found = order_queries.find_in_reach(session, order_id, product=product, account_id=account_id)
+    if found is None:
+        return None
+    order, account = found
+    return _placed(session, order, account, _public_key(order.gateway))
 
 
 def _open_at_gateway(
@@ -111,16 +139,28 @@ def _new_order(order: Order, account: str) -> NewOrder:
     )
 
 
-def _placed(order: Order, account: str, gateway: Gateway) -> PlacedOrder:
+def _public_key(gateway: str) -> str:
+    """Return the key for the gateway's checkout; empty if this server has none by now."""
+    try:
+        return registry.by_name(gateway).public_key
+    except (GatewayNotConfigured, GatewayKeyRefused):
+        return ""
+
+
+def _placed(session: Session, order: Order, account: str, public_key: str) -> PlacedOrder:
     return PlacedOrder(
         order_id=order.gateway_order_id,
         gateway=order.gateway,
         account=account,
-        public_key=gateway.public_key,
+        public_key=public_key,
         amount_paise=order.amount_paise,
         currency=order.currency,
         credits=order.credits,
         bonus_credits=order.bonus_credits,
         state=order.state,
         checkout_url=order.checkout_url,
+        package=order.package,
+        plan=order.plan,
+        payment_id=order_queries.find_payment_id(session, order),
+        created_at=order.created_at,
     )

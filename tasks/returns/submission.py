@@ -6,9 +6,11 @@ the row records it.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 
 import structlog
 
+from billing import payments
 from billing.returns import refund_intake, refund_lifecycle, refunds
 from db.models import Payment, Refund
 from db.session import transaction
@@ -33,6 +35,26 @@ class RefundStanding:
     """Reserved or taken, with the bonus."""
     debt: int
     last_error: str | None
+    account: str | None
+    """None: the payment is of no account that is known."""
+    reason: str
+    created_at: datetime
+
+    @classmethod
+    def of(cls, refund: Refund, payment: Payment, account: str | None) -> "RefundStanding":
+        """Return it from the rows of a refund and its payment, and their account."""
+        return cls(
+            refund_id=refund.id,
+            payment_id=payment.gateway_payment_id,
+            state=refund.state,
+            amount_paise=refund.amount_paise,
+            credits_taken=refund.credits + refund.bonus_credits,
+            debt=refund.debt,
+            last_error=refund.last_error,
+            account=account,
+            reason=refund.reason,
+            created_at=refund.created_at,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,15 +138,8 @@ def get_refund(refund_id: int) -> RefundStanding:
     with transaction() as session:
         refund = session.get_one(Refund, refund_id)
         payment = session.get_one(Payment, refund.payment_id)
-        return RefundStanding(
-            refund_id=refund.id,
-            payment_id=payment.gateway_payment_id,
-            state=refund.state,
-            amount_paise=refund.amount_paise,
-            credits_taken=refund.credits + refund.bonus_credits,
-            debt=refund.debt,
-            last_error=refund.last_error,
-        )
+        account = payments.queries.find_account_ref(session, payment)
+        return RefundStanding.of(refund, payment, account)
 
 
 def resolve(gateway: Gateway, outgoing: OutgoingRefund) -> None:

@@ -71,6 +71,15 @@ def test_the_lead_route_is_told_with_its_fields_and_its_scope(document: dict[str
 
 
 ROUTES = {
+    ("get", "/v1/orders/{order_id}"): (
+        "orders:read", "200", {"order_id", "state", "package", "plan", "payment_id", "created_at"},
+    ),
+    ("get", "/v1/payments/{payment_id}"): (
+        "payments:read", "200", {"payment_id", "state", "account", "refunds"},
+    ),
+    ("get", "/v1/refunds/{refund_id}"): (
+        "refunds:read", "200", {"refund_id", "state", "account", "reason", "created_at"},
+    ),
     ("post", "/v1/leads"): ("leads:write", "202", {"lead_id", "account", "state", "reason"}),
     ("post", "/v1/accounts"): ("accounts:write", "201", {"account", "available", "gstin"}),
     ("get", "/v1/accounts"): ("accounts:read", "200", {"accounts", "next"}),

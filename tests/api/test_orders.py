@@ -51,7 +51,8 @@ def test_a_package_at_razorpay_is_an_order_to_open_the_checkout_with(
     assert answer.json == {
         "order_id": there["id"], "gateway": "razorpay", "account": clinic,
         "key_id": "rzp_test_tests", "amount_paise": 500_000, "currency": "INR", "credits": 5_000,
-        "bonus_credits": 500, "state": "open", "checkout_url": None,
+        "bonus_credits": 500, "state": "open", "checkout_url": None, "package": "credits_5000",
+        "plan": None, "payment_id": None, "created_at": answer.json["created_at"],
     }  # fmt: skip
     assert (there["amount"], there["currency"]) == (500_000, "INR")
     assert orders_of(clinic) == [("open", there["id"])]

@@ -94,7 +94,8 @@ def test_a_whole_refund_takes_the_credit_and_the_bonus(
     )  # fmt: skip
     assert answer.json == {
         "refund_id": str(id_), "payment_id": payment_id, "state": "processed",
-        "amount_paise": 500_000, "credits_taken": 5_500, "debt": 0,
+        "amount_paise": 500_000, "credits_taken": 5_500, "debt": 0, "account": clinic,
+        "reason": "changed their mind", "created_at": answer.json["created_at"],
     }  # fmt: skip
     assert actor == "api-key:house"
     assert [one["amount"] for one in refunds_at(shop.sim, payment_id)] == [500_000]
