@@ -1,6 +1,7 @@
 """One API for all of these tests, and an eye on it after each."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -86,8 +87,13 @@ def assert_keeps_secrets(api: ApiProcess, log: str) -> None:
 
 @pytest.fixture(scope="package")
 def running_shop(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    with shop_on(database_url, tmp_path_factory.mktemp("shop") / "api.log") as running:
+        yield running
+
+
+@contextmanager
+def shop_on(database_url: str, log_file: Path) -> Iterator[Shop]:
     """An API that sells, with both gateways as simulators behind it."""
-    log_file = tmp_path_factory.mktemp("shop") / "api.log"
     with simulator_running(shop_parts.GATEWAYS) as running:
         sim = Sim(running)
         chosen = shop_parts.environment(database_url, HOUSE_KEY, sim)

@@ -5,7 +5,7 @@ one of the document, apart from ids and times (`tests/docs/matching.py`).
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 from uuid import uuid4
@@ -21,14 +21,28 @@ from billing.calendar import local_day_of
 from db.roles import Role
 from db.session import transaction
 from tests.api.api_process import problem
-from tests.api.conftest import HOUSE_KEY
+from tests.api.conftest import HOUSE_KEY, shop_on
 from tests.api.given import Shop
+from tests.conftest import new_database
 from tests.docs.matching import Ids, alike, differs
 from tests.server_process import Answer
 from tests.tasks.given import work
 
 Place = tuple[str, str]
 """Method and path of an operation."""
+
+
+@pytest.fixture(scope="module")
+def database_url() -> Iterator[str]:
+    """A database of the story's own: other tests take its account and the ids of its holds."""
+    with new_database() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def running_shop(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    with shop_on(database_url, tmp_path_factory.mktemp("story") / "api.log") as running:
+        yield running
 
 
 class Story:
