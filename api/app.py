@@ -5,10 +5,10 @@ is written, `api/auth.py` who may call it, `api/problems.py` what a refusal look
 at /openapi.json is made from the same declarations.
 """
 
+import json
 import sys
 from functools import cache
 from importlib.metadata import version
-from typing import Any
 
 from flask import Response, jsonify
 from flask_openapi import APIBlueprint, OpenAPI
@@ -22,6 +22,7 @@ from api import (
     catalog,
     charges,
     disputes,
+    docs_page,
     document,
     holds,
     leads,
@@ -75,8 +76,9 @@ def create_app() -> OpenAPI:
         info={
             "title": "Credit billing",
             "version": version("credit-billing-workers"),
-            "description": "Credits are whole numbers, money is in paise, times are ISO 8601.",
+            "description": document.INTRODUCTION,
         },
+        servers=[document.server()],
         security_schemes={auth.SCHEME: document.security_scheme()},
         validation_error_model=problems.Problem,
         validation_error_callback=problems.of_fields,
@@ -106,14 +108,16 @@ class _AnyId(PathConverter):
 
 def _add_open_routes(app: OpenAPI) -> None:
     """Add the routes that need no key."""
+    docs_page.add(app)
 
     @cache
-    def described() -> dict[str, Any]:
-        return document.complete(app.api_doc)
+    def described() -> str:
+        # In the order of the models, which is the one to read them in.
+        return json.dumps(document.complete(app.api_doc))
 
     @app.route("/openapi.json")
     def openapi() -> Response:
-        return jsonify(described())
+        return Response(described(), content_type="application/json")
 
     @app.route("/healthz")
     def healthz() -> Response:

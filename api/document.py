@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+import settings
 from api import problems
 from api.examples import COMMON_REFUSALS, Example, Refused
 from billing.access.keys import SCOPES
@@ -18,6 +19,24 @@ from billing.access.keys import SCOPES
 JSON = "application/json"
 EXAMPLE_KEY = "4f0e8a6c-2b9d-4c1e-9a57-0d3b6f1c8e21"
 """An Idempotency-Key; a client makes a new one for each operation."""
+
+INTRODUCTION = "\n".join(
+    (
+        "Credits are whole numbers, money is in paise, times are ISO 8601.",
+        "",
+        "- Send an API key as `Authorization: Bearer KEY`.",
+        "- Every POST needs an `Idempotency-Key`: it is done once for its key, and a repeat gets"
+        " the same answer.",
+        "- A refusal is a problem of [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457). Its `type`"
+        " names the cause for a program, `detail` for a person.",
+        "- A list comes in pages. `after` is the `next` of the page before; the last page has"
+        " `next: null`.",
+        "- Every answer has an `X-Request-Id`. Name it if you ask about a request.",
+        "",
+        "The examples tell one story; their ids are made up.",
+    )
+)
+"""What a reader has to know before the routes."""
 
 TAGS = {
     "accounts": "Customers: what they have, what they did, and how they are set up.",
@@ -73,6 +92,20 @@ class Declaration:
 
 DECLARED: dict[str, Declaration] = {}
 """Operation id -> what its route declares; `api/routes.py` fills it when a resource is imported."""
+
+
+def server() -> dict[str, str]:
+    """Return where the API is for its callers: API_URL, by default where it listens.
+
+    Raises `SettingsError` if that is wrong.
+    """
+    url = settings.get().api_url
+    if not url:
+        listens = settings.listener("api")
+        everywhere = listens.host in {"0.0.0.0", "::"}  # noqa: S104 - no address to call
+        host = "127.0.0.1" if everywhere else listens.host
+        url = f"http://{f'[{host}]' if ':' in host else host}:{listens.port}"
+    return {"url": url}
 
 
 def security_scheme() -> dict[str, str]:

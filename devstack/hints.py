@@ -39,7 +39,8 @@ def _addresses(the_plan: plan.Plan, order: demo_payment.Order | None) -> Iterato
     if "receiver" in the_plan.ports:
         yield "lead events to", f"{the_plan.url('receiver')}/webhooks/leads"
     if "api" in the_plan.ports:
-        yield "API", f"{the_plan.url('api')}/openapi.json"
+        yield "API", f"{the_plan.url('api')}/docs"
+        yield "for programs", f"{the_plan.url('api')}/openapi.json"
     if "flower" in the_plan.ports:
         login = settings.flower_logins()[0]
         yield (

@@ -24,7 +24,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from settings import database_url as database_urls
-from settings import lists, redis_url, running_stack
+from settings import lists, public_url, redis_url, running_stack
 from settings.errors import SettingsError
 from settings.judging import Contradiction, Judged
 from settings.listeners import Listener, Login, flower_logins, listener
@@ -90,6 +90,8 @@ class Settings(Judged):
     api_keys: Annotated[dict[str, SecretStr], NoDecode] = Field(default={})
     """Name -> key with every scope, from comma-separated `name:key`; see
     `billing/access/keys.py`."""
+    api_url: str = ""
+    """The API's address for its callers, in its OpenAPI document; empty: where it listens."""
 
     retention_bodies_days: Days = 180
     """Bodies of finished deliveries are blanked after so many days; zero: never. A payer's bank may
@@ -217,6 +219,11 @@ class Settings(Judged):
         if not url.startswith(("http://", "https://")):
             raise ValueError("must start with http:// or https://")
         return url.rstrip("/")
+
+    @field_validator("api_url")
+    @classmethod
+    def _public_address(cls, url: str) -> str:
+        return public_url.read(url) if url else url
 
     def contradictions(self) -> Iterator[Contradiction]:
         """Yield which values do not go together."""

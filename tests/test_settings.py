@@ -89,6 +89,14 @@ def test_a_missing_address_says_what_to_do(
         ("REDIS_URL", "http://ops:s3cr3t-pass@broker", "must start with redis://"),
         ("REDIS_URL", "broker:6379", "must start with redis://"),
         ("REDIS_URL", "redis://ops:s3cr3t-pass@broker:port/0", ""),
+        ("API_URL", "billing.example", "must be an address such as https://"),
+        ("API_URL", "ftp://billing.example", "must be an address such as https://"),
+        ("API_URL", "https://", "must be an address such as https://"),
+        ("API_URL", "https://billing.example:port", "must be an address such as https://"),
+        ("API_URL", "https://billing.example/the api", "must be an address such as https://"),
+        ("API_URL", "https://ops:s3cr3t-pass@billing.example", "must hold no user, no query"),
+        ("API_URL", "https://billing.example/?key=s3cr3t-pass", "must hold no user, no query"),
+        ("API_URL", "https://billing.example/#s3cr3t-pass", "must hold no user, no query"),
         ("BILLING_TIMEZONE", "Kolkata", "IANA time zone such as Asia/Kolkata"),
         ("BILLING_TIMEZONE", "../../etc/passwd", "IANA time zone"),
         ("BILLING_TIMEZONE", "Asia", "IANA time zone"),
@@ -154,6 +162,14 @@ def test_redis_is_reached_by_any_of_its_schemes(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv("REDIS_URL", url)
 
     assert settings.load().redis_url == url
+
+
+def test_the_public_address_of_the_api_may_have_the_path_of_a_proxy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("API_URL", "https://platform.example/billing/ ")
+
+    assert settings.load().api_url == "https://platform.example/billing"
 
 
 def test_several_secrets_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,24 +1,37 @@
 """The document at /openapi.json says what the routes do."""
 
-import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from flask.testing import FlaskClient
+from openapi_schema_validator import OAS31Validator, oas31_format_checker
+from openapi_spec_validator import OpenAPIV31SpecValidator
 
-import api.app  # noqa: F401 - its routes declare themselves
+import settings
+from api import app as api_app
+from api import auth
+from api import document as document_module
 from api.document import DECLARED
 from billing.access.keys import SCOPES
 from tests.api.api_process import ApiProcess
 
 OPERATIONS = frozenset(DECLARED)  # read now: tests of `route` declare more
-OPEN_ADDRESSES = {"/openapi.json", "/healthz", "/readyz"}
+OPEN_ADDRESSES = {"/openapi.json", "/docs", "/healthz", "/readyz"}
 
 
 @pytest.fixture
 def document(api: ApiProcess) -> dict[str, Any]:
     read: dict[str, Any] = api.get("/openapi.json").json
     return read
+
+
+@pytest.fixture
+def client(database: str) -> Iterator[FlaskClient]:
+    settings.get.cache_clear()
+    yield api_app.create_app().test_client()
+    settings.get.cache_clear()
 
 
 def test_it_is_openapi_3_1(document: dict[str, Any]) -> None:
@@ -173,8 +186,86 @@ def test_what_it_lists_asks_for_a_key_and_the_rest_tells_nothing(
         for method in operations:
             asked = re.sub("{.*?}", "x", path)
             assert api.ask(asked, method=method.upper()).status == 401
-    for path in OPEN_ADDRESSES:
-        assert "paise" not in json.dumps(api.get(path).json.get("status", ""))
+    for path in ("/healthz", "/readyz"):
+        assert api.get(path).json.keys() == {"status"}
+
+
+def test_no_address_is_open_but_those_that_say_nothing_of_anybody(client: FlaskClient) -> None:
+    app = client.application
+    without_scope = {
+        rule.rule
+        for rule in app.url_map.iter_rules()
+        if getattr(app.view_functions[rule.endpoint], auth.SCOPE, None) is None
+    }
+    of_the_page = {rule for rule in without_scope if rule.startswith("/docs/")}
+    assert len(of_the_page) == 1
+    assert without_scope - of_the_page == OPEN_ADDRESSES
+
+
+@pytest.mark.parametrize(
+    ("environment", "address"),
+    [
+        ({}, "http://127.0.0.1:8001"),
+        ({"API_HOST": "::", "API_PORT": "9001"}, "http://127.0.0.1:9001"),
+        ({"API_HOST": "::1"}, "http://[::1]:8001"),
+        ({"API_HOST": "10.0.0.7"}, "http://10.0.0.7:8001"),
+        ({"API_URL": "https://platform.example/billing/"}, "https://platform.example/billing"),
+    ],
+)
+def test_it_names_the_address_of_the_api(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], address: str
+) -> None:
+    for variable in ("API_HOST", "API_PORT", "API_URL"):
+        monkeypatch.delenv(variable, raising=False)
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
+    settings.get.cache_clear()
+
+    assert document_module.server() == {"url": address}
+
+
+def test_a_public_validator_finds_nothing_wrong(document: dict[str, Any]) -> None:
+    OpenAPIV31SpecValidator(document).validate()
+
+
+def test_each_example_is_valid_by_its_own_schema(document: dict[str, Any]) -> None:
+    shown = list(_examples(document))
+    assert len(shown) > 3 * len(OPERATIONS)
+    for what, schema, value in shown:
+        resolvable = {**schema, "components": document["components"]}
+        wrong = list(
+            OAS31Validator(resolvable, format_checker=oas31_format_checker).iter_errors(value)
+        )
+        assert not wrong, f"{what}: {wrong[0].message}"
+
+
+def _examples(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], Any]]:
+    """Yield (where, its schema, an example) of each parameter, body and answer."""
+    for operation in _operations(document):
+        name = operation["operationId"]
+        for parameter in operation.get("parameters", ()):
+            if "example" in parameter:
+                yield f"{name} {parameter['name']}", parameter["schema"], parameter["example"]
+        bodies = [operation["requestBody"]] if "requestBody" in operation else []
+        for part in (*bodies, *operation["responses"].values()):
+            for media in part["content"].values():
+                if "example" in media:
+                    yield name, media["schema"], media["example"]
+                for key, example in media.get("examples", {}).items():
+                    if "$ref" in example:
+                        example = document["components"]["examples"][key]  # noqa: PLW2901
+                    yield f"{name} {key}", media["schema"], example["value"]
+
+
+def test_every_path_and_every_body_has_an_example(document: dict[str, Any]) -> None:
+    for operation in _operations(document):
+        name = operation["operationId"]
+        required = [one for one in operation.get("parameters", ()) if one["required"]]
+        assert all("example" in parameter for parameter in required), name
+        bodies = operation.get("requestBody", {}).get("content", {}).values()
+        good = [r["content"] for status, r in operation["responses"].items() if status < "300"]
+        for media in (*bodies, *(media for content in good for media in content.values())):
+            assert "example" in media, name
 
 
 def test_every_answer_has_the_id_of_its_request(document: dict[str, Any]) -> None:

@@ -179,6 +179,7 @@ def test_addresses_are_shown_with_what_opens_them(make_stack: MakeStack) -> None
         user, _, password = stack.addresses["flower_basic_auth"].partition(":")
         assert user == "billing"
         assert f"(user {user}, password {password})" in stack.output
+        assert f":{stack.environment['API_PORT']}/docs" in stack.output
         assert f":{stack.environment['API_PORT']}/openapi.json" in stack.output
 
 
