@@ -20,7 +20,7 @@ from billing import disputes as rules
 from billing.disputes import MAX_EVIDENCE_BYTES, DisputeState
 from db.models import LeadDispute
 from db.session import transaction
-from tasks.operator_lines import created_line
+from tasks.operator_lines import created_line, write_to_log
 
 log = structlog.get_logger()
 
@@ -154,7 +154,10 @@ def create(body: NewDispute) -> Dispute:
         dispute = Dispute.of(opened.dispute, body.account)
         idempotency.keep(session, dispute)
     if not opened.repeated:
-        log.info(created_line(dispute.lead_id, dispute.dispute_type))
+        line = created_line(
+            opened.dispute.id, dispute.lead_id, dispute.dispute_type, account=body.account
+        )
+        write_to_log([line])
     return dispute
 
 

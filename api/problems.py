@@ -45,6 +45,7 @@ from gateways.errors import (
     UnknownGateway,
     UnreadableAnswer,
 )
+from service import request_ids
 from service.disclosure import shown_error, shown_path
 from service.http_messages import Answer, Refused
 
@@ -74,6 +75,9 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str
+    request_id: str = Field(
+        description="the X-Request-Id of this answer: name it if you ask us about the request"
+    )
     errors: list[FieldProblem] | None = Field(default=None, description="with 422: the fields")
 
 
@@ -199,7 +203,8 @@ def _log(status: int, reason: str, path: str) -> None:
 
 def _problem(status: int, detail: str, kind: str, more: Mapping[str, Any]) -> Response:
     title = HTTPStatus(status).phrase
-    content = {"type": kind, "title": title, "status": status, "detail": detail, **more}
+    content: dict[str, Any] = {"type": kind, "title": title, "status": status, "detail": detail}
+    content |= {"request_id": request_ids.current(), **more}
     response = Response(json.dumps(content), status, content_type=MEDIA_TYPE)
     if status in _LATER:
         response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)

@@ -8,13 +8,14 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from sqlalchemy.orm import Session
 
 import clock
 from db.bulk import copy_rows
+from service import request_ids
 
 Door = Literal["cli", "api", "webhook", "celery", "beat"]
 
@@ -46,6 +47,8 @@ class Change:
     action: str
     before: Mapping[str, Any] | None
     after: Mapping[str, Any] | None
+    request_id: str | None = field(default_factory=request_ids.current, compare=False)
+    """Of the request that made it."""
 
 
 def record(
@@ -63,7 +66,7 @@ def record(
     record_all(session, [Change(subject, action, before, after)])
 
 
-_COLUMNS = ("created_at", "actor", "door", "action", "subject", "before", "after")
+_COLUMNS = ("created_at", "actor", "door", "action", "subject", "before", "after", "request_id")
 
 
 def record_all(session: Session, changes: Sequence[Change]) -> None:
@@ -72,9 +75,12 @@ def record_all(session: Session, changes: Sequence[Change]) -> None:
         return
     asking, now = _asking.get(), clock.now()
     rows = [
-        (now, asking.actor, asking.door, c.action, c.subject, _json(c.before), _json(c.after))
+        (
+            now, asking.actor, asking.door, c.action, c.subject, _json(c.before), _json(c.after),
+            c.request_id,
+        )
         for c in changes
-    ]
+    ]  # fmt: skip
     copy_rows(session, "billing_audit_log", _COLUMNS, rows)
 
 

@@ -85,7 +85,8 @@ def open_(
             actor=actor,
         )
     if not opened.repeated:
-        click.echo(created_line(lead_id, dispute_type), err=True)
+        line = created_line(opened.dispute.id, lead_id, dispute_type, account=account)
+        click.echo(line.text, err=True)
     record = {**_summary(opened.dispute, account), "repeated": opened.repeated}
     print_record({**record, "idempotency_key": key}, view)
 
@@ -139,7 +140,7 @@ def approve(
     with transaction() as session:
         done = rules.approve(session, dispute_id, amount=amount, notes=notes, actor=actor)
         record = _summary(*_find(session, dispute_id))
-    click.echo(refunded_line(dispute_id, done.credits_refunded), err=True)
+    click.echo(refunded_line(dispute_id, done.credits_refunded).text, err=True)
     print_record(record, view)
     request_release()
 

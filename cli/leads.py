@@ -24,7 +24,7 @@ from db.models import LeadCharge, LeadConflict
 from db.pages import Page, Wanted
 from db.session import transaction
 from errors import PermanentError
-from tasks.operator_lines import deduction_line
+from tasks.operator_lines import released_line
 
 
 @click.group()
@@ -82,7 +82,7 @@ def release(lead_id: str, actor: str, *, yes: bool, view: View) -> None:
     confirm(f"Charge lead {plain(lead_id)} now?", yes=yes)
     with transaction() as session:
         released = parking.release(session, lead_id, actor=actor)
-    click.echo(deduction_line(released.account, released.credits), err=True)
+    click.echo(released_line(released).text, err=True)
     print_record(
         {
             "lead_id": released.lead_id,

@@ -37,7 +37,7 @@ from db.models import AuditEntry, CreditTransaction, Payment
 from db.pages import Page, Wanted
 from db.session import snapshot, transaction
 from errors import PermanentError
-from tasks.operator_lines import deduction_line, verified_line
+from tasks.operator_lines import released_line, verified_line
 
 
 @click.group()
@@ -183,9 +183,9 @@ def attach(
         payment = queries.find(session, payment_id, gateway=gateway)
         assert payment is not None  # it was attached above
         record = _payment(payment, ref)
-    click.echo(verified_line(credited), err=True)
+    click.echo(verified_line(credited).text, err=True)
     for lead in released:
-        click.echo(deduction_line(lead.account, lead.credits), err=True)
+        click.echo(released_line(lead).text, err=True)
     print_record(record, view)
     request_release()
 

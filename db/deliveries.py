@@ -5,7 +5,7 @@ how the rows are worked on.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 
@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from db.inbox import NOTHING_KNOWN, Subject, report_dead, storable
 from db.session import one_statement
+from service import request_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,8 @@ class NewEvent:
     event_id: str
     body: bytes
     received_at: datetime
+    request_id: str | None = field(default_factory=request_ids.current)
+    """Of the request that brought it; None: it came another way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +46,22 @@ def record(session: Session, events: Sequence[NewEvent]) -> list[bool]:
     The same id with another body is a delivery of its own: ids come in unsigned headers.
     """
     rows = [
-        (e.source, e.event_id, sha256(e.body).digest(), e.body, e.received_at, e.received_at)
+        (
+            e.source, e.event_id, sha256(e.body).digest(), e.body, e.received_at, e.received_at,
+            e.request_id,
+        )
         for e in events
-    ]
+    ]  # fmt: skip
     cursor = session.connection().connection.cursor()
     try:
         inserted = execute_values(
             cursor,
             "INSERT INTO inbound_events (source, event_id, body_sha256, body, received_at,"
-            " next_attempt_at, state) VALUES %s"
+            " next_attempt_at, request_id, state) VALUES %s"
             " ON CONFLICT (source, event_id, body_sha256) DO NOTHING"
             " RETURNING source, event_id, body_sha256",
             rows,
-            template="(%s, %s, %s, %s, %s, %s, 'pending')",
+            template="(%s, %s, %s, %s, %s, %s, %s, 'pending')",
             page_size=len(rows),
             fetch=True,
         )
@@ -71,8 +77,9 @@ def record(session: Session, events: Sequence[NewEvent]) -> list[bool]:
 
 _RECORD_ONE = """
 INSERT INTO inbound_events (source, event_id, body_sha256, body, received_at, next_attempt_at,
-                            state)
-VALUES (%s, %s, %s, %s, %s, %s, 'pending') ON CONFLICT (source, event_id, body_sha256) DO NOTHING
+                            request_id, state)
+VALUES (%s, %s, %s, %s, %s, %s, %s, 'pending')
+    ON CONFLICT (source, event_id, body_sha256) DO NOTHING
 """
 
 
@@ -86,15 +93,16 @@ def record_one(event: NewEvent) -> None:
     digest = sha256(e.body).digest()
     with one_statement() as cursor:
         cursor.execute(
-            _RECORD_ONE, (e.source, e.event_id, digest, e.body, e.received_at, e.received_at)
+            _RECORD_ONE,
+            (e.source, e.event_id, digest, e.body, e.received_at, e.received_at, e.request_id),
         )
 
 
 _RECORD_DEAD = text("""
 INSERT INTO inbound_events (source, event_id, body_sha256, body, received_at, next_attempt_at,
-                            state, last_error, handled_at, type, lead_id, account_ref)
+                            state, last_error, handled_at, type, lead_id, account_ref, request_id)
 VALUES (:source, :event_id, :digest, :body, :now, :now, 'dead', :error, :now, :type, :lead_id,
-        :account_ref)
+        :account_ref, :request_id)
 ON CONFLICT (source, event_id, body_sha256) DO NOTHING
 RETURNING id
 """)
@@ -120,6 +128,7 @@ def record_dead(session: Session, refused: Iterable[RefusedEvent]) -> None:
                 "type": storable(one.type),
                 "lead_id": one.subject.lead_id,
                 "account_ref": one.subject.account_ref,
+                "request_id": event.request_id,
             },
         )
         if new_id is not None:

@@ -61,6 +61,8 @@ class LeasedEvent:
     event_id: str
     body: bytes
     received_at: datetime
+    request_id: str | None = None
+    """Of the request that brought it: what is written and logged for this row is that request's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,7 @@ def lease(session: Session, source: str, *, now: datetime) -> Lease | None:
 
 _LESS_PATIENCE = text("SET LOCAL lock_timeout = '500ms'")
 _LOAD = text("""
-SELECT id, event_id, body, received_at FROM inbound_events
+SELECT id, event_id, body, received_at, request_id FROM inbound_events
  WHERE id = ANY(CAST(:ids AS bigint[])) AND lease_id = :lease_id AND state = 'pending'
  ORDER BY id FOR UPDATE
 """)
@@ -157,7 +159,10 @@ def load_leased(session: Session, lease: Lease) -> list[LeasedEvent]:
     if lease.suspect:
         session.execute(_LESS_PATIENCE)
     rows = session.execute(_LOAD, {"ids": int_array(lease.event_ids), "lease_id": lease.id}).all()
-    return [LeasedEvent(id_, event_id, bytes(body), at) for id_, event_id, body, at in rows]
+    return [
+        LeasedEvent(id_, event_id, bytes(body), at, request_id)
+        for id_, event_id, body, at, request_id in rows
+    ]
 
 
 _FINISH = text("""
@@ -236,7 +241,8 @@ def give_back(
 
 _KIND_OF_ERROR = re.compile("(?:^|: )([A-Z][A-Za-z]*)(?=: | in |$)").search
 _SOURCES = text("""
-SELECT id, source FROM inbound_events WHERE id = ANY(CAST(:ids AS bigint[])) ORDER BY id
+SELECT id, source, request_id FROM inbound_events
+ WHERE id = ANY(CAST(:ids AS bigint[])) ORDER BY id
 """)
 
 
@@ -245,10 +251,12 @@ def report_dead(session: Session, errors: Mapping[int, str | None]) -> None:
 
     The line has the kind of the error alone: the rest may repeat what a sender wrote.
     """
-    for id_, source in session.execute(_SOURCES, {"ids": int_array(errors)}):
+    for id_, source, request_id in session.execute(_SOURCES, {"ids": int_array(errors)}):
         kind = _KIND_OF_ERROR(errors[id_] or "")
         reason = kind[1] if kind else NO_ERROR
-        after_commit.log_error(session, "inbox row dead", row=id_, source=source, reason=reason)
+        after_commit.log_error(
+            session, "inbox row dead", row=id_, source=source, reason=reason, request_id=request_id
+        )
 
 
 _DUE_SOURCES = text("""

@@ -6,13 +6,14 @@ and none is lost for work that was committed.
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from db.bulk import copy_rows
+from service import request_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +27,19 @@ class NewNotice:
     """Plain JSON values."""
     superseded: bool = False
     """A newer notice is written with it and replaces it: kept for the record, never sent."""
+    request_id: str | None = field(default_factory=request_ids.current, compare=False)
+    """Of the request that made it true."""
 
 
-_COLUMNS = ("topic", "subject", "account_id", "payload", "created_at", "superseded_at")
+_COLUMNS = (
+    "topic",
+    "subject",
+    "account_id",
+    "payload",
+    "created_at",
+    "superseded_at",
+    "request_id",
+)
 
 
 def write(session: Session, notices: Iterable[NewNotice], *, now: datetime) -> None:
@@ -41,6 +52,7 @@ def write(session: Session, notices: Iterable[NewNotice], *, now: datetime) -> N
             json.dumps(n.payload, separators=(",", ":")),
             now,
             now if n.superseded else None,
+            n.request_id,
         )
         for n in notices
     ]

@@ -80,50 +80,63 @@ PERSONAL: Mapping[str, Mapping[str, Personal]] = {
     "plan_terms": {"actor": Personal(_STAFF, kept=_LEDGER)},
 }
 
+_OF_REQUEST = frozenset({"request_id"})
+"""Its form leaves no room for a number or an address of a person (`service/request_ids.py`)."""
+
 NOT_PERSONAL: Mapping[str, frozenset[str]] = {
     "account_plans": frozenset(
         {"plan_type", "service_renewal_status", "features", "grant_problem", "step_problem"}
-    ),
+    )
+    | _OF_REQUEST,
     "accounts": frozenset(
         {"ref", "product", "timezone", "head_hash", "alert_level", "review_reason"}
-    ),
+    )
+    | _OF_REQUEST,
     "api_keys": frozenset({"name", "key_sha256", "product", "scopes"}),
     "api_requests": frozenset(
         {"caller", "idempotency_key", "request", "request_hash", "reach", "operation_key"}
-    ),
-    "billing_audit_log": frozenset({"door", "action", "subject"}),
+    )
+    | _OF_REQUEST,
+    "billing_audit_log": frozenset({"door", "action", "subject"}) | _OF_REQUEST,
     "billing_chargebacks": frozenset(
         {"gateway", "gateway_dispute_id", "phase", "reason_code", "state", "position"}
         | {"settlement_error"}  # of ours: a kind, ids, amounts
-    ),
+    )
+    | _OF_REQUEST,
     "billing_orders": frozenset(
         {"gateway", "receipt", "gateway_order_id", "package", "plan", "currency", "state"}
-    ),
+    )
+    | _OF_REQUEST,
     "billing_payments": frozenset(
         {"gateway", "gateway_payment_id", "gateway_order_id", "receipt", "state", "reason"}
         | {"currency", "method", "error_code", "error_reason"}
-    ),
+    )
+    | _OF_REQUEST,
     "billing_refunds": frozenset(
         {"gateway", "gateway_refund_id", "request_key", "receipt", "state", "position"}
         | {"settlement_error"}
-    ),
+    )
+    | _OF_REQUEST,
     "credit_debts": frozenset(),
     "credit_lots": frozenset({"source"}),
     "credit_transactions": frozenset(
         {"kind", "idempotency_key", "request_hash", "lead_id", "payment_id", "dispute_id"}
         | {"row_hash"}
-    ),
+    )
+    | _OF_REQUEST,
     "gateway_signs": frozenset({"gateway"}),
-    "hold_events": frozenset({"event"}),
-    "holds": frozenset({"state", "idempotency_key", "finish_key", "kind"}),
+    "hold_events": frozenset({"event"}) | _OF_REQUEST,
+    "holds": frozenset({"state", "idempotency_key", "finish_key", "kind"}) | _OF_REQUEST,
     "inbound_events": frozenset(
         {"source", "event_id", "body_sha256", "type", "state", "outcome", "lead_id", "account_ref"}
-    ),
-    "lead_charges": frozenset({"lead_id", "state", "source"}),
-    "lead_conflicts": frozenset({"lead_id"}),
-    "lead_disputes": frozenset({"lead_id", "type", "state", "request_key"}),
-    "outbox_events": frozenset({"topic", "subject", "payload"}),  # ids, states, amounts, days
-    "plan_terms": frozenset({"kind", "request_key"}),
+    )
+    | _OF_REQUEST,
+    "lead_charges": frozenset({"lead_id", "state", "source"}) | _OF_REQUEST,
+    "lead_conflicts": frozenset({"lead_id"}) | _OF_REQUEST,
+    "lead_disputes": frozenset({"lead_id", "type", "state", "request_key"}) | _OF_REQUEST,
+    "outbox_events": frozenset({"topic", "subject", "payload"})
+    | _OF_REQUEST,  # ids, states, amounts, days
+    "plan_terms": frozenset({"kind", "request_key"}) | _OF_REQUEST,
     "quality_scores": frozenset({"subject_kind", "subject", "grade"}),
     "retention_progress": frozenset({"name"}),
     "transaction_kinds": frozenset({"kind", "house_account"}),

@@ -80,9 +80,10 @@ guard them: if a trigger was dropped, the next migration would grant the right t
 `billing/verification/schema.py` checks the triggers."""
 
 FIXED_COLUMNS = {
-    "accounts": {"id", "ref", "created_at"},
+    "accounts": {"id", "ref", "created_at", "request_id"},
     "inbound_events": {
         "id", "source", "event_id", "body_sha256", "body", "received_at", "blanked_at",
+        "request_id",
     },
     "credit_lots": {
         "id", "account_id", "transaction_id", "source", "amount", "expires_at", "created_at",
@@ -90,25 +91,29 @@ FIXED_COLUMNS = {
     "credit_debts": {"charge_id", "account_id", "amount", "created_at"},
     "holds": {
         "id", "account_id", "amount", "idempotency_key", "kind", "actor", "description",
-        "created_at", "expires_at",
+        "created_at", "expires_at", "request_id",
     },
-    "lead_charges": {"lead_id", "account_id", "created_at"},
-    "outbox_events": {"id", "topic", "subject", "account_id", "payload", "created_at"},
+    "lead_charges": {"lead_id", "account_id", "created_at", "request_id"},
+    "outbox_events": {
+        "id", "topic", "subject", "account_id", "payload", "created_at", "request_id",
+    },
     "billing_orders": {
         "id", "account_id", "gateway", "receipt", "package", "plan", "amount_paise", "currency",
-        "credits", "bonus_credits", "requested_by", "created_at",
+        "credits", "bonus_credits", "requested_by", "created_at", "request_id",
     },
-    "billing_payments": {"id", "gateway", "gateway_payment_id", "created_at"},
+    "billing_payments": {"id", "gateway", "gateway_payment_id", "created_at", "request_id"},
     "billing_refunds": {
         "id", "payment_id", "gateway", "request_key", "receipt", "amount_paise", "reason",
-        "requested_by", "created_at",
+        "requested_by", "created_at", "request_id",
     },
-    "billing_chargebacks": {"id", "payment_id", "gateway", "gateway_dispute_id", "created_at"},
+    "billing_chargebacks": {
+        "id", "payment_id", "gateway", "gateway_dispute_id", "created_at", "request_id",
+    },
     "lead_disputes": {
         "id", "lead_id", "account_id", "type", "description", "evidence", "request_key",
-        "opened_by", "created_at",
+        "opened_by", "created_at", "request_id",
     },
-    "account_plans": {"account_id", "plan_type", "created_at"},
+    "account_plans": {"account_id", "plan_type", "created_at", "request_id"},
     "api_requests": {"caller", "idempotency_key", "operation_key", "created_at", "folded_at"},
 }  # fmt: skip
 """Columns that no process changes once they are written, in tables that it may otherwise update. A

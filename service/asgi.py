@@ -5,6 +5,9 @@ body comes in; its ASGI does neither (docs/decisions/0010-asgi-adapter.md). `Ada
 body on the event loop, up to a limit and a deadline, and only then has the application called. An
 idle connection or half a body costs a few kilobytes, and no thread.
 
+Each request gets its id here, and each answer the header with it, also one to a request that no
+application sees.
+
 Used by `api/server.py` and `webhook_receiver/server.py`, which say how the application is called
 and what a refusal looks like.
 """
@@ -16,7 +19,9 @@ from typing import Any
 
 import structlog
 
+from service import request_ids
 from service.http_messages import (
+    REQUEST_ID,
     Answer,
     Environ,
     HeaderRules,
@@ -24,6 +29,7 @@ from service.http_messages import (
     environ_of,
     plain_answer,
     put_body,
+    request_id_of,
 )
 
 log = structlog.get_logger()
@@ -48,7 +54,7 @@ class Door:
     call: Callable[[Environ], Awaitable[Answer]]
     """Call the application with a whole request; may raise `Refused`."""
     refuse: Callable[[Refused, str], Answer]
-    """The answer to a refused request for a path; also logs it."""
+    """The answer to a refused request for a path; also logs it. Called under the request's id."""
     max_body_bytes: int
     headers: HeaderRules
     body_seconds: float = BODY_SECONDS
@@ -63,26 +69,35 @@ class Adapter:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        request_id = request_id_of(scope)
+        send = _naming(request_id, send)
         try:
             environ = environ_of(scope, self._door.headers)
+            environ[REQUEST_ID] = request_id
             put_body(environ, await self._body(environ, receive))
         except Refused as refused:
-            await self._refuse_unread(refused, scope, receive, send)
+            answer = self._refusal(refused, scope, request_id)
+            await self._refuse_unread(answer, scope, receive, send)
             return
         except _Cut:
             cut = Refused(400, "the body ended early: the connection was closed before all of it")
-            await _send(send, self._door.refuse(cut, scope["path"]), closing=True)
+            await _send(send, self._refusal(cut, scope, request_id), closing=True)
             return
-        await _send(send, await self._answer(environ, scope))
+        await _send(send, await self._answer(environ, scope, request_id))
 
-    async def _answer(self, environ: Environ, scope: Scope) -> Answer:
+    async def _answer(self, environ: Environ, scope: Scope, request_id: str) -> Answer:
         try:
             return await self._door.call(environ)
         except Refused as refused:
-            return self._door.refuse(refused, scope["path"])
+            return self._refusal(refused, scope, request_id)
         except Exception as error:  # noqa: BLE001 - Flask answers its own; this is the last resort
-            log.error("request failed", error=type(error).__name__)
+            with request_ids.bound(request_id):
+                log.error("request failed", error=type(error).__name__)
             return plain_answer(500)
+
+    def _refusal(self, refused: Refused, scope: Scope, request_id: str) -> Answer:
+        with request_ids.bound(request_id):
+            return self._door.refuse(refused, scope["path"])
 
     async def _body(self, environ: Environ, receive: Receive) -> bytes:
         """Read a body to its end; raise `Refused` 408, 413 or 503, or `_Cut`."""
@@ -129,14 +144,13 @@ class Adapter:
         return Refused(413, f"the body must be at most {self._door.max_body_bytes} bytes")
 
     async def _refuse_unread(
-        self, refused: Refused, scope: Scope, receive: Receive, send: Send
+        self, answer: Answer, scope: Scope, receive: Receive, send: Send
     ) -> None:
         """Refuse at once, with `Connection: close`; read some of the body after the answer.
 
         Many clients look for an answer only after they have sent everything. One that expects to
         be asked for its body has sent none, and reading would ask for it.
         """
-        answer = self._door.refuse(refused, scope["path"])
         if any(name == b"expect" for name, _ in scope["headers"]):
             await _send(send, answer, closing=True)
             return
@@ -156,6 +170,21 @@ class Adapter:
 
 class _Cut(Exception):
     """The connection, or the framing of a chunked body, ended inside of a body."""
+
+
+def _naming(request_id: str, send: Send) -> Send:
+    """Return `send` that adds the request's id to the head of the answer."""
+    header = (_REQUEST_ID_HEADER, request_id.encode())
+
+    async def send_with_id(event: dict[str, Any]) -> None:
+        if event["type"] == "http.response.start":
+            event["headers"].append(header)
+        await send(event)
+
+    return send_with_id
+
+
+_REQUEST_ID_HEADER = request_ids.HEADER.lower().encode()
 
 
 def _announced_bytes(environ: Environ) -> int | None:

@@ -12,6 +12,8 @@ from io import BytesIO
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from service import request_ids
+
 Environ = dict[str, Any]
 WsgiApp = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 Pairs = Sequence[tuple[bytes, bytes]]
@@ -27,6 +29,8 @@ ONCE = frozenset(
     }
 )
 """Headers that may come once at every server; each adds those that it reads itself."""
+REQUEST_ID = "billing.request_id"
+"""In the environ: the id of the request (`service/request_ids.py`)."""
 
 
 class Refused(Exception):
@@ -58,6 +62,15 @@ class HeaderRules:
 
     once: frozenset[str] = ONCE
     without_comma: frozenset[str] = frozenset()
+
+
+def request_id_of(scope: Mapping[str, Any]) -> str:
+    """Return the id of a request: that of its header if it is sane and came once, else a new one.
+
+    Joined by a comma, as a proxy may have done, two ids are no sane one.
+    """
+    given = [value for name, value in scope["headers"] if name.lower() == _REQUEST_ID_HEADER]
+    return request_ids.of_headers([value.decode("latin-1") for value in given])
 
 
 def environ_of(scope: Mapping[str, Any], rules: HeaderRules) -> Environ:
@@ -110,7 +123,12 @@ def put_body(environ: Environ, body: bytes) -> None:
 
 
 def answer_of(app: WsgiApp, environ: Environ) -> Answer:
-    """Call a WSGI application, and return its whole answer."""
+    """Call a WSGI application in this thread, under the request's id; return its whole answer."""
+    with request_ids.bound(environ.get(REQUEST_ID)):
+        return _answer_of(app, environ)
+
+
+def _answer_of(app: WsgiApp, environ: Environ) -> Answer:
     begun: list[Any] = []
 
     def start_response(status: str, headers: list[tuple[str, str]], _exc_info: Any = None) -> None:
@@ -132,4 +150,5 @@ def plain_answer(status: int) -> Answer:
     return Answer(status, [("Content-Type", "text/plain")], text)
 
 
+_REQUEST_ID_HEADER = request_ids.HEADER.lower().encode()
 _WITHOUT_PREFIX = frozenset({"CONTENT_TYPE", "CONTENT_LENGTH"})

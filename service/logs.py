@@ -1,5 +1,8 @@
 """Logging of every process: structlog, as console lines on a terminal and JSON elsewhere.
 
+Each line that is written while a request is worked on, of ours or of a library, has its
+`request_id` (`service/request_ids.py`).
+
 Operators grep for some lines (docs/reference/log-lines.md); those are the event texts themselves,
 so that both forms contain them. Secrets, signatures and bodies are never logged: callers pass ids,
 and what strangers wrote as `service/disclosure.py` shows it. Tracebacks are places and kinds.
@@ -19,6 +22,7 @@ from structlog.typing import EventDict
 
 import clock
 import settings
+from service import request_ids
 from service.disclosure import shown_traceback
 
 
@@ -38,7 +42,7 @@ def configure(*, level: int | None = None) -> None:
         if console
         else structlog.processors.JSONRenderer()
     )
-    shared: list[Any] = [_timestamp, structlog.processors.add_log_level]
+    shared: list[Any] = [_timestamp, structlog.processors.add_log_level, _request_id]
     structlog.configure(
         processors=[*shared, _show_error, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
@@ -102,4 +106,12 @@ class _Unfailing:
 
 def _timestamp(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:
     event["timestamp"] = clock.now().isoformat()
+    return event
+
+
+def _request_id(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    # A line about one row of a batch says itself whose it is; None: nobody's.
+    known = event.pop("request_id", None) or request_ids.current()
+    if known is not None:
+        event["request_id"] = known
     return event

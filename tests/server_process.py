@@ -38,6 +38,13 @@ class Answer:
         assert self.headers["content-type"] == "application/json"
         return json.loads(self.body)
 
+    @property
+    def said(self) -> Any:
+        """The body without the id of the request, which must be that of the header."""
+        content = self.json
+        assert content.pop("request_id") == self.headers["x-request-id"]
+        return content
+
 
 class ServerProcess:
     """One server, started with the Procfile's command of its name on a free port."""

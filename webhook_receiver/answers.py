@@ -1,4 +1,8 @@
-"""What the doors of all senders share: reading a request, recording it, and answering."""
+"""What the doors of all senders share: reading a request, recording it, and answering.
+
+Every answer names the request's id in its header (`service/asgi.py`); the JSON of one to a delivery
+does so too.
+"""
 
 import asyncio
 import json
@@ -8,7 +12,7 @@ import structlog
 from flask import Response, request
 
 from db.deliveries import NewEvent
-from service import http_bodies
+from service import http_bodies, request_ids
 from service.disclosure import shown_path
 from service.http_messages import Answer, Refused
 from tasks.plumbing import nudges
@@ -51,7 +55,7 @@ def refuse_without_secrets(variable: str) -> Response:
 def record_and_answer(recorder: Recorder, event: NewEvent) -> Response:
     """Record a proven delivery and have its source nudged; answer once it is committed."""
     recorded = recorder.record(event)
-    return _answer_later(_answer_when_recorded(recorded, event.source, _path()))
+    return _answer_later(_answer_when_recorded(recorded, event, _path()))
 
 
 def refuse_unread(refused: Refused, path: str) -> Answer:
@@ -62,7 +66,7 @@ def refuse_unread(refused: Refused, path: str) -> Answer:
 def refuse(status: int, error: str, *, path: str | None = None) -> Response:
     """Answer and log why; `error` repeats nothing that was sent, and neither does `path`."""
     log.warning("request refused", path=path or _path(), status=status, reason=error)
-    response = answer(status, error=error)
+    response = answer(status, error=error, request_id=request_ids.current() or "")
     if status == 503:
         response.headers["Retry-After"] = "5"
     return response
@@ -82,21 +86,28 @@ def _answer_later(awaited: Awaitable[Answer]) -> Response:
     return Response()
 
 
-async def _answer_when_recorded(recorded: "asyncio.Future[bool]", source: str, path: str) -> Answer:
+async def _answer_when_recorded(
+    recorded: "asyncio.Future[bool]", event: NewEvent, path: str
+) -> Answer:
     try:
         is_new = await recorded
     except NotRecorded as error:
-        log.error("event not recorded", source=source, error=str(error))
-        return _whole(refuse(503, "could not be recorded; please send it again", path=path))
-    if not is_new:
-        return _SEEN_BEFORE
-    nudges.send_in_background(source)
-    return _RECORDED
+        with request_ids.bound(event.request_id):
+            log.error("event not recorded", source=event.source, error=str(error))
+            return _whole(refuse(503, "could not be recorded; please send it again", path=path))
+    if is_new:
+        nudges.send_in_background(event.source)
+    return _accepted(event, 202, "recorded") if is_new else _accepted(event, 200, "seen before")
 
 
 def _whole(response: Response) -> Answer:
     return Answer(response.status_code, list(response.headers), response.get_data())
 
 
-_SEEN_BEFORE = _whole(answer(200, status="seen before"))
-_RECORDED = _whole(answer(202, status="recorded"))
+def _accepted(event: NewEvent, status: int, what: str) -> Answer:
+    # Not by Flask, which takes longer to make an answer than all the rest of this.
+    content = json.dumps({"status": what, "request_id": event.request_id})
+    return Answer(status, _JSON, content.encode())
+
+
+_JSON = (("Content-Type", "application/json"),)

@@ -26,6 +26,7 @@ import clock
 from billing.access.errors import AnswerNotKept, AnswerOutOfReach
 from billing.errors import IdempotencyConflict
 from errors import TransientError
+from service import request_ids
 
 LEASE_SECONDS = 60
 """Longer than any request takes. After a crash, a repeat is refused for as long."""
@@ -77,8 +78,9 @@ class Answer:
 
 _INSERT = """
 INSERT INTO api_requests
-       (caller, idempotency_key, request, request_hash, reach, claimed_until, created_at)
-VALUES (%s, %s, %s, %s, %s, %s, %s)
+       (caller, idempotency_key, request, request_hash, reach, claimed_until, created_at,
+        request_id)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
 ON CONFLICT (caller, idempotency_key) DO NOTHING RETURNING 1
 """
 
@@ -90,7 +92,7 @@ def lease_new(cursor: DBAPICursor, request: Request) -> RequestLease | None:
     """
     new, now = _new_lease(request)
     asked = (request.caller, request.key, request.asked, request.sha256, request.reach)
-    cursor.execute(_INSERT, (*asked, new.until, now))
+    cursor.execute(_INSERT, (*asked, new.until, now, request_ids.current()))
     return new if cursor.fetchone() else None
 
 
@@ -101,7 +103,8 @@ SELECT request, request_hash, reach, operation_key, claimed_until, status, answe
 """)
 _TAKE_OVER = text("""
 UPDATE api_requests
-   SET request = :asked, request_hash = :sha256, reach = :reach, claimed_until = :until
+   SET request = :asked, request_hash = :sha256, reach = :reach, claimed_until = :until,
+       request_id = :request_id
  WHERE caller = :caller AND idempotency_key = :key AND status IS NULL
    AND folded_at IS NULL
    AND (claimed_until IS NULL OR claimed_until <= :now AND request_hash = :sha256) RETURNING 1
@@ -131,6 +134,7 @@ def lease(session: Session, request: Request) -> RequestLease | Answer | None:
         "reach": request.reach,
         "now": now,
         "until": new.until,
+        "request_id": request_ids.current(),
     }
     known = session.execute(_LOOK, asked).one()
     free = known.status is None and known.claimed_until is None

@@ -21,6 +21,7 @@ from billing.money import MAX_CREDITS
 from billing.text import REF_MAX_LENGTH, problem_with_identity
 from db import outbox
 from db.models import Account
+from service import request_ids
 
 _REF = re.compile(r"[a-z][a-z0-9_]*:[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -248,5 +249,6 @@ def _report_level(session: Session, account: Account, low_balance: int) -> None:
         after=after,
         balance=account.balance,
         low_balance=low_balance,
+        request_id=request_ids.current(),
     )
     outbox.write(session, [notice] if notice else [], now=clock.now())

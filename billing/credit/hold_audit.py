@@ -21,8 +21,10 @@ def record(session: Session, hold: Hold, account: str, *, before: str | None) ->
     )
 
 
-def record_expired(session: Session, ended: Sequence[Row[int, str, int, datetime]]) -> None:
-    """Record expired holds: (id, account's reference, amount, when they expired) of each."""
+def record_expired(
+    session: Session, ended: Sequence[Row[int, str, int, datetime, str | None]]
+) -> None:
+    """Record expired holds: (id, account's reference, amount, when, request id) of each."""
     audit.record_all(
         session,
         [
@@ -31,8 +33,9 @@ def record_expired(session: Session, ended: Sequence[Row[int, str, int, datetime
                 "hold.expired",
                 {"state": "open"},
                 _content(account, amount, expires_at, "expired"),
+                request_id,
             )
-            for id_, account, amount, expires_at in ended
+            for id_, account, amount, expires_at, request_id in ended
         ],
     )
 

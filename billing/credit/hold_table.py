@@ -15,16 +15,18 @@ from sqlalchemy.orm.util import identity_key
 from billing.ledger import Kind
 from db.bulk import int_array
 from db.models import Account, Hold
+from service import request_ids
 
 _PLACE = text("""
 WITH placed AS (
     INSERT INTO holds (account_id, amount, state, idempotency_key, kind, actor, description,
-                       created_at, expires_at)
-    VALUES (:account, :amount, 'open', :key, :kind, :actor, :description, :now, :expires_at)
+                       created_at, expires_at, request_id)
+    VALUES (:account, :amount, 'open', :key, :kind, :actor, :description, :now, :expires_at,
+            :request_id)
     ON CONFLICT (idempotency_key) DO NOTHING RETURNING *
 ), noted AS (
-    INSERT INTO hold_events (hold_id, event, amount, actor, created_at)
-    SELECT id, 'placed', amount, actor, created_at FROM placed
+    INSERT INTO hold_events (hold_id, event, amount, actor, created_at, request_id)
+    SELECT id, 'placed', amount, actor, created_at, request_id FROM placed
 ), kept AS (
     UPDATE accounts a SET held = a.held + p.amount FROM placed p WHERE a.id = p.account_id
 )
@@ -54,6 +56,7 @@ def place(
         "description": description,
         "now": now,
         "expires_at": expires_at,
+        "request_id": request_ids.current(),
     }
     return _hold_of(session, _PLACE, values)
 
@@ -75,8 +78,8 @@ WITH ended AS (
            finish_key = :key, finished_at = :now
      WHERE id = :hold RETURNING *
 ), noted AS (
-    INSERT INTO hold_events (hold_id, event, amount, actor, created_at)
-    SELECT e.id, s.event, s.amount, :actor, :now
+    INSERT INTO hold_events (hold_id, event, amount, actor, created_at, request_id)
+    SELECT e.id, s.event, s.amount, :actor, :now, :request_id
       FROM ended e,
            LATERAL (VALUES (1, 'captured', e.captured), (2, 'released', e.amount - e.captured))
              AS s(step, event, amount)
@@ -104,6 +107,7 @@ def end_captured(
         "key": finish_key,
         "actor": actor,
         "now": now,
+        "request_id": request_ids.current(),
     }
     return _ended(session, _CAPTURED, values)
 
@@ -113,8 +117,8 @@ WITH ended AS (
     UPDATE holds SET state = 'voided', finish_key = :key, finished_at = :now
      WHERE id = :hold RETURNING *
 ), noted AS (
-    INSERT INTO hold_events (hold_id, event, amount, actor, created_at)
-    SELECT id, 'voided', amount, :actor, :now FROM ended
+    INSERT INTO hold_events (hold_id, event, amount, actor, created_at, request_id)
+    SELECT id, 'voided', amount, :actor, :now, :request_id FROM ended
 ), freed AS (
     UPDATE accounts a SET held = a.held - e.amount FROM ended e
      WHERE a.id = e.account_id AND :frees
@@ -127,7 +131,14 @@ def end_voided(
     session: Session, hold: Hold, *, frees: bool, finish_key: str, actor: str, now: datetime
 ) -> Hold:
     """Write that a hold was voided. Unless it `frees` its credit, a posting must release it."""
-    values = {"hold": hold.id, "key": finish_key, "actor": actor, "now": now, "frees": frees}
+    values = {
+        "hold": hold.id,
+        "key": finish_key,
+        "actor": actor,
+        "now": now,
+        "frees": frees,
+        "request_id": request_ids.current(),
+    }
     return _ended(session, _VOIDED, values)
 
 
@@ -141,25 +152,26 @@ WITH ended AS (
     UPDATE holds SET state = 'expired', finished_at = :now
      WHERE state = 'open' AND expires_at <= :now
        AND account_id = ANY(CAST(:accounts AS bigint[]))
-    RETURNING id, account_id, amount, expires_at
+    RETURNING id, account_id, amount, expires_at, request_id
 ), noted AS (
-    INSERT INTO hold_events (hold_id, event, amount, actor, created_at)
-    SELECT id, 'expired', amount, :actor, :now FROM ended
+    INSERT INTO hold_events (hold_id, event, amount, actor, created_at, request_id)
+    SELECT id, 'expired', amount, :actor, :now, request_id FROM ended
 ), freed AS (
     UPDATE accounts a SET held = a.held - e.total
       FROM (SELECT account_id, sum(amount) AS total FROM ended GROUP BY 1) e
      WHERE a.id = e.account_id
 )
-SELECT e.id, a.ref, e.amount, e.expires_at FROM ended e JOIN accounts a ON a.id = e.account_id
+SELECT e.id, a.ref, e.amount, e.expires_at, e.request_id
+  FROM ended e JOIN accounts a ON a.id = e.account_id
 """)
 
 
 def end_due(
     session: Session, *, actor: str, now: datetime, limit: int
-) -> Sequence[Row[int, str, int, datetime]]:
+) -> Sequence[Row[int, str, int, datetime, str | None]]:
     """End the open holds past their time on up to `limit` accounts that nobody has locked.
 
-    Returns (id, account's reference, amount, when it expired) of each.
+    Returns (id, account's reference, amount, when it expired, request id) of each.
     """
     due = session.scalars(_DUE, {"now": now, "limit": limit}).all()
     return _end_of(session, due, actor=actor, now=now)
@@ -176,7 +188,7 @@ SELECT id FROM accounts a
 
 def end_due_of(
     session: Session, account: str, *, actor: str, now: datetime
-) -> Sequence[Row[int, str, int, datetime]]:
+) -> Sequence[Row[int, str, int, datetime, str | None]]:
     """End the open holds of one account past their time, as `end_due` does; lock the account."""
     due = session.scalars(_DUE_OF, {"account": account, "now": now}).all()
     return _end_of(session, due, actor=actor, now=now) if due else []
@@ -184,7 +196,7 @@ def end_due_of(
 
 def _end_of(
     session: Session, account_ids: Sequence[int], *, actor: str, now: datetime
-) -> Sequence[Row[int, str, int, datetime]]:
+) -> Sequence[Row[int, str, int, datetime, str | None]]:
     values = {"now": now, "accounts": int_array(account_ids), "actor": actor}
     return session.execute(_EXPIRE, values).all()
 

@@ -20,6 +20,7 @@ from billing.disputes.validation import DisputeContent
 from billing.errors import IdempotencyConflict
 from billing.leads import UnknownLead
 from db.models import Account, CreditTransaction, LeadCharge, LeadDispute
+from service import request_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +96,9 @@ SELECT id, lead_id, type, description = :description AS same_description,
 """)
 _INSERT = text("""
 INSERT INTO lead_disputes (lead_id, account_id, type, description, evidence, state, request_key,
-                           opened_by, created_at)
+                           opened_by, created_at, request_id)
 VALUES (:lead_id, :account_id, :type, :description, CAST(:evidence AS jsonb), 'pending', :key,
-        :actor, :now)
+        :actor, :now, :request_id)
 ON CONFLICT (request_key) DO NOTHING RETURNING id
 """)
 
@@ -154,6 +155,7 @@ def _insert(
             "key": key,
             "actor": actor,
             "now": clock.now(),
+            "request_id": request_ids.current(),
         },
     )
     return None if dispute_id is None else session.get_one(LeadDispute, dispute_id)

@@ -41,6 +41,8 @@ class Case:
     account_id: int = 0
     """Set with the ledger's answer, as is `transaction_id`; zero if there is none."""
     transaction_id: int = 0
+    request_id: str | None = None
+    """Of the HTTP request that brought it."""
 
     @property
     def is_charge(self) -> bool:
@@ -56,7 +58,13 @@ class Case:
         """Take the ledger's answer; `recorded` is the lead's row if the answer is a conflict."""
         self.account_id, self.transaction_id = posted.account_id, posted.transaction_id
         if posted.outcome is Outcome.APPLIED:
-            self.result = self._priced(LeadState.CHARGED)
+            self.result = LeadResult(
+                LeadState.CHARGED,
+                self.request.account,
+                self.price_credits,
+                transaction_id=posted.transaction_id,
+                balance=posted.balance_after,
+            )
         elif posted.outcome is Outcome.REPEATED:
             self.result = self._priced(LeadState.REPEATED)
         elif isinstance(posted.error, InsufficientCredit):
@@ -90,6 +98,7 @@ class Case:
             transaction_id=self.transaction_id or None,
             source=self.request.source,
             occurred_at=self.request.occurred_at,
+            request_id=self.request_id,
         )
 
     def _priced(self, state: LeadState) -> LeadResult:

@@ -19,6 +19,7 @@ def charge_posting(
     occurred_at: datetime | None,
     actor: str,
     passes_overdraft_limit: bool,
+    request_id: str | None,
 ) -> Posting:
     """Return the posting that takes `price_credits` for a lead."""
     return Posting(
@@ -32,6 +33,7 @@ def charge_posting(
         lead_id=lead_id,
         event_at=occurred_at,
         passes_overdraft_limit=passes_overdraft_limit,
+        request_id=request_id,
     )
 
 

@@ -7,6 +7,7 @@ refunded.
 """
 
 from collections.abc import Sequence
+from itertools import repeat
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -17,15 +18,24 @@ from billing.errors import IdempotencyConflict
 from billing.leads import coverage, lead_statements, refusals
 from billing.leads.cases import Case, classify_all
 from billing.leads.charge_posting import charge_posting, products_without_parking
+from billing.leads.refusals import Refused
 from billing.leads.request import LeadRequest, LeadResult
 from billing.ledger import Posting, post
 from db.bulk import text_array
+from service.request_ids import current
 
 
 def charge_leads(
-    session: Session, requests: Sequence[LeadRequest], *, actor: str | Sequence[str]
+    session: Session,
+    requests: Sequence[LeadRequest],
+    *,
+    actor: str | Sequence[str],
+    request_ids: Sequence[str | None] = (),
 ) -> list[LeadResult]:
     """Charge each lead once and return one result for each request, in the same order.
+
+    `request_ids` name the HTTP request behind each, for a batch of many; else they are all of the
+    current one.
 
     The same lead again with the same account and package price is `repeated`, or as parked or
     cancelled as it is; with another, it is refused with `IdempotencyConflict`, whichever of the
@@ -36,14 +46,16 @@ def charge_leads(
     """
     actors = [actor] * len(requests) if isinstance(actor, str) else actor
     cases = _classify(session, requests, actors)
+    for case, request_id in zip(cases, request_ids or repeat(current()), strict=False):
+        case.request_id = request_id
     charges = [case for case in cases if case.is_charge]
     _settle(session, charges)
     now = clock.now()
     lead_statements.insert(session, [row for case in charges if (row := case.new_lead())], now=now)
     results = [case.final_result() for case in cases]
     refused = [
-        (request, asking, result.error)
-        for request, asking, result in zip(requests, actors, results, strict=True)
+        Refused(case.request, case.actor, result.error, case.request_id)
+        for case, result in zip(cases, results, strict=True)
         if result.error is not None
     ]
     refusals.record(session, refused, now=now)
@@ -95,6 +107,7 @@ def _posting(case: Case, without_parking: set[str]) -> Posting:
         occurred_at=request.occurred_at,
         actor=case.actor,
         passes_overdraft_limit=request.account in without_parking,
+        request_id=case.request_id,
     )
 
 

@@ -33,6 +33,8 @@ class ParkedLead:
     """Its price on the day it was parked, whatever the catalog says by now."""
     occurred_at: datetime
     product: str
+    request_id: str | None
+    """Of the request that brought the lead: its charge is part of that one's way."""
 
     def posting(self, actor: str) -> Posting:
         """Return its charge; it passes the overdraft limit if its product parks no leads by now."""
@@ -44,6 +46,7 @@ class ParkedLead:
             occurred_at=self.occurred_at,
             actor=actor,
             passes_overdraft_limit=self.product in products_without_parking(),
+            request_id=self.request_id,
         )
 
 
@@ -95,7 +98,8 @@ def lock_due_accounts(session: Session, *, limit: int) -> Sequence[int]:
 
 
 _COVERED_LEADS = text(f"""
-SELECT p.lead_id, p.account_id, p.ref, p.package_price_paise, p.credits, p.occurred_at, p.product
+SELECT p.lead_id, p.account_id, p.ref, p.package_price_paise, p.credits, p.occurred_at, p.product,
+       p.request_id
   FROM (SELECT l.*, a.ref, a.product, {availability.AVAILABLE} + c.coming AS available,
                sum(l.credits) OVER (PARTITION BY l.account_id
                                     ORDER BY l.parked_number, l.lead_id) AS total

@@ -16,6 +16,7 @@ from billing.topics import Topic
 from db import outbox
 from db.bulk import copy_rows, int_array, text_array
 from db.outbox import NewNotice
+from service import request_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +56,20 @@ class NewLead:
     transaction_id: int | None
     source: str | None
     occurred_at: datetime | None
+    request_id: str | None
 
     @property
     def notice(self) -> NewNotice:
         """The notice of it for the outbox."""
         topic = Topic(f"lead.{self.state}")
-        return notice(topic, self.lead_id, self.account_id, self.account, self.credits)
+        return notice(
+            topic, self.lead_id, self.account_id, self.account, self.credits, self.request_id
+        )
 
 
 _COLUMNS = (
     "lead_id", "account_id", "package_price_paise", "credits", "state", "transaction_id",
-    "source", "occurred_at", "created_at", "updated_at", "parked_number",
+    "source", "occurred_at", "created_at", "updated_at", "parked_number", "request_id",
 )  # fmt: skip
 _PARKED_NUMBERS = text("SELECT nextval('lead_parking_seq') FROM generate_series(1, :count)")
 
@@ -85,7 +89,7 @@ def insert(session: Session, leads: Sequence[NewLead], *, now: datetime) -> None
         (
             lead.lead_id, lead.account_id, lead.package_price_paise, lead.credits, lead.state,
             lead.transaction_id, lead.source, lead.occurred_at or now, now, now,
-            number_of.get(lead.lead_id),
+            number_of.get(lead.lead_id), lead.request_id,
         )
         for lead in leads
     ]  # fmt: skip
@@ -99,6 +103,7 @@ def insert(session: Session, leads: Sequence[NewLead], *, now: datetime) -> None
                 "lead.parked",
                 None,
                 {"state": "parked", "account": lead.account, "credits": lead.credits},
+                lead.request_id,
             )
             for lead in parked
         ],
@@ -112,7 +117,7 @@ UPDATE lead_charges l SET state = 'charged', transaction_id = n.id, updated_at =
 """)
 _END = text("""
 UPDATE lead_charges SET state = :state, updated_at = :now
- WHERE lead_id = :lead_id AND state = :before RETURNING account_id, credits
+ WHERE lead_id = :lead_id AND state = :before RETURNING account_id, credits, request_id
 """)
 
 
@@ -137,14 +142,19 @@ def end_lead(
     if ended is None:
         return False
     topic = Topic(f"lead.{state}")
-    outbox.write(
-        session, [notice(topic, lead_id, ended.account_id, account, ended.credits)], now=now
-    )
+    request_id = request_ids.current() or ended.request_id
+    ending = notice(topic, lead_id, ended.account_id, account, ended.credits, request_id)
+    outbox.write(session, [ending], now=now)
     return True
 
 
 def notice(
-    topic: Topic, lead_id: str, account_id: int, account: str, price_credits: int
+    topic: Topic,
+    lead_id: str,
+    account_id: int,
+    account: str,
+    price_credits: int,
+    request_id: str | None,
 ) -> NewNotice:
     """Return the notice of what happened to a lead."""
     return NewNotice(
@@ -152,4 +162,5 @@ def notice(
         f"lead:{lead_id}",
         account_id,
         {"lead_id": lead_id, "account": account, "credits": price_credits},
+        request_id=request_id,
     )

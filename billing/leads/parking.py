@@ -7,7 +7,7 @@ payment area for credit that it posts, and by the commands.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -35,6 +35,11 @@ class ReleasedLead:
     lead_id: str
     account: str
     credits: int
+    transaction_id: int | None = field(default=None, compare=False)
+    balance: int | None = field(default=None, compare=False)
+    """Credits of the account behind it."""
+    request_id: str | None = field(default=None, compare=False)
+    """Of the request that brought the lead."""
 
 
 def release_due(session: Session, *, limit: int = BATCH_SIZE) -> list[ReleasedLead]:
@@ -117,7 +122,8 @@ def cancel(session: Session, lead_id: str, *, reason: str) -> None:
 
 
 _ONE = text("""
-SELECT l.lead_id, l.account_id, a.ref, l.package_price_paise, l.credits, l.occurred_at, a.product
+SELECT l.lead_id, l.account_id, a.ref, l.package_price_paise, l.credits, l.occurred_at, a.product,
+       l.request_id
   FROM lead_charges l JOIN accounts a ON a.id = l.account_id WHERE l.lead_id = :lead_id
 """)
 _ANY_PARKED = text("""
@@ -144,20 +150,27 @@ def _record_released(
     session: Session, parked: Sequence[ParkedLead], posted: Sequence[PostingResult]
 ) -> list[ReleasedLead]:
     charged = [
-        (lead, result.transaction_id)
+        (lead, result)
         for lead, result in zip(parked, posted, strict=True)
         if result.outcome is not Outcome.REFUSED
     ]
     if not charged:
         return []
     now = clock.now()
-    transactions = {lead.lead_id: transaction_id for lead, transaction_id in charged}
+    transactions = {lead.lead_id: result.transaction_id for lead, result in charged}
     lead_statements.mark_charged(session, transactions, now=now)
     notices = [
         lead_statements.notice(
-            Topic.LEAD_RELEASED, lead.lead_id, lead.account_id, lead.account, lead.credits
+            Topic.LEAD_RELEASED, lead.lead_id, lead.account_id, lead.account, lead.credits,
+            lead.request_id,
         )
         for lead, _ in charged
-    ]
+    ]  # fmt: skip
     outbox.write(session, notices, now=now)
-    return [ReleasedLead(lead.lead_id, lead.account, lead.credits) for lead, _ in charged]
+    return [
+        ReleasedLead(
+            lead.lead_id, lead.account, lead.credits, result.transaction_id, result.balance_after,
+            lead.request_id,
+        )
+        for lead, result in charged
+    ]  # fmt: skip

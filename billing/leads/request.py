@@ -1,6 +1,6 @@
 """A request to charge a lead, and its result: the types that every door uses."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
@@ -74,3 +74,7 @@ class LeadResult:
     account: str
     credits: int
     error: PermanentError | None = None
+    transaction_id: int | None = field(default=None, compare=False)
+    """Of the ledger row, if it was charged now; so is `balance`."""
+    balance: int | None = field(default=None, compare=False)
+    """Credits of the account behind it."""

@@ -104,7 +104,7 @@ class AccountBook:
         self.version += 1
         self.changed = True
         self._write_row(entry, changes)
-        self._report_level(posting.amount, changes)
+        self._report_level(posting, changes)
         if posting.amount < 0:
             self._take(-posting.amount, entry, changes)
             return
@@ -175,11 +175,12 @@ class AccountBook:
                 entry.now,
                 self.head_hash,
                 entry.reverses.id if entry.reverses else None,
+                posting.request_id,
             )
         )
 
-    def _report_level(self, amount: int, changes: Changes) -> None:
-        before = self.alert_level
+    def _report_level(self, posting: Posting, changes: Changes) -> None:
+        amount, before = posting.amount, self.alert_level
         self.alert_level = alert_levels.level_of(self.balance, self.low_balance)
         if before is self.alert_level or (self.version == 1 and amount > 0):
             return  # an account's first credit recovers nothing
@@ -192,6 +193,7 @@ class AccountBook:
             after=self.alert_level,
             balance=self.balance,
             low_balance=self.low_balance,
+            request_id=posting.request_id,
         )
         if notice is not None:
             changes.notices.append(notice)

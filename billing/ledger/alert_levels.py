@@ -65,7 +65,14 @@ def topic(before: Level, after: Level) -> str | None:
 
 
 def notice(
-    *, ref: str, account_id: int, before: Level, after: Level, balance: int, low_balance: int
+    *,
+    ref: str,
+    account_id: int,
+    before: Level,
+    after: Level,
+    balance: int,
+    low_balance: int,
+    request_id: str | None,
 ) -> NewNotice | None:
     """Return the outbox row for a change of level, or None if it is not reported."""
     changed = topic(before, after)
@@ -82,6 +89,7 @@ def notice(
             "balance": balance,
             "low_balance": low_balance,
         },
+        request_id=request_id,
     )
 
 

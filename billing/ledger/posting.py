@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -18,6 +18,7 @@ from billing.text import (
     problem_with,
 )
 from errors import PermanentError
+from service import request_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,9 @@ class Posting:
     passes_overdraft_limit: bool = False
     """Charge even what the account cannot pay, as debt, if the catalog allows it. Without effect
     while the account has open holds."""
+    request_id: str | None = field(default_factory=request_ids.current, compare=False)
+    """Of the request that asked; only noted: neither the content behind the key nor the hash of the
+    row covers it."""
 
     def request_hash(self) -> bytes:
         """Return the hash of the content behind the key: all but who, when and how."""
@@ -146,12 +150,12 @@ def check_posting(posting: Posting) -> None:
 
 
 def _check_times(posting: Posting) -> None:
-    for field in ("event_at", "expires_at"):
-        moment = getattr(posting, field)
+    for name in ("event_at", "expires_at"):
+        moment = getattr(posting, name)
         if moment is None:
             continue
         if problem := instants.problem_with(moment):
-            raise InvalidPosting(field, problem)
+            raise InvalidPosting(name, problem)
     if posting.expires_at is not None and (
         posting.amount < 0 or posting.kind in REFUND_KINDS or posting.kind is Kind.WRITE_OFF
     ):
@@ -159,20 +163,20 @@ def _check_times(posting: Posting) -> None:
 
 
 def _check_texts(posting: Posting) -> None:
-    for field, max_length in _REQUIRED_TEXTS:
-        problem = problem_with(getattr(posting, field), max_length=max_length)
+    for name, max_length in _REQUIRED_TEXTS:
+        problem = problem_with(getattr(posting, name), max_length=max_length)
         if problem:
-            raise InvalidPosting(field, problem)
+            raise InvalidPosting(name, problem)
     problem = problem_with(
         posting.description, max_length=DESCRIPTION_MAX_LENGTH, may_be_empty=True
     )
     if problem:
         raise InvalidPosting("description", problem)
-    for field, max_length in _OPTIONAL_TEXTS:
-        value = getattr(posting, field)
+    for name, max_length in _OPTIONAL_TEXTS:
+        value = getattr(posting, name)
         problem = problem_with(value, max_length=max_length) if value is not None else None
         if problem:
-            raise InvalidPosting(field, problem)
+            raise InvalidPosting(name, problem)
 
 
 _OPTIONAL_TEXTS = (

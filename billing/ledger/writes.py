@@ -24,7 +24,7 @@ class KeyTaken(Exception):
 _TRANSACTION_COLUMNS = (
     "idempotency_key", "id", "account_id", "version", "amount", "balance_after", "kind",
     "request_hash", "lead_id", "payment_id", "dispute_id", "actor", "description", "event_at",
-    "created_at", "row_hash", "reverses_id",
+    "created_at", "row_hash", "reverses_id", "request_id",
 )  # fmt: skip
 _LOT_COLUMNS = (
     "id", "account_id", "transaction_id", "source", "amount", "expires_at", "created_at",

@@ -20,7 +20,7 @@ from billing.ledger import Posting
 from billing.money import MAX_CREDITS
 from billing.payments import hand_credits, pricing, queries
 from billing.payments.change_log import notice_of, subject_of
-from billing.payments.credit_posting import CreditedPayment, post_credit
+from billing.payments.credit_posting import CreditedPayment, Paid, post_credit
 from billing.payments.errors import CannotAttach, UnknownPayment
 from billing.payments.facts import GatewayName
 from billing.payments.pricing import CURRENCY
@@ -77,7 +77,7 @@ def attach(
     payment.credits, payment.bonus_credits = bought
     payment.credited_at = payment.updated_at = now
     session.flush()
-    credited, released = post_credit(session, [(payment, account)], grants=grants, actor=actor)
+    credited, released = post_credit(session, [Paid(payment, account)], grants=grants, actor=actor)
     after = {
         "state": payment.state,
         "account": account,

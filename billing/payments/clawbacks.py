@@ -115,6 +115,14 @@ def unsettled(
     ).all()
 
 
+def request_ids_of(
+    session: Session, kind: type[Clawback], ids: Sequence[int]
+) -> dict[int, str | None]:
+    """Return the id of the request that made each clawback, by the clawback's id."""
+    rows = session.execute(select(kind.id, kind.request_id).where(kind.id.in_(ids)))
+    return {id_: request_id for id_, request_id in rows}  # noqa: C416 - rows are not pairs to dict()
+
+
 def lock_payment(session: Session, payment_id: int) -> Payment:
     """Return a payment as it is now, locked to the end of the transaction."""
     return session.scalars(

@@ -4,10 +4,12 @@ Made by `gateways/` from webhooks and answers of any gateway; read by `billing/p
 about the payer is in here.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Literal
+
+from service import request_ids
 
 GatewayName = Literal["razorpay", "stripe"]
 
@@ -52,6 +54,8 @@ class PaymentFacts:
     error_reason: str | None = None
     happened_at: datetime | None = None
     """When the payment was made, by the gateway's clock."""
+    request_id: str | None = field(default_factory=request_ids.current, compare=False)
+    """Of the request that we learned it by, such as the delivery of a webhook."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,12 +22,13 @@ from billing import catalog, plans
 from billing.leads import ReleasedLead
 from billing.ledger import Posting
 from billing.payments import hand_credits, intake_rows
-from billing.payments.credit_posting import CreditedPayment, post_credit
+from billing.payments.credit_posting import CreditedPayment, Paid, post_credit
 from billing.payments.decision import Change, decide
 from billing.payments.facts import GatewayName, PaymentFacts
 from billing.payments.intake_rows import IntakeRows
 from billing.plans import PlanRefused
 from db.models import Order, Payment
+from service import request_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,22 +60,25 @@ def take_in_payments(
     if not facts and not also:
         return IntakeResult([], [], [])
     rows = intake_rows.load(session, facts, also=also, now=clock.now())
-    paid: list[Payment] = []
+    paid: list[Paid] = []
     grants: list[Posting] = []
     by_hand = hand_credits.given_for(session, rows.payments.values())
     for fact in facts:  # one by one: each decision sees what the former one changed
         payment = rows.payments[fact.gateway, fact.payment_id]
         order = rows.find_order(payment, fact)
         refusal = hand_credits.REASON if payment.id in by_hand else None
-        change, months = _decide(session, rows, fact, payment, order, refusal, actor=actor)
-        intake_rows.apply(session, change, payment, order)
+        with request_ids.bound(fact.request_id):
+            change, months = _decide(session, rows, fact, payment, order, refusal, actor=actor)
+            intake_rows.apply(session, change, payment, order)
         grants += months
         if change.pays_order:
-            paid.append(payment)
+            account = rows.owners[payment.account_id or 0].ref
+            paid.append(
+                Paid(payment, account, fact.request_id, order.request_id if order else None)
+            )
     session.flush()
-    to_credit = [(payment, rows.owners[payment.account_id or 0].ref) for payment in paid]
-    credited, released = post_credit(session, to_credit, grants=grants, actor=actor)
-    intake_rows.record_changes(session, rows)
+    credited, released = post_credit(session, paid, grants=grants, actor=actor)
+    intake_rows.record_changes(session, rows, facts)
     states = [rows.payments[fact.gateway, fact.payment_id].state for fact in facts]
     return IntakeResult(states, credited, released)
 

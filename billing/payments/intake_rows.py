@@ -17,6 +17,8 @@ from billing.payments.facts import GatewayName, PaymentFacts
 from billing.plans import Owner
 from db import outbox
 from db.models import AccountPlan, Order, Payment
+from db.outbox import NewNotice
+from service import request_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,22 +108,28 @@ def apply(session: Session, change: Change, payment: Payment, order: Order | Non
         inquiries.ask_within(order, change.ask_within)
 
 
-def record_changes(session: Session, rows: IntakeRows) -> None:
-    """Write an audit entry, and a notice of most states, for each payment that has changed."""
-    changed = [p for p in rows.payments.values() if rows.before[p.id] != _standing(p)]
-    for payment in changed:
-        payment.updated_at = rows.now
+def record_changes(session: Session, rows: IntakeRows, facts: Sequence[PaymentFacts]) -> None:
+    """Write an audit entry, and a notice of most states, for each payment that has changed.
+
+    Each has the id of the request that brought the last fact about the payment.
+    """
+    brought_by: dict[tuple[str, str], str | None] = {
+        (fact.gateway, fact.payment_id): fact.request_id for fact in facts
+    }
+    changes: list[audit.Change] = []
+    notices: list[NewNotice] = []
+    for key, payment in rows.payments.items():
         before = rows.before[payment.id]
-        if payment.state in attention.STATES and (before is None or before[0] != payment.state):
-            attention.report(session, payment)
-    audit.record_all(
-        session, [audit_change(payment, rows.before[payment.id]) for payment in changed]
-    )
-    notices = [
-        notice_of(payment, rows.find_account_ref(payment))
-        for payment in changed
-        if payment.state in NOTIFIED_STATES
-    ]
+        if before == _standing(payment):
+            continue
+        payment.updated_at = rows.now
+        with request_ids.bound(brought_by[key]):
+            if payment.state in attention.STATES and (before is None or before[0] != payment.state):
+                attention.report(session, payment)
+            changes.append(audit_change(payment, before))
+            if payment.state in NOTIFIED_STATES:
+                notices.append(notice_of(payment, rows.find_account_ref(payment)))
+    audit.record_all(session, changes)
     outbox.write(session, notices, now=rows.now)
     session.flush()
 

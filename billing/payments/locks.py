@@ -63,6 +63,7 @@ def add_missing_payments(
             "payments": text_array(f.payment_id for f in ordered),
             "amounts": int_array(f.amount_paise for f in ordered),
             "currencies": text_array(f.currency for f in ordered),
+            "request_ids": text_array(f.request_id for f in ordered),
             "now": now,
         },
     )
@@ -98,9 +99,10 @@ SELECT p.order_id FROM billing_payments p JOIN f
 """)
 _ADD = text("""
 INSERT INTO billing_payments (gateway, gateway_payment_id, state, amount_paise, currency,
-                              created_at, updated_at)
-SELECT f.gateway, f.payment, 'created', f.amount, f.currency, :now, :now
+                              created_at, updated_at, request_id)
+SELECT f.gateway, f.payment, 'created', f.amount, f.currency, :now, :now, f.request_id
   FROM unnest(CAST(:gateways AS text[]), CAST(:payments AS text[]), CAST(:amounts AS bigint[]),
-              CAST(:currencies AS text[])) AS f(gateway, payment, amount, currency)
+              CAST(:currencies AS text[]), CAST(:request_ids AS text[]))
+       AS f(gateway, payment, amount, currency, request_id)
     ON CONFLICT (gateway, gateway_payment_id) DO NOTHING RETURNING id
 """)

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from billing.payments.facts import PaymentFacts, Seen
 from db.models import Order, Payment
+from service import request_ids
 
 
 def facts_for_order(session: Session, order: Order) -> list[PaymentFacts]:
@@ -54,4 +55,5 @@ def _facts_of(payment: Payment) -> PaymentFacts:
         order_id=payment.gateway_order_id,
         receipt=payment.receipt,
         refunded_paise=payment.refunded_paise,
+        request_id=request_ids.current() or payment.request_id,
     )

@@ -24,6 +24,7 @@ from db import outbox
 from db.models import Account, Chargeback, Payment
 from db.outbox import NewNotice
 from db.pages import Page, Wanted, read_page
+from service import request_ids
 
 OPEN = ("open", "under_review", "action_required")
 WINDOW = timedelta(days=180)
@@ -40,7 +41,8 @@ def record_facts(session: Session, facts: Sequence[DisputeFacts]) -> list[str]:
     """
     states: dict[int, str] = {}
     for i in sorted(range(len(facts)), key=lambda i: (facts[i].gateway, facts[i].payment_id)):
-        states[i] = _record_fact(session, facts[i])
+        with request_ids.bound(facts[i].request_id):
+            states[i] = _record_fact(session, facts[i])
     return [states[i] for i in range(len(facts))]
 
 

@@ -4,11 +4,12 @@ Made by `gateways/` from webhooks and answers; read by `billing/returns/refund_i
 `billing/returns/chargebacks.py`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
 from billing.payments import GatewayName
+from service import request_ids
 
 RefundSeen = Literal["submitted", "processed", "failed"]
 DisputeSeen = Literal["open", "under_review", "action_required", "won", "lost", "closed"]
@@ -28,6 +29,8 @@ class RefundFacts:
     """`submitted`: under way."""
     receipt: str | None = None
     """Ours, if the refund was requested here."""
+    request_id: str | None = field(default_factory=request_ids.current, compare=False)
+    """Of the request that we learned it by, such as the delivery of a webhook."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +47,5 @@ class DisputeFacts:
     phase: str | None = None
     reason_code: str | None = None
     respond_by: datetime | None = None
+    request_id: str | None = field(default_factory=request_ids.current, compare=False)
+    """As that of `RefundFacts`."""

@@ -17,6 +17,7 @@ from billing.returns import refund_lifecycle
 from billing.returns.facts import RefundFacts
 from billing.returns.refund_lifecycle import ASK_AFTER, UNCONFIRMED
 from db.models import Payment, Refund
+from service import request_ids
 
 
 def record_facts(session: Session, facts: Sequence[RefundFacts], *, actor: str) -> list[str]:
@@ -34,7 +35,8 @@ def record_facts(session: Session, facts: Sequence[RefundFacts], *, actor: str) 
         return facts[i].gateway, facts[i].payment_id, facts[i].receipt is None
 
     for i in sorted(range(len(facts)), key=order):
-        states[i] = _record_fact(session, facts[i], actor)
+        with request_ids.bound(facts[i].request_id):
+            states[i] = _record_fact(session, facts[i], actor)
     return [states[i] for i in range(len(facts))]
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import ARRAY, CheckConstraint, ForeignKey, Identity, Index, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.models.base import Base
+from db.models.base import Base, OfRequest
 
 
 class ApiKey(Base):
@@ -28,7 +28,7 @@ class ApiKey(Base):
     revoked_at: Mapped[datetime | None]
 
 
-class ApiRequest(Base):
+class ApiRequest(OfRequest, Base):
     """A POST under its Idempotency-Key, and its answer once there is one."""
 
     __tablename__ = "api_requests"

@@ -5,10 +5,10 @@ from datetime import datetime
 from sqlalchemy import CheckConstraint, Identity, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.models.base import Base
+from db.models.base import Base, OfRequest
 
 
-class Account(Base):
+class Account(OfRequest, Base):
     """A customer's prepaid credit, as of its newest ledger row."""
 
     __tablename__ = "accounts"

@@ -7,10 +7,10 @@ from sqlalchemy import CheckConstraint, Identity, Index
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.models.base import Base
+from db.models.base import Base, OfRequest
 
 
-class AuditEntry(Base):
+class AuditEntry(OfRequest, Base):
     """A change that is not a ledger row, who made it and through which door; append-only."""
 
     __tablename__ = "billing_audit_log"

@@ -5,10 +5,10 @@ from datetime import datetime
 from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.models.base import Base
+from db.models.base import Base, OfRequest
 
 
-class Hold(Base):
+class Hold(OfRequest, Base):
     """Credit set aside for a charge whose amount is not yet known."""
 
     __tablename__ = "holds"
@@ -42,7 +42,7 @@ class Hold(Base):
     transaction_id: Mapped[int | None] = mapped_column(ForeignKey("credit_transactions.id"))
 
 
-class HoldEvent(Base):
+class HoldEvent(OfRequest, Base):
     """One step of a hold; append-only."""
 
     __tablename__ = "hold_events"

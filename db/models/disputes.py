@@ -7,10 +7,10 @@ from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, UniqueConst
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.models.base import Base
+from db.models.base import Base, OfRequest
 
 
-class LeadDispute(Base):
+class LeadDispute(OfRequest, Base):
     """A clinic says that a lead was bad; see `billing/disputes/`."""
 
     __tablename__ = "lead_disputes"

@@ -6,10 +6,10 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, Identity, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.models.base import Base
+from db.models.base import Base, OfRequest
 
 
-class InboundEvent(Base):
+class InboundEvent(OfRequest, Base):
     """One delivery that a sender made.
 
     Written by `db/deliveries.py`, `db/inbox.py` and `db/inbox_operations.py` alone.

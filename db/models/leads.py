@@ -5,10 +5,10 @@ from datetime import datetime
 from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.models.base import Base
+from db.models.base import Base, OfRequest
 
 
-class LeadCharge(Base):
+class LeadCharge(OfRequest, Base):
     """A lead: charged, or parked until there is credit; see `billing/leads/`."""
 
     __tablename__ = "lead_charges"
@@ -45,7 +45,7 @@ class LeadCharge(Base):
     """Its place among the parked: the lowest of an account is released first."""
 
 
-class LeadConflict(Base):
+class LeadConflict(OfRequest, Base):
     """A request for a lead that is on record with another account or package price.
 
     Nothing was taken. Append-only.

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.models.base import Base
+from db.models.base import Base, OfRequest
 
 
 class TransactionKind(Base):
@@ -17,7 +17,7 @@ class TransactionKind(Base):
     house_account: Mapped[str]
 
 
-class CreditTransaction(Base):
+class CreditTransaction(OfRequest, Base):
     """One row of the ledger: append-only, chained by hash to the account's previous row."""
 
     __tablename__ = "credit_transactions"

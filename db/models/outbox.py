@@ -7,10 +7,10 @@ from sqlalchemy import Identity, Index, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.models.base import Base
+from db.models.base import Base, OfRequest
 
 
-class OutboxEvent(Base):
+class OutboxEvent(OfRequest, Base):
     """An event to be sent to others; see `db/outbox.py`."""
 
     __tablename__ = "outbox_events"

@@ -5,10 +5,10 @@ from datetime import datetime
 from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.models.base import Base
+from db.models.base import Base, OfRequest
 
 
-class Order(Base):
+class Order(OfRequest, Base):
     """What an account wants to buy at a gateway; see `billing/payments/orders.py`."""
 
     __tablename__ = "billing_orders"
@@ -66,7 +66,7 @@ class Order(Base):
     last_error: Mapped[str | None]
 
 
-class Payment(Base):
+class Payment(OfRequest, Base):
     """A payment at a gateway, and what became of it; see `billing/payments/intake.py`."""
 
     __tablename__ = "billing_payments"

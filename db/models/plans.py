@@ -19,10 +19,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.models.base import Base
+from db.models.base import Base, OfRequest
 
 
-class AccountPlan(Base):
+class AccountPlan(OfRequest, Base):
     """The plan of an account, where its calendar stands, and what is due next; one per account."""
 
     __tablename__ = "account_plans"
@@ -78,7 +78,7 @@ class AccountPlan(Base):
     updated_at: Mapped[datetime]
 
 
-class PlanTerm(Base):
+class PlanTerm(OfRequest, Base):
     """A paid year of a plan: its purchase or a renewal; append-only."""
 
     __tablename__ = "plan_terms"

@@ -6,10 +6,10 @@ from typing import Literal
 from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.models.base import Base
+from db.models.base import Base, OfRequest
 
 
-class Clawback:
+class Clawback(OfRequest):
     """What takes a payment's credit back with its money; see `billing/payments/clawbacks.py`."""
 
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)

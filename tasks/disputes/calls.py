@@ -15,11 +15,12 @@ from billing import audit, disputes
 from billing.text import ID_MAX_LENGTH, validation_problems
 from db.inbox import Finished, LeasedEvent
 from errors import PermanentError
+from service import request_ids
 from service.disclosure import shown_error
 from tasks.inbox import call_rows, subjects
 from tasks.inbox.call_rows import CallRows, Refusal
 from tasks.inbox.handler import BatchOutcome
-from tasks.operator_lines import created_line
+from tasks.operator_lines import Line, created_line
 from worker import redaction
 
 SOURCE = "dispute_calls"
@@ -81,7 +82,8 @@ def handle(session: Session, events: Sequence[LeasedEvent]) -> BatchOutcome:
             outcome.finish(event, Finished("dead", error=reason, type=REQUESTED, subject=about))
     # By lead, so that two batches wait for each other's leads in one order.
     for event, request in sorted(requests, key=lambda entry: (entry[1].lead_id, entry[0].id)):
-        end, log_line = _open(session, request, event_id=event.event_id)
+        with request_ids.bound(event.request_id):
+            end, log_line = _open(session, request, event_id=event.event_id)
         outcome.finish(event, end, log_line=log_line)
     return outcome
 
@@ -94,7 +96,7 @@ def _event_id(task_id: str, given: Mapping[str, Any]) -> str:
     return call_rows.event_id_of(f"{redaction.task_id(account)}:{redaction.task_id(request_id)}")
 
 
-def _open(session: Session, request: _Request, *, event_id: str) -> tuple[Finished, str | None]:
+def _open(session: Session, request: _Request, *, event_id: str) -> tuple[Finished, Line | None]:
     fields = request.model_dump()
     about = subjects.find(fields)
     request_id = fields.pop("request_id")
@@ -107,5 +109,6 @@ def _open(session: Session, request: _Request, *, event_id: str) -> tuple[Finish
         return Finished("dead", error=reason, type=REQUESTED, subject=about), None
     if opened.repeated:
         return Finished("done", outcome="repeated", type=REQUESTED, subject=about), None
-    line = created_line(opened.dispute.lead_id, opened.dispute.type)
+    dispute = opened.dispute
+    line = created_line(dispute.id, dispute.lead_id, dispute.type, account=request.account)
     return Finished("done", outcome="opened", type=REQUESTED, subject=about), line

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from sqlalchemy.orm import Session
 
 from db.inbox import Finished, LeasedEvent
+from tasks.operator_lines import Line
 
 
 class BatchOutcome:
@@ -19,12 +20,12 @@ class BatchOutcome:
 
     def __init__(self, events: Sequence[LeasedEvent]) -> None:
         self._ends: dict[int, Finished | None] = {event.id: None for event in events}
-        self._lines: dict[int, str] = {}
-        self._more_lines: list[str] = []
+        self._lines: dict[int, Line] = {}
+        self._more_lines: list[Line] = []
         self.afterwards: Callable[[], object] | None = None
         """Called after the commit, in transactions of its own; a sweep repeats what it misses."""
 
-    def finish(self, event: LeasedEvent, end: Finished, *, log_line: str | None = None) -> None:
+    def finish(self, event: LeasedEvent, end: Finished, *, log_line: Line | None = None) -> None:
         """End the row of `event`, with an operators' line; raises `ValueError` for a second end."""
         if self._ends.get(event.id, end) is not None:
             raise ValueError(f"row {event.id} is not in this batch, or has already ended")
@@ -32,7 +33,7 @@ class BatchOutcome:
         if log_line is not None:
             self._lines[event.id] = log_line
 
-    def log(self, lines: Iterable[str]) -> None:
+    def log(self, lines: Iterable[Line]) -> None:
         """Add operators' lines that belong to no single row, after those of the rows."""
         self._more_lines.extend(lines)
 
@@ -45,7 +46,7 @@ class BatchOutcome:
             raise ValueError(f"rows without an end: {missing}")
         return [(row_id, end) for row_id, end in self._ends.items() if end is not None]
 
-    def log_lines(self) -> list[str]:
+    def log_lines(self) -> list[Line]:
         """Return the operators' lines in the batch's order."""
         of_rows = [self._lines[row_id] for row_id in self._ends if row_id in self._lines]
         return [*of_rows, *self._more_lines]

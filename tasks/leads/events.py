@@ -9,13 +9,13 @@ from sqlalchemy.orm import Session
 
 from billing import audit
 from billing.audit import Door
-from billing.leads import EventTime, LeadRequest, LeadState, charge_leads
+from billing.leads import EventTime, LeadRequest, LeadResult, LeadState, charge_leads
 from billing.text import KEY_MAX_LENGTH, validation_problems
 from db.inbox import Finished, LeasedEvent, Subject
 from service.disclosure import shown_error
 from tasks.inbox import clock_skew, subjects
 from tasks.inbox.handler import BatchOutcome
-from tasks.operator_lines import deduction_line
+from tasks.operator_lines import Line, deduction_line
 
 LEAD_CREATED = "lead.created"
 
@@ -84,7 +84,9 @@ def handle(
             times.append((lead.data.occurred_at or lead.timestamp, at))
     clock_skew.report(session, door, times)
     with audit.asked_by(actor, door=door):
-        results = charge_leads(session, requests, actor=actors)
+        results = charge_leads(
+            session, requests, actor=actors, request_ids=[event.request_id for event in readable]
+        )
     for event, request, result in zip(readable, requests, results, strict=True):
         if result.error is not None:
             reason = f"{place_of(event)}{shown_error(result.error)}"
@@ -92,7 +94,7 @@ def handle(
             outcome.finish(event, end)
             continue
         charged = result.state is LeadState.CHARGED
-        line = deduction_line(result.account, result.credits) if charged else None
+        line = _line(request, result, event) if charged else None
         end = Finished("done", result.state.value, type=LEAD_CREATED, subject=_about(request))
         outcome.finish(event, end, log_line=line)
     return outcome
@@ -113,6 +115,17 @@ def _unreadable(
         return Finished("ignored", outcome="not_a_lead", type=kind, subject=about)
     reason = f"{place_of(event)}UnreadableEvent: {validation_problems(error)}"
     return Finished("dead", error=reason, type=kind, subject=about)
+
+
+def _line(request: LeadRequest, result: LeadResult, event: LeasedEvent) -> Line:
+    return deduction_line(
+        result.account,
+        result.credits,
+        lead_id=request.lead_id,
+        transaction_id=result.transaction_id,
+        balance=result.balance,
+        request_id=event.request_id,
+    )
 
 
 def _about(request: LeadRequest) -> Subject:

@@ -3,7 +3,7 @@
 from billing import audit
 from billing.leads import parking
 from db.session import transaction
-from tasks.operator_lines import deduction_line, write_to_log
+from tasks.operator_lines import released_line, write_to_log
 from tasks.plumbing import nudges
 from worker.app import app
 
@@ -17,4 +17,4 @@ def release() -> None:
             released = parking.release_due(session)
         if not released:
             return
-        write_to_log(deduction_line(lead.account, lead.credits) for lead in released)
+        write_to_log(map(released_line, released))

@@ -15,6 +15,7 @@ from db.inbox import Finished, LeasedEvent
 from errors import PermanentError
 from gateways import registry
 from gateways.events import Event
+from service import request_ids
 from service.disclosure import shown_error
 from tasks.inbox import clock_skew
 from tasks.inbox.handler import BatchOutcome
@@ -31,7 +32,8 @@ def handle(
     readable: list[tuple[LeasedEvent, Event]] = []
     for event in events:
         try:
-            readable.append((event, parse(event.body)))
+            with request_ids.bound(event.request_id):  # the facts take it
+                readable.append((event, parse(event.body)))
         except PermanentError as error:
             reason = shown_error(error)
             outcome.finish(event, Finished("dead", error=reason))

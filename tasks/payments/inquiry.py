@@ -27,6 +27,7 @@ from errors import BillingError, PermanentError, TransientError
 from gateways import registry
 from gateways.errors import GatewayKeyRefused, GatewayNotFound
 from gateways.protocol import Gateway
+from service import request_ids
 from service.disclosure import shown_error
 from tasks.operator_lines import payment_lines, write_to_log
 from tasks.plumbing import mutex
@@ -67,14 +68,15 @@ def place_waiting() -> None:
     with transaction() as session:
         waiting = unmatched.facts_with_known_order(session, limit=_WAITING_AT_ONCE)
     for fact in waiting:
-        try:
-            _take_in([fact])
-        except BillingError as error:
-            log.error(
-                "payment not placed",
-                payment=fact.payment_id,
-                error=shown_error(error),
-            )
+        with request_ids.bound(fact.request_id):
+            _place(fact)
+
+
+def _place(fact: PaymentFacts) -> None:
+    try:
+        _take_in([fact])
+    except BillingError as error:
+        log.error("payment not placed", payment=fact.payment_id, error=shown_error(error))
 
 
 def ask_gateway(name: GatewayName, *, stop_at: float) -> None:
@@ -94,7 +96,9 @@ def ask_gateway(name: GatewayName, *, stop_at: float) -> None:
             ]
         if not due:
             return
-        if not _ask_about(gateway, due[0]):
+        with request_ids.bound(due[0].request_id):
+            answered = _ask_about(gateway, due[0])
+        if not answered:
             return
 
 
@@ -107,6 +111,8 @@ class _DueOrder:
     gateway_order_id: str | None
     created_at: datetime
     forgotten: bool
+    request_id: str | None
+    """Of the request that placed it."""
 
     @classmethod
     def of(cls, order: Order) -> "_DueOrder":
@@ -116,6 +122,7 @@ class _DueOrder:
             order.gateway_order_id,
             order.created_at,
             inquiries.is_forgotten(order),
+            order.request_id,
         )
 
 

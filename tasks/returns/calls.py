@@ -17,6 +17,7 @@ from billing.returns import refunds
 from billing.text import ID_MAX_LENGTH, identity, recordable, validation_problems
 from db.inbox import Finished, LeasedEvent, Subject
 from errors import PermanentError
+from service import request_ids
 from service.disclosure import shown_error
 from tasks.inbox import call_rows
 from tasks.inbox.call_rows import CallRows, Refusal
@@ -88,7 +89,8 @@ def handle(session: Session, events: Sequence[LeasedEvent]) -> BatchOutcome:
             outcome.finish(event, Finished("dead", error=reason, type=REQUESTED))
     # By payment, so that two batches wait for each other's payments in one order.
     for event, request in sorted(requests, key=lambda entry: (entry[1].payment_id, entry[0].id)):
-        outcome.finish(event, _request(session, request, event_id=event.event_id))
+        with request_ids.bound(event.request_id):
+            outcome.finish(event, _request(session, request, event_id=event.event_id))
     outcome.afterwards = nudges.send_refunds
     return outcome
 

@@ -28,6 +28,7 @@ from db.session import transaction
 from errors import PermanentError, TransientError
 from gateways import registry
 from gateways.protocol import Gateway
+from service import request_ids
 from service.disclosure import shown_error
 from tasks.plumbing import mutex, nudges
 from tasks.returns import settlement
@@ -67,14 +68,19 @@ def ask_gateway(name: GatewayName, *, stop_at: float) -> None:
             outgoing = _next(name)
             if outgoing is None:
                 return
-            try:
-                resolve(gateway, outgoing)
-            except PermanentError as error:  # the other refunds must not wait for it
-                log.error("refund not settled", refund=outgoing.refund_id, error=shown_error(error))
-                with transaction() as session:
-                    refunds.record_failure(session, outgoing.refund_id, error)
+            with request_ids.bound(outgoing.request_id):
+                _resolve(gateway, outgoing)
     except TransientError as error:
         log.warning("gateway not asked", gateway=name, error=shown_error(error))
+
+
+def _resolve(gateway: Gateway, outgoing: OutgoingRefund) -> None:
+    try:
+        resolve(gateway, outgoing)
+    except PermanentError as error:  # the other refunds must not wait for it
+        log.error("refund not settled", refund=outgoing.refund_id, error=shown_error(error))
+        with transaction() as session:
+            refunds.record_failure(session, outgoing.refund_id, error)
 
 
 def _next(gateway: GatewayName) -> OutgoingRefund | None:

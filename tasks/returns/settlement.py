@@ -7,10 +7,14 @@ import structlog
 from sqlalchemy.orm import Session
 
 from billing import audit
+from billing.payments import clawbacks
 from billing.returns import chargebacks, refund_intake, refund_lifecycle
 from db.errors import DatabaseBusy
+from db.models import Chargeback, Refund
+from db.models.returns import Clawback
 from db.session import transaction
 from errors import TransientError
+from service import request_ids
 from service.disclosure import shown_error
 
 log = structlog.get_logger()
@@ -32,27 +36,33 @@ def settle_all() -> int:
 
 
 def _round() -> int:
-    refunded = sum(
-        _settled(refund_intake.settle, id_, refund_lifecycle.record_failure)
-        for id_ in _all(refund_lifecycle.unsettled)
-    )
-    return refunded + sum(
-        _settled(chargebacks.settle, id_, chargebacks.record_failure)
-        for id_ in _all(chargebacks.unsettled)
-    )
+    done = 0
+    for id_, request_id in _all(Refund, refund_lifecycle.unsettled):
+        with request_ids.bound(request_id):  # of the row, whoever came by to settle it
+            done += _settled(refund_intake.settle, id_, refund_lifecycle.record_failure)
+    for id_, request_id in _all(Chargeback, chargebacks.unsettled):
+        with request_ids.bound(request_id):
+            done += _settled(chargebacks.settle, id_, chargebacks.record_failure)
+    return done
 
 
-def _all(unsettled: Callable[..., Sequence[int]]) -> Iterator[int]:
+def _all(
+    kind: type[Clawback], unsettled: Callable[..., Sequence[int]]
+) -> Iterator[tuple[int, str | None]]:
+    """Yield the id of each unsettled row, and the id of the request that made it."""
     # Each once, page by page: those that cannot be settled must not fill the first page for ever.
-    ids = _page(unsettled, 0)
+    ids, made_by = _page(kind, unsettled, 0)
     while ids:
-        yield from ids
-        ids = _page(unsettled, ids[-1])
+        yield from ((id_, made_by.get(id_)) for id_ in ids)
+        ids, made_by = _page(kind, unsettled, ids[-1])
 
 
-def _page(unsettled: Callable[..., Sequence[int]], after: int) -> Sequence[int]:
+def _page(
+    kind: type[Clawback], unsettled: Callable[..., Sequence[int]], after: int
+) -> tuple[Sequence[int], dict[int, str | None]]:
     with transaction() as session:
-        return unsettled(session, limit=AT_ONCE, after=after)
+        ids = unsettled(session, limit=AT_ONCE, after=after)
+        return ids, clawbacks.request_ids_of(session, kind, ids) if ids else {}
 
 
 def _settled(

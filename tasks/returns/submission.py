@@ -68,6 +68,8 @@ class OutgoingRefund:
     currency: str
     receipt: str | None
     state: str
+    request_id: str | None
+    """Of the request that asked for it."""
 
     @classmethod
     def of(cls, refund: Refund, payment: Payment) -> "OutgoingRefund":
@@ -80,6 +82,7 @@ class OutgoingRefund:
             currency=payment.currency,
             receipt=refund.receipt,
             state=refund.state,
+            request_id=refund.request_id,
         )
 
 

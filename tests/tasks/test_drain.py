@@ -15,6 +15,7 @@ from db.inbox import Finished, LeasedEvent
 from errors import PermanentError
 from tasks import drain as task
 from tasks.inbox.handler import BatchOutcome
+from tasks.operator_lines import Line
 from tasks.plumbing import nudges
 from tests.billing.given import open_account, rows
 from tests.tasks.given import deliver, inbox_rows, lead_event, work
@@ -118,7 +119,7 @@ def test_nothing_is_logged_of_work_that_was_not_committed(
 ) -> None:
     def end_too_few(session: Session, events: Sequence[LeasedEvent]) -> BatchOutcome:
         outcome = BatchOutcome(events)
-        outcome.log(["Credit deduction: Clinic 42, Amount 180"])
+        outcome.log([Line("Credit deduction: Clinic 42, Amount 180")])
         return outcome
 
     monkeypatch.setitem(task.HANDLERS, "test", end_too_few)

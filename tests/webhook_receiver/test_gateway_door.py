@@ -39,8 +39,8 @@ def test_a_new_event_of_razorpay_is_recorded_and_the_same_again_was_seen_before(
 
     first, second = sent.post_to(receiver), sent.post_to(receiver)
 
-    assert (first.status, first.json) == (202, {"status": "recorded"})
-    assert (second.status, second.json) == (200, {"status": "seen before"})
+    assert (first.status, first.said) == (202, {"status": "recorded"})
+    assert (second.status, second.said) == (200, {"status": "seen before"})
     [row] = receiver.rows_of("Event00000001")
     assert (row.source, row.state, row.body) == ("razorpay", "pending", sent.body)
 
@@ -221,7 +221,7 @@ def test_an_unsigned_delivery_hears_first_what_else_is_wrong(
     assert answer.status == 415
     assert "application/json" in answer.json["error"]
     answer = no_json.post_to(receiver)
-    assert (answer.status, answer.json) == (400, {"error": "not JSON, not signed"})
+    assert (answer.status, answer.said) == (400, {"error": "not JSON, not signed"})
 
 
 @both_gateways
@@ -233,7 +233,7 @@ def test_a_byte_more_than_a_mebibyte_is_refused_though_it_is_signed(
     answer = sent.post_to(receiver)
 
     assert answer.status == 413
-    assert answer.json == {"error": "the body must be at most 1048576 bytes"}
+    assert answer.said == {"error": "the body must be at most 1048576 bytes"}
     assert receiver.rows_with(sent.body) == []
 
 

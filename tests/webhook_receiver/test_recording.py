@@ -27,8 +27,8 @@ def test_a_new_event_is_recorded_and_the_same_again_was_seen_before(
 
     first, second = receiver.post(event), receiver.post(event)
 
-    assert (first.status, first.json) == (202, {"status": "recorded"})
-    assert (second.status, second.json) == (200, {"status": "seen before"})
+    assert (first.status, first.said) == (202, {"status": "recorded"})
+    assert (second.status, second.said) == (200, {"status": "seen before"})
     assert len(receiver.rows_of(event.id)) == 1
 
 
@@ -148,6 +148,6 @@ def test_a_repeat_of_an_event_whose_body_was_blanked_was_seen_before(
 
     again = receiver.post(event)
 
-    assert (again.status, again.json) == (200, {"status": "seen before"})
+    assert (again.status, again.said) == (200, {"status": "seen before"})
     [row] = receiver.rows_of(event.id)
     assert (row.state, row.body) == ("done", b"")

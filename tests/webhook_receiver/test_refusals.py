@@ -22,7 +22,7 @@ def test_what_is_neither_readable_nor_signed_is_a_bad_request(
 ) -> None:
     answer = receiver.post(delivery(body, webhook_signature=None))
 
-    assert (answer.status, answer.json) == (400, {"error": "not JSON, not signed"})
+    assert (answer.status, answer.said) == (400, {"error": "not JSON, not signed"})
 
 
 def test_a_large_body_of_a_stranger_is_not_read_while_everybody_waits(
@@ -65,7 +65,7 @@ def test_a_mebibyte_is_taken_and_a_byte_more_is_not(receiver: ReceiverProcess) -
     answer = receiver.post(does_not)
 
     assert answer.status == 413
-    assert answer.json == {"error": "the body must be at most 1048576 bytes"}
+    assert answer.said == {"error": "the body must be at most 1048576 bytes"}
     assert [len(row.body) for row in receiver.rows_of(fits.id)] == [MIB]
     assert receiver.rows_of(does_not.id) == []
 

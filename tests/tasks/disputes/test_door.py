@@ -56,7 +56,7 @@ def log_lines() -> list[str]:
         events = inbox.load_leased(session, lease)
         outcome = calls.handle(session, events)
         inbox.finish(session, outcome.ends(), now=clock.now())
-    return outcome.log_lines()
+    return [line.text for line in outcome.log_lines()]
 
 
 def errors() -> list[str]:

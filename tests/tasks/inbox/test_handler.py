@@ -5,6 +5,7 @@ import pytest
 import clock
 from db.inbox import Finished, LeasedEvent
 from tasks.inbox.handler import BatchOutcome
+from tasks.operator_lines import Line
 
 FIRST, SECOND, FOREIGN = (LeasedEvent(i, f"evt_{i}", b"{}", clock.now()) for i in (1, 2, 3))
 DONE, DEAD = Finished("done", outcome="charged"), Finished("dead", error="UnknownAccount: no")
@@ -16,12 +17,13 @@ def outcome() -> BatchOutcome:
 
 
 def test_ends_and_lines_come_in_the_order_of_the_batch(outcome: BatchOutcome) -> None:
-    outcome.log(["of the batch"])
-    outcome.finish(SECOND, DONE, log_line="of the second")
-    outcome.finish(FIRST, DEAD, log_line="of the first")
+    outcome.log([Line("of the batch")])
+    outcome.finish(SECOND, DONE, log_line=Line("of the second"))
+    outcome.finish(FIRST, DEAD, log_line=Line("of the first"))
 
     assert outcome.ends() == [(1, DEAD), (2, DONE)]
-    assert outcome.log_lines() == ["of the first", "of the second", "of the batch"]
+    lines = [line.text for line in outcome.log_lines()]
+    assert lines == ["of the first", "of the second", "of the batch"]
 
 
 def test_a_row_without_an_end_is_an_error(outcome: BatchOutcome) -> None:
