@@ -39,6 +39,11 @@ class Answer:
         return json.loads(self.body)
 
     @property
+    def but_for_its_id(self) -> bytes:
+        """The body, the id of the request left out: to compare the answers to two requests."""
+        return self.body.replace(self.headers["x-request-id"].encode(), b"")
+
+    @property
     def said(self) -> Any:
         """The body without the id of the request, which must be that of the header."""
         content = self.json

@@ -42,5 +42,6 @@ def problem(answer: Answer) -> dict[str, Any]:
     assert shown["title"]
     assert shown["detail"]
     assert shown["type"] == "about:blank" or shown["type"].startswith("urn:problem-type:billing:")
+    assert shown["request_id"] == answer.headers["x-request-id"]
     assert "Traceback" not in answer.body.decode()
     return shown

@@ -323,7 +323,7 @@ def test_a_hold_out_of_reach_is_as_unknown_as_none(
         for ask in (show, capture, void):
             hidden, unknown = ask(api, id_, key=key), ask(api, "999999999", key=key)
             assert (hidden.status, kind(hidden)) == (404, "unknown-hold")
-            assert hidden.body == unknown.body
+            assert hidden.but_for_its_id == unknown.but_for_its_id
         answer = place(api, clinic, key=key)
         assert (answer.status, kind(answer)) == (404, "unknown-account")
     assert on_record(clinic) == (100, 30, 0)
