@@ -9,8 +9,8 @@ from datetime import date, datetime, timedelta
 from billing.calendar import start_of_local_day
 from errors import InvalidField
 
-FIRST_DAY, LAST_DAY = date(1970, 1, 2), date(9000, 12, 30)
-"""The days of the ledger's years (`billing/instants.py`), whole in every zone."""
+FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(9000, 12, 31)
+"""The days of the ledger's years; see `billing/instants.py`."""
 
 
 class InvalidPeriod(InvalidField):

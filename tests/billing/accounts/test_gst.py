@@ -6,7 +6,7 @@ import pytest
 
 import settings
 from billing.accounts import InvalidAccount
-from billing.accounts.gst import STATES, check_character, state_of
+from billing.accounts.gst import STATES, change, check_character, state_of
 
 VECTORS = settings.PROJECT_DIR.parent / "shared" / "vectors"
 
@@ -77,3 +77,56 @@ def test_it_agrees_with_what_is_published() -> None:
         assert check_character(gstin[:-1]) == sample["check_character_computed"]
         assert (gstin[-1] == check_character(gstin[:-1])) is sample["checksum_right"]
     assert json.loads((VECTORS / "gst-state-codes.json").read_text())["codes"] == STATES
+
+
+MAHARASHTRA, KARNATAKA = "27ABCDE1234F1Z0", "29ABCDE1234F1ZW"
+
+
+@pytest.mark.parametrize(
+    ("on_record", "asked", "after"),
+    [
+        ((None, None), {"state_code": "33"}, ("33", None)),
+        (("33", None), {"state_code": "27"}, ("27", None)),
+        (("33", None), {"state_code": None}, (None, None)),
+        # A number brings its state if none is known, and keeps the one that is
+        ((None, None), {"gstin": MAHARASHTRA}, ("27", MAHARASHTRA)),
+        (("27", None), {"gstin": MAHARASHTRA}, ("27", MAHARASHTRA)),
+        (("27", MAHARASHTRA), {"gstin": None}, ("27", None)),
+        (("27", MAHARASHTRA), {"gstin": None, "state_code": None}, (None, None)),
+        (("27", MAHARASHTRA), {"gstin": None, "state_code": "29"}, ("29", None)),
+        # A move to another state names both, or leaves the state to the number
+        (("27", MAHARASHTRA), {"gstin": KARNATAKA, "state_code": "29"}, ("29", KARNATAKA)),
+        (("27", MAHARASHTRA), {"gstin": KARNATAKA, "state_code": None}, ("29", KARNATAKA)),
+        # What is so already
+        (("27", MAHARASHTRA), {"state_code": "27"}, ("27", MAHARASHTRA)),
+        (("27", MAHARASHTRA), {"state_code": None}, ("27", MAHARASHTRA)),
+    ],
+)
+def test_a_change_leaves_a_state_and_a_number_that_fit(
+    on_record: tuple[str | None, str | None],
+    asked: dict[str, str | None],
+    after: tuple[str | None, str | None],
+) -> None:
+    assert change(*on_record, asked) == after
+
+
+@pytest.mark.parametrize(
+    ("on_record", "asked", "field", "says"),
+    [
+        (("27", MAHARASHTRA), {"gstin": KARNATAKA}, "gstin", "state 29, the account of 27"),
+        (("33", None), {"gstin": MAHARASHTRA}, "gstin", "give state_code as well"),
+        (("27", MAHARASHTRA), {"state_code": "29"}, "state_code", "must be 27"),
+        (("27", MAHARASHTRA), {"state_code": "28"}, "state_code", "GST state code"),
+        (("27", None), {"gstin": KARNATAKA, "state_code": "27"}, "gstin", "of state 27"),
+        (("27", None), {"gstin": "27ABCDE1234F1Z1"}, "gstin", "check character"),
+        (("27", None), {"gstin": "29ABCDE1234F1Z1"}, "gstin", "check character"),
+        (("27", None), {"gstin": ""}, "gstin", "form"),
+    ],
+)
+def test_a_change_never_moves_the_state_unasked(
+    on_record: tuple[str | None, str | None], asked: dict[str, str | None], field: str, says: str
+) -> None:
+    with pytest.raises(InvalidAccount, match=says) as refused:
+        change(*on_record, asked)
+    assert refused.value.field == field
+    assert "ABCDE1234F" not in str(refused.value)  # a number names a person
