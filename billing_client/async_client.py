@@ -5,13 +5,14 @@ The same names, arguments, results, errors and docstrings, held by tests; the ru
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Self, TypeVar, cast
 
 from billing_client import flows
 from billing_client.async_http import AsyncHttp
 from billing_client.call import Call, Page
-from billing_client.calls import accounts, credit, disputes, leads, payments, plans
+from billing_client.calls import accounts, catalog, credit, disputes, leads, payments, plans
+from billing_client.calls.accounts import UNCHANGED, Unchanged
 from billing_client.errors import BillingError
 from billing_client.flows import Flow, Pause
 from billing_client.http import CONNECTIONS
@@ -20,6 +21,7 @@ from billing_client.results import (
     Account,
     AccountStatus,
     Balance,
+    Catalog,
     Charge,
     Dispute,
     DisputeState,
@@ -33,6 +35,7 @@ from billing_client.results import (
     Payment,
     PaymentState,
     Refund,
+    Statement,
     Transaction,
     TransactionKind,
     VerifiedPayment,
@@ -209,6 +212,7 @@ class AsyncBillingClient:
         *,
         timezone: str | None = None,
         overdraft_limit: int | None = None,
+        low_balance: int | None = None,
         state_code: str | None = None,
         gstin: str | None = None,
         idempotency_key: str | None = None,
@@ -216,8 +220,9 @@ class AsyncBillingClient:
         """Open an account, such as `clinic:42`, without credit.
 
         `timezone` is an IANA name, by default the operator's. `overdraft_limit`, in credits, is how
-        far the balance may go below zero; it needs a scope of its own. `state_code` is the
-        customer's GST state, `gstin` its GST number. Raises `AccountExists`, `InvalidFields`,
+        far the balance may go below zero; it needs a scope of its own. At `low_balance` credits or
+        fewer the balance is low, by default the catalog's number. `state_code` is the customer's
+        GST state, `gstin` its GST number. Raises `AccountExists`, `InvalidFields`,
         `OutOfReach`, `MissingScope`, `IdempotencyConflict`.
         """
         return await self._run(
@@ -227,9 +232,40 @@ class AsyncBillingClient:
                 product,
                 timezone=timezone,
                 overdraft_limit=overdraft_limit,
+                low_balance=low_balance,
                 state_code=state_code,
                 gstin=gstin,
                 idempotency_key=idempotency_key,
+            )
+        )
+
+    async def update_account(
+        self,
+        account: str,
+        *,
+        name: str | Unchanged = UNCHANGED,
+        timezone: str | Unchanged = UNCHANGED,
+        state_code: str | Unchanged | None = UNCHANGED,
+        gstin: str | Unchanged | None = UNCHANGED,
+        low_balance: int | Unchanged | None = UNCHANGED,
+        overdraft_limit: int | Unchanged = UNCHANGED,
+    ) -> Account:
+        """Set what is given of an account to these values; what is left out stays as it is.
+
+        The values are absolute, so a repeat changes nothing. None as `gstin` removes it; as
+        `state_code` it takes the state of the GST number, as `low_balance` the catalog's number.
+        `overdraft_limit` needs a scope of its own. Raises `AccountUnknown`, `InvalidFields`,
+        `MissingScope`, `OutOfReach`.
+        """
+        return await self._run(
+            accounts.update_account(
+                account,
+                name=name,
+                timezone=timezone,
+                state_code=state_code,
+                gstin=gstin,
+                low_balance=low_balance,
+                overdraft_limit=overdraft_limit,
             )
         )
 
@@ -271,6 +307,23 @@ class AsyncBillingClient:
             )
         )
 
+    async def statement(
+        self,
+        account: str,
+        *,
+        month: str | None = None,
+        first_day: date | None = None,
+        last_day: date | None = None,
+    ) -> Statement:
+        """Return opening, movements and closing of a `month` such as 2026-11, in credits.
+
+        Or of up to 366 days, the last one included. Months and days are those of the account's time
+        zone. Raises `AccountUnknown`, `InvalidFields`.
+        """
+        return await self._run(
+            accounts.statement(account, month=month, first_day=first_day, last_day=last_day)
+        )
+
     async def entitlements(self, account: str) -> Entitlements:
         """Return what an account may do now, why, and until when. Raises `AccountUnknown`."""
         return await self._run(plans.entitlements(account))
@@ -280,6 +333,14 @@ class AsyncBillingClient:
         return await self._run(plans.account_status(account))
 
     # Money
+
+    async def catalog(self, *, product: str | None = None) -> Catalog:
+        """Return what is sold to accounts in the API key's reach, and what it costs.
+
+        Packages, free amounts, plans, the prices of leads, the reasons for disputes. With
+        `product`, only what is sold for it. Raises `InvalidFields`.
+        """
+        return await self._run(catalog.catalog(product=product))
 
     async def place_order(
         self,

@@ -6,7 +6,7 @@ it, and `Call.result` reads the answer. HOW TO ADD A RESOURCE stands in `calls/_
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date
 from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import quote, urlencode
 from uuid import uuid4
@@ -116,6 +116,20 @@ def post(
     )
 
 
+def patch(
+    route: str, reader: Callable[[Answer], T], *, fields: Mapping[str, Any], **about: str | int
+) -> Call[T]:
+    """Return a call that sets absolute values: a repeat changes nothing, so it needs no key."""
+    return Call(
+        method="PATCH",
+        route=route,
+        names=_steps(route, about),
+        fields=fields,
+        about=_by_argument(about),
+        reader=reader,
+    )
+
+
 def list_of(
     route: str, name: str, kind: type[T], *, query: Mapping[str, object], **about: str | int
 ) -> Call[Page[T]]:
@@ -184,7 +198,7 @@ def _argument(name: str) -> str:
 
 def _query(wanted: Mapping[str, object]) -> dict[str, str]:
     return {
-        name: value.isoformat() if isinstance(value, datetime) else str(value)
+        name: value.isoformat() if isinstance(value, date) else str(value)
         for name, value in wanted.items()
         if value is not None
     }

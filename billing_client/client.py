@@ -9,12 +9,13 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Self, TypeVar, cast
 
 from billing_client import flows
 from billing_client.call import Call, Page
-from billing_client.calls import accounts, credit, disputes, leads, payments, plans
+from billing_client.calls import accounts, catalog, credit, disputes, leads, payments, plans
+from billing_client.calls.accounts import UNCHANGED, Unchanged
 from billing_client.errors import BillingError
 from billing_client.flows import Flow, Pause
 from billing_client.http import CONNECTIONS, Http
@@ -23,6 +24,7 @@ from billing_client.results import (
     Account,
     AccountStatus,
     Balance,
+    Catalog,
     Charge,
     Dispute,
     DisputeState,
@@ -36,6 +38,7 @@ from billing_client.results import (
     Payment,
     PaymentState,
     Refund,
+    Statement,
     Transaction,
     TransactionKind,
     VerifiedPayment,
@@ -213,6 +216,7 @@ class BillingClient:
         *,
         timezone: str | None = None,
         overdraft_limit: int | None = None,
+        low_balance: int | None = None,
         state_code: str | None = None,
         gstin: str | None = None,
         idempotency_key: str | None = None,
@@ -220,8 +224,9 @@ class BillingClient:
         """Open an account, such as `clinic:42`, without credit.
 
         `timezone` is an IANA name, by default the operator's. `overdraft_limit`, in credits, is how
-        far the balance may go below zero; it needs a scope of its own. `state_code` is the
-        customer's GST state, `gstin` its GST number. Raises `AccountExists`, `InvalidFields`,
+        far the balance may go below zero; it needs a scope of its own. At `low_balance` credits or
+        fewer the balance is low, by default the catalog's number. `state_code` is the customer's
+        GST state, `gstin` its GST number. Raises `AccountExists`, `InvalidFields`,
         `OutOfReach`, `MissingScope`, `IdempotencyConflict`.
         """
         return self._run(
@@ -231,9 +236,40 @@ class BillingClient:
                 product,
                 timezone=timezone,
                 overdraft_limit=overdraft_limit,
+                low_balance=low_balance,
                 state_code=state_code,
                 gstin=gstin,
                 idempotency_key=idempotency_key,
+            )
+        )
+
+    def update_account(
+        self,
+        account: str,
+        *,
+        name: str | Unchanged = UNCHANGED,
+        timezone: str | Unchanged = UNCHANGED,
+        state_code: str | Unchanged | None = UNCHANGED,
+        gstin: str | Unchanged | None = UNCHANGED,
+        low_balance: int | Unchanged | None = UNCHANGED,
+        overdraft_limit: int | Unchanged = UNCHANGED,
+    ) -> Account:
+        """Set what is given of an account to these values; what is left out stays as it is.
+
+        The values are absolute, so a repeat changes nothing. None as `gstin` removes it; as
+        `state_code` it takes the state of the GST number, as `low_balance` the catalog's number.
+        `overdraft_limit` needs a scope of its own. Raises `AccountUnknown`, `InvalidFields`,
+        `MissingScope`, `OutOfReach`.
+        """
+        return self._run(
+            accounts.update_account(
+                account,
+                name=name,
+                timezone=timezone,
+                state_code=state_code,
+                gstin=gstin,
+                low_balance=low_balance,
+                overdraft_limit=overdraft_limit,
             )
         )
 
@@ -275,6 +311,23 @@ class BillingClient:
             )
         )
 
+    def statement(
+        self,
+        account: str,
+        *,
+        month: str | None = None,
+        first_day: date | None = None,
+        last_day: date | None = None,
+    ) -> Statement:
+        """Return opening, movements and closing of a `month` such as 2026-11, in credits.
+
+        Or of up to 366 days, the last one included. Months and days are those of the account's time
+        zone. Raises `AccountUnknown`, `InvalidFields`.
+        """
+        return self._run(
+            accounts.statement(account, month=month, first_day=first_day, last_day=last_day)
+        )
+
     def entitlements(self, account: str) -> Entitlements:
         """Return what an account may do now, why, and until when. Raises `AccountUnknown`."""
         return self._run(plans.entitlements(account))
@@ -284,6 +337,14 @@ class BillingClient:
         return self._run(plans.account_status(account))
 
     # Money
+
+    def catalog(self, *, product: str | None = None) -> Catalog:
+        """Return what is sold to accounts in the API key's reach, and what it costs.
+
+        Packages, free amounts, plans, the prices of leads, the reasons for disputes. With
+        `product`, only what is sold for it. Raises `InvalidFields`.
+        """
+        return self._run(catalog.catalog(product=product))
 
     def place_order(
         self,

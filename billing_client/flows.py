@@ -54,6 +54,7 @@ def ensure_account(
         product,
         timezone=timezone,
         overdraft_limit=None,
+        low_balance=None,
         state_code=state_code,
         gstin=gstin,
         idempotency_key=idempotency_key,

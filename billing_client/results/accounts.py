@@ -73,7 +73,36 @@ class Account:
     """The customer's GST number, if it is registered."""
     created_at: datetime
     low_balance: int | None = None
-    """The balance from which on it is low; None: the catalog's."""
+    """It is low at this many credits or fewer: its own number, or the catalog's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """The ledger rows of one kind in a period."""
+
+    kind: TransactionKind
+    rows: int
+    amount: int
+    """Credits; negative if they were taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """An account's period, by when rows were written: opening + the totals = closing."""
+
+    account: str
+    timezone: str
+    """The account's zone, in which the days are."""
+    start: datetime
+    """The first instant of the first day."""
+    end: datetime
+    """The first instant after the last day, not included."""
+    opening: int
+    """The balance before start, in credits."""
+    totals: tuple[Movement, ...]
+    """By kind; a kind without rows is left out."""
+    closing: int
+    """The balance at end; now, if end lies ahead."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,4 +47,6 @@ class LeadStatus:
     reason: str | None = None
     """Why it is refused, or still pending, if that is known."""
     occurred_at: datetime | None = None
+    created_at: datetime | None = None
+    """When it was first charged or parked."""
     updated_at: datetime | None = None
