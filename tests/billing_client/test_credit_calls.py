@@ -27,6 +27,7 @@ from billing_client import (
     http,
 )
 from billing_client.paid_work import PaidWork
+from billing_client.steps import drive
 from billing_client.terms import Terms
 from tests.billing_client.bank import OPENING, Bank, client_of
 from tests.billing_client.scripted_server import Reply, ScriptedServer
@@ -194,7 +195,7 @@ def test_a_hold_in_a_state_that_nobody_knows_never_counts_as_ended() -> None:
         # And paid work does not place another hold, which could be a second charge
         terms = Terms(client, "clinic:42", 5, expires_in_seconds=60, description=None)
         with pytest.raises(UnexpectedAnswer, match="the hold is frozen"):
-            PaidWork(terms, "key-1").begin()
+            drive(PaidWork(terms, "key-1").begin(), client)
         assert len(server.asked) == 2
 
 
