@@ -104,6 +104,14 @@ class Stack(StackProcess):
         balance: int = self.billing("balance", ref)["balance"]
         return balance
 
+    def ledger(self, ref: str) -> list[tuple[str, int]]:
+        """Return (kind, credits) of each row of an account, oldest first."""
+        rows = (
+            "SELECT t.kind, t.amount FROM credit_transactions t"
+            " JOIN accounts a ON a.id = t.account_id WHERE a.ref = %s ORDER BY t.version"
+        )
+        return [(kind, amount) for kind, amount in self.sql(rows, ref)]
+
     def sql(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
         """Return the rows of a query; it can only read."""
         with closing(psycopg2.connect(self.addresses["database_url"])) as connection:

@@ -1,0 +1,119 @@
+"""The route handlers of docs/how-to/nextjs.md under Node, with the real API and the simulator."""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devstack import ports
+from tests.acceptance.harness import Stack
+from tests.docs import pages
+from tests.stack_process import throw_away_folder
+
+PAGE = pages.DOCS / "how-to" / "nextjs.md"
+PLATFORM = Path(__file__).with_name("nextjs_platform.mjs")
+NAME = re.compile(r"// ([\w./\[\]-]+\.js)\n")
+OLDEST = 18
+"""Node's first release with `fetch`, `Request` and `Response.json`; Next.js asks for more."""
+ACCOUNT, POOR = "clinic:next-1", "clinic:next-2"
+
+pytestmark = pytest.mark.acceptance
+
+
+def node() -> str:
+    found = shutil.which("node")
+    if found is None:
+        pytest.skip(
+            f"Node.js {OLDEST} or newer is not here: https://nodejs.org, apt-get install nodejs"
+        )
+    version = subprocess.run([found, "--version"], capture_output=True, text=True, check=True)
+    if int(version.stdout.lstrip("v").partition(".")[0]) < OLDEST:
+        pytest.skip(f"Node.js {version.stdout.strip()} is older than {OLDEST}")
+    return found
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    node()  # before a stack is started for nothing
+    with throw_away_folder() as folder, Stack(folder, "--no-demo") as running:
+        yield running
+
+
+def files_of_page() -> dict[str, str]:
+    """Return path -> text of each block that names its file."""
+    found = {}
+    for _, block in pages.blocks(PAGE, "js"):
+        name = NAME.match(block)
+        assert name, f"a js block without a file: {block[:60]}"
+        found[name[1]] = block
+    return found
+
+
+# Slow: it starts a stack of its own.
+def test_a_platform_in_nextjs_tops_up_and_spends(stack: Stack, tmp_path: Path) -> None:
+    # Given the page's files in a folder, and two clinics, one without credit
+    for name, text in files_of_page().items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (tmp_path / "package.json").write_text('{"type": "module"}')
+    shutil.copy(PLATFORM, tmp_path)
+    for ref in (ACCOUNT, POOR):
+        stack.billing("accounts", "create", ref, "--name", "A", "--product", "clinic_leads")
+    key = stack.billing("api-keys", "create", "website", "--product", "clinic_leads")["key"]
+
+    # When a browser walks through it
+    done = subprocess.run(
+        [node(), PLATFORM.name, ACCOUNT, POOR, stack.addresses["razorpay_api_base"]],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+        env={
+            "PATH": "",
+            "BILLING_API_URL": f"http://{ports.HOST}:{stack.environment['API_PORT']}",
+            "BILLING_API_KEY": key,
+        },
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    seen: dict[str, Any] = json.loads(done.stdout)
+
+    # Then one order is paid and credited once
+    assert seen["ordered"]["status"] == 201
+    assert seen["orderedAgain"] == seen["ordered"]
+    assert seen["open"] == {"status": 200, "state": "open", "balance": 0}
+    assert seen["result"] == "credited"
+    assert seen["paid"] == {"status": 200, "state": "paid", "balance": 5500}
+    assert seen["ofAnother"] == {"status": 404, "error": "unknown-order"}
+    # And each question is charged once, whatever is sent again or gets lost
+    cost, second = len("How many?"), len("And now?")
+    assert seen["answered"]["cost"] == cost
+    assert seen["answeredAgain"] == seen["answered"]
+    assert seen["answerLost"]["cost"] == second
+    assert seen["keysOfLost"] == 2, "the repeat has the key of the first"
+    assert seen["failed"] == "nothing was asked"
+    assert stack.ledger(ACCOUNT) == [
+        ("top_up", 5000), ("bonus", 500), ("usage", -cost), ("usage", -second),
+    ]  # fmt: skip
+    assert stack.billing("balance", ACCOUNT)["held"] == 0, "what failed holds nothing"
+    # And a refusal is what its type says
+    assert seen["tooPoor"] == {
+        "status": 402, "error": "not-enough-credit", "needed": 50, "available": 0,
+    }  # fmt: skip
+    assert seen["unknownAccount"] == {"status": 404, "error": "unknown-account"}
+    assert seen["wrongField"]["status"] == 422
+    assert [problem["field"] for problem in seen["wrongField"]["fields"]] == ["package"]
+    assert (seen["wrongKey"]["status"], seen["wrongKey"]["error"]) == (500, "billing")
+    assert len(seen["logged"]) == 1
+    assert "wrong" not in seen["logged"][0]
+
+
+def test_what_the_browser_gets_holds_no_key_of_ours() -> None:
+    blocks = [block for language in ("js", "jsx") for _, block in pages.blocks(PAGE, language)]
+    in_the_browser = [
+        block for block in blocks if "app/api/" not in block.partition("\n")[0]
+        and not block.startswith(("// lib/billing.js", "// lib/session.js"))
+    ]  # fmt: skip
+    assert len(in_the_browser) == 2
+    assert not any("BILLING_API" in block for block in in_the_browser)
