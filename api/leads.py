@@ -10,11 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 import clock
 from api import auth, idempotency
-from api.examples import UNKNOWN_ACCOUNT_IN_BODY, UNKNOWN_LEAD, Example
-from api.fields import Id
-from api.problems import Refusal
+from api.accounts import AccountPath
+from api.examples import UNKNOWN_ACCOUNT, UNKNOWN_ACCOUNT_IN_BODY, UNKNOWN_LEAD, Example
+from api.fields import Id, Instant
+from api.pages import PAGE, page_of
+from api.problems import Refusal, bad_field
 from api.routes import route
-from billing.leads import EventTime, LeadRequest, status
+from billing.leads import EventTime, LeadRequest, RecordedState, leads_of_account, status
 from billing.leads.status import LeadStatus
 from billing.text import ID_MAX_LENGTH, identity
 from db.session import transaction
@@ -62,11 +64,44 @@ class Lead(BaseModel):
     reason: str | None = Field(description="why it is refused, or still pending, if known")
 
 
+class LeadQuery(BaseModel):
+    """Filters, by when a lead was first charged or parked, and the page of the list."""
+
+    # A misspelt filter must be an error, not a list without that filter.
+    model_config = ConfigDict(extra="forbid")
+
+    state: RecordedState | None = None
+    since: Instant | None = Field(default=None, description="only leads of this time or later")
+    until: Instant | None = Field(default=None, description="only leads before this time")
+    after: Id | None = Field(default=None, description="`next` of the page before")
+
+
+class Leads(BaseModel):
+    """A page of leads, newest first."""
+
+    leads: list[Lead]
+    next: str | None = Field(description="`after` of the next page; null on the last page")
+
+
 OTHERWISE_ON_RECORD = (
     "this request names another account or price than is on record: it will count as a conflict"
     " and take nothing"
 )
 """The reason in an answer to a POST alone: until a worker has recorded the conflict."""
+
+
+_CHARGED = {
+    "lead_id": "L-17",
+    "account": "clinic:42",
+    "state": "charged",
+    "credits": 250,
+    "package_price_paise": 1_200_000,
+    "conflicts": 0,
+    "occurred_at": "2026-11-21T04:15:00Z",
+    "created_at": "2026-11-21T04:15:02Z",
+    "updated_at": "2026-11-21T04:15:02Z",
+    "reason": None,
+}
 
 
 @route(
@@ -126,18 +161,7 @@ def create(body: NewLead) -> Lead:
     refusals=(404,),
     example=Example(
         path={"lead_id": "L-17"},
-        answer={
-            "lead_id": "L-17",
-            "account": "clinic:42",
-            "state": "charged",
-            "credits": 250,
-            "package_price_paise": 1_200_000,
-            "conflicts": 0,
-            "occurred_at": "2026-11-21T04:15:00Z",
-            "created_at": "2026-11-21T04:15:02Z",
-            "updated_at": "2026-11-21T04:15:02Z",
-            "reason": None,
-        },
+        answer=_CHARGED,
         refused=(UNKNOWN_LEAD,),
     ),
 )
@@ -155,6 +179,46 @@ def show(path: LeadPath) -> Lead:
     if found is None:
         raise Refusal(404, "no lead with this id is known", kind="unknown-lead")
     return Lead.model_validate(found)
+
+
+@route(
+    leads,
+    HTTPMethod.GET,
+    "/accounts/<ref>/leads",
+    scope="leads:read",
+    answers=Leads,
+    refusals=(404,),
+    example=Example(
+        path={"ref": "clinic:42"},
+        query={"state": "charged", "since": "2026-11-01T00:00:00Z"},
+        answer={"leads": [_CHARGED], "next": None},
+        refused=(UNKNOWN_ACCOUNT,),
+    ),
+)
+def of_account(path: AccountPath, query: LeadQuery) -> Leads:
+    """List the leads of an account, 20 a page, newest first.
+
+    They are those on record: charged, parked, refunded or cancelled. What is still pending, or was
+    refused, is found by its id.
+    """
+    if query.since and query.until and query.until < query.since:
+        raise bad_field("until", "must not be before since")
+    caller = auth.caller()
+    with transaction() as session:
+        account = auth.account_in_reach(session, path.ref)
+        found = leads_of_account(
+            session,
+            account,
+            product=caller.product,
+            account_id=caller.account_id,
+            **query.model_dump(),
+            limit=PAGE + 1,
+        )
+    page, more = page_of(found)
+    return Leads(
+        leads=[Lead.model_validate(lead) for lead in page],
+        next=page[-1].lead_id if more else None,
+    )
 
 
 def _compared(known: LeadStatus, asked: NewLead) -> LeadStatus:

@@ -166,6 +166,7 @@ STORY: tuple[str | Callable[[Story], None], ...] = (
     "leads_create",
     _lead_is_charged,
     "leads_show",
+    "leads_of_account",
     "accounts_update",
     "accounts_show",
     _accounts_are_listed,

@@ -93,6 +93,7 @@ ROUTES = {
     ("get", "/v1/refunds/{refund_id}"): (
         "refunds:read", "200", {"refund_id", "state", "account", "reason", "created_at"},
     ),
+    ("get", "/v1/accounts/{ref}/leads"): ("leads:read", "200", {"leads", "next"}),
     ("post", "/v1/leads"): ("leads:write", "202", {"lead_id", "account", "state", "reason"}),
     ("post", "/v1/accounts"): ("accounts:write", "201", {"account", "available", "gstin"}),
     ("get", "/v1/accounts"): ("accounts:read", "200", {"accounts", "next"}),
@@ -173,6 +174,7 @@ def test_a_list_takes_its_filters_and_the_place_where_a_page_begins(
     for path, filters in (
         ("transactions", {"kind", "since", "until", "lead_id", "payment_id"}),
         ("payments", {"state"}),
+        ("leads", {"state", "since", "until"}),
     ):
         operation = document["paths"][f"/v1/accounts/{{ref}}/{path}"]["get"]
         in_query = {p["name"] for p in operation["parameters"] if p["in"] == "query"}
