@@ -14,6 +14,10 @@ from billing_client import http
 from billing_client.errors import InvalidRequest
 from billing_client.exchange import Answer, Request, Tries, unreachable
 
+REQUESTS_AT_ONCE = 16
+"""More wait for their turn here: in httpx's own queue each takes the longer the more there are, and
+fails if it waits for `timeout_seconds`. One process of the API works on 16 at once."""
+
 
 class AsyncHttp:
     """Sends requests, again and again while `Tries` says so."""
@@ -21,12 +25,12 @@ class AsyncHttp:
     def __init__(self, *, timeout_seconds: float, retries: int) -> None:
         self._retries = retries
         self._backoff_seconds = http.BACKOFF_SECONDS
+        self._turns = asyncio.Semaphore(REQUESTS_AT_ONCE)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._client = httpx.AsyncClient(
             timeout=timeout_seconds,
             limits=httpx.Limits(
-                max_connections=http.KEPT_CONNECTIONS,
-                max_keepalive_connections=http.KEPT_CONNECTIONS,
+                max_connections=REQUESTS_AT_ONCE, max_keepalive_connections=REQUESTS_AT_ONCE
             ),
             verify=ssl.create_default_context(),
             trust_env=False,
@@ -61,9 +65,10 @@ class AsyncHttp:
             answer: Answer | None = None
             reason = ""
             try:
-                raw = await self._client.request(
-                    request.method, request.url, content=request.body, headers=request.headers
-                )
+                async with self._turns:
+                    raw = await self._client.request(
+                        request.method, request.url, content=request.body, headers=request.headers
+                    )
                 answer = Answer.of(
                     raw.status_code, dict(raw.headers), raw.content, retried=tries.were_repeated
                 )

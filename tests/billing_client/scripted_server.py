@@ -27,6 +27,12 @@ class Asked:
     path: str
     headers: dict[str, str]
     body: bytes
+    port: int = field(default=0, compare=False)
+    """Of the caller: each of its connections has another."""
+
+
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128  # of callers that come at once; by default 5
 
 
 class ScriptedServer:
@@ -45,7 +51,8 @@ class ScriptedServer:
                 body = self.rfile.read(int(self.headers.get("content-length", 0)))
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 with lock:
-                    outer.asked.append(Asked(self.command, self.path, headers, body))
+                    port = self.client_address[1]
+                    outer.asked.append(Asked(self.command, self.path, headers, body, port))
                     reply = replies.pop(0) if len(replies) > 1 else replies[0]
                 if not reply.status:
                     self.close_connection = True
@@ -62,7 +69,7 @@ class ScriptedServer:
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002
                 pass
 
-        self._server = ThreadingHTTPServer((ports.HOST, 0), Handler)
+        self._server = _Server((ports.HOST, 0), Handler)
         self._server.daemon_threads = True
         self.url = f"http://{ports.HOST}:{self._server.server_address[1]}"
 
