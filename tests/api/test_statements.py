@@ -1,6 +1,7 @@
 """`/v1/accounts/{ref}/statement`: days of the account's zone, and figures that add up."""
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -14,7 +15,7 @@ from db.roles import Role
 from db.session import transaction
 from tests.api.api_process import ApiProcess, problem
 from tests.api.conftest import HOUSE_KEY
-from tests.billing.given import give, open_account, post_all, take
+from tests.billing.given import at_once, give, open_account, post_all, take
 
 pytestmark = pytest.mark.usefixtures("house")
 
@@ -147,11 +148,31 @@ def test_another_tenants_statement_is_unknown(api: ApiProcess, number: int) -> N
 
 
 def test_figures_add_up_while_rows_come_in(api: ApiProcess, number: int) -> None:
+    # Given four threads that post while four others read
     ref = open_account(f"clinic:{number}")
     today = str(local_day_of(clock.now(), "Asia/Kolkata"))
 
-    for n in range(10):
-        post_all(give(7, account=ref, key=f"g-{number}-{n}"))
-        shown = statement(api, ref, from_=today, to=today)
-        moved = sum(total["amount"] for total in shown["totals"])
-        assert shown["closing"] == shown["opening"] + moved == 7 * (n + 1)
+    def write(part: int) -> None:
+        for n in range(10):
+            post_all(give(7, account=ref, key=f"g-{number}-{part}-{n}"))
+
+    def read() -> list[tuple[int, int, int]]:
+        shown = [statement(api, ref, from_=today, to=today) for _ in range(10)]
+        return [
+            (
+                s["closing"],
+                sum(t["amount"] for t in s["totals"]),
+                sum(t["rows"] for t in s["totals"]),
+            )
+            for s in shown
+        ]
+
+    answers = at_once(*(partial(write, part) for part in range(4)), *[read] * 4)
+
+    # Then each reader saw whole rows, and never less than before
+    for seen in answers:
+        if seen is not None:
+            assert isinstance(seen, list), seen
+            assert seen == sorted(seen)
+            assert all(closing == moved == 7 * rows for closing, moved, rows in seen)
+    assert statement(api, ref, from_=today, to=today)["closing"] == 280
