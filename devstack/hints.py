@@ -29,6 +29,7 @@ def show(stack: Stack, lead: demo.Lead | None, order: demo_payment.Order | None)
         ".venv/bin/billing ledger verify",
         *([_WATCH] if stack.plan.clock_file else []),
         *_requests(stack.plan, lead, order),
+        *_sample_platform(stack.plan),
     ):
         say(f"    {command}")
     say()
@@ -79,3 +80,14 @@ def _requests(
         )
         body = json.dumps({"order_id": order.order_id})
         yield f"curl -d '{body}' {the_plan.url(payment_gateways.SIMULATOR)}/simulator/pay"
+
+
+def _sample_platform(the_plan: plan.Plan) -> Iterator[str]:
+    """Yield the command that starts examples/marketplace before this stack."""
+    if the_plan.simulated and "api" in the_plan.ports:
+        script = f"{the_plan.url(payment_gateways.SIMULATOR)}/v1/checkout.js"
+        yield (
+            f"BILLING_API_URL={the_plan.url('api')} BILLING_API_KEY={demo.api_key()}"
+            f" CHECKOUT_SCRIPT={script}"
+            " .venv/bin/python -m flask --app examples/marketplace/app.py run --port 8080"
+        )

@@ -29,7 +29,7 @@ class Example:
 def pages() -> list[Path]:
     """Return every page that a person reads."""
     beside = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
-    return sorted(DOCS.rglob("*.md")) + beside
+    return sorted(DOCS.rglob("*.md")) + beside + sorted(ROOT.glob("examples/*/README.md"))
 
 
 def pages_with_examples() -> list[Path]:
