@@ -1,8 +1,8 @@
 """examples/marketplace as a real process before the real stack: every step, seen in the ledger.
 
 It runs in an environment with the client and Flask and nothing else, as its README says. The top-up
-goes once through Checkout in a browser, if there is one, and once by the simulator's own door. Slow,
-for it starts a stack, a platform and a browser.
+goes once through Checkout in a browser, if there is one, and once by the simulator's own door.
+Slow, for it starts a stack, a platform and a browser.
 """
 
 import subprocess
