@@ -91,8 +91,9 @@ def test_a_key_for_a_product_lists_no_other_products_accounts(api: ApiProcess, n
     clinic, pharmacy = open_account(f"clinic:{number}"), open_pharmacy(f"pharmacy:{number}")
     key = make_key(f"pharma-{number}", product="pharmapulse_one")
 
-    def listed(key: str, **query: str) -> set[str]:
-        read, position = set(), ""
+    def listed(key: str, **query: str) -> set[tuple[str, str]]:
+        read: set[tuple[str, str]] = set()
+        position: str | None = ""
         while position is not None:
             more = {"after": position} if position else {}
             shown = page(api, key, **query, **more)
