@@ -13,12 +13,14 @@ from typing import Any
 
 import settings
 from api import problems
+from api.enum_names import name_enums
 from api.examples import COMMON_REFUSALS, Example, Refused
 from billing.access.keys import SCOPES
 
 JSON = "application/json"
 EXAMPLE_KEY = "4f0e8a6c-2b9d-4c1e-9a57-0d3b6f1c8e21"
 """An Idempotency-Key; a client makes a new one for each operation."""
+EXAMPLE_REQUEST_ID = "req_9c3b7e15d2a84f60b1c8e7a4f2d05936"
 
 INTRODUCTION = "\n".join(
     (
@@ -55,6 +57,7 @@ _HEADERS: dict[str, dict[str, Any]] = {
     "X-Request-Id": {
         "description": "the id of this request: the caller's, if it sent one. Name it to support",
         "schema": {"type": "string"},
+        "example": EXAMPLE_REQUEST_ID,
     },
     "Idempotent-Replayed": {
         "description": "`true` if the answer is that of an earlier request with this key",
@@ -134,6 +137,10 @@ def complete(made: Mapping[str, Any]) -> dict[str, Any]:
                 _show(operation, one, one.example)
     document["tags"] = [{"name": n, "description": TAGS[n]} for n in TAGS if n in used]
     components = document["components"]
+    for model in problems.MODELS.values():
+        schema = model.model_json_schema(ref_template=problems.SCHEMAS + "{model}")
+        components["schemas"][model.__name__] = {n: v for n, v in schema.items() if n != "$defs"}
+    name_enums(document)
     components["headers"] = _HEADERS
     components["examples"] = {one.name: {"value": _problem(one)} for one in COMMON_REFUSALS}
     return document
@@ -188,5 +195,6 @@ def _problem(refused: Refused) -> dict[str, Any]:
         "title": HTTPStatus(refused.status).phrase,
         "status": refused.status,
         "detail": refused.detail,
+        "request_id": EXAMPLE_REQUEST_ID,
         **refused.more,
     }

@@ -5,7 +5,7 @@ The steps are in `tasks/payments/checkout.py`.
 
 from datetime import datetime
 from http import HTTPMethod
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from flask_openapi import APIBlueprint, Tag
@@ -64,7 +64,7 @@ class Order(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     order_id: str | None = Field(description="the gateway's id, which opens its checkout")
-    gateway: str
+    gateway: GatewayName
     account: str
     key_id: str = Field(
         validation_alias="public_key", description="for Razorpay's checkout; empty for Stripe"
@@ -73,7 +73,7 @@ class Order(BaseModel):
     currency: str
     credits: int = Field(description="what it brings, without the bonus; zero for a plan")
     bonus_credits: int
-    state: str = Field(description="open, paid or expired")
+    state: Literal["open", "paid", "expired"]
     checkout_url: str | None = Field(description="Stripe's page to send the customer to")
     package: str | None = Field(description="as it was ordered; null if by amount or for a plan")
     plan: str | None

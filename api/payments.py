@@ -15,6 +15,7 @@ from api.problems import Refusal
 from api.refunds import Refund
 from api.routes import route
 from billing.payments import GatewayName, order_queries, queries
+from billing.payments.queries import State
 from billing.returns import refunds as refund_rules
 from db import models
 from db.session import transaction
@@ -48,7 +49,7 @@ class VerifiedPayment(BaseModel):
     order_id: str
     payment_id: str | None = Field(description="the gateway's; null until something is paid")
     account: str
-    state: str = Field(
+    state: State = Field(
         description="created and authorized: ask again soon; failed: the customer may try again,"
         " and this attempt may still succeed; captured: credited; quarantined: the money arrived"
         " but does not match the order"

@@ -81,6 +81,15 @@ class Problem(BaseModel):
     errors: list[FieldProblem] | None = Field(default=None, description="with 422: the fields")
 
 
+class NotEnoughCredit(Problem):
+    """Why nothing was spent, and what the account has; in credits."""
+
+    needed: int = Field(description="what was to be spent")
+    available: int = Field(description="what can pay for it; for a capture, its hold counts too")
+    balance: int
+    held: int = Field(description="what open holds set aside")
+
+
 class Refusal(Exception):
     """What a route raises to refuse a request."""
 
@@ -109,6 +118,11 @@ class Refusal(Exception):
         self.fields = dict(fields or {})
         self.more = dict(more or {})
         self.logged = logged
+
+
+MODELS: dict[int, type[Problem]] = {402: NotEnoughCredit}
+"""Status -> what its problem looks like, unless it is a plain `Problem`."""
+SCHEMAS = "#/components/schemas/"
 
 
 def bad_field(field: str, problem: str) -> Refusal:
@@ -169,9 +183,13 @@ def of_fields(error: ValidationError) -> Response:
 
 def documented(*statuses: int) -> dict[str, Any]:
     """Return the description of these refusals for the OpenAPI document."""
-    content = {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}}
     return {
-        str(status): {"description": HTTPStatus(status).phrase, "content": content}
+        str(status): {
+            "description": HTTPStatus(status).phrase,
+            "content": {
+                MEDIA_TYPE: {"schema": {"$ref": SCHEMAS + MODELS.get(status, Problem).__name__}}
+            },
+        }
         for status in statuses
     }
 

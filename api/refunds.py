@@ -5,7 +5,7 @@ The rules are in `billing/returns/refunds.py`.
 
 from datetime import datetime
 from http import HTTPMethod
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from flask_openapi import APIBlueprint, Tag
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -52,6 +52,9 @@ class NewRefund(BaseModel):
     )
 
 
+RefundState = Literal["requested", "submitted", "unknown", "processed", "failed"]
+
+
 class Refund(BaseModel):
     """A refund and its state."""
 
@@ -59,9 +62,9 @@ class Refund(BaseModel):
 
     refund_id: str = Field(description="ours")
     payment_id: str
-    state: str = Field(
-        description="submitted: in progress; unknown: the gateway's answer was lost and is looked"
-        " up; processed: done; failed: money and credit stay as they were"
+    state: RefundState = Field(
+        description="requested, submitted: in progress; unknown: the gateway's answer was lost and"
+        " is looked up; processed: done; failed: money and credit stay as they were"
     )
     amount_paise: int
     credits_taken: int = Field(
