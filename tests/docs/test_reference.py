@@ -43,6 +43,15 @@ def section(page: str, title: str) -> set[str]:
     return {word for cell in cells for word in re.findall(r"`([^`]+)`", cell)}
 
 
+def section_words(page: str, title: str) -> set[str]:
+    """Everything in backticks in the rows of one section."""
+    found = re.search(
+        rf"^## {title}\n(.*?)(?=^## |\Z)", (REFERENCE / page).read_text(), re.M | re.S
+    )
+    assert found, title
+    return set(re.findall(r"`([^`]+)`", found[1]))
+
+
 def test_the_settings_are_those_of_the_source() -> None:
     of_the_procfile = OF_THE_PROCFILE.findall((pages.ROOT / "Procfile").read_text())
     expected = {name.upper() for name in Settings.model_fields} | set(of_the_procfile)
@@ -103,6 +112,23 @@ def test_the_routes_are_those_of_the_source() -> None:
     }
     written = {word for word in first_words("api.md") if " /v1/" in word}
     assert written == expected
+
+
+def test_each_route_needs_the_scope_of_its_row() -> None:
+    written = {row[0].strip("`"): row[1].strip("`") for row in rows("api.md") if " /v1/" in row[0]}
+    assert written == {
+        f"{method.upper()} {path}": operation["security"][0]["api_key"][0]
+        for path, operations in create_app().api_doc["paths"].items()
+        for method, operation in operations.items()
+    }
+
+
+def test_each_problem_type_is_on_the_page() -> None:
+    source = "".join(path.read_text() for path in sorted((pages.ROOT / "api").glob("*.py")))
+    kinds = re.findall(
+        r'(?:kind=|_conflicts\(|_later_at_gateway\(|_is_unknown\("[^"]+", )"([a-z-]+)"', source
+    )
+    assert set(kinds) - {"unknown"} <= section_words("api.md", "Refusals")
 
 
 def test_the_scopes_are_those_of_the_source() -> None:
