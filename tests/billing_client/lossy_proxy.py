@@ -10,9 +10,12 @@ from tests.billing_client.scripted_server import Asked
 
 
 class LossyProxy:
-    """Hands requests on to a port of this machine, and answers back, unless set to lose them."""
+    """Hands requests on to a port of this machine, and answers back, unless set to lose them.
 
-    def __init__(self, upstream: int) -> None:
+    With a port for the webhooks too it is the one proxy before API and receiver.
+    """
+
+    def __init__(self, upstream: int, webhooks: int | None = None) -> None:
         self.asked: list[Asked] = []
         self.is_down = False
         """Nothing passes at all."""
@@ -29,7 +32,10 @@ class LossyProxy:
                 if outer.is_down:
                     self.close_connection = True
                     return
-                answer, content = _asked(upstream, self.command, self.path, body, headers)
+                port = upstream
+                if webhooks is not None and self.path.startswith("/webhooks/"):
+                    port = webhooks
+                answer, content = _asked(port, self.command, self.path, body, headers)
                 with outer._lock:
                     outer.asked.append(Asked(self.command, self.path, headers, body))
                     if outer._is_lost(self.command, self.path):
@@ -42,7 +48,7 @@ class LossyProxy:
                 self.end_headers()
                 self.wfile.write(content)
 
-            do_GET = do_POST  # noqa: N815 - the standard library's name
+            do_GET = do_PATCH = do_POST  # noqa: N815 - the standard library's names
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002
                 pass
@@ -58,7 +64,7 @@ class LossyProxy:
         self.is_down = False
 
     def lose(self, step: str, *, times: int = 1) -> None:
-        """Lose the answers of the next requests for `step`: place, status, capture or void."""
+        """Lose the answers of the next requests for `step`: place, status, capture, void, any."""
         self._losses[step] = times
 
     def count(self, step: str) -> int:
@@ -74,7 +80,7 @@ class LossyProxy:
         self._server.server_close()
 
     def _is_lost(self, method: str, path: str) -> bool:
-        step = _step(method, path)
+        step = "any" if self._losses.get("any") else _step(method, path)
         left = self._losses.get(step, 0)
         self._losses[step] = max(left - 1, 0)
         return left > 0

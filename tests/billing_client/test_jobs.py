@@ -1,0 +1,144 @@
+"""Every job of a platform, with every kind of client, against the real back office.
+
+Each is tried four times: it is done; it is refused, as a typed error; its answer is lost, and it is
+done once all the same; another tenant asks for it. One API, one receiver and the simulated gateways
+serve them all.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import settings
+from billing import audit
+from billing_client import BillingError, http, use_request_id
+from db import connections
+from tests.billing.given import assert_ledger_is_clean
+from tests.billing_client.bank import API_KEY
+from tests.billing_client.drivers import KINDS, Kind, methods
+from tests.billing_client.jobs import JOBS, Job, NothingFound, Refusal, ids
+from tests.billing_client.world import OTHER_SECRET, Things, World, running_world
+from tests.conftest import addresses_of, new_database
+
+every_job = pytest.mark.parametrize("job", JOBS, ids=ids(JOBS))
+
+
+@pytest.fixture(scope="module")
+def shared_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with new_database() as url, pytest.MonkeyPatch.context() as patch:
+        for variable, address in addresses_of(url).items():
+            patch.setenv(variable, address)
+        patch.setattr(http, "BACKOFF_SECONDS", 0.01)
+        settings.get.cache_clear()
+        connections.engine.cache_clear()
+        with (
+            audit.asked_by("test", door="cli"),
+            running_world(url, tmp_path_factory.mktemp("world")) as world,
+        ):
+            yield world
+            assert_ledger_is_clean()
+        connections.engine().dispose()
+    settings.get.cache_clear()
+    connections.engine.cache_clear()
+
+
+@pytest.fixture
+def world(shared_world: World) -> Iterator[World]:
+    """The back office; after the test: nothing broke in it, and it kept its secrets."""
+    shared_world.proxy.reset()
+    logged = len(shared_world.api.log)
+    yield shared_world
+    log = shared_world.api.log[logged:]
+    for unwanted in ("Traceback", API_KEY, shared_world.stranger_key):
+        assert unwanted not in log
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    return request.param  # type: ignore[no-any-return]
+
+
+def test_the_table_has_every_method() -> None:
+    assert {job.method for job in JOBS} == methods()
+
+
+@every_job
+def test_it_is_done(job: Job, kind: Kind, world: World) -> None:
+    things = job.given(world)
+    with world.platform(kind) as platform:
+        result = job.ask(platform, things)
+    assert job.holds(world, things, result)
+
+
+@every_job
+def test_a_refusal_is_a_typed_error(job: Job, kind: Kind, world: World) -> None:
+    wrong = OTHER_SECRET if job.method.startswith("charge_lead") else None
+    _assert_refused(job, job.refused, kind, world, secret=wrong)
+
+
+@every_job
+def test_if_its_answer_is_lost_it_is_done_once(job: Job, kind: Kind, world: World) -> None:
+    things = job.given(world)
+    world.proxy.reset()
+    world.proxy.lose("any")
+    with world.platform(kind) as platform:
+        result = job.ask(platform, things)
+    assert job.holds(world, things, result)
+    lost, again = world.proxy.asked[:2]
+    assert (lost.method, lost.path, lost.body) == (again.method, again.path, again.body)
+    for name in ("idempotency-key", "webhook-id"):
+        assert lost.headers.get(name) == again.headers.get(name)
+
+
+@every_job
+def test_another_tenant_finds_nothing(job: Job, kind: Kind, world: World) -> None:
+    refusal = job.refused_to_strangers
+    if job.method.startswith("charge_lead"):
+        _assert_refused(job, refusal, kind, world, secret=OTHER_SECRET)
+        return
+    # The things of the job exist, and the key does not reach them.
+    given = refusal.given or job.given
+    _assert_refused(job, refusal, kind, world, key=world.stranger_key, given=given(world))
+
+
+@pytest.mark.parametrize(
+    "job",
+    found := [job for job in JOBS if job.refused_to_strangers.kind.startswith("unknown-")],
+    ids=ids(found),
+)
+def test_the_key_of_another_account_finds_nothing(job: Job, world: World) -> None:
+    refusal = job.refused_to_strangers
+    given = (refusal.given or job.given)(world)
+    _assert_refused(job, refusal, "sync", world, key=world.neighbour_key, given=given)
+
+
+def _assert_refused(
+    job: Job,
+    refusal: Refusal,
+    kind: Kind,
+    world: World,
+    *,
+    key: str = API_KEY,
+    secret: str | None = None,
+    given: Things | None = None,
+) -> None:
+    things = given or (refusal.given(world) if refusal.given else Things())
+    options = {} if secret is None else {"secret": secret}
+    with world.platform(kind, key=key, **options) as platform, use_request_id("of-the-test-1"):
+        error = _error_of(lambda: (refusal.ask or job.ask)(platform, things))
+    assert type(error) is refusal.error
+    assert error.kind == refusal.kind
+    if refusal.kind:
+        assert error.request_id == "of-the-test-1"
+
+
+def _error_of(ask: Any) -> BillingError:
+    try:
+        result = ask()
+    except BillingError as error:
+        return error
+    if isinstance(result, list) and result and isinstance(result[0], BillingError):
+        return result[0]  # `charge_leads` returns errors
+    assert "clinic_leads" not in repr(result)  # a list or a catalog of the stranger's own
+    return NothingFound()
