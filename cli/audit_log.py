@@ -34,7 +34,7 @@ def audit_log(subject: str | None, *, view: ListView) -> None:
     print_list(read, view, columns=_COLUMNS, empty="No changes.")
 
 
-_COLUMNS = Columns("created_at actor action subject", more="id door before after")
+_COLUMNS = Columns("created_at actor action subject", more="id door before after request_id")
 
 
 def _entry(entry: AuditEntry) -> Record:
@@ -47,4 +47,5 @@ def _entry(entry: AuditEntry) -> Record:
         "subject": entry.subject,
         "before": entry.before,
         "after": entry.after,
+        "request_id": entry.request_id,
     }

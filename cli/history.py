@@ -15,7 +15,8 @@ from db.pages import Page, Wanted, parse_position
 
 _COLUMNS = Columns(
     "version amount balance_after kind event_at",
-    more="idempotency_key description actor id created_at lead_id payment_id dispute_id reverses",
+    more="idempotency_key description actor id created_at lead_id payment_id dispute_id reverses"
+    " request_id",
 )
 
 
@@ -90,4 +91,5 @@ def _transaction(row: CreditTransaction, reversed_keys: dict[int, str]) -> Recor
         "payment_id": row.payment_id,
         "dispute_id": row.dispute_id,
         "reverses": reversed_keys.get(row.reverses_id) if row.reverses_id is not None else None,
+        "request_id": row.request_id,
     }

@@ -33,7 +33,7 @@ def inbox() -> None:
 
 _COLUMNS = Columns(
     "id source type state received_at",
-    more="event_id outcome attempts handled_at last_error lead_id account",
+    more="event_id outcome attempts handled_at last_error lead_id account request_id",
 )
 
 
@@ -154,4 +154,5 @@ def _summary(row: InboundEvent) -> Record:
         "last_error": row.last_error,
         "lead_id": row.lead_id,
         "account": row.account_ref,
+        "request_id": row.request_id,
     }

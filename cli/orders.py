@@ -40,7 +40,8 @@ def orders() -> None:
 
 _COLUMNS = Columns(
     "order_id account state amount_paise created_at",
-    more="receipt gateway package plan currency credits bonus_credits requested_by last_error",
+    more="receipt gateway package plan currency credits bonus_credits requested_by last_error"
+    " request_id",
 )
 
 
@@ -122,6 +123,7 @@ def order_record(order: Order) -> Record:
         "requested_by": order.requested_by,
         "created_at": order.created_at,
         "last_error": order.last_error,
+        "request_id": order.request_id,
     }
 
 

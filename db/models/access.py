@@ -2,7 +2,16 @@
 
 from datetime import datetime
 
-from sqlalchemy import ARRAY, CheckConstraint, ForeignKey, Identity, Index, Text, UniqueConstraint
+from sqlalchemy import (
+    ARRAY,
+    CheckConstraint,
+    ForeignKey,
+    Identity,
+    Index,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.models.base import Base, OfRequest
@@ -35,6 +44,7 @@ class ApiRequest(OfRequest, Base):
     __table_args__ = (
         CheckConstraint("(status IS NULL) = (answer IS NULL)", name="answer"),
         Index(None, "created_at"),
+        Index(None, "request_id", postgresql_where=text("request_id IS NOT NULL")),
     )
 
     caller: Mapped[str] = mapped_column(primary_key=True)

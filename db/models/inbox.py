@@ -42,6 +42,7 @@ class InboundEvent(OfRequest, Base):
                 "account_ref IS NOT NULL AND (state <> 'done' OR lead_id IS NULL)"
             ),
         ),
+        Index(None, "request_id", postgresql_where=text("request_id IS NOT NULL")),
         # Half a page stays free, so that a lease updates its rows in place, without index entries.
         {"postgresql_with": {"fillfactor": 50}},
     )

@@ -26,6 +26,14 @@ class LeadCharge(OfRequest, Base):
             "parked_number",
             postgresql_where=text("state = 'parked'"),
         ),
+        Index("ix_lead_charges_account", "account_id", "created_at", "lead_id"),
+        Index(
+            "ix_lead_charges_uncommon",
+            "account_id",
+            "created_at",
+            "lead_id",
+            postgresql_where=text("state <> 'charged'"),
+        ),
     )
 
     lead_id: Mapped[str] = mapped_column(primary_key=True)
