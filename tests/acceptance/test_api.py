@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from billing_client import BillingClient
+from devstack import ports
 from tests.acceptance.harness import LeadEvent, Stack
 from tests.stack_process import eventually
 
@@ -33,6 +35,38 @@ def test_a_lead_is_known_from_the_moment_it_was_accepted(stack: Stack) -> None:
     stack.start("worker")
     eventually("it is charged", lambda: lead_of(stack, event)["state"] == "charged")
     assert stack.balance("clinic:api-1") == 750
+
+
+def test_a_lead_by_the_api_is_charged_though_redis_forgets_it(stack: Stack) -> None:
+    # Given a lead that a platform submits by the API while no worker runs
+    account, lead = "clinic:api-5", "lead-api-5"
+    stack.make_account(account, opening_credits=1_000)
+    stack.stop("worker")
+    client = BillingClient(
+        api_url=f"http://{ports.HOST}:{stack.environment['API_PORT']}",
+        api_key=stack.addresses["api_keys"].partition(":")[2],
+    )
+    with client:
+        submitted = client.submit_lead(lead, account, 1_200_000, source="google-ads")
+        assert (submitted.state, submitted.credits) == ("pending", 250)
+        # When Redis loses the nudge, and a worker comes
+        stack.flush_redis()
+        stack.start("worker")
+        # Then the sweep has it charged, once, for the key that asked
+        eventually("it is charged", lambda: client.lead_status(lead).state == "charged")
+        assert client.submit_lead(lead, account, 1_200_000).state == "charged"
+    assert stack.balance(account) == 750
+    assert stack.sql("SELECT amount, actor FROM credit_transactions WHERE lead_id = %s", lead) == [
+        (-250, "api-key:devstack")
+    ]
+    # And operators see it as any other lead
+    assert (
+        "Credit deduction: Clinic api-5, Amount 250"
+        in (stack.data_dir / "logs" / "worker.log").read_text()
+    )
+    listed = stack.billing("inbox", "list", "--lead", lead)
+    assert {row["source"] for row in listed} == {"api_leads"}
+    assert stack.billing("leads", "show", lead)["state"] == "charged"
 
 
 def test_a_refused_lead_says_why_until_it_is_replayed(stack: Stack) -> None:
