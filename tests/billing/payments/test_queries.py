@@ -6,11 +6,13 @@ import pytest
 
 from billing import accounts, audit
 from billing.ledger import Kind
-from billing.payments import AmbiguousPayment, queries
+from billing.payments import AmbiguousPayment, order_queries, orders, queries
 from db.models import Payment
 from db.session import transaction
+from tests.billing.explained import plans_of
 from tests.billing.given import give, open_account, post_all
 from tests.billing.verification.payment_rows import add_order, add_payment
+from tests.conftest import owner
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -45,6 +47,32 @@ def test_a_payment_is_found_by_the_gateways_id() -> None:
             assert found.gateway == gateway
         assert queries.find(session, "pay_1", gateway="stripe") is None
         assert queries.find(session, "pay_2") is None
+
+
+def test_an_order_is_found_by_the_gateways_id_from_an_index() -> None:
+    # Given many orders
+    open_account("clinic:1")
+    with owner() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO billing_orders (account_id, gateway, receipt, gateway_order_id,"
+            " amount_paise, currency, credits, bonus_credits, state, requested_by, created_at,"
+            " updated_at) SELECT a.id, CASE n %% 2 WHEN 0 THEN 'razorpay' ELSE 'stripe' END,"
+            " 'ord_' || n, 'order_' || n, 100, 'INR', 1, 0, 'open', 'test', now(), now()"
+            " FROM generate_series(1, 10000) AS n, accounts a"
+        )
+        connection.exec_driver_sql("ANALYZE billing_orders")
+    # When one is looked for
+    with transaction() as session, plans_of(session, "billing_orders") as plans:
+        known = orders.find_with_account(session, "order_7")
+        reached = order_queries.find_in_reach(
+            session, "order_7", product="clinic_leads", account_id=None
+        )
+    # Then the others are not read
+    assert known
+    assert reached
+    assert known[0].id == reached[0].id
+    assert len(plans) == 2
+    assert all("uq_billing_orders_gateway" in plan and "Seq Scan" not in plan for plan in plans)
 
 
 def test_an_id_that_two_gateways_know_needs_the_gateway() -> None:
