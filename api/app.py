@@ -31,6 +31,7 @@ from api import (
     plans,
     problems,
     refunds,
+    request_log,
     statements,
 )
 from api.json_body import Request
@@ -92,6 +93,7 @@ def create_app() -> OpenAPI:
     app.url_map.merge_slashes = False  # they may be part of an id
     app.before_request(auth.admit)
     app.after_request(_keep_private)
+    request_log.install(app)
     problems.install(app)
     _add_open_routes(app)
     for resource in RESOURCES:

@@ -65,6 +65,7 @@ def account_in_reach(session: Session, ref: str) -> Account:
     )
     if found is None:
         raise Refusal(404, "no account with this reference is known", kind="unknown-account")
+    g.account_ref = found.ref  # for `api/request_log.py`
     return found
 
 

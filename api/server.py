@@ -10,9 +10,11 @@ from hashlib import sha256
 
 from flask import Flask
 
-from api import problems
+import settings
+from api import problems, request_writer
 from api.app import CONNECTIONS, create_app
 from api.json_body import MAX_BODY_BYTES
+from api.request_log import RequestLog, caller_noted
 from api.routes import gateway_paths
 from service.asgi import Adapter, Door
 from service.http_messages import ONCE, Answer, Environ, HeaderRules, Refused, answer_of
@@ -34,16 +36,23 @@ ON_THE_LOOP = frozenset({"/healthz"})
 PROBES = frozenset({"/readyz"})
 
 
-def create_server() -> Adapter:
+def create_server() -> Adapter | RequestLog:
     """Return the ASGI application; called once in a process."""
-    return Adapter(
+    app = create_app()
+    calls = _Calls(app)
+    served = Adapter(
         Door(
-            call=_Calls(create_app()).answer,
+            call=calls.answer,
             refuse=problems.of_unread,
             max_body_bytes=MAX_BODY_BYTES,
             headers=HEADERS,
         )
     )
+    kept = settings.get().api_requests_kept
+    if not kept:
+        return served
+    note = request_writer.to_redis(kept).note
+    return RequestLog(served, note=note, known_caller=calls.known_caller, routes=app.url_map)
 
 
 class _Calls:
@@ -53,13 +62,14 @@ class _Calls:
         self._app = app
         self._asks_gateway = gateway_paths(app)
         self._threads = ThreadShares(SIZES)
-        self._known: OrderedDict[str, None] = OrderedDict()
+        self._known: OrderedDict[str, str | None] = OrderedDict()
+        """The digest of a valid key's header -> the key's name, if requests are noted."""
 
     async def answer(self, environ: Environ) -> Answer:
         if environ["PATH_INFO"] in ON_THE_LOOP:
             return answer_of(self._app, environ)
         slow = environ["REQUEST_METHOD"] == "POST" and environ["PATH_INFO"] in self._asks_gateway
-        key = sha256(environ.get("HTTP_AUTHORIZATION", "").encode()).hexdigest()
+        key = _digest(environ.get("HTTP_AUTHORIZATION", ""))
         try:
             answer = await self._threads.run(
                 self._caller(key, environ), partial(answer_of, self._app, environ), slow=slow
@@ -74,8 +84,12 @@ class _Calls:
         except AllTaken:
             raise Refused(503, "the server is busy: repeat the request later") from None
         if environ["PATH_INFO"].startswith("/v1/"):
-            self._remember(key, answer.status)
+            self._remember(key, answer.status, environ)
         return answer
+
+    def known_caller(self, authorization: str) -> str | None:
+        """Return the name of a key that was seen to be valid, from its header."""
+        return self._known.get(_digest(authorization))
 
     def _caller(self, key: str, environ: Environ) -> str:
         """Return whose share it is: a key's, once it was seen to be valid; else the strangers'.
@@ -86,13 +100,17 @@ class _Calls:
             return "probes"
         return key if key in self._known else "strangers"
 
-    def _remember(self, key: str, status: int) -> None:
+    def _remember(self, key: str, status: int, environ: Environ) -> None:
         """Note that a key is valid, or no longer: only a key brings a 2xx under /v1."""
         if status == 401:
             self._known.pop(key, None)
         if status >= 400:
             return
-        self._known[key] = None
+        self._known[key] = caller_noted(environ)
         self._known.move_to_end(key)
         if len(self._known) > KNOWN_KEYS:
             self._known.popitem(last=False)
+
+
+def _digest(authorization: str) -> str:
+    return sha256(authorization.encode()).hexdigest()

@@ -89,6 +89,7 @@ def environ_of(scope: Mapping[str, Any], rules: HeaderRules) -> Environ:
         "SERVER_PORT": str(scope["server"][1]),
         "REMOTE_ADDR": scope["client"][0],
         "REMOTE_PORT": str(scope["client"][1]),
+        "asgi.state": scope.get("state", {}),
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": scope["scheme"],
         "wsgi.errors": sys.stderr,

@@ -101,6 +101,9 @@ class Settings(Judged):
     retention_answers_days: Days = 90
     """Answers stored under an Idempotency-Key; a repeat after them is refused."""
 
+    api_requests_kept: Annotated[int, Field(ge=0, le=1_000_000)] = 10_000
+    """How many of the API's recent requests Redis keeps for `billing requests`; zero: none."""
+
     razorpay_key_id: str = ""
     """`rzp_test_...` or `rzp_live_...`; empty: Razorpay is not set up here."""
     razorpay_key_secret: SecretStr = SecretStr("")

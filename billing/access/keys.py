@@ -84,11 +84,16 @@ class Caller:
         return None if self.product is None else f"product:{self.product}"
 
     @property
+    def label(self) -> str:
+        """What it is called where people read: its name, with its number if two keys share that."""
+        if self.key_id is not None and self.name in settings.get().api_keys:
+            return f"{self.name}{self.identity}"  # not the key of API_KEYS with this name
+        return self.name
+
+    @property
     def actor(self) -> str:
         """Its name in the audit log and the ledger."""
-        if self.key_id is not None and self.name in settings.get().api_keys:
-            return f"api-key:{self.name}{self.identity}"  # not the key of API_KEYS with this name
-        return f"api-key:{self.name}"
+        return f"api-key:{self.label}"
 
 
 def configured(key: str) -> Caller | None:
