@@ -67,6 +67,7 @@ TEXTS = frozenset(
         "problem",
         "reason",
         "remedy",
+        "request",
         "scopes",
     }
 )

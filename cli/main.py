@@ -37,6 +37,7 @@ from cli import (
     quality,
     refunds,
     reports,
+    requests,
     status,
 )
 from cli.actor import process_actor
@@ -77,6 +78,7 @@ COMMANDS: tuple[click.Command, ...] = (
     reports.balance,
     reports.outstanding,
     reports.statement,
+    requests.requests,
     status.status,
 )
 

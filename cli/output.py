@@ -65,7 +65,8 @@ ARGUMENTS = "billing.arguments"
 class Columns:
     """The fields of a list by name, divided by blanks: those of a terminal, and the others.
 
-    Together they are the header line of TSV and CSV, also if no row follows.
+    Together they are the header line of TSV and CSV, also if no row follows. Fields that a `+`
+    joins share a column on a terminal that is too narrow for both.
     """
 
     few: str
@@ -73,7 +74,12 @@ class Columns:
 
     def names(self, *, wide: bool) -> list[str]:
         """Return the names in their order."""
-        return self.few.split() + (self.more.split() if wide else [])
+        return [name for group in self.groups(wide=wide) for name in group]
+
+    def groups(self, *, wide: bool) -> list[list[str]]:
+        """Return the names in their order, those together that may share a column."""
+        words = self.few.split() + (self.more.split() if wide else [])
+        return [word.split("+") for word in words]
 
 
 UTC_ZONE = ZoneInfo("UTC")
@@ -122,7 +128,7 @@ def print_list(
     if not found:
         click.echo(empty if view.after is None else "Nothing follows.")
         return
-    _print_table(found.rows, columns.names(wide=view.wide), zone)
+    _print_table(found.rows, columns.groups(wide=view.wide), zone)
     if found.more:
         _say_how_to_go_on(found)
 
@@ -146,7 +152,7 @@ def print_records(
         click.echo(empty)
     else:
         zone = UTC_ZONE if view.utc else zone or settings.get().zone
-        _print_table(records, columns.names(wide=view.wide), zone)
+        _print_table(records, columns.groups(wide=view.wide), zone)
 
 
 def print_record(
@@ -257,9 +263,11 @@ def _tsv_line(cells: Sequence[str]) -> None:
     sys.stdout.write("\t".join(plain(cell.translate(_TSV_ESCAPES)) for cell in cells) + "\n")
 
 
-def _print_table(records: Sequence[Record], names: Sequence[str], zone: ZoneInfo) -> None:
+def _print_table(
+    records: Sequence[Record], groups: Sequence[Sequence[str]], zone: ZoneInfo
+) -> None:
     terminal = console()
-    columns = [_column(name, records, zone) for name in names]
+    columns = [[_column(name, records, zone) for name in group] for group in groups]
     _print_lines(terminal, lay_out(columns, width=terminal.width))
 
 

@@ -2,7 +2,8 @@
 
 Ids, times and amounts are never folded or cut: whoever copies one gets all of it. A sentence is
 folded between words, down to `NARROWEST` letters. If a table is still too wide for the terminal,
-each record becomes a block of lines, as in `psql` with `\\x auto`.
+columns that may share one do so, one value under the other. If that is not enough, each record
+becomes a block of lines, as in `psql` with `\\x auto`.
 
 Not rich's own tables: they cut a word that is longer than its column.
 """
@@ -36,10 +37,18 @@ class Column:
         return max(cell_len(line) for text in texts for line in text.split("\n"))
 
 
-def lay_out(columns: Sequence[Column], *, width: int) -> Iterator[Text]:
-    """Yield the lines of a table, or of one block a record if it is wider than `width`."""
-    widths = _fitted(columns, width)
-    yield from _blocks(columns, width) if widths is None else _table(columns, widths)
+def lay_out(groups: Sequence[Sequence[Column]], *, width: int) -> Iterator[Text]:
+    """Yield the lines of a table, or of one block a record if it is wider than `width`.
+
+    The columns of a group may share one.
+    """
+    columns = [column for group in groups for column in group]
+    for shown in (columns, [_shared(group) for group in groups]):
+        widths = _fitted(shown, width)
+        if widths is not None:
+            yield from _table(shown, widths)
+            return
+    yield from _blocks(columns, width)
 
 
 def field_lines(pairs: Sequence[tuple[str, str]], *, width: int) -> Iterator[Text]:
@@ -60,6 +69,19 @@ def field_lines(pairs: Sequence[tuple[str, str]], *, width: int) -> Iterator[Tex
             line = Text.assemble(head, _GAP, part)
             line.rstrip()
             yield line
+
+
+def _shared(group: Sequence[Column]) -> Column:
+    """Return one column for a group: each cell has the values under each other, without gaps."""
+    if len(group) == 1:
+        return group[0]
+    cells = zip(*(column.cells for column in group), strict=True)
+    return Column(
+        title=" / ".join(column.title for column in group),
+        unit=" / ".join(column.unit for column in group if column.unit),
+        cells=["\n".join([first, *(one for one in rest if one != "-")]) for first, *rest in cells],
+        folds=any(column.folds for column in group),
+    )
 
 
 def _fitted(columns: Sequence[Column], width: int) -> list[int] | None:

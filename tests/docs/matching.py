@@ -2,7 +2,7 @@
 
 A page was written on one run and is checked on another. So these parts may differ, and no others:
 
-- Ids: `order_...`, `pay_...`, `rfnd_...` and the like, UUIDs, hexadecimal digits (16 or more), API
+- Ids: `order_...`, `pay_...`, `req_...` and the like, UUIDs, hexadecimal digits (16 or more), API
   keys, and whole numbers where an id stands: the JSON fields `id` and `*_id`, the columns and rows
   of tables whose title ends in `id`, `dispute 17`. The first id of a page is bound to the id of
   the run in its place; from then on the two must stand for each other, and a later command of the
@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from typing import Any
 
 _IDS = re.compile(
-    r"(?P<gateway>\b(?:order|pay|rfnd|disp|evt|msg|cs_test|pi|re|ch|du)_[A-Za-z0-9]{8,}\b)"
+    r"(?P<gateway>\b(?:order|pay|rfnd|disp|evt|msg|cs_test|pi|re|req|ch|du)_[A-Za-z0-9]{8,}\b)"
     r"|(?P<uuid>\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b)"
     r"|(?P<hex>\b[0-9a-f]{16,128}\b)"
     r"|(?P<key>\bbk_[A-Za-z0-9_-]{20,})"
@@ -36,7 +36,9 @@ _IDS = re.compile(
     r"|(?P<listed>(?<=\[)\d+(?=\]))"
 )
 _NOT_BOUND = {"time", "day", "month", "seconds", "user", "total"}
-_VARIES = {"seconds", "days left", "days_left", "offset seconds", "ahead"}
+_VARIES = {
+    "seconds", "days left", "days_left", "offset seconds", "ahead", "duration ms", "duration_ms",
+}  # fmt: skip
 _ID_TITLE = re.compile(r"(^|[ _])ids?$|^(hold|dispute|transaction|replayed)$")
 
 Parts = list[tuple[str, str]]
