@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from service import asgi
+from service import asgi, request_ids
 from service.asgi import Adapter, Door
-from service.http_messages import Answer, Environ, HeaderRules, Refused
+from service.http_messages import REQUEST_ID, Answer, Environ, HeaderRules, Refused
 from tests.service.test_http_messages import scope
 
 MAX = 200_000
@@ -32,6 +32,8 @@ class Exchange:
         self.bodies: list[bytes] = []
         self.sent: list[dict[str, Any]] = []
         self.read = 0
+        self.seen_ids: list[str | None] = []
+        """The ids under which the application, or who refuses, was called."""
         self._broken = broken
         door = Door(
             self._call, self._refuse, max_body_bytes=MAX, headers=HeaderRules(), body_seconds=0.05
@@ -41,10 +43,12 @@ class Exchange:
     async def _call(self, environ: Environ) -> Answer:
         if self._broken:
             raise ZeroDivisionError
+        self.seen_ids.append(environ[REQUEST_ID])
         self.bodies.append(environ["wsgi.input"].read())
         return Answer(202, [("Content-Type", "text/plain")], b"done")
 
     def _refuse(self, refused: Refused, path: str) -> Answer:
+        self.seen_ids.append(request_ids.current())
         return Answer(refused.status, [], f"{path}: {refused.detail}".encode())
 
     def of(self, *headers: tuple[str, str], events: tuple[Mapping[str, Any], ...] = ()) -> int:
@@ -169,3 +173,40 @@ def test_what_goes_wrong_in_the_app_itself_is_a_500_without_a_word_of_it() -> No
 
     assert exchange.of() == 500
     assert exchange.sent[1]["body"] == b"Internal Server Error"
+
+
+@pytest.mark.parametrize(
+    ("headers", "events", "status"),
+    [
+        ((), (), 202),
+        ((("content-length", "5"),), (part(b"12"), DISCONNECT), 400),
+        ((("content-length", "5"),), (), 408),
+        ((("content-length", str(MAX + 1)),), (), 413),
+        ((("content-type", "a"), ("content-type", "b")), (), 400),
+    ],
+)
+def test_every_answer_has_the_id_of_its_request(
+    exchange: Exchange,
+    headers: tuple[tuple[str, str], ...],
+    events: tuple[Mapping[str, Any], ...],
+    status: int,
+) -> None:
+    assert exchange.of(("x-request-id", "shop-7f3a"), *headers, events=events) == status
+
+    assert (b"x-request-id", b"shop-7f3a") in exchange.sent[0]["headers"]
+    assert exchange.seen_ids == ["shop-7f3a"]  # by the application, or by who refuses
+    assert request_ids.current() is None
+
+
+def test_an_answer_of_the_last_resort_has_the_id_too() -> None:
+    broken = Exchange(broken=True)
+
+    assert broken.of(("x-request-id", "shop-7f3a")) == 500
+    assert (b"x-request-id", b"shop-7f3a") in broken.sent[0]["headers"]
+
+
+def test_an_id_that_came_twice_is_replaced_and_does_no_harm(exchange: Exchange) -> None:
+    assert exchange.of(("x-request-id", "shop-7f3a"), ("x-request-id", "shop-7f3a")) == 202
+
+    (made,) = [value for name, value in exchange.sent[0]["headers"] if name == b"x-request-id"]
+    assert made.startswith(b"req_")

@@ -4,7 +4,15 @@ from typing import Any
 
 import pytest
 
-from service.http_messages import HeaderRules, Refused, answer_of, environ_of, put_body
+from service import request_ids
+from service.http_messages import (
+    REQUEST_ID,
+    HeaderRules,
+    Refused,
+    answer_of,
+    environ_of,
+    put_body,
+)
 
 RULES = HeaderRules(without_comma=frozenset({"host"}))
 
@@ -87,3 +95,18 @@ def test_an_app_is_called_to_its_end_and_closed() -> None:
 
     assert (answer.status, answer.headers, answer.body) == (201, [("X-A", "b")], b"ab")
     assert closed == [True]
+
+
+def test_the_application_is_called_under_the_id_of_its_request_and_no_longer() -> None:
+    seen = []
+
+    def app(_environ: Any, start_response: Any) -> list[bytes]:
+        seen.append(request_ids.current())
+        start_response("200 OK", [])
+        return [b""]
+
+    answer_of(app, {REQUEST_ID: "shop-7f3a"})
+    answer_of(app, {})
+
+    assert seen == ["shop-7f3a", None]
+    assert request_ids.current() is None

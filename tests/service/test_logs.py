@@ -1,5 +1,6 @@
 """The logs of every process: our lines at LOG_LEVEL, and of libraries only what they warn of."""
 
+import json
 import os
 import subprocess
 import sys
@@ -67,3 +68,27 @@ def test_the_sdk_of_stripe_prints_nothing_past_the_logs(monkeypatch: pytest.Monk
     )  # fmt: skip
 
     assert done.stdout + done.stderr == ""
+
+
+def test_each_line_of_a_request_has_its_id_of_ours_or_of_a_library() -> None:
+    code = (
+        "import logging, structlog\n"
+        "from service import logs, request_ids\n"
+        "logs.configure()\n"
+        "ours, library = structlog.get_logger(), logging.getLogger('urllib3')\n"
+        "with request_ids.bound('shop-7f3a'):\n"
+        "    ours.info('a'); library.warning('b'); ours.info('c', request_id='of-its-row-1')\n"
+        "    ours.info('d', request_id=None)\n"
+        "ours.info('e'); library.warning('f'); ours.info('g', request_id=None)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "LOG_FORMAT": "json"},
+        cwd=settings.PROJECT_DIR, capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    ids = {line["event"]: line.get("request_id", "none") for line in lines}
+    assert ids == {
+        "a": "shop-7f3a", "b": "shop-7f3a", "c": "of-its-row-1", "d": "shop-7f3a",
+        "e": "none", "f": "none", "g": "none",
+    }  # fmt: skip
