@@ -140,13 +140,30 @@ def complete(made: Mapping[str, Any]) -> dict[str, Any]:
     for model in problems.MODELS.values():
         schema = model.model_json_schema(ref_template=problems.SCHEMAS + "{model}")
         components["schemas"][model.__name__] = {n: v for n, v in schema.items() if n != "$defs"}
+    _say_defaults(components["schemas"])
     name_enums(document)
     components["headers"] = _HEADERS
     components["examples"] = {one.name: {"value": _problem(one)} for one in COMMON_REFUSALS}
     return document
 
 
+def _say_defaults(schemas: dict[str, Any]) -> None:
+    """Say the default of a field in words.
+
+    Of a `default`, generators make a value that a client sends although nobody chose it, or a field
+    that must be sent: a field that needs a scope of its own would be in each request.
+    """
+    for schema in schemas.values():
+        for field in schema.get("properties", {}).values():
+            default = field.pop("default", None)
+            said = field.get("description", "")
+            if default not in (None, "") and "default" not in said:
+                field["description"] = f"{said}; by default {default}".removeprefix("; ")
+
+
 def _describe(operation: dict[str, Any], one: Declaration) -> None:
+    for parameter in operation.get("parameters", ()):
+        parameter["schema"].pop("default", None)
     said = operation.get("description", "")
     operation["description"] = f"{said}\n\nNeeds the scope `{one.scope}`.".strip()
     if "requestBody" in operation:

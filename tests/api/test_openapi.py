@@ -1,5 +1,6 @@
 """The document at /openapi.json says what the routes do."""
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -82,6 +83,13 @@ def test_the_lead_route_is_told_with_its_fields_and_its_scope(document: dict[str
     assert lead["properties"].keys() >= {"lead_id", "account", "state", "credits"}
     state = lead["properties"]["state"]["$ref"]
     assert "pending" in document["components"]["schemas"][state.rpartition("/")[2]]["enum"]
+
+
+def test_a_default_is_said_in_words_alone(document: dict[str, Any]) -> None:
+    # A generated client would send it, or ask for it.
+    assert '"default":' not in json.dumps([document["components"]["schemas"], document["paths"]])
+    new_hold = document["components"]["schemas"]["NewHold"]["properties"]
+    assert new_hold["expires_in_seconds"]["description"].endswith("; by default 900")
 
 
 def test_each_enumeration_has_a_name(document: dict[str, Any]) -> None:
