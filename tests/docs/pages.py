@@ -9,6 +9,12 @@ import settings
 
 ROOT = settings.PROJECT_DIR
 DOCS = ROOT / "docs"
+FAILED = re.compile(
+    r"^Traceback \(most recent call last\)|\b(?:ModuleNotFound|Import|Syntax|Name)Error: "
+    r"|No module named |: (?:command )?not found$|No such file or directory|^no end within ",
+    re.M,
+)
+"""What a command prints that did not run as its page means it."""
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import settings
 from tests.docs.matching import Ids, alike, differs, fields_of
-from tests.docs.pages import Example, examples, pages_with_examples
+from tests.docs.pages import FAILED, Example, examples, pages_with_examples
 from tests.docs.shell import Shell, commands_of, only_reads, settle
 from tests.stack_process import StackProcess, throw_away_folder
 
@@ -49,6 +49,9 @@ def record(page: Path, shell: Shell) -> int:
         if only_reads(command):
             settle()
         output = shell.run(ids.command(command))
+        if FAILED.search(output):
+            sys.stdout.write(f"{page.name}:{example.line}: not recorded, it failed:\n{output}\n")
+            continue
         text = example.expected
         if differs(text, output, ids):
             alike(example.expected, output, ids)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -96,7 +97,10 @@ def commands_of(stack: StackProcess) -> Iterator[Path]:
         folder = Path(name)
         address = folder / "calls"
         commands.install(folder, address)
-        (folder / "python").symlink_to(sys.executable)
+        python = folder / "python"
+        # By its own path: a link to it elsewhere would be the interpreter without its environment.
+        python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+        python.chmod(0o755)
         server = subprocess.Popen(
             [sys.executable, "-m", "tests.docs.commands", str(address)],
             env={**stack.environment, **_TERMINAL}, cwd=settings.PROJECT_DIR,
