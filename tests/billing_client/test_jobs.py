@@ -6,6 +6,7 @@ serve them all.
 """
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -18,8 +19,9 @@ from tests.billing.given import assert_ledger_is_clean
 from tests.billing_client.bank import API_KEY
 from tests.billing_client.drivers import KINDS, Kind, methods
 from tests.billing_client.jobs import JOBS, Job, NothingFound, Refusal, ids
-from tests.billing_client.world import OTHER_SECRET, Things, World, running_world
+from tests.billing_client.world import OTHER_SECRET, RS_6000, Things, World, running_world
 from tests.conftest import addresses_of, new_database
+from tests.stack_process import eventually
 
 every_job = pytest.mark.parametrize("job", JOBS, ids=ids(JOBS))
 
@@ -100,6 +102,49 @@ def test_another_tenant_finds_nothing(job: Job, kind: Kind, world: World) -> Non
     # The things of the job exist, and the key does not reach them.
     given = refusal.given or job.given
     _assert_refused(job, refusal, kind, world, key=world.stranger_key, given=given(world))
+
+
+def test_a_lead_is_waited_for_until_a_worker_has_charged_it(kind: Kind, world: World) -> None:
+    things = world.things()
+    world.house.submit_lead(things.lead_id, things.account, RS_6000)
+    with ThreadPoolExecutor(1) as other, world.platform(kind) as platform:
+        waiting = other.submit(platform.wait_for_lead, things.lead_id, timeout_seconds=60)
+        eventually("it has asked twice", lambda: len(world.proxy.asked) >= 2)
+        assert not waiting.done()
+        world.drain()
+        lead = waiting.result()
+    assert (lead.state, lead.credits) == ("charged", 180)
+
+
+def test_a_refused_lead_is_not_waited_for_and_a_conflict_is_counted(
+    kind: Kind, world: World
+) -> None:
+    things = world.charged(world.things())
+    with world.platform(kind) as platform:
+        # Given a lead of an account that nobody has, and one that comes again with another price
+        platform.charge_lead(f"{things.lead_id}-lost", "clinic:nobody", RS_6000)
+        again = platform.submit_lead(things.lead_id, things.account, 2 * RS_6000)
+        assert again.state == "charged"
+        world.drain()
+        # Then the first is refused with its reason, and the second charged nothing more
+        refused = platform.wait_for_lead(f"{things.lead_id}-lost")
+        assert (refused.state, bool(refused.reason)) == ("refused", True)
+        known = platform.lead_status(things.lead_id)
+        assert (known.state, known.conflicts, known.package_price_paise) == ("charged", 1, RS_6000)
+    assert world.ledger(things) == [("lead_charge", -180)]
+
+
+def test_many_who_ensure_one_account_at_once_get_the_same(kind: Kind, world: World) -> None:
+    things = world.things()
+    account = f"{things.account}-shared"
+
+    def ensure(_: int) -> object:
+        with world.platform(kind) as platform:
+            return platform.ensure_account(account, "City Clinic", "clinic_leads")
+
+    with ThreadPoolExecutor(6) as threads:
+        found = list(threads.map(ensure, range(6)))
+    assert found == [world.house.account(account)] * 6
 
 
 @pytest.mark.parametrize(
