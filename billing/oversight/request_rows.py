@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Row, Select, Table, func, select
 from sqlalchemy.orm import Session
 
 from billing.money import rupees
-from db.models import Account, Base
+from db.models import Account, ApiRequest, Base, InboundEvent
 from db.personal_data import PERSONAL
 
 MOST = 100
@@ -49,10 +49,22 @@ def rows_of_request(
     """Return the rows with this id, the oldest first, at most `MOST` of each table.
 
     `since` is when the request came, if that is known: older rows are not read. Most tables have no
-    index of the column, so that no posting pays for it: without `since` they are read whole.
+    index of the column, so that no posting pays for it. Those where requests come in have one, and
+    say it too. Without either the tables are read whole.
     """
+    since = since or _came_in_at(session, request_id)
     found = [row for table in tables() for row in _rows(session, table, request_id, since)]
     return sorted(found, key=lambda row: (row.at, row.table))
+
+
+def _came_in_at(session: Session, request_id: str) -> datetime | None:
+    """Return when the first request with this id left a row where requests come in."""
+    first_times = (
+        select(func.min(InboundEvent.received_at)).where(InboundEvent.request_id == request_id),
+        select(func.min(ApiRequest.created_at)).where(ApiRequest.request_id == request_id),
+    )
+    known = [at for query in first_times if (at := session.scalar(query)) is not None]
+    return min(known, default=None)
 
 
 def _rows(
