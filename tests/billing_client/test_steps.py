@@ -245,6 +245,15 @@ def test_two_under_one_key_at_once_are_not_one_price() -> None:
     asyncio.run(run())
 
 
+def test_in_a_celery_task_it_needs_a_key_since_the_task_may_run_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("billing_client.credit_decorator._running_task", object)
+    with pytest.raises(InvalidRequest, match=re.escape("give key=...")):
+        asyncio.run(paid(Book(), succeed)())
+    assert asyncio.run(paid(Book(), succeed, key="w-4")()) == "done"
+
+
 def test_the_error_of_an_iterator_goes_on_unchanged_through_a_plain_view() -> None:
     from flask import Flask  # noqa: PLC0415
 

@@ -112,6 +112,23 @@ def test_make_client_says_where_it_is_and_how_to_install_it(built: Built) -> Non
     assert built.wheel.name == f"credit_billing_client-{__version__}-py3-none-any.whl"
 
 
+def test_the_target_is_listed_and_what_it_made_is_cleaned_up_and_not_committed(
+    tmp_path: Path,
+) -> None:
+    shutil.copy(settings.PROJECT_DIR / "Makefile", tmp_path)
+    (tmp_path / "dist").mkdir()
+    listed, _ = (
+        subprocess.run(
+            ["make", "--no-print-directory", target],
+            cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60,
+        ).stdout
+        for target in ("help", "clean")
+    )  # fmt: skip
+    assert "make client" in listed
+    assert [path.name for path in tmp_path.iterdir()] == ["Makefile"]
+    assert "/dist/" in (settings.PROJECT_DIR / ".gitignore").read_text().splitlines()
+
+
 def test_it_holds_the_client_and_nothing_of_the_server(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
