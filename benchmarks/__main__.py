@@ -29,6 +29,7 @@ from benchmarks import (
     payments,
     razorpay,
     receiver,
+    request_log,
     require_credits,
     verify,
 )
@@ -58,6 +59,7 @@ MEASUREMENTS: dict[str, _Measurement] = {
     "latency": latency,
     "payments": payments,
     "require_credits": require_credits,
+    "request_log": request_log,
     "memory": memory,
 }
 
