@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ import pytest
 from devstack import ports
 from tests.acceptance.harness import Stack
 from tests.docs import pages
-from tests.stack_process import throw_away_folder
 
 PAGE = pages.DOCS / "how-to" / "nextjs.md"
 PLATFORM = Path(__file__).with_name("nextjs_platform.mjs")
@@ -37,11 +35,10 @@ def node() -> str:
     return found
 
 
-@pytest.fixture(scope="module")
-def stack() -> Iterator[Stack]:
-    node()  # before a stack is started for nothing
-    with throw_away_folder() as folder, Stack(folder, "--no-demo") as running:
-        yield running
+@pytest.fixture(scope="session")
+def with_node() -> None:
+    """Skip before a stack is started for nothing."""
+    node()
 
 
 def files_of_page() -> dict[str, str]:
@@ -54,7 +51,8 @@ def files_of_page() -> dict[str, str]:
     return found
 
 
-# Slow: it starts a stack of its own.
+# Slow: accounts and keys are made by the `billing` command, a process each.
+@pytest.mark.usefixtures("with_node")
 def test_a_platform_in_nextjs_tops_up_and_spends(stack: Stack, tmp_path: Path) -> None:
     # Given the page's files in a folder, and two clinics, one without credit
     for name, text in files_of_page().items():
