@@ -1,6 +1,7 @@
 """`AsyncBillingClient`: the methods of `BillingClient`, for asyncio (the extra `async`).
 
 The same names, arguments, results, errors and docstrings, held by tests; the rules are in `calls/`.
+Long for the reason that `client.py` is: it is the list of jobs.
 """
 
 import asyncio
@@ -399,9 +400,15 @@ class AsyncBillingClient:
             )
         )
 
-    async def payment_status(self, payment_id: str) -> Payment:
-        """Return a payment with its account and its refunds. Raises `PaymentUnknown`."""
-        return await self._run(payments.payment_status(payment_id))
+    async def payment_status(
+        self, payment_id: str, *, gateway: Gateway | str | None = None
+    ) -> Payment:
+        """Return a payment with its account and its refunds.
+
+        Raises `PaymentUnknown`, and `AmbiguousPayment` if two gateways have a payment with this id:
+        `gateway` says which one is meant.
+        """
+        return await self._run(payments.payment_status(payment_id, gateway=gateway))
 
     def list_payments(
         self, account: str, *, state: PaymentState | str | None = None

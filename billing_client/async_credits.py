@@ -56,6 +56,6 @@ def _paid_result(work: PaidWork, called: Run) -> Steps[Any]:
 
 
 def _says_it_failed(result: object) -> bool:
-    """Tell whether it is an answer with a status of 400 or more, as of Starlette or Quart."""
+    """Return whether it is an answer with a status of 400 or more, as of Starlette or Quart."""
     status = getattr(result, "status_code", None)
     return isinstance(status, int) and status >= 400

@@ -64,38 +64,22 @@ def checked_account(value: object) -> str:
 
 def checked_amount(name: str, value: object) -> int:
     """Return a number of credits or seconds, unchanged. Raises `InvalidRequest`."""
-    if type(value) is not int:
-        raise InvalidRequest(f"{name}: must be a whole number (int), not {_kind(value)}")
-    if not 1 <= value <= MAX_AMOUNT:
-        raise InvalidRequest(f"{name}: must be from 1 to {MAX_AMOUNT}")
-    return value
+    return _whole(name, value, 1, MAX_AMOUNT)
 
 
 def checked_paise(name: str, value: object, *, least: int = 0) -> int:
     """Return an amount of money in whole paise, unchanged. Raises `InvalidRequest`."""
-    if type(value) is not int:
-        raise InvalidRequest(f"{name}: must be whole paise (int), not {_kind(value)}")
-    if not least <= value <= MAX_PRICE_PAISE:
-        raise InvalidRequest(f"{name}: must be from {least} to 2^53 - 1")
-    return value
+    return _whole(name, value, least, MAX_PRICE_PAISE, "whole paise", "2^53 - 1")
 
 
 def checked_credits(name: str, value: object) -> int:
     """Return a limit in credits, which may be zero, unchanged. Raises `InvalidRequest`."""
-    if type(value) is not int:
-        raise InvalidRequest(f"{name}: must be a whole number (int), not {_kind(value)}")
-    if not 0 <= value <= MAX_AMOUNT:
-        raise InvalidRequest(f"{name}: must be from 0 to {MAX_AMOUNT}")
-    return value
+    return _whole(name, value, 0, MAX_AMOUNT)
 
 
 def checked_number(name: str, value: object) -> int:
     """Return the number of a row of the server, unchanged. Raises `InvalidRequest`."""
-    if type(value) is not int:
-        raise InvalidRequest(f"{name}: must be a whole number (int), not {_kind(value)}")
-    if not 1 <= value < 2**63:
-        raise InvalidRequest(f"{name}: must be from 1 to 2^63 - 1")
-    return value
+    return _whole(name, value, 1, 2**63 - 1, most_in_words="2^63 - 1")
 
 
 def checked_words(name: str, value: object) -> str:
@@ -140,6 +124,21 @@ def checked_text(name: str, value: object, max_length: int = ID_MAX_LENGTH) -> s
     if problem := _problem_with_looks(text):
         raise InvalidRequest(f"{name}: {problem}")
     return text
+
+
+def _whole(
+    name: str,
+    value: object,
+    least: int,
+    most: int,
+    what: str = "a whole number",
+    most_in_words: str | None = None,
+) -> int:
+    if type(value) is not int:
+        raise InvalidRequest(f"{name}: must be {what} (int), not {_kind(value)}")
+    if not least <= value <= most:
+        raise InvalidRequest(f"{name}: must be from {least} to {most_in_words or most}")
+    return value
 
 
 def _storable(name: str, value: object, max_length: int) -> str:

@@ -403,9 +403,13 @@ class BillingClient:
             )
         )
 
-    def payment_status(self, payment_id: str) -> Payment:
-        """Return a payment with its account and its refunds. Raises `PaymentUnknown`."""
-        return self._run(payments.payment_status(payment_id))
+    def payment_status(self, payment_id: str, *, gateway: Gateway | str | None = None) -> Payment:
+        """Return a payment with its account and its refunds.
+
+        Raises `PaymentUnknown`, and `AmbiguousPayment` if two gateways have a payment with this id:
+        `gateway` says which one is meant.
+        """
+        return self._run(payments.payment_status(payment_id, gateway=gateway))
 
     def list_payments(
         self, account: str, *, state: PaymentState | str | None = None

@@ -138,7 +138,7 @@ _TABLE: Mapping[type, Problem] = {
 
 
 def _is_of_the_rules(error: Refused) -> bool:
-    """Tell the refusal of a rule from that of a server that does not know the path."""
+    """Return whether a rule refused, and not a server that does not know the path."""
     return type(error) is not Refused or str(error.problem.get("type")).startswith(_OWN_TYPES)
 
 

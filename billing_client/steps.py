@@ -52,7 +52,7 @@ def ask(call: Callable[[BillingClient], T]) -> Steps[T]:
 
 
 def is_async(client: object) -> bool:
-    """Tell whether the methods of a client must be awaited."""
+    """Return whether the methods of a client must be awaited."""
     return inspect.iscoroutinefunction(getattr(client, "place_hold", None))
 
 

@@ -84,11 +84,12 @@ def verify_payment(
     )
 
 
-def payment_status(payment_id: str) -> Call[Payment]:
+def payment_status(payment_id: str, *, gateway: Gateway | str | None) -> Call[Payment]:
     """Return a payment with its account and its refunds."""
     return get(
         "/v1/payments/{payment_id}",
         reader_of(Payment),
+        query=given(gateway=None if gateway is None else checked_text("gateway", gateway)),
         payment_id=checked_id("payment_id", payment_id),
     )
 

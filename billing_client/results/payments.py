@@ -49,6 +49,8 @@ class PaymentState(OpenEnum):
 class RefundState(OpenEnum):
     """What became of a refund."""
 
+    REQUESTED = "requested"
+    """The gateway is being asked for it: its credit is reserved."""
     SUBMITTED = "submitted"
     """In progress: its credit is reserved."""
     UNKNOWN = "unknown"

@@ -9,6 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 from openapi_schema_validator import OAS31Validator, oas31_format_checker
 from openapi_spec_validator import OpenAPIV31SpecValidator
+from pydantic import BaseModel
 
 import settings
 from api import app as api_app
@@ -335,6 +336,22 @@ def test_every_operation_names_its_scope_for_a_reader(document: dict[str, Any]) 
 def test_no_route_is_missing(document: dict[str, Any]) -> None:
     # Of two resources with the same path, the later one would replace the earlier one.
     assert {one["operationId"] for one in _operations(document)} == OPERATIONS
+
+
+def test_no_model_hides_another_one_of_its_name() -> None:
+    # The document has models by their names alone: of two with one name it would show one.
+    modules: dict[str, set[str]] = {}
+    for model in _models(BaseModel):
+        if model.__module__.startswith("api."):
+            modules.setdefault(model.__name__, set()).add(model.__module__)
+    assert len(modules) > len(OPERATIONS)
+    assert not {name: found for name, found in modules.items() if len(found) > 1}
+
+
+def _models(of: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    for model in of.__subclasses__():
+        yield model
+        yield from _models(model)
 
 
 def _operations(document: dict[str, Any]) -> list[dict[str, Any]]:

@@ -3,16 +3,20 @@
 import copy
 import json
 import pickle
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
+import billing_client
+from api.app import create_app
+from billing import catalog
 from billing.catalog import PlanState as PlanStateOfServer
 from billing.disputes import DisputeState as DisputeStateOfServer
 from billing.ledger import Kind
 from billing.payments import order_queries, queries
 from billing_client import (
     DisputeState,
+    DisputeType,
     LeadState,
     OpenEnum,
     OrderState,
@@ -72,3 +76,24 @@ def test_what_is_no_text_is_no_state(value: object) -> None:
 )
 def test_the_client_knows_what_its_server_says(known: type[OpenEnum], served: list[str]) -> None:
     assert sorted(known) == sorted(served)
+
+
+OTHER_NAMES = {
+    "Kind": TransactionKind,
+    "RecordedLeadState": LeadState,
+    "RenewalStatus": PlanState,
+}
+"""Enumeration of the document -> the client's, if it is not of the same name."""
+
+
+def test_the_client_has_a_name_for_each_value_of_the_document() -> None:
+    document: Any = create_app().test_client().get("/openapi.json").get_json(force=True)
+    enums = {n: s["enum"] for n, s in document["components"]["schemas"].items() if "enum" in s}
+    assert len(enums) > len(OTHER_NAMES)
+    for name, values in enums.items():
+        known = OTHER_NAMES.get(name) or getattr(billing_client, name)
+        assert set(values) <= set(known), name
+
+
+def test_the_client_has_a_name_for_each_type_of_dispute() -> None:
+    assert list(DisputeType) == list(catalog.get().disputes.types)

@@ -86,6 +86,21 @@ def test_a_method_asks_the_routes_of_its_row(job: Job) -> None:
     assert client.routes == job.routes
 
 
+OF_THE_CLIENT = {"from": "first_day", "to": "last_day"}
+"""What the client calls a parameter of the API, if not by its name."""
+
+
+def test_a_method_takes_each_filter_of_its_route() -> None:
+    methods_of = {job.routes[0]: job.method for job in jobs() if len(job.routes) == 1}
+    for path, operations in create_app().api_doc["paths"].items():
+        for method, operation in operations.items():
+            taken = {one["name"] for one in operation.get("parameters", ()) if one["in"] == "query"}
+            if taken:  # but `after`: the client reads page by page
+                named = methods_of[f"{method.upper()} {path}"]
+                arguments = inspect.signature(getattr(BillingClient, named)).parameters.keys()
+                assert {OF_THE_CLIENT.get(n, n) for n in taken - {"after"}} <= arguments, named
+
+
 def test_each_route_of_the_api_is_on_the_page_with_its_scope() -> None:
     expected = {
         f"{method.upper()} {path}": operation["security"][0]["api_key"]
