@@ -32,6 +32,7 @@ from api import (
     problems,
     refunds,
     request_log,
+    rule_refusals,
     statements,
 )
 from api.json_body import Request
@@ -95,6 +96,7 @@ def create_app() -> OpenAPI:
     app.after_request(_keep_private)
     request_log.install(app)
     problems.install(app)
+    rule_refusals.install(app)
     _add_open_routes(app)
     for resource in RESOURCES:
         app.register_api(resource)

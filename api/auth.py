@@ -10,7 +10,7 @@ from typing import cast
 from flask import current_app, g, request
 from sqlalchemy.orm import Session
 
-from api.problems import Refusal
+from api.problems import Refusal, unknown
 from billing import accounts
 from billing.access import keys
 from billing.access.keys import Caller
@@ -64,7 +64,7 @@ def account_in_reach(session: Session, ref: str) -> Account:
         session, ref, product=asking.product, account_id=asking.account_id
     )
     if found is None:
-        raise Refusal(404, "no account with this reference is known", kind="unknown-account")
+        raise unknown("account", by="reference")
     g.account_ref = found.ref  # for `api/request_log.py`
     return found
 

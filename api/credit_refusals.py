@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from sqlalchemy.orm import Session
 
-from api import problems
+from api import rule_refusals
 from billing import accounts
 from billing.ledger import InsufficientCredit
 
@@ -16,7 +16,7 @@ def raised(session: Session, account_id: int) -> Iterator[None]:
     try:
         yield
     except InsufficientCredit as error:
-        refusal = problems.refusal_of(error)
+        refusal = rule_refusals.refusal_of(error)
         if refusal is None:
             raise
         found = accounts.get_funds(session, account_id)

@@ -14,7 +14,7 @@ from api.accounts import AccountPath
 from api.examples import UNKNOWN_ACCOUNT, UNKNOWN_ACCOUNT_IN_BODY, Example, Refused
 from api.fields import Id, PageQuery, Ref
 from api.pages import PAGE, page_of
-from api.problems import Refusal
+from api.problems import unknown
 from api.routes import route
 from billing import disputes as rules
 from billing.disputes import MAX_EVIDENCE_BYTES, DisputeState
@@ -243,5 +243,5 @@ def _in_reach(session: Session, dispute_id: int) -> tuple[LeadDispute, str]:
         session, dispute_id, product=caller.product, account_id=caller.account_id
     )
     if found is None:
-        raise Refusal(404, "no dispute with this id is known", kind="unknown-dispute")
+        raise unknown("dispute")
     return found[0], found[1]

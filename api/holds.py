@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from api import auth, credit_refusals, idempotency
 from api.examples import UNKNOWN_ACCOUNT_IN_BODY, Example, Refused
 from api.fields import Amount, Description, Ref
-from api.problems import Refusal
+from api.problems import unknown
 from api.routes import route
 from billing import accounts
 from billing.credit import LONGEST_HOLD
@@ -286,5 +286,5 @@ def _in_reach(session: Session, text: str) -> tuple[Row, Account]:
             account_id=caller.account_id,
         )
     if found is None:
-        raise Refusal(404, "no hold with this id is known", kind="unknown-hold")
+        raise unknown("hold")
     return found

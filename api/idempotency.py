@@ -25,7 +25,7 @@ from flask import Response, g, request
 from pydantic import AfterValidator, BaseModel, Field
 from sqlalchemy.orm import Session
 
-from api import auth, problems
+from api import auth, rule_refusals
 from api.json_body import Request
 from api.problems import RETRY_AFTER_SECONDS, Refusal
 from billing.access import idempotency as api_requests
@@ -91,7 +91,7 @@ def once(work: Callable[[], BaseModel], *, key: str, status: int) -> Response:
         return _response(found, replayed=True)
     g.operation = operation = _Operation(found, status)
     try:
-        with problems.refusals_of_rules():
+        with rule_refusals.refusals_of_rules():
             done = _done(work, operation)
         return _response(done, replayed=False)
     except LeaseLost:
@@ -153,7 +153,7 @@ def _lease_or_answer(key: str) -> RequestLease | Answer:
 def _wait_for_known(asked: api_requests.Request) -> RequestLease | Answer:
     deadline = time.monotonic() + WAIT_SECONDS
     while True:
-        with problems.refusals_of_rules(), transaction() as session:
+        with rule_refusals.refusals_of_rules(), transaction() as session:
             found = api_requests.lease(session, asked)
         if found is not None:
             return found

@@ -14,7 +14,7 @@ from api.accounts import AccountPath
 from api.examples import UNKNOWN_ACCOUNT, UNKNOWN_ACCOUNT_IN_BODY, UNKNOWN_LEAD, Example
 from api.fields import Id, Instant
 from api.pages import PAGE, page_of
-from api.problems import Refusal, bad_field
+from api.problems import bad_field, unknown
 from api.routes import route
 from billing.leads import EventTime, LeadRequest, RecordedState, leads_of_account, status
 from billing.leads.status import LeadStatus
@@ -177,7 +177,7 @@ def show(path: LeadPath) -> Lead:
             session, path.lead_id, product=caller.product, account_id=caller.account_id
         )
     if found is None:
-        raise Refusal(404, "no lead with this id is known", kind="unknown-lead")
+        raise unknown("lead")
     return Lead.model_validate(found)
 
 

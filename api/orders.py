@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from api import auth, idempotency
 from api.examples import UNKNOWN_ACCOUNT_IN_BODY, Example, Refused
 from api.fields import Id, Ref
-from api.problems import Refusal, bad_field
+from api.problems import bad_field, unknown
 from api.routes import route
 from billing.payments import GatewayName, OrderRequest
 from db.session import transaction
@@ -177,5 +177,5 @@ def show(path: OrderPath) -> Order:
             session, path.order_id, product=caller.product, account_id=caller.account_id
         )
     if found is None:
-        raise Refusal(404, "no order with this id is known", kind="unknown-order")
+        raise unknown("order")
     return Order.model_validate(found)

@@ -11,7 +11,7 @@ from api import auth, idempotency
 from api.account_lists import Payment
 from api.examples import Example, Refused
 from api.fields import Id
-from api.problems import Refusal
+from api.problems import unknown
 from api.refunds import Refund
 from api.routes import route
 from billing.payments import GatewayName, order_queries, queries
@@ -211,7 +211,7 @@ def show(path: PaymentPath, query: GatewayQuery) -> PaymentWithRefunds:
             gateway=query.gateway,
         )
         if found is None:
-            raise Refusal(404, "no payment with this id is known", kind="unknown-payment")
+            raise unknown("payment")
         payment, account = found
         return PaymentWithRefunds.of(payment, account, refund_rules.of_payment(session, payment))
 
@@ -224,4 +224,4 @@ def _account_of(order_id: str) -> str:
         )
     if found is not None:
         return found[1]
-    raise Refusal(404, "no order with this id is known", kind="unknown-order")
+    raise unknown("order")

@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from api import auth, idempotency
 from api.examples import Example, Refused
 from api.fields import Id
-from api.problems import Refusal
+from api.problems import unknown
 from api.routes import route
 from billing.payments import queries
 from billing.returns import refunds as rules
@@ -183,7 +183,7 @@ def show(path: RefundPath) -> Refund:
             session, path.refund_id, product=caller.product, account_id=caller.account_id
         )
         if found is None:
-            raise Refusal(404, "no refund with this id is known", kind="unknown-refund")
+            raise unknown("refund")
         return Refund.of(RefundStanding.of(*found))
 
 
@@ -194,4 +194,4 @@ def _require_in_reach(payment_id: str) -> None:
             session, payment_id, product=caller.product, account_id=caller.account_id
         )
     if found is None:
-        raise Refusal(404, "no payment with this id is known", kind="unknown-payment")
+        raise unknown("payment")

@@ -17,7 +17,7 @@ from flask import Flask, Response
 from flask_openapi import APIBlueprint
 from pydantic import BaseModel
 
-from api import auth, idempotency, problems
+from api import auth, idempotency, problems, rule_refusals
 from api.document import DECLARED, Declaration
 from api.examples import Example
 from api.json_body import WITHOUT_BODY
@@ -71,7 +71,7 @@ def route(  # noqa: PLR0913 - a declaration
                     check(**request)
                 if once:
                     return idempotency.once(partial(view, **request), key=key, status=status)
-                with problems.refusals_of_rules():
+                with rule_refusals.refusals_of_rules():
                     text = view(**request).model_dump_json()
             return Response(text, status, content_type="application/json")
 

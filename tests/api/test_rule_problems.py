@@ -16,7 +16,7 @@ import clock
 import db
 import gateways
 import tasks
-from api.problems import refusal_of
+from api.rule_refusals import refusal_of
 from billing.access.idempotency import LeaseLost
 from billing.errors import IdempotencyConflict
 from billing.ledger import SecondPost
