@@ -51,11 +51,16 @@ def _month(value: object) -> date:
         raise ValueError("must be a month such as 2026-11") from None
 
 
-def _position(value: object) -> int:
-    text = str(value)
-    if not (text.isascii() and text.isdigit() and len(text) < 20 and 1 <= int(text) <= _LARGEST):
-        raise ValueError("must be the `next` of an earlier page")
-    return int(text)
+def row_number(what: str) -> BeforeValidator:
+    """Return the reader of a row's number that an answer gave out as a text, as `what`."""
+
+    def read(value: object) -> int:
+        text = str(value)
+        if text.isascii() and text.isdigit() and len(text) < 20 and 1 <= int(text) <= _LARGEST:
+            return int(text)
+        raise ValueError(f"must be {what}")
+
+    return BeforeValidator(read, json_schema_input_type=str)
 
 
 Ref = Annotated[str, recordable(REF_MAX_LENGTH)]
@@ -74,7 +79,7 @@ Month = Annotated[
     date, BeforeValidator(_month), WithJsonSchema({"type": "string", "pattern": _MONTH})
 ]
 """A month in a query, as its first day."""
-After = Annotated[int, BeforeValidator(_position, json_schema_input_type=str)]
+After = Annotated[int, row_number("the `next` of an earlier page")]
 """Where a page begins. For callers it is an opaque text."""
 
 

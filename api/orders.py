@@ -83,6 +83,24 @@ class Order(BaseModel):
     created_at: datetime
 
 
+_OPEN = {
+    "order_id": "order_RkXb1yQ2vT8aNd",
+    "gateway": "razorpay",
+    "account": "clinic:42",
+    "key_id": "rzp_test_tests",
+    "amount_paise": 1_000_000,
+    "currency": "INR",
+    "credits": 10_000,
+    "bonus_credits": 1_500,
+    "state": "open",
+    "checkout_url": None,
+    "package": "credits_10000",
+    "plan": None,
+    "payment_id": None,
+    "created_at": "2026-11-21T04:00:00Z",
+}
+
+
 @route(
     orders,
     HTTPMethod.POST,
@@ -94,22 +112,7 @@ class Order(BaseModel):
     asks_gateway=True,
     example=Example(
         body={"account": "clinic:42", "gateway": "razorpay", "package": "credits_10000"},
-        answer={
-            "order_id": "order_RkXb1yQ2vT8aNd",
-            "gateway": "razorpay",
-            "account": "clinic:42",
-            "key_id": "rzp_test_tests",
-            "amount_paise": 1_000_000,
-            "currency": "INR",
-            "credits": 10_000,
-            "bonus_credits": 1_500,
-            "state": "open",
-            "checkout_url": None,
-            "package": "credits_10000",
-            "plan": None,
-            "payment_id": None,
-            "created_at": "2026-11-21T04:00:00Z",
-        },
+        answer=_OPEN,
         refused=(UNKNOWN_ACCOUNT_IN_BODY,),
     ),
 )
@@ -140,22 +143,7 @@ def create(body: NewOrder) -> Order:
     refusals=(404,),
     example=Example(
         path={"order_id": "order_RkXb1yQ2vT8aNd"},
-        answer={
-            "order_id": "order_RkXb1yQ2vT8aNd",
-            "gateway": "razorpay",
-            "account": "clinic:42",
-            "key_id": "rzp_test_tests",
-            "amount_paise": 1_000_000,
-            "currency": "INR",
-            "credits": 10_000,
-            "bonus_credits": 1_500,
-            "state": "paid",
-            "checkout_url": None,
-            "package": "credits_10000",
-            "plan": None,
-            "payment_id": "pay_RkXcP4mWz0sLhE",
-            "created_at": "2026-11-21T04:00:00Z",
-        },
+        answer={**_OPEN, "state": "paid", "payment_id": "pay_RkXcP4mWz0sLhE"},
         refused=(
             Refused(
                 404,

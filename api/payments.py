@@ -12,7 +12,7 @@ from api.account_lists import Payment
 from api.examples import Example, Refused
 from api.fields import Id
 from api.problems import unknown
-from api.refunds import Refund
+from api.refunds import PROCESSED, Refund
 from api.routes import route
 from billing.payments import GatewayName, order_queries, queries
 from billing.payments.queries import State
@@ -171,19 +171,7 @@ def verify(body: CheckoutResult) -> VerifiedPayment:
             "created_at": "2026-11-21T04:05:00Z",
             "credited_at": "2026-11-21T04:05:01Z",
             "account": "clinic:42",
-            "refunds": [
-                {
-                    "refund_id": "5",
-                    "payment_id": "pay_RkXcP4mWz0sLhE",
-                    "state": "processed",
-                    "amount_paise": 200_000,
-                    "credits_taken": 2_300,
-                    "debt": 0,
-                    "account": "clinic:42",
-                    "reason": "bought twice by mistake",
-                    "created_at": "2026-11-21T06:00:00Z",
-                }
-            ],
+            "refunds": [PROCESSED],
         },
         refused=(
             Refused(

@@ -8,11 +8,11 @@ from http import HTTPMethod
 from typing import Annotated, Literal, Self
 
 from flask_openapi import APIBlueprint, Tag
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from api import auth, idempotency
 from api.examples import Example, Refused
-from api.fields import Id
+from api.fields import Id, row_number
 from api.problems import unknown
 from api.routes import route
 from billing.payments import queries
@@ -25,17 +25,10 @@ from tasks.returns.submission import RefundStanding
 refunds = APIBlueprint("refunds", __name__, url_prefix="/v1", abp_tags=[Tag(name="refunds")])
 
 
-def _row_id(value: object) -> int:
-    text = str(value)
-    if not (text.isascii() and text.isdigit() and len(text) < 20 and 1 <= int(text) < 2**63):
-        raise ValueError("must be the `refund_id` of an answer, a number")
-    return int(text)
-
-
 class RefundPath(BaseModel):
     """The refund."""
 
-    refund_id: Annotated[int, BeforeValidator(_row_id, json_schema_input_type=str)] = Field(
+    refund_id: Annotated[int, row_number("the `refund_id` of an answer, a number")] = Field(
         description="ours, as POST /v1/refunds answered it"
     )
 
@@ -83,6 +76,20 @@ class Refund(BaseModel):
         return cls(refund_id=str(standing.refund_id), **fields)
 
 
+PROCESSED = {
+    "refund_id": "5",
+    "payment_id": "pay_RkXcP4mWz0sLhE",
+    "state": "processed",
+    "amount_paise": 200_000,
+    "credits_taken": 2_300,
+    "debt": 0,
+    "account": "clinic:42",
+    "reason": "bought twice by mistake",
+    "created_at": "2026-11-21T06:00:00Z",
+}
+"""The refund of the examples."""
+
+
 @route(
     refunds,
     HTTPMethod.POST,
@@ -98,17 +105,7 @@ class Refund(BaseModel):
             "amount_paise": 200_000,
             "reason": "bought twice by mistake",
         },
-        answer={
-            "refund_id": "5",
-            "payment_id": "pay_RkXcP4mWz0sLhE",
-            "state": "processed",
-            "amount_paise": 200_000,
-            "credits_taken": 2_300,
-            "debt": 0,
-            "account": "clinic:42",
-            "reason": "bought twice by mistake",
-            "created_at": "2026-11-21T06:00:00Z",
-        },
+        answer=PROCESSED,
         refused=(
             Refused(
                 404,
@@ -154,17 +151,7 @@ def create(body: NewRefund) -> Refund:
     refusals=(404,),
     example=Example(
         path={"refund_id": "5"},
-        answer={
-            "refund_id": "5",
-            "payment_id": "pay_RkXcP4mWz0sLhE",
-            "state": "processed",
-            "amount_paise": 200_000,
-            "credits_taken": 2_300,
-            "debt": 0,
-            "account": "clinic:42",
-            "reason": "bought twice by mistake",
-            "created_at": "2026-11-21T06:00:00Z",
-        },
+        answer=PROCESSED,
         refused=(
             Refused(
                 404,
