@@ -55,8 +55,9 @@ class Headers(BaseModel):
         alias="Idempotency-Key",
         min_length=1,
         max_length=KEY_MAX_LENGTH,
-        description="visible ASCII of your choice, a new key for each operation: a repeat with the"
-        " same key does nothing more and gets the first answer again",
+        description="visible ASCII of your choice without a comma, a new key for each operation: a"
+        " repeat with the same key does nothing more and gets the first answer again",
+        json_schema_extra={"pattern": r"^[!-+\--~]+$"},
     )
 
     @classmethod

@@ -11,7 +11,7 @@ from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import quote, urlencode
 from uuid import uuid4
 
-from billing_client.checks import checked_key
+from billing_client.checks import checked_api_request_key
 from billing_client.errors import InvalidRequest, UnexpectedAnswer
 from billing_client.exchange import Answer, Request
 from billing_client.reading import Unreadable, read
@@ -61,6 +61,7 @@ class Call(Generic[T]):
                 answer.status, f"the answer cannot be read: check api_url ({problem})"
             )
             error.request_id = answer.request_id
+            error.idempotency_key = request.idempotency_key
             raise error from None
 
 
@@ -104,7 +105,7 @@ def post(
     `about` names what stands in the route, under its names there, and what else errors carry.
     Raises `InvalidRequest` if the key cannot stand in a header.
     """
-    key = str(uuid4()) if idempotency_key is None else checked_key(idempotency_key)
+    key = str(uuid4()) if idempotency_key is None else checked_api_request_key(idempotency_key)
     return Call(
         method="POST",
         route=route,

@@ -33,6 +33,8 @@ _VIRAMA = 9
 _BLANK = re.compile("[\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u2800\u3000]").search
 _ACCOUNT = re.compile("[a-z][a-z0-9_]*:[A-Za-z0-9][A-Za-z0-9._-]*").fullmatch
 _LINE_BREAKS = re.compile("[\t\n\r]").sub
+_ONE_VALUE = re.compile(r"[!-+\--~]{1,200}").fullmatch
+"""Visible ASCII without a comma, which separates the values of a header."""
 _HEADER_TEXT = re.compile("[!-~](?:[ -~]*[!-~])?").fullmatch
 
 
@@ -45,11 +47,21 @@ def checked_id(name: str, value: object) -> str:
 
 
 def checked_key(value: object) -> str:
-    """Return an idempotency key, which is sent in a header. Raises `InvalidRequest`."""
+    """Return the key of an event or a task, which is sent in a header. Raises `InvalidRequest`."""
     if not isinstance(value, str) or len(value) > KEY_MAX_LENGTH or not _HEADER_TEXT(value):
         raise InvalidRequest(
             f"idempotency_key: must be 1 to {KEY_MAX_LENGTH} printable ASCII characters,"
             " without spaces around them"
+        )
+    return value
+
+
+def checked_api_request_key(value: object) -> str:
+    """Return the idempotency key of a request to the API. Raises `InvalidRequest`."""
+    if not isinstance(value, str) or not _ONE_VALUE(value):
+        raise InvalidRequest(
+            f"idempotency_key: must be 1 to {KEY_MAX_LENGTH} visible ASCII characters, without"
+            " spaces and commas"
         )
     return value
 

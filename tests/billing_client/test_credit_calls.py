@@ -247,3 +247,11 @@ def test_errors_come_whole_out_of_a_result_backend(error: BillingError) -> None:
     # As Celery's JSON does it: the type, and what it was made with
     rebuilt = type(error)(*json.loads(json.dumps(error.args)))
     assert str(rebuilt) == str(error)
+
+
+@pytest.mark.parametrize("wrong", ["", " a", "a b", "a,b", "é", "a\n", "x" * 201, 5])
+def test_a_key_that_the_api_refuses_is_not_sent(wrong: Any) -> None:
+    with ScriptedServer(Reply(200)) as server, client_of(server.url) as client:
+        with pytest.raises(InvalidRequest, match="idempotency_key: must be 1 to 200 visible ASCII"):
+            client.charge_credits("clinic:42", 5, idempotency_key=wrong)
+        assert server.asked == []
