@@ -19,6 +19,8 @@ from db.session import snapshot
 MOST_DAYS = 366
 """A year with its leap day: somebody waits for the answer."""
 
+_MONTHS = f"must be a month from {periods.FIRST_DAY:%Y-%m} to {periods.LAST_DAY:%Y-%m}"
+
 statements = APIBlueprint("statements", __name__, url_prefix="/v1", abp_tags=[Tag(name="accounts")])
 
 
@@ -41,6 +43,8 @@ class StatementQuery(BaseModel):
         """Return the first and the last day; raises `Refusal` if the period has no one form."""
         match self.month, self.first, self.last:
             case (date() as month, None, None):
+                if not periods.FIRST_DAY <= month <= periods.LAST_DAY:
+                    raise bad_field("month", _MONTHS)  # not `from`, which nobody sent
                 return periods.days_of_month(month)
             case (None, date() as first, date() as last):
                 return first, last

@@ -1,6 +1,6 @@
 """What is sold, at which price and for how much credit: what a platform shows to its customers.
 
-Called by `api/catalog_lists.py`. The figures are those that an order gets (`pricing.py`). Pure.
+Called by `api/catalog.py`. The figures are those that an order gets (`pricing.py`). Pure.
 """
 
 from dataclasses import dataclass
