@@ -42,9 +42,12 @@ class AsyncHttp:
     async def send(self, request: Request) -> Answer:
         """Return the answer that counts, whatever its status. Raises `Unreachable`.
 
-        Raises `InvalidRequest` in another event loop than that of the first request.
+        Raises `InvalidRequest` in another event loop than that of the first request, and after
+        `close`.
         """
         self._claim_loop()
+        if self._client.is_closed:
+            raise InvalidRequest("this AsyncBillingClient is closed: make another one")
         try:
             return await self._send(request)
         except asyncio.CancelledError as cancelled:

@@ -103,7 +103,13 @@ class Refused(BillingError):
 
 
 class UnexpectedAnswer(Refused):
-    """The answer is not what this call returns: `api_url` may lead somewhere else."""
+    """The answer is not what this call returns: `api_url` may lead somewhere else.
+
+    The operation may or may not have been done: a repeat with `idempotency_key` is safe.
+    """
+
+    idempotency_key: str | None = None
+    """The key of the call; None if it has none."""
 
 
 class InvalidFields(Refused):

@@ -14,6 +14,7 @@ httpx) run it, so both repeat the same answers after the same pauses:
 
 import json
 import random
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -30,6 +31,8 @@ IN_PROGRESS = "request-in-progress"
 """The problem type of a request whose key is in use by another request, still in progress."""
 
 _IN_PROGRESS_PAUSE_SECONDS = 1
+_REQUEST_ID = re.compile("[!-~]{1,200}").fullmatch
+"""Of the back office, or of a proxy before it; anything else could not stand in a header."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +89,9 @@ class Answer:
 
     @property
     def request_id(self) -> str | None:
-        """The id of the request on the server; None if it does not say."""
+        """The id of the request on the server; None if it does not say one that can be sent on."""
         found = self.headers.get("x-request-id") or self.problem.get("request_id")
-        return found if isinstance(found, str) else None
+        return found if isinstance(found, str) and _REQUEST_ID(found) else None
 
     @property
     def is_in_progress(self) -> bool:
@@ -156,7 +159,7 @@ def _requested_pause(answer: Answer) -> float | None:
         return float(min(int(asked[:9]), LONGEST_PAUSE_SECONDS))
     try:
         moment = parsedate_to_datetime(asked)
-    except (TypeError, ValueError, IndexError):
+    except (TypeError, ValueError, IndexError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

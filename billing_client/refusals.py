@@ -69,10 +69,10 @@ def _refused(answer: Answer, about: Mapping[str, Any]) -> Refused:
         return made(about.get(subject, ""), detail)
     if kind in _PLAIN:
         return _PLAIN[kind](status, detail)
-    if kind == "not-enough-credit" and {"needed", "balance", "available"} <= problem.keys():
-        return errors.NotEnoughCredit(
-            about.get("account", ""), problem["needed"], problem["balance"], problem["available"]
-        )
+    if kind == "not-enough-credit":
+        needed, balance, available = (problem.get(n) for n in ("needed", "balance", "available"))
+        if type(needed) is int and type(balance) is int and type(available) is int:
+            return errors.NotEnoughCredit(about.get("account", ""), needed, balance, available)
     if kind == "hold-finished" and "state" in problem:
         return errors.HoldFinished(about.get("hold_id", ""), str(problem["state"]), detail)
     if kind == "idempotency-conflict":
@@ -81,8 +81,15 @@ def _refused(answer: Answer, about: Mapping[str, Any]) -> Refused:
 
 
 def _detail(answer: Answer) -> str:
-    """Return the text for people: `detail` of problem JSON (RFC 9457), `error` or `title`."""
+    """Return the text for people: `detail` of problem JSON (RFC 9457), `error` or `title`.
+
+    Without one, it is no answer of the back office, or one of a proxy before it.
+    """
     for name in ("detail", "error", "title"):
         if isinstance(answer.problem.get(name), str):
             return str(answer.problem[name])[:_DETAIL_MAX_LENGTH]
+    if 300 <= answer.status < 400:
+        return "it leads to another address, which is not followed: check the URL in the settings"
+    if answer.content is None:
+        return "the answer gives no reason, and is not JSON: check the URL in the settings"
     return "the answer gives no reason"

@@ -29,7 +29,8 @@ class Wire:
     def _question(self, call: Call[Any]) -> Request:
         url, key = self._settings.api_url, self._settings.api_key
         if not url or not key:
-            raise InvalidRequest("api_url and api_key are needed to call the API")
+            missing = _missing(api_url=url, api_key=key)
+            raise InvalidRequest(f"api_url and api_key are needed to call the API: {missing}")
         headers = {"authorization": f"Bearer {key}", "accept": "application/json"}
         body = None
         if call.fields is not None:
@@ -42,10 +43,14 @@ class Wire:
 
     def _delivery(self, call: Call[Any]) -> Request:
         url = self._settings.receiver_url
-        if not url or self._signer is None or call.idempotency_key is None:
-            raise InvalidRequest("receiver_url and webhook_secret are needed to charge leads")
+        signer = self._signer
+        if not url or signer is None or call.idempotency_key is None:
+            missing = _missing(receiver_url=url, webhook_secret=signer)
+            raise InvalidRequest(
+                f"receiver_url and webhook_secret are needed to charge leads: {missing}"
+            )
         body = json.dumps(call.fields).encode()
-        headers = signed_headers(self._signer, call.idempotency_key, body)
+        headers = signed_headers(signer, call.idempotency_key, body)
         return self._request(call, f"{url}{call.target}", headers, body)
 
     def _request(
@@ -56,3 +61,7 @@ class Wire:
         if request_id is not None:
             headers[request_ids.HEADER.lower()] = request_id
         return Request(call.method, url, headers, body, call.idempotency_key, request_id)
+
+
+def _missing(**needed: object) -> str:
+    return f"{' and '.join(name for name, value in needed.items() if not value)} not set"

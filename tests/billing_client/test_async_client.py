@@ -250,6 +250,19 @@ def test_a_client_of_another_loop_is_refused_not_hung() -> None:
             asyncio.run(use())
 
 
+def test_a_client_that_is_closed_says_so() -> None:
+    async def use() -> None:
+        async with AsyncBillingClient(base_url=server.url, api_key="k-1") as client:
+            await client.lead_status("L-1")
+        await client.lead_status("L-1")
+
+    with (
+        ScriptedServer(Reply(200, FOUND)) as server,
+        pytest.raises(InvalidRequest, match="is closed"),
+    ):
+        asyncio.run(use())
+
+
 def test_what_a_call_needs_and_the_client_has_not_is_named() -> None:
     with pytest.raises(InvalidRequest, match="receiver_url and webhook_secret are needed"):
         ask("http://x", lambda client: client.charge_lead(**LEAD), webhook_secret=None)

@@ -182,6 +182,48 @@ def test_an_answer_that_is_something_else_names_what_is_wrong(content: Any, name
     assert re.search(f"cannot be read: check api_url .*{named}", str(found))
 
 
+def test_what_may_be_done_although_its_answer_is_something_else_has_its_key() -> None:
+    def charge(client: BillingClient) -> object:
+        return client.charge_credits("clinic:42", 5)
+
+    # Such as a proxy's page instead of the answer: a repeat must not be another charge
+    with (
+        ScriptedServer(Reply(200, "a page")) as server,
+        client_of(server.url) as client,
+        pytest.raises(UnexpectedAnswer) as caught,
+    ):
+        charge(client)
+    assert caught.value.idempotency_key == server.asked[0].headers["idempotency-key"]
+    assert pickle.loads(pickle.dumps(caught.value)).idempotency_key  # noqa: S301 - ours
+    assert refused_question(Reply(200, "a page")).idempotency_key is None
+
+
+def refused_question(reply: Reply) -> UnexpectedAnswer:
+    found = refused(reply, lambda client: client.account("clinic:42"))
+    assert isinstance(found, UnexpectedAnswer)
+    return found
+
+
+def test_figures_that_are_none_make_no_error_with_figures() -> None:
+    wrong = problem("not-enough-credit", 402, needed="5", balance=None, available=2)
+    found = refused(Reply(402, wrong), lambda client: client.charge_credits("clinic:42", 5))
+    assert type(found) is Refused
+
+
+@pytest.mark.parametrize(
+    ("reply", "message"),
+    [
+        (Reply(302, headers={"Location": "https://login.example/"}), "leads to another address"),
+        (Reply(404), "is not JSON: check the URL"),
+    ],
+    ids=["a redirect", "a page"],
+)
+def test_an_answer_of_another_server_says_to_check_the_address(reply: Reply, message: str) -> None:
+    found = refused(reply, lambda client: client.account("clinic:42"))
+    assert type(found) is Refused
+    assert message in str(found)
+
+
 def _every_error() -> list[BillingError]:
     samples = {"account": "clinic:42", "hold_id": "7", "state": "voided", "status": 409}
     made: list[BillingError] = []

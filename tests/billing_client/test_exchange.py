@@ -65,7 +65,12 @@ def test_a_server_that_says_until_when_is_heard(from_now: int, least: float, mos
     assert least <= pause <= most
 
 
-@pytest.mark.parametrize("asked", ["", "soon", "-1", "1.5", "٣", "Mon, 99 Foo 2026"])
+@pytest.mark.parametrize(
+    "asked", [
+        "", "soon", "-1", "1.5", "٣", "Mon, 99 Foo 2026",
+        "Thu, 01 Jan 2026 00:00:00 +99999999999999", "Thu, 01 Jan 99999 00:00:00 GMT",
+    ],
+)  # fmt: skip
 def test_a_server_that_says_nonsense_is_not(asked: str) -> None:
     assert Tries(1, BACKOFF).pause_after(answer(503, retry_after=asked)) == 0
 
@@ -88,6 +93,14 @@ def test_without_retries_the_first_answer_counts() -> None:
 @pytest.mark.parametrize("body", [b"", b"<html>", b"\xff", b"[" * 100_000, b"[1]", b'"x"'])
 def test_a_body_of_any_kind_is_no_problem(body: bytes) -> None:
     assert answer(500, body).problem == {}
+
+
+@pytest.mark.parametrize(
+    "wrong", ["a\nb", "a\r\nset-cookie: x", "é", "a b", "", "x" * 201, 7, None]
+)
+def test_an_id_that_could_not_stand_in_a_header_is_none(wrong: object) -> None:
+    assert answer(404, json.dumps({"request_id": wrong}).encode()).request_id is None
+    assert answer(404, x_request_id=str(wrong) + "\n").request_id is None
 
 
 def test_what_is_sent_shows_no_secret() -> None:

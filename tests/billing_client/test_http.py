@@ -261,5 +261,12 @@ def test_what_a_call_needs_and_the_client_has_not_is_named() -> None:
     client = BillingClient()
     with pytest.raises(InvalidRequest, match="receiver_url and webhook_secret are needed"):
         client.charge_lead(**LEAD)
-    with pytest.raises(InvalidRequest, match="api_url and api_key are needed"):
+    with pytest.raises(
+        InvalidRequest, match=r"are needed to call the API: api_url and api_key not set"
+    ):
         client.lead_status("L-1")
+    # And only what is missing is said to be so
+    with pytest.raises(InvalidRequest, match=r"to call the API: api_key not set"):
+        BillingClient(base_url="http://x").lead_status("L-1")
+    with pytest.raises(InvalidRequest, match=r"to charge leads: webhook_secret not set"):
+        BillingClient(base_url="http://x").charge_lead(**LEAD)
