@@ -10,7 +10,11 @@ from billing_client.errors import InvalidRequest
 HEADER = "X-Request-Id"
 
 _FITS = re.compile("(?=.*[A-Za-z])[A-Za-z0-9][A-Za-z0-9._-]{7,63}").fullmatch
-"""What the server takes over; it replaces any other."""
+_PAN = "[a-z]{5}[0-9]{4}[a-z]"
+_must_stay_out = re.compile(
+    rf"{_PAN}|[0-9]{{2}}{_PAN}[0-9a-z]{{3}}|(bk|sk|rk|rzp|whsec)_.*", re.ASCII | re.IGNORECASE
+).fullmatch
+"""What the server takes over is what fits and need not stay out; it replaces any other."""
 _current: ContextVar[str | None] = ContextVar("billing_client_request_id", default=None)
 
 
@@ -20,12 +24,17 @@ def use_request_id(request_id: str) -> Iterator[None]:
 
     The back office writes it into its logs and rows, and answers with it. Without one it makes an
     id of its own; an error has it as `request_id`. Raises `InvalidRequest` unless it is 8 to 64
-    letters, digits, `.`, `_` and `-`, with a letter among them.
+    letters, digits, `.`, `_` and `-`, with a letter among them, and neither a PAN, a GSTIN nor
+    the like of a key.
     """
     if not isinstance(request_id, str) or not _FITS(request_id):
         raise InvalidRequest(
             "request_id: must be 8 to 64 ASCII letters, digits and ._- with a letter among them,"
             " and begin with a letter or a digit"
+        )
+    if _must_stay_out(request_id):
+        raise InvalidRequest(
+            "request_id: must not be a PAN, a GSTIN or a key (bk_, sk_, ...): it stays in logs"
         )
     token = _current.set(request_id)
     try:

@@ -20,6 +20,11 @@ MAX_LENGTH = 64
 
 _current: ContextVar[str | None] = ContextVar("service.request_ids.current", default=None)
 _is_sane = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9][A-Za-z0-9._-]{7,63}", re.ASCII).fullmatch
+_PAN = "[a-z]{5}[0-9]{4}[a-z]"
+_must_stay_out = re.compile(
+    rf"{_PAN}|[0-9]{{2}}{_PAN}[0-9a-z]{{3}}|(bk|sk|rk|rzp|whsec)_.*", re.ASCII | re.IGNORECASE
+).fullmatch
+"""PAN and GSTIN of India, which name a taxpayer; keys of ours and of gateways by their prefix."""
 
 
 def current() -> str | None:
@@ -38,9 +43,10 @@ def sane(value: str | None) -> bool:
     8 to 64 letters and digits of ASCII, `.`, `_` and `-`, the first a letter or a digit, and not
     without a letter. So no id is an option of a command, a control sequence, a quotation, an
     address of e-mail, a number of a telephone or of an identity card; and none is so short that it
-    is found by chance.
+    is found by chance. Nor is it a tax number, or a key that was put into the wrong header: an id
+    stays in logs and rows.
     """
-    return value is not None and _is_sane(value) is not None
+    return value is not None and _is_sane(value) is not None and _must_stay_out(value) is None
 
 
 def of_headers(values: Sequence[str]) -> str:

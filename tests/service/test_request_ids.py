@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from billing_client import InvalidRequest, use_request_id
 from service import request_ids
 
 A_UUID = "1f0c2a68-7c5e-4b0e-9d5a-3f2f6f1f0a77"
@@ -12,11 +13,21 @@ A_UUID = "1f0c2a68-7c5e-4b0e-9d5a-3f2f6f1f0a77"
 
 @pytest.mark.parametrize(
     "value",
-    [A_UUID, "req_0123456789abcdef0123456789abcdef", "shop-7f3a.1", "A1234567", "a" * 64],
+    [
+        A_UUID,
+        "req_0123456789abcdef0123456789abcdef",
+        "shop-7f3a.1",
+        "A1234567",
+        "a" * 64,
+        "ABCDE1234F-1",
+        "req_sk_live",
+    ],
 )
 def test_a_plain_id_is_taken_over(value: str) -> None:
     assert request_ids.sane(value)
     assert request_ids.of_headers([value]) == value
+    with use_request_id(value):  # the client's own copy of the rule
+        pass
 
 
 @pytest.mark.parametrize(
@@ -28,6 +39,9 @@ def test_a_plain_id_is_taken_over(value: str) -> None:
         "'; DROP TABLE accounts; --", '"shop-7f3a"', "shop%0a7f3a", "${jndi:ldap}", "<b>shop-7f3a",
         "--output=shop", "-shop7f3a", ".shop-7f3a", "../../etc/passwd",
         "asha@example.com", "9876543210", "+919876543210", "98-7654-3210", "1234.5678.9012",
+        "ABCDE1234F", "abcde1234f", "29ABCDE1234F1Z5",
+        "bk_0wTnrZ1qGg0X2gk7wP8m3m0yq3yJ8m2m0yq3yJ8m2mA", "sk_live_4eC39HqLyjWDarjt",
+        "rzp_live_4eC39HqLyjWD", "whsec_MfKQ9r8GKYqrTwjU",
     ],
 )  # fmt: skip
 def test_an_id_that_could_do_harm_or_name_a_person_is_replaced(value: str | None) -> None:
@@ -35,6 +49,8 @@ def test_an_id_that_could_do_harm_or_name_a_person_is_replaced(value: str | None
     if value is not None:
         given = request_ids.of_headers([value])
         assert re.fullmatch("req_[0-9a-f]{32}", given)
+        with pytest.raises(InvalidRequest), use_request_id(value):
+            pass
 
 
 def test_a_doubled_header_is_replaced_even_if_both_are_the_same() -> None:
