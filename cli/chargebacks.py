@@ -48,7 +48,7 @@ def list_(*, open_only: bool, needs_a_look: bool, view: ListView) -> None:
 _COLUMNS = Columns(
     "dispute_id account state amount_paise respond_by",
     more="payment_id phase reason_code moves_money credit credits bonus_credits debt"
-    " settlement_error settlement_failed_at",
+    " settlement_error settlement_failed_at request_id",
 )
 
 
@@ -69,4 +69,5 @@ def _chargeback(chargeback: Chargeback, payment: Payment, account: str | None) -
         "debt": chargeback.debt,
         "settlement_error": chargeback.settlement_error,
         "settlement_failed_at": chargeback.settlement_failed_at,
+        "request_id": chargeback.request_id,
     }

@@ -108,7 +108,7 @@ def list_(state: rules.DisputeState | None, account: str | None, *, view: ListVi
 
 _COLUMNS = Columns(
     "dispute_id lead_id account state created_at",
-    more="type credits_refunded resolved_by resolved_at",
+    more="type credits_refunded resolved_by resolved_at request_id",
 )
 
 
@@ -199,6 +199,7 @@ def _summary(dispute: LeadDispute, account: str) -> Record:
         "created_at": dispute.created_at,
         "resolved_by": dispute.resolved_by,
         "resolved_at": dispute.resolved_at,
+        "request_id": dispute.request_id,
     }
 
 

@@ -55,7 +55,9 @@ def list_(state: str | None, ref: str | None, *, view: ListView) -> None:
     print_list(read, view, columns=_COLUMNS, account=ref, empty="No holds match.")
 
 
-_COLUMNS = Columns("id account state amount expires_at", more="captured created_at finished_at")
+_COLUMNS = Columns(
+    "id account state amount expires_at", more="captured created_at finished_at request_id"
+)
 
 
 def _hold(hold: Hold, account: str) -> Record:
@@ -68,6 +70,7 @@ def _hold(hold: Hold, account: str) -> Record:
         "created_at": hold.created_at,
         "expires_at": hold.expires_at,
         "finished_at": hold.finished_at,
+        "request_id": hold.request_id,
     }
 
 
@@ -82,11 +85,17 @@ def show(id_: int, *, view: View) -> None:
             select(HoldEvent).where(HoldEvent.hold_id == id_).order_by(HoldEvent.id)
         )
         records = [
-            {"event": e.event, "amount": e.amount, "actor": e.actor, "created_at": e.created_at}
+            {
+                "event": e.event,
+                "amount": e.amount,
+                "actor": e.actor,
+                "created_at": e.created_at,
+                "request_id": e.request_id,
+            }
             for e in events
         ]
     zone = ZoneInfo(account.timezone)
-    columns = Columns("event amount actor created_at")
+    columns = Columns("event amount actor created_at+request_id")
     print_records(records, view, columns=columns, zone=zone, empty="No events.")
 
 

@@ -64,7 +64,8 @@ def list_(state: str | None, ref: str | None, *, view: ListView) -> None:
 
 
 _COLUMNS = Columns(
-    "lead_id account state credits updated_at", more="package_price_paise occurred_at"
+    "lead_id account state credits updated_at",
+    more="package_price_paise occurred_at request_id",
 )
 
 
@@ -127,6 +128,7 @@ def _lead(lead: LeadCharge, account: str) -> Record:
         "package_price_paise": lead.package_price_paise,
         "occurred_at": lead.occurred_at,
         "updated_at": lead.updated_at,
+        "request_id": lead.request_id,
     }
 
 
@@ -139,4 +141,5 @@ def _conflict(conflict: LeadConflict, account: str) -> Record:
         "package_price_paise": conflict.package_price_paise,
         "occurred_at": None,
         "updated_at": conflict.created_at,
+        "request_id": conflict.request_id,
     }

@@ -53,7 +53,7 @@ def payments() -> None:
 
 _COLUMNS = Columns(
     "payment_id account state reason amount_paise created_at",
-    more="gateway order_id currency refunded_paise credits bonus_credits credited_at",
+    more="gateway order_id currency refunded_paise credits bonus_credits credited_at request_id",
 )
 
 
@@ -220,6 +220,7 @@ def _payment(payment: Payment, account: str | None) -> Record:
         "bonus_credits": payment.bonus_credits,
         "created_at": payment.created_at,
         "credited_at": payment.credited_at,
+        "request_id": payment.request_id,
     }
 
 

@@ -118,7 +118,7 @@ def list_(state: str | None, *, needs_a_look: bool, view: ListView) -> None:
 _COLUMNS = Columns(
     "refund_id payment_id state amount_paise created_at",
     more="gateway_refund_id credit credits bonus_credits debt reason requested_by settled_at"
-    " last_error settlement_error settlement_failed_at",
+    " last_error settlement_error settlement_failed_at request_id",
 )
 
 
@@ -150,4 +150,5 @@ def _record(refund: Refund, payment: Payment) -> Record:
         "last_error": refund.last_error,
         "settlement_error": refund.settlement_error,
         "settlement_failed_at": refund.settlement_failed_at,
+        "request_id": refund.request_id,
     }

@@ -39,6 +39,7 @@ def test_payments_are_listed_newest_first_with_their_account() -> None:
         "payment_id": "pay_1", "gateway": "razorpay", "order_id": "order_1",
         "account": "clinic:42", "state": "captured", "reason": None, "amount_paise": 100_000,
         "currency": "INR", "refunded_paise": 0, "credits": 1_000, "bonus_credits": 0,
+        "request_id": None,
     }  # fmt: skip
 
 

@@ -78,9 +78,11 @@ def test_a_refund_does_what_its_preview_said(sim: Sim) -> None:
 
     shown = request(payment_id, "--amount-paise", "250000").json
 
+    datetime.fromisoformat(shown.pop("created_at"))
     assert shown == {
-        "refund_id": shown["refund_id"], "payment_id": payment_id, "state": "processed",
-        "amount_paise": 250_000, "credits_taken": 2_750, "debt": 2_450, "last_error": None,
+        "refund_id": shown["refund_id"], "payment_id": payment_id, "account": "clinic:42",
+        "state": "processed", "reason": "asked", "amount_paise": 250_000,
+        "credits_taken": 2_750, "debt": 2_450, "last_error": None,
     }  # fmt: skip
     assert balance() == -2_450
     assert [one["amount"] for one in refunds_at(sim, payment_id)] == [250_000]
@@ -118,6 +120,7 @@ def test_refunds_are_listed_newest_first_by_state_and_shown(sim: Sim) -> None:
         "state": "processed", "amount_paise": 100_000, "credit": "taken", "credits": 1_000,
         "bonus_credits": 100, "debt": 0, "reason": "asked", "requested_by": "ops",
         "last_error": None, "settlement_error": None, "settlement_failed_at": None,
+        "request_id": None,
     }  # fmt: skip
     assert "enough balance" in run("refunds", "show", str(refused)).out
     assert rows("SELECT DISTINCT door FROM billing_audit_log WHERE action = 'refund.requested'") \
@@ -170,7 +173,7 @@ def test_open_chargebacks_are_listed_by_the_day_to_answer(sim: Sim) -> None:
         "state": "open", "amount_paise": 500_000, "phase": "chargeback",
         "reason_code": disputes[1]["reason_code"], "moves_money": True, "credit": "reserved",
         "credits": 5_000, "bonus_credits": 500, "debt": 0,
-        "settlement_error": None, "settlement_failed_at": None,
+        "settlement_error": None, "settlement_failed_at": None, "request_id": None,
     }  # fmt: skip
     assert later["dispute_id"] == disputes[0]["id"]
     assert [(one["dispute_id"], one["credit"]) for one in listed(what="chargebacks")] == [

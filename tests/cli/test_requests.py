@@ -8,6 +8,7 @@ from redis import Redis
 
 import clock
 from billing import oversight
+from billing.credit import holds
 from billing.oversight import request_rows
 from db import deliveries
 from db.deliveries import NewEvent
@@ -15,7 +16,10 @@ from db.personal_data import PERSONAL
 from db.session import transaction
 from service import recent_requests, request_ids
 from service.recent_requests import RecentRequest
-from tests.cli.runner import open_clinic, process, run, run_on_terminal
+from tests.billing.disputes.given import charge, dispute
+from tests.billing.returns.given import ask_refund
+from tests.billing.verification.payment_rows import add_payment
+from tests.cli.runner import give, open_clinic, process, run, run_on_terminal
 
 pytestmark = pytest.mark.usefixtures("database", "redis")
 
@@ -197,6 +201,39 @@ def test_a_request_is_shown_with_the_rows_that_it_wrote(redis: Redis) -> None:
     on_terminal = run_on_terminal("requests", "show", one, width=80).out
     assert "What it wrote:" in on_terminal
     assert max(map(len, on_terminal.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    "command", ["holds list", "leads list", "disputes list", "payments list", "refunds list"]
+)
+def test_a_row_found_another_way_names_its_request(command: str) -> None:
+    # Given one row of each kind, all written by one request
+    with request_ids.bound("all-by-one"):
+        open_clinic("clinic:42")
+        give("1000")
+        charge("L-1")
+        dispute("L-1")
+        with transaction() as session:
+            holds.place(
+                session, account="clinic:42", amount=3, idempotency_key="h", actor="api",
+                expires_in=timedelta(hours=1),
+            )  # fmt: skip
+        add_payment("clinic:42", "pay_1", gateway_order_id="order_1")
+        ask_refund()
+
+    # When it is found by a list, and shown
+    [listed_, *_] = run(*command.split(), "--json").json
+    noun, id_ = command.removesuffix(" list"), str(next(iter(listed_.values())))
+    shown = run(noun, "show", id_, "--json").json
+    for_people = run_on_terminal(noun, "list", "--wide", width=400).out
+
+    # Then the id of the request is there, as in `billing orders show`
+    assert listed_["request_id"] == "all-by-one"
+    assert "all-by-one" in for_people
+    if noun != "leads":  # as the API has it, which names no request
+        [one, *_] = shown if isinstance(shown, list) else [shown]
+        assert one["request_id"] == "all-by-one"
+        assert "all-by-one" in run_on_terminal(noun, "show", id_, width=80).out
 
 
 def test_a_delivery_that_only_the_database_knows_is_found() -> None:
