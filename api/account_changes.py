@@ -12,7 +12,7 @@ OF_THE_HOUSE = ("overdraft_limit", "timezone")
 
 
 def _absent() -> None:
-    """Stand for a field that may be null and was not sent; `model_fields_set` tells the two."""
+    """Stand for a field that may be null and was not sent: `model_fields_set` has only what was."""
 
 
 class AccountChange(BaseModel):

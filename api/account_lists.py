@@ -31,11 +31,17 @@ account_lists = APIBlueprint(
 class TransactionQuery(PageQuery):
     """Filters; one that is left out does not limit the list."""
 
-    kind: Kind | None = None
-    since: Instant | None = Field(default=None, description="only rows of this time or later")
-    until: Instant | None = Field(default=None, description="only rows before this time")
-    lead_id: Id | None = None
-    payment_id: Id | None = None
+    kind: Kind | None = Field(default=None, description="only rows of this kind")
+    since: Instant | None = Field(
+        default=None, description="only rows of what happened at this time or later"
+    )
+    until: Instant | None = Field(
+        default=None, description="only rows of what happened before this time"
+    )
+    lead_id: Id | None = Field(default=None, description="only rows of this lead")
+    payment_id: Id | None = Field(
+        default=None, description="only rows of this payment, by the gateway's id"
+    )
 
 
 class Transaction(BaseModel):
@@ -66,7 +72,7 @@ class Transactions(BaseModel):
 class PaymentQuery(PageQuery):
     """Filters; one that is left out does not limit the list."""
 
-    state: State | None = None
+    state: State | None = Field(default=None, description="only payments in this state")
 
 
 class Payment(BaseModel):

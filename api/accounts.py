@@ -41,7 +41,7 @@ class NewAccount(BaseModel):
 
     ref: str = Field(description="kind:id, such as clinic:42")
     name: str = Field(description="the customer's name")
-    product: str = Field(description="clinic_leads or pharmapulse_one")
+    product: str = Field(description="a product of the catalog, such as clinic_leads")
     timezone: str | None = Field(
         default=None, description="IANA name; by default the operator's zone"
     )

@@ -34,13 +34,15 @@ _UNKNOWN_DISPUTE = Refused(
 class DisputePath(BaseModel):
     """The dispute."""
 
-    dispute_id: Annotated[int, Field(ge=1, le=2**63 - 1)]
+    dispute_id: Annotated[
+        int, Field(ge=1, le=2**63 - 1, description="ours, from the answer of POST /v1/disputes")
+    ]
 
 
 class DisputeQuery(PageQuery):
     """Filters; one that is left out does not limit the list."""
 
-    state: DisputeState | None = None
+    state: DisputeState | None = Field(default=None, description="only disputes in this state")
 
 
 class NewDispute(BaseModel):

@@ -165,6 +165,8 @@ def _describe(operation: dict[str, Any], one: Declaration) -> None:
     for parameter in operation.get("parameters", ()):
         parameter["schema"].pop("default", None)
     said = operation.get("description", "")
+    if said == operation["summary"]:  # Flask-OpenAPI repeats a docstring of one line
+        said = ""
     operation["description"] = f"{said}\n\nNeeds the scope `{one.scope}`.".strip()
     if "requestBody" in operation:
         operation["requestBody"]["required"] = not one.without_body

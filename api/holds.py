@@ -32,7 +32,7 @@ _UNKNOWN_HOLD = Refused(404, "unknown-hold", "no hold with this id is known", pa
 class HoldPath(BaseModel):
     """The hold."""
 
-    hold_id: str
+    hold_id: str = Field(description="ours, from the answer of POST /v1/holds")
 
 
 class NewHold(BaseModel):

@@ -70,7 +70,7 @@ class LeadQuery(BaseModel):
     # A misspelt filter must be an error, not a list without that filter.
     model_config = ConfigDict(extra="forbid")
 
-    state: RecordedState | None = None
+    state: RecordedState | None = Field(default=None, description="only leads in this state")
     since: Instant | None = Field(default=None, description="only leads of this time or later")
     until: Instant | None = Field(default=None, description="only leads before this time")
     after: Id | None = Field(default=None, description="`next` of the page before")

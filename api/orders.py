@@ -48,9 +48,15 @@ class NewOrder(BaseModel):
 
     account: Ref
     gateway: GatewayName
-    package: str | None = Field(default=None, description="such as credits_5000")
-    amount_paise: int | None = Field(default=None, description="any amount from Rs 1,000")
-    plan: str | None = Field(default=None, description="pharmapulse_one or plan_renewal")
+    package: str | None = Field(
+        default=None, description="a package of the catalog, such as credits_5000"
+    )
+    amount_paise: int | None = Field(
+        default=None, description="any amount within `free_amounts` of the catalog"
+    )
+    plan: str | None = Field(
+        default=None, description="a plan of the catalog, such as pharmapulse_one"
+    )
     return_url: Annotated[str, AfterValidator(_web_address)] | None = Field(
         default=None,
         max_length=1_000,

@@ -187,7 +187,7 @@ def show(path: PaymentPath, query: GatewayQuery) -> PaymentWithRefunds:
     """Show a payment with its refunds.
 
     It is what is on record: the gateway is not asked. A payment of no account that is known is
-    shown to keys that reach all accounts.
+    shown only to keys that reach all accounts.
     """
     caller = auth.caller()
     with transaction() as session:

@@ -4,7 +4,7 @@
 also one of a request that was refused unread, and one of a caller whose share is taken. What only
 the app knows (the caller, the route, the account) it leaves in `Facts` by the way of the environ.
 
-Noted is nothing that a stranger chose but the id of the request, which has a narrow form
+Nothing is noted that a stranger chose, except the id of the request, which has a narrow form
 (`service/request_ids.py`): the route as the document writes it and not the path, the name of a
 key, a reference that is on record, a version of our own client. docs/explanation/request-log.md
 says why; `service/recent_requests.py` keeps it, `api/request_writer.py` carries it there.

@@ -25,7 +25,7 @@ def use_request_id(request_id: str) -> Iterator[None]:
     The back office writes it into its logs and rows, and answers with it. Without one it makes an
     id of its own; an error has it as `request_id`. Raises `InvalidRequest` unless it is 8 to 64
     letters, digits, `.`, `_` and `-`, with a letter among them, and neither a PAN, a GSTIN nor
-    the like of a key.
+    what looks like a key.
     """
     if not isinstance(request_id, str) or not _FITS(request_id):
         raise InvalidRequest(

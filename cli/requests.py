@@ -85,8 +85,8 @@ def list_(
 ) -> None:
     """List the API's recent requests, newest first.
 
-    Kept are the last API_REQUESTS_KEPT of callers with a key, 10,000 unless that is set, and a
-    tenth as many of others, for 7 days. Bodies and paths are not.
+    The last API_REQUESTS_KEPT (10,000) of callers with a key are kept for 7 days, and a tenth as
+    many of others. Bodies and paths are not.
     """
     chosen = _Filter(caller, route, status, account)
     with _noted() as redis:
@@ -103,8 +103,8 @@ def list_(
 def show(request_id: str, *, view: View) -> None:
     """Show request ID and the rows that it wrote.
 
-    ID is the X-Request-Id of its answer, and `request_id` in a refusal. Rows are also found of a
-    request that is not noted any more, and of a delivery to the receiver.
+    ID is the X-Request-Id of its answer, and `request_id` in a refusal. The rows are also found
+    of a request that is no longer noted, and of a delivery to the receiver.
     """
     if not request_ids.sane(request_id):
         raise PermanentError(

@@ -1,7 +1,7 @@
 """What a request wrote: every row of the database that carries its id, each in one line.
 
-The tables are those of the models that have the column `request_id`: a new one is found without a
-word here, and `_LINES` then gives it a better line. Columns that may hold personal data
+The tables are those of the models that have the column `request_id`: a new one is found by
+itself, and `_LINES` then gives it a better line. Columns that may hold personal data
 (`db/personal_data.py`) are not read.
 """
 
@@ -50,7 +50,7 @@ def rows_of_request(
 
     `since` is when the request came, if that is known: older rows are not read. Most tables have no
     index of the column, so that no posting pays for it. Those where requests come in have one, and
-    say it too. Without either the tables are read whole.
+    so say when it came. Without either the tables are read whole.
     """
     since = since or _came_in_at(session, request_id)
     found = [row for table in tables() for row in _rows(session, table, request_id, since)]

@@ -20,7 +20,7 @@ handle_billing_errors(app)  # what billing refuses is a 402, 404, 409 or 503, an
 
 
 def account_of(clinic: str) -> str:
-    return f"clinic:{clinic}"  # the account's reference is ours to choose, once and for ever
+    return f"clinic:{clinic}"  # we choose the account's reference, and it never changes
 
 
 def back_to(clinic: str) -> Answer:

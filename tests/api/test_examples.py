@@ -1,4 +1,4 @@
-"""The examples of the OpenAPI document are one story; here it is told to a running API.
+"""The examples of the OpenAPI document are one story; here it is sent to a running API.
 
 Each request of the document is sent as it stands there, apart from ids, and the answer must be the
 one of the document, apart from ids and times (`tests/docs/matching.py`).
@@ -46,12 +46,12 @@ def running_shop(database_url: str, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 class Story:
-    """The examples as they are told: which id of the document stands for which id of this run."""
+    """The examples as they are sent: which id of the document stands for which id of this run."""
 
     def __init__(self, shop: Shop, document: Mapping[str, Any]) -> None:
         self.shop = shop
         self.ids = Ids()
-        self.told: set[str] = set()
+        self.sent: set[str] = set()
         self.wrong: list[str] = []
         self._key, self._query = HOUSE_KEY, dict[str, str]()
         self._places: dict[str, Place] = {
@@ -68,7 +68,7 @@ class Story:
         self._key, self._query = key, query
         example = DECLARED[operation_id].example
         assert example is not None, f"{operation_id}: has no example"
-        self.told.add(operation_id)
+        self.sent.add(operation_id)
         answer = self._send(operation_id, example)
         self._compare(f"{operation_id}: {answer.status}", example.answer, answer.body)
         for refused in example.refused:
@@ -207,7 +207,7 @@ def test_the_api_answers_what_its_document_shows(shop: Shop) -> None:
             step(story)
     # Then it is answered as the document says, and no route was left out
     assert not story.wrong, "\n".join(story.wrong)
-    assert story.told == set(story._places)
+    assert story.sent == set(story._places)
 
 
 @pytest.mark.parametrize("operation_id", sorted(DECLARED))

@@ -74,7 +74,9 @@ def test_every_route_needs_a_key_and_answers_problems(document: dict[str, Any]) 
             )
 
 
-def test_the_lead_route_is_told_with_its_fields_and_its_scope(document: dict[str, Any]) -> None:
+def test_the_lead_route_is_described_with_its_fields_and_its_scope(
+    document: dict[str, Any],
+) -> None:
     operation = document["paths"]["/v1/leads/{lead_id}"]["get"]
 
     assert operation["security"] == [{"api_key": ["leads:read"]}]
@@ -157,7 +159,7 @@ ROUTES = {
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
-def test_each_route_is_told_with_its_scope_and_what_it_answers(
+def test_each_route_is_described_with_its_scope_and_what_it_answers(
     document: dict[str, Any], method: str, path: str
 ) -> None:
     scope, status, fields = ROUTES[method, path]
@@ -172,7 +174,7 @@ def test_each_route_is_told_with_its_scope_and_what_it_answers(
         assert "404" in operation["responses"]
 
 
-def test_a_payment_is_told_by_the_names_that_it_is_answered_with(
+def test_a_payment_is_described_by_the_names_that_it_is_answered_with(
     document: dict[str, Any],
 ) -> None:
     payment = document["components"]["schemas"]["Payment"]
@@ -206,7 +208,7 @@ def test_a_list_takes_its_filters_and_the_place_where_a_page_begins(
         assert in_query == {"after", *filters}
 
 
-def test_what_it_lists_asks_for_a_key_and_the_rest_tells_nothing(
+def test_what_it_lists_asks_for_a_key_and_the_rest_says_nothing(
     api: ApiProcess, document: dict[str, Any]
 ) -> None:
     for path, operations in document["paths"].items():
@@ -305,12 +307,12 @@ def test_every_answer_has_the_id_of_its_request(document: dict[str, Any]) -> Non
 def test_a_repeated_post_says_so_in_a_header(document: dict[str, Any]) -> None:
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
-            told = [
+            marked = [
                 status
                 for status, response in operation["responses"].items()
                 if "Idempotent-Replayed" in response["headers"]
             ]
-            assert (len(told) == 1 and told[0] < "300") == (method == "post"), path
+            assert (len(marked) == 1 and marked[0] < "300") == (method == "post"), path
 
 
 def test_a_body_that_may_be_left_out_is_marked(document: dict[str, Any]) -> None:
@@ -336,6 +338,17 @@ def test_every_operation_names_its_scope_for_a_reader(document: dict[str, Any]) 
 def test_no_route_is_missing(document: dict[str, Any]) -> None:
     # Of two resources with the same path, the later one would replace the earlier one.
     assert {one["operationId"] for one in _operations(document)} == OPERATIONS
+
+
+def test_every_parameter_is_described(document: dict[str, Any]) -> None:
+    for operation in _operations(document):
+        for parameter in operation.get("parameters", ()):
+            assert parameter.get("description"), (operation["operationId"], parameter["name"])
+
+
+def test_a_description_does_not_repeat_the_summary(document: dict[str, Any]) -> None:
+    for operation in _operations(document):
+        assert not operation["description"].startswith(operation["summary"])
 
 
 def test_no_model_hides_another_one_of_its_name() -> None:
