@@ -267,12 +267,14 @@ def test_history_tells_what_happened_newest_first() -> None:
         "version": 2, "amount": -180, "balance_after": 820, "kind": "lead_charge",
         "idempotency_key": "lead:L-1:charge", "description": "Lead L-1", "actor": "test",
         "lead_id": "L-1", "payment_id": "pay_1", "dispute_id": "D-1", "reverses": None,
+        "request_id": None,
     }  # fmt: skip
     assert datetime.fromisoformat(oldest.pop("event_at")).utcoffset() == timedelta(0)
     assert oldest == {
         "version": 1, "amount": 1000, "balance_after": 1000, "kind": "goodwill",
         "idempotency_key": "welcome:42", "description": "welcome", "actor": "ops",
         "lead_id": None, "payment_id": None, "dispute_id": None, "reverses": None,
+        "request_id": None,
     }  # fmt: skip
 
 

@@ -74,7 +74,9 @@ def test_a_changed_account_is_in_the_audit_log_with_before_and_after(database: s
     open_account()
     run("accounts", "set", "clinic:42", "--overdraft-limit", "500", "--name", "New Name")
     run("accounts", "set", "clinic:42", "--overdraft-limit", "500")  # changes nothing
-    changed, opened = run("audit-log", "--subject", "account:clinic:42", "--json").json
+    limited, changed, opened = run("audit-log", "--subject", "account:clinic:42", "--json").json
+    assert limited["action"] == "account.overdraft_set"
+    assert (limited["before"], limited["after"]["overdraft_limit"]) == ({"overdraft_limit": 0}, 500)
     assert changed["action"] == "account.changed"
     assert changed["before"] == {"name": "City Clinic", "overdraft_limit": 0}
     assert changed["after"] == {"name": "New Name", "overdraft_limit": 500}

@@ -43,7 +43,7 @@ def test_a_new_event_is_pending() -> None:
     assert listed == {
         "id": id_, "source": "leads", "event_id": "msg_1", "type": None, "state": "pending",
         "outcome": None, "attempts": 0, "handled_at": None, "last_error": None,
-        "lead_id": None, "account": None,
+        "lead_id": None, "account": None, "request_id": None,
     }  # fmt: skip
 
 
