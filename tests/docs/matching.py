@@ -71,7 +71,7 @@ class Ids:
     def page(self, output: str) -> str:
         """Return an output with the ids of the page."""
         for (_, run), page in self._of_page.items():
-            output = re.sub(rf"(?<![\w.,-]){re.escape(run)}(?![\w.-]|,\d)", page, output)
+            output = re.sub(rf"(?<![\w.,-]){re.escape(run)}(?![\w.-]|[,:]\d)", page, output)
         return output
 
     def command(self, text: str) -> str:
@@ -95,11 +95,29 @@ def differs(written: str, seen: str, ids: Ids) -> bool:
 
 
 def alike(written: str, seen: str, ids: Ids) -> bool:
-    """Bind the ids of two texts that differ, if both have the same kinds of ids in one order."""
+    """Bind the ids of two texts that differ, if both have the same kinds of ids in one order.
+
+    Of two JSON objects, the fields count that both have.
+    """
+    written, seen = _shared_fields(written, seen)
     page_parts, run_parts = _taken_apart(written)[1], _taken_apart(seen)[1]
     if [kind for kind, _ in page_parts] != [kind for kind, _ in run_parts]:
         return False
     return ids.fit(page_parts, run_parts)
+
+
+def _shared_fields(written: str, seen: str) -> tuple[str, str]:
+    try:
+        page, run = json.loads(written), json.loads(seen)
+    except ValueError:
+        return written, seen
+    if not (isinstance(page, dict) and isinstance(run, dict)):
+        return written, seen
+    names = [name for name in page if name in run]
+    return (
+        json.dumps({name: page[name] for name in names}, ensure_ascii=False),
+        json.dumps({name: run[name] for name in names}, ensure_ascii=False),
+    )
 
 
 def _outside_of_options(pattern: str, value: str, text: str) -> str:
