@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
+from api.app import create_app
 from devstack import ports
 from tests.acceptance.harness import Stack
 from tests.docs import pages
 
 PAGE = pages.DOCS / "how-to" / "nextjs.md"
 PLATFORM = Path(__file__).with_name("nextjs_platform.mjs")
+SCHEMA = re.compile(r'\.Schemas\["(\w+)"\]')
 NAME = re.compile(r"// ([\w./\[\]-]+\.js)\n")
 OLDEST = 18
 """Node's first release with `fetch`, `Request` and `Response.json`; Next.js asks for more."""
@@ -105,6 +107,13 @@ def test_a_platform_in_nextjs_tops_up_and_spends(stack: Stack, tmp_path: Path) -
     assert (seen["wrongKey"]["status"], seen["wrongKey"]["error"]) == (500, "billing")
     assert len(seen["logged"]) == 1
     assert "wrong" not in seen["logged"][0]
+
+
+def test_its_types_are_those_of_the_document() -> None:
+    document: Any = create_app().test_client().get("/openapi.json").get_json(force=True)
+    named = {name for block in files_of_page().values() for name in SCHEMA.findall(block)}
+    assert len(named) > 3
+    assert named <= document["components"]["schemas"].keys()
 
 
 def test_what_the_browser_gets_holds_no_key_of_ours() -> None:

@@ -1,7 +1,8 @@
 """The table of a platform's jobs: how each is asked for, what holds then, and how it is refused.
 
 `test_jobs.py` drives every kind of client through it against the real back office, `test_routes.py`
-compares it with the routes of the API. A new method is a new line here.
+compares it with the routes of the API. A new method is a new line here: the file is long because it
+has them all.
 """
 
 from collections.abc import Callable, Iterable

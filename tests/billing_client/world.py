@@ -1,7 +1,8 @@
 """The back office for the table of jobs: API, receiver, gateways, and a network that loses answers.
 
 One of each for all jobs, behind one proxy, as a platform meets them: its `base_url` is the proxy.
-A worker is `drain`, in this process.
+A worker is `drain`, in this process. Slow to start: a database, an API and a
+receiver, once for the whole module.
 """
 
 from collections.abc import Iterator, Sequence
