@@ -84,13 +84,16 @@ def test_if_its_answer_is_lost_it_is_done_once(job: Job, kind: Kind, world: Worl
     things = job.given(world)
     world.proxy.reset()
     world.proxy.lose("any")
+    world.proxy.lose("place")  # also of a change that follows a question
     with world.platform(kind) as platform:
         result = job.ask(platform, things)
     assert job.holds(world, things, result)
     lost, again = world.proxy.asked[:2]
     assert (lost.method, lost.path, lost.body) == (again.method, again.path, again.body)
+    changes = [one for one in world.proxy.asked if one.method == "POST"]
+    assert len(changes) != 1
     for name in ("idempotency-key", "webhook-id"):
-        assert lost.headers.get(name) == again.headers.get(name)
+        assert len({one.headers.get(name) for one in changes}) <= 1
 
 
 @every_job
