@@ -57,7 +57,9 @@ class Lead(BaseModel):
     state: Literal["pending", "charged", "parked", "conflict", "refunded", "cancelled", "refused"]
     credits: int = Field(description="its price; zero for a conflict, which charges nothing")
     package_price_paise: int
-    conflicts: int = Field(description="requests that do not match its account or price")
+    conflicts: int = Field(
+        description="requests that do not match its account or price; the same one again is one"
+    )
     occurred_at: datetime | None
     created_at: datetime | None = Field(description="when it was first charged or parked")
     updated_at: datetime
@@ -134,6 +136,8 @@ def create(body: NewLead) -> Lead:
 
     The answer is the lead as it is known now: `pending` until a worker has charged it, or what is
     on record of it. However often a lead is sent, by whichever door, it is charged once.
+    Its id is one for all accounts: the first one to be charged or parked has the lead, and a
+    request that differs in account or price is a `conflict`, which takes nothing.
     """
     caller, now = auth.caller(), clock.now()
     with transaction() as session:

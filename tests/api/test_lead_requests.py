@@ -236,6 +236,30 @@ def test_nothing_is_learnt_of_a_lead_of_another_tenant(
     assert balance(mine) == 1_000 - 180
 
 
+def test_the_first_account_to_be_charged_has_the_id_whichever_door_the_others_use(
+    api: ApiProcess, number: int, clinic: str
+) -> None:
+    # Given a tenant who sends the id of a lead of another one, before it
+    lead, first = f"R-{number}", open_account(f"clinic:first-{number}", credits_=1_000)
+    send(api, lead, first, key=make_key(f"r-first-{number}", account=first))
+    work("api_leads")
+
+    # When the lead comes for the other one, by the API and as a signed event
+    theirs = make_key(f"r-second-{number}", account=clinic)
+    send(api, lead, clinic, key=theirs)
+    deliver(lead_event(lead, account=clinic))
+    work("api_leads")
+    work("leads")
+
+    # Then it takes nothing, both know of their own part alone, and the operator of all
+    assert (balance(first), balance(clinic)) == (1_000 - 180, 1_000)
+    shown = api.ask(f"/v1/leads/{lead}", theirs)
+    assert (shown.json["state"], shown.json["conflicts"]) == ("conflict", 1)
+    assert first not in shown.body.decode()
+    assert (ask(api, lead).json["account"], ask(api, lead).json["conflicts"]) == (first, 1)
+    assert len(charges(lead)) == 1
+
+
 def test_an_account_out_of_reach_is_as_unknown_as_none_and_nothing_is_recorded(
     api: ApiProcess, number: int, clinic: str
 ) -> None:
