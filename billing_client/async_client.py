@@ -190,8 +190,9 @@ class AsyncBillingClient:
         """Return the account, which is opened if it does not exist; safe to call at any time.
 
         One that exists is returned as it is, whatever else the arguments say: `update_account`
-        changes it. Raises `ProductMismatch` if it exists with another product, and `AccountExists`
-        if it exists out of this API key's reach.
+        changes it. The arguments are those of `create_account`. Raises `ProductMismatch` if it
+        exists with another product, `AccountExists` if it exists out of this API key's reach,
+        `InvalidFields`, `OutOfReach`.
         """
         return await self._follow(
             flows.ensure_account(
@@ -279,7 +280,10 @@ class AsyncBillingClient:
         return await self._run(accounts.balance(account))
 
     def list_accounts(self, *, product: str | None = None) -> AsyncIterator[Account]:
-        """Return the accounts in the API key's reach, by their references, page by page."""
+        """Return the accounts in the API key's reach, by their references, page by page.
+
+        `product`: only those of it. Raises `InvalidFields`.
+        """
         return self._all(accounts.list_accounts(product=product))
 
     def history(
@@ -430,7 +434,8 @@ class AsyncBillingClient:
         """Give the money of a payment back, all that is left of it or `amount_paise`.
 
         The payment's credit and its share of the bonus are reserved first, and taken when the money
-        is paid back. `reason` is for auditors. Raises `PaymentUnknown`, `NotRefundable`,
+        is paid back. `reason` is for auditors. Give a key if the call may be repeated: without one,
+        each call is another refund. Raises `PaymentUnknown`, `NotRefundable`,
         `InvalidFields`, `IdempotencyConflict`, `GatewayUnavailable`.
         """
         return await self._run(
@@ -482,7 +487,10 @@ class AsyncBillingClient:
     async def withdraw_dispute(
         self, dispute_id: int, *, idempotency_key: str | None = None
     ) -> Dispute:
-        """Take a pending dispute back. Raises `DisputeResolved`, `DisputeUnknown`."""
+        """Take a pending dispute back.
+
+        Raises `DisputeResolved`, `DisputeUnknown`, `IdempotencyConflict`.
+        """
         return await self._run(
             disputes.withdraw_dispute(dispute_id, idempotency_key=idempotency_key)
         )
@@ -507,9 +515,10 @@ class AsyncBillingClient:
         description: str | None = None,
         idempotency_key: str | None = None,
     ) -> Hold:
-        """Set credit aside until the hold is captured, voided or expires.
+        """Set `amount` credits aside until the hold is captured, voided or expires.
 
-        A repeat under the same key returns the first hold as it was then (`replayed`).
+        It expires after `expires_in_seconds`, by default 900. A repeat under the same key returns
+        the first hold as it was then (`replayed`).
         Raises `NotEnoughCredit`, `AccountUnknown`, `IdempotencyConflict`.
         """
         return await self._run(
@@ -529,7 +538,7 @@ class AsyncBillingClient:
     async def capture_hold(
         self, hold_id: str, *, amount: int | None = None, idempotency_key: str | None = None
     ) -> Hold:
-        """Charge the hold, or `amount` of it; the rest is free again.
+        """Charge the hold, or `amount` credits of it; the rest is free again.
 
         Raises `HoldFinished` if it has ended in another way or under another key, `HoldUnknown`,
         `IdempotencyConflict`.
@@ -550,7 +559,7 @@ class AsyncBillingClient:
         description: str | None = None,
         idempotency_key: str | None = None,
     ) -> Charge:
-        """Charge credit at once. Raises as `place_hold`.
+        """Charge `amount` credits at once. Raises as `place_hold`.
 
         Give a key if the call may be repeated: without one, each call is another charge.
         """

@@ -193,8 +193,9 @@ class BillingClient:
         """Return the account, which is opened if it does not exist; safe to call at any time.
 
         One that exists is returned as it is, whatever else the arguments say: `update_account`
-        changes it. Raises `ProductMismatch` if it exists with another product, and `AccountExists`
-        if it exists out of this API key's reach.
+        changes it. The arguments are those of `create_account`. Raises `ProductMismatch` if it
+        exists with another product, `AccountExists` if it exists out of this API key's reach,
+        `InvalidFields`, `OutOfReach`.
         """
         return self._follow(
             flows.ensure_account(
@@ -282,7 +283,10 @@ class BillingClient:
         return self._run(accounts.balance(account))
 
     def list_accounts(self, *, product: str | None = None) -> Iterator[Account]:
-        """Return the accounts in the API key's reach, by their references, page by page."""
+        """Return the accounts in the API key's reach, by their references, page by page.
+
+        `product`: only those of it. Raises `InvalidFields`.
+        """
         return self._all(accounts.list_accounts(product=product))
 
     def history(
@@ -431,7 +435,8 @@ class BillingClient:
         """Give the money of a payment back, all that is left of it or `amount_paise`.
 
         The payment's credit and its share of the bonus are reserved first, and taken when the money
-        is paid back. `reason` is for auditors. Raises `PaymentUnknown`, `NotRefundable`,
+        is paid back. `reason` is for auditors. Give a key if the call may be repeated: without one,
+        each call is another refund. Raises `PaymentUnknown`, `NotRefundable`,
         `InvalidFields`, `IdempotencyConflict`, `GatewayUnavailable`.
         """
         return self._run(
@@ -481,7 +486,10 @@ class BillingClient:
         return self._run(disputes.dispute_status(dispute_id))
 
     def withdraw_dispute(self, dispute_id: int, *, idempotency_key: str | None = None) -> Dispute:
-        """Take a pending dispute back. Raises `DisputeResolved`, `DisputeUnknown`."""
+        """Take a pending dispute back.
+
+        Raises `DisputeResolved`, `DisputeUnknown`, `IdempotencyConflict`.
+        """
         return self._run(disputes.withdraw_dispute(dispute_id, idempotency_key=idempotency_key))
 
     def list_disputes(
@@ -504,9 +512,10 @@ class BillingClient:
         description: str | None = None,
         idempotency_key: str | None = None,
     ) -> Hold:
-        """Set credit aside until the hold is captured, voided or expires.
+        """Set `amount` credits aside until the hold is captured, voided or expires.
 
-        A repeat under the same key returns the first hold as it was then (`replayed`).
+        It expires after `expires_in_seconds`, by default 900. A repeat under the same key returns
+        the first hold as it was then (`replayed`).
         Raises `NotEnoughCredit`, `AccountUnknown`, `IdempotencyConflict`.
         """
         return self._run(
@@ -526,7 +535,7 @@ class BillingClient:
     def capture_hold(
         self, hold_id: str, *, amount: int | None = None, idempotency_key: str | None = None
     ) -> Hold:
-        """Charge the hold, or `amount` of it; the rest is free again.
+        """Charge the hold, or `amount` credits of it; the rest is free again.
 
         Raises `HoldFinished` if it has ended in another way or under another key, `HoldUnknown`,
         `IdempotencyConflict`.
@@ -547,7 +556,7 @@ class BillingClient:
         description: str | None = None,
         idempotency_key: str | None = None,
     ) -> Charge:
-        """Charge credit at once. Raises as `place_hold`.
+        """Charge `amount` credits at once. Raises as `place_hold`.
 
         Give a key if the call may be repeated: without one, each call is another charge.
         """
