@@ -16,7 +16,6 @@ from contextvars import ContextVar
 from uuid import uuid4
 
 HEADER = "X-Request-Id"
-MAX_LENGTH = 64
 
 _current: ContextVar[str | None] = ContextVar("service.request_ids.current", default=None)
 _is_sane = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9][A-Za-z0-9._-]{7,63}", re.ASCII).fullmatch

@@ -151,6 +151,7 @@ def test_nothing_that_a_stranger_wrote_is_noted(
     assert HOUSE_KEY not in raw
 
 
+# Slow: an API and a Redis of its own, which is stopped, started again and hangs.
 def test_no_request_is_slower_or_fails_without_redis(
     database_url: str, log_file: Path, tmp_path: Path, clinic: str
 ) -> None:
@@ -199,6 +200,7 @@ def test_no_request_is_slower_or_fails_without_redis(
             assert set(last) <= set(read())
 
 
+# Slow: an API of three processes starts.
 def test_each_process_of_the_api_notes_into_the_same_streams(
     database_url: str, log_file: Path, redis: Redis
 ) -> None:

@@ -84,6 +84,7 @@ def test_under_load_one_exchange_carries_many(there: Destination) -> None:
     assert there.written == [f"req_{number:08}" for number in range(QUEUED // 2)]
 
 
+# Slow: a flood has many notes, and each allocation is traced.
 def test_a_flood_takes_no_more_memory_than_the_queue_and_no_time(there: Destination) -> None:
     # Given a Redis that hangs
     there.may_go_on.clear()
