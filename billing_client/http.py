@@ -1,5 +1,6 @@
 """The transport of `BillingClient`: urllib3, one pool of connections for all threads."""
 
+import os
 import time
 
 import urllib3
@@ -20,20 +21,20 @@ class Http:
     def __init__(self, *, timeout_seconds: float, retries: int) -> None:
         self._retries = retries
         self._backoff_seconds = BACKOFF_SECONDS
-        self._pool = urllib3.PoolManager(
-            maxsize=KEPT_CONNECTIONS,
-            timeout=urllib3.Timeout(total=timeout_seconds),
-            retries=False,  # `exchange.py` decides, for all transports in the same way
-        )
+        self._timeout = urllib3.Timeout(total=timeout_seconds)
+        self._pool = self._new_pool()
+        self._process = os.getpid()
+        self._inherited: list[urllib3.PoolManager] = []
 
     def send(self, request: Request) -> Answer:
         """Return the answer that counts, whatever its status. Raises `Unreachable`."""
+        pool = self._pool_of_this_process()
         tries = Tries(self._retries, self._backoff_seconds)
         while True:
             answer: Answer | None = None
             reason = ""
             try:
-                raw = self._pool.request(
+                raw = pool.request(
                     request.method,
                     request.url,
                     body=request.body,
@@ -56,6 +57,25 @@ class Http:
     def close(self) -> None:
         """Close the connections."""
         self._pool.clear()
+
+    def _new_pool(self) -> urllib3.PoolManager:
+        return urllib3.PoolManager(
+            maxsize=KEPT_CONNECTIONS,
+            timeout=self._timeout,
+            retries=False,  # `exchange.py` decides, for all transports in the same way
+        )
+
+    def _pool_of_this_process(self) -> urllib3.PoolManager:
+        """Return connections that no other process has.
+
+        A forked worker has those of its parent: each would read the answers to the other's
+        requests. They are kept, not closed: a thread of the parent may have held their locks.
+        """
+        if self._process != os.getpid():
+            self._inherited.append(self._pool)
+            self._pool = self._new_pool()
+            self._process = os.getpid()
+        return self._pool
 
 
 def _reason(error: HTTPError) -> str:

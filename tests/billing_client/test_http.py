@@ -3,6 +3,8 @@
 import json
 import re
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -215,6 +217,36 @@ def test_one_client_serves_many_threads() -> None:
     assert [result.lead_id for result in results] == [lead["lead_id"] for lead in leads]
     sent = [json.loads(asked.body)["data"]["lead_id"] for asked in server.asked]
     assert sorted(sent) == sorted(str(lead["lead_id"]) for lead in leads)
+
+
+A_WORKER_IS_FORKED = """
+import os, sys
+from billing_client import BillingClient
+
+client = BillingClient(base_url=sys.argv[1], api_key="k-1", retries=0)
+client.lead_status("L-parent")
+worker = os.fork()
+if worker:
+    os.waitpid(worker, 0)
+    client.lead_status("L-parent")
+else:
+    client.lead_status("L-worker")
+    client.lead_status("L-worker")
+"""
+
+
+def test_a_forked_worker_has_connections_of_its_own() -> None:
+    # On one connection each would read answers to the other's requests, of any customer.
+    with ScriptedServer(Reply(200, {"lead_id": "L", "account": "c:1", "state": "charged",
+                                    "credits": 1})) as server:  # fmt: skip
+        command = [sys.executable, "-c", A_WORKER_IS_FORKED, server.url]
+        subprocess.run(command, check=True, timeout=30)
+    ports_of = {
+        who: {asked.port for asked in server.asked if asked.path.endswith(who)}
+        for who in ("parent", "worker")
+    }
+    assert (len(ports_of["parent"]), len(ports_of["worker"])) == (1, 1)
+    assert ports_of["parent"] != ports_of["worker"]
 
 
 @pytest.mark.parametrize(
