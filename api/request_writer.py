@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 import structlog
-from redis.exceptions import RedisError
 
 import clock
 import settings
@@ -41,7 +40,7 @@ class RequestWriter:
     """The queue and the thread of one process."""
 
     def __init__(self, write: Write) -> None:
-        """Start nothing yet; `write` raises the errors of redis-py, or `OSError`."""
+        """Start nothing yet. If `write` raises, the batch is lost, and a line says so."""
         self._write = write
         self._queue: deque[RecentRequest] = deque(maxlen=QUEUED)
         self._wake = threading.Event()
@@ -89,7 +88,7 @@ class RequestWriter:
                 break
             try:
                 self._write(batch)
-            except (RedisError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - the thread must outlive any of them
                 self._not_written += len(batch)
                 self._error = (
                     str(error) if isinstance(error, RedisCluster) else type(error).__name__

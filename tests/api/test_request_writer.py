@@ -40,7 +40,7 @@ class Destination:
     """What a writer writes to: slow or away, as the test wants it."""
 
     def __init__(self) -> None:
-        self.away = False
+        self.away: Exception | None = None
         self.may_go_on = threading.Event()
         self.may_go_on.set()
         self.batches: list[int] = []
@@ -49,8 +49,8 @@ class Destination:
     def write(self, batch: Sequence[RecentRequest]) -> None:
         self.may_go_on.wait(10)
         self.batches.append(len(batch))
-        if self.away:
-            raise RedisAway
+        if self.away is not None:
+            raise self.away
         self.written += [one.request_id for one in batch]
 
 
@@ -112,20 +112,26 @@ def test_a_flood_takes_no_more_memory_than_the_queue_and_no_time(there: Destinat
     assert seconds / (50 * QUEUED) < 0.000_5  # with tracing; a wait would be a second
 
 
-def test_while_redis_is_away_one_line_says_how_many_were_lost(there: Destination) -> None:
-    there.away = True
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(RedisAway(), "ConnectionError"), (ValueError("an odd answer"), "ValueError")],
+)
+def test_while_redis_is_away_one_line_says_how_many_were_lost(
+    there: Destination, error: Exception, said: str
+) -> None:
+    there.away = error
     writer = RequestWriter(there.write)
 
     with capture_logs() as lines:
         for number in range(20):
             writer.note(request(number))
             time.sleep(0.02)
-        there.away = False
+        there.away = None
         writer.note(request(99))
         eventually("notes are written again", lambda: "req_00000099" in there.written)
 
     [line] = [line for line in lines if line["event"] == "requests not noted"]
-    assert line["error"] == "ConnectionError"
+    assert line["error"] == said
     assert line["log_level"] == "warning"
 
 
