@@ -1,7 +1,6 @@
 """A sample marketplace: clinics buy credit, pay for leads, dispute bad ones, use an AI view.
 
-Settings: BILLING_URL, BILLING_API_KEY, and in development CHECKOUT_SCRIPT, the simulator's. It has
-no login: a real platform takes the clinic from its session, not from the page's address.
+It has no login: a real platform takes the clinic from its session, not from the page's address.
 """
 
 import os
@@ -11,12 +10,19 @@ from flask import Flask, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue as Answer
 
 from billing_client import BillingClient, BillingSettings, credits_used, require_credits
+from billing_client.errors import BillingError, InvalidFields, InvalidRequest
 from billing_client.flask_errors import handle_billing_errors
 
 CHECKOUT_SCRIPT = os.environ.get("CHECKOUT_SCRIPT", "https://checkout.razorpay.com/v1/checkout.js")
 billing = BillingClient(BillingSettings.from_environment())
 app = Flask(__name__)
 handle_billing_errors(app)  # what billing refuses is a 402, 404, 409 or 503, and never a bare 500
+
+
+@app.errorhandler(InvalidRequest)  # such as an odd name; nothing was sent
+@app.errorhandler(InvalidFields)  # such as a signature that is not the gateway's
+def refuse_form(error: BillingError) -> Answer:
+    return {"error": str(error)}, 400
 
 
 def account_of(clinic: str) -> str:
@@ -44,25 +50,20 @@ def show_clinic(clinic: str) -> str:
     account = billing.account(account_of(clinic))
     leads = list(billing.list_leads(account.account))
     disputes = {one.lead_id: one for one in billing.list_disputes(account.account)}
-    # `once` names what the forms of this page do: pressed twice, it is done once.
+    # `once` names what the forms of this page buy, bring and dispute: pressed twice, done once.
     known = {"account": account, "leads": leads, "disputes": disputes, "once": uuid.uuid4()}
     return render_template("clinic.html", clinic=clinic, **known)
 
 
 @app.post("/clinics/<clinic>/top-ups")
 def top_up(clinic: str) -> str:
-    package, once = request.form["package"], request.form["once"]
-    account = account_of(clinic)
-    order = billing.place_order(account, "razorpay", package=package, idempotency_key=once)
+    what, once = request.form["package"], request.form["once"]
+    order = billing.place_order(account_of(clinic), "razorpay", package=what, idempotency_key=once)
     checkout = {  # the same for Razorpay's script and for the simulator's
-        "key": order.key_id,
-        "order_id": order.order_id,
-        "amount": order.amount_paise,
-        "currency": order.currency,
-        "name": "The Marketplace",
-        "description": f"{order.credits + order.bonus_credits:,} credits",
-        "callback_url": url_for("paid", clinic=clinic, _external=True),
-    }
+        "key": order.key_id, "order_id": order.order_id, "amount": order.amount_paise,
+        "currency": order.currency, "callback_url": url_for("paid", clinic=clinic, _external=True),
+        "name": "Marketplace", "description": f"{order.credits + order.bonus_credits:,} credits",
+    }  # fmt: skip
     return render_template("pay.html", clinic=clinic, checkout=checkout, script=CHECKOUT_SCRIPT)
 
 
@@ -76,24 +77,23 @@ def paid(clinic: str) -> Answer:
 
 @app.post("/clinics/<clinic>/leads")
 def bring_lead(clinic: str) -> Answer:
-    lead_id, rupees = request.form["lead_id"], int(request.form["package_price_rupees"])
+    lead_id, rupees = request.form["lead_id"], request.form.get("package_price_rupees", -1, int)
     billing.submit_lead(lead_id, account_of(clinic), rupees * 100)  # by its id charged once
     billing.wait_for_lead(lead_id, timeout_seconds=10)  # a real platform looks later
     return back_to(clinic)
 
 
-@app.post("/clinics/<clinic>/leads/<lead_id>/disputes")
+@app.post("/clinics/<clinic>/leads/<path:lead_id>/disputes")
 def dispute(clinic: str, lead_id: str) -> Answer:
-    reason = request.form["dispute_type"], request.form["description"]
-    billing.dispute_lead(lead_id, account_of(clinic), *reason)
+    what, why, once = (request.form[name] for name in ("dispute_type", "description", "once"))
+    billing.dispute_lead(lead_id, account_of(clinic), what, why, idempotency_key=once)
     return back_to(clinic)
 
 
 @app.post("/clinics/<clinic>/replies")
 @require_credits(20, client=billing, account=account_of)
 def suggest_reply(clinic: str) -> Answer:
-    question = request.form.get("question", "")
-    if not question:
+    if not (question := request.form.get("question")):
         return {"error": f"{clinic} asked nothing"}, 400  # costs nothing
     credits_used(min(20, 5 + len(question) // 20))  # of the 20 that were held
     return {"reply": f"Thank you for asking: {question}"}

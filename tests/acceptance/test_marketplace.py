@@ -108,11 +108,15 @@ def test_credit_is_bought_spent_on_leads_disputed_and_used(marketplace: Marketpl
         page = marketplace.post(f"{path}/leads", lead_id="L-m2", package_price_rupees="12000")
         assert "charged" in page.text
     assert marketplace.credits(account) == [*TOP_UP, -250]
-    # And when it is disputed, an operator decides, and the credit comes back
-    page = marketplace.post(
-        f"{path}/leads/L-m2/disputes", dispute_type="wrong_number", description="No such number."
-    )
-    assert "dispute pending" in page.text
+    # And when it is disputed, by a double click, an operator decides, and the credit comes back
+    wrong: Any = {
+        "dispute_type": "wrong_number",
+        "description": "No such number.",
+        "once": "click-2",
+    }
+    for _ in range(2):
+        page = marketplace.post(f"{path}/leads/L-m2/disputes", **wrong)
+        assert "dispute pending" in page.text
     [dispute] = marketplace.stack.billing("disputes", "list", "--account", account)
     approve(marketplace.stack, dispute["dispute_id"])
     assert marketplace.credits(account) == [*TOP_UP, -250, 250]
@@ -132,7 +136,7 @@ def test_what_billing_refuses_is_said_and_changes_nothing(marketplace: Marketpla
     poor = marketplace.post(f"{path}/replies", status=402, question="Open?").json()
     unknown = requests.get(f"{marketplace.url}/clinics/nobody", timeout=60)
     strange = marketplace.post(
-        f"{path}/leads/L-none/disputes", 404, dispute_type="spam", description="Which?"
+        f"{path}/leads/L-none/disputes", 404, dispute_type="spam", description="Which?", once="a"
     ).json()
 
     assert (poor["needed"], poor["available"]) == (20, 0)
@@ -142,6 +146,36 @@ def test_what_billing_refuses_is_said_and_changes_nothing(marketplace: Marketpla
     )
     assert strange["type"].endswith(":unknown-lead")
     assert marketplace.credits(account) == []
+
+
+def test_a_form_that_does_not_fit_is_the_visitors_mistake(marketplace: Marketplace) -> None:
+    account, path = "clinic:market-4", "/clinics/market-4"
+    marketplace.post("/clinics", clinic="market-4", name="<b>Market</b>")
+    marketplace.post(f"{path}/top-ups", package="credits_5000", once="click-4")
+    forged: Any = {
+        "razorpay_order_id": marketplace.order_of(account),
+        "razorpay_payment_id": "pay_1",
+        "razorpay_signature": "0" * 64,
+    }
+
+    for wrong in (
+        marketplace.post("/clinics", 400, clinic="../x", name="Market Clinic"),
+        marketplace.post("/clinics", 400, clinic="market-5", name=""),
+        marketplace.post(f"{path}/leads", 400, lead_id="L-m4", package_price_rupees="many"),
+        marketplace.post(f"{path}/top-ups", 400, package="credits_5000", once=""),
+        marketplace.post(f"{path}/paid", 400, **forged),
+    ):
+        assert wrong.json()["error"]
+    assert marketplace.credits(account) == []
+    # And what is odd and fits is shown as text, and can be disputed: it is not charged yet
+    page = marketplace.post(f"{path}/leads", lead_id="<i>L 1/é", package_price_rupees="12000")
+    assert "&lt;b&gt;Market" in page.text
+    assert "&lt;i&gt;L 1/é" in page.text
+    parked = marketplace.post(
+        f"{path}/leads/%3Ci%3EL%201/%C3%A9/disputes", 409,
+        dispute_type="spam", description="Odd.", once="click-5",
+    ).json()  # fmt: skip
+    assert parked["type"].endswith(":lead-not-charged")
 
 
 @pytest.mark.parametrize("width", [1280, 400])
