@@ -28,7 +28,7 @@
   function begin() {
     text('shop', options.name || 'The shop');
     text('description', options.description || '');
-    element('initial').textContent = (options.name || 'S').charAt(0).toUpperCase();
+    element('initial').textContent = String(options.name || 'S').charAt(0).toUpperCase();
     paint((options.theme || {}).color);
     prefill(options.prefill || {});
     element('close').addEventListener('click', leave);

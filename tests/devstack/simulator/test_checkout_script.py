@@ -127,6 +127,13 @@ def test_no_more_tries_are_offered_than_the_shop_allows(
     heard(page, "dismiss")
 
 
+def test_a_name_that_is_no_text_is_shown_all_the_same(page: "Page", shop: Shop) -> None:
+    shop.options["name"] = 24
+    frame = opened(page, shop)
+    frame.get_by_role("button", name="Pay ₹5,000").wait_for()
+    assert frame.get_by_role("heading", name="24").is_visible()
+
+
 @pytest.mark.parametrize("way", ["button", "escape", "escape on the page", "close()"])
 def test_closing_is_a_dismissal_and_charges_nothing(
     page: "Page", shop: Shop, gateway: razorpay.Client, way: str
