@@ -22,8 +22,9 @@ from db.models import Account, InboundEvent, LeadCharge, LeadConflict
 
 WAITS_FOR_AN_OPERATOR = "waits for an operator"
 NOT_A_LEAD = "its event is of another type than lead.created: only that is charged"
-MOST_CANDIDATES = 50
-"""Rows read for one lead: those whose body holds its id, which are one or two."""
+CANDIDATES_AT_ONCE = 50
+"""Rows that are read in one piece, of those whose body holds the id: mostly one or two, but a
+tenant may send the id of another one's lead any number of times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,30 +130,33 @@ def _on_record(session: Session, lead_id: str, reach: ColumnElement[bool]) -> Le
 def _pending(
     session: Session, lead_id: str, reach: ColumnElement[bool], *, everything: bool
 ) -> LeadStatus | None:
+    out_of_reach: set[str] = set()
     for request, dead, since in _unfinished_requests(session, lead_id):
+        if request.account in out_of_reach:
+            continue
         account = session.scalar(select(Account.ref).where(Account.ref == request.account, reach))
         if account is None and everything:
             account = request.account  # it is not opened yet
-        if account is not None:
+        if account is None:
+            out_of_reach.add(request.account)
+        else:
             return pending(request, since=since, reason=WAITS_FOR_AN_OPERATOR if dead else None)
     return None
 
 
 # Each half uses its own partial index; `id + 0` keeps PostgreSQL from walking back through the
 # finished rows in the order of the primary key. The id in quotes is searched for as bytes, so that
-# only the one or two bodies that hold it are parsed.
+# only the bodies that hold it are parsed, mostly one or two.
 _CANDIDATES = text("""
-(SELECT 1 AS rank, id, body, received_at AS since FROM inbound_events
+(SELECT 1 AS rank, id + 0 AS id, body, received_at AS since FROM inbound_events
   WHERE state = 'pending' AND source IN ('leads', 'lead_calls', 'api_leads')
     AND EXISTS (SELECT FROM unnest(CAST(:needles AS bytea[])) AS needle
-                 WHERE position(needle IN body) > 0)
-  ORDER BY id + 0 DESC LIMIT :limit)
+                 WHERE position(needle IN body) > 0))
 UNION ALL
-(SELECT 2, id, body, coalesce(handled_at, received_at) FROM inbound_events
+(SELECT 2, id + 0, body, coalesce(handled_at, received_at) FROM inbound_events
   WHERE state = 'dead' AND source IN ('leads', 'lead_calls', 'api_leads') AND lead_id IS NULL
     AND EXISTS (SELECT FROM unnest(CAST(:needles AS bytea[])) AS needle
-                 WHERE position(needle IN body) > 0)
-  ORDER BY id + 0 DESC LIMIT :limit)
+                 WHERE position(needle IN body) > 0))
 ORDER BY rank, id DESC
 """)
 
@@ -204,16 +208,18 @@ def _unfinished_requests(
     session: Session, lead_id: str
 ) -> Iterator[tuple[LeadRequest, bool, datetime]]:
     """Yield the unfinished requests for this lead (request, is dead, since), pending ones first."""
-    found = session.execute(
-        _CANDIDATES, {"needles": spellings_of(lead_id), "limit": MOST_CANDIDATES}
-    )
-    for row in found:
-        try:
-            request = _Event.model_validate_json(bytes(row.body)).data
-        except ValidationError:
-            continue
-        if request.lead_id == lead_id:
-            yield request, row.rank == 2, row.since
+    with session.execute(
+        _CANDIDATES,
+        {"needles": spellings_of(lead_id)},
+        execution_options={"yield_per": CANDIDATES_AT_ONCE},
+    ) as found:
+        for row in found:
+            try:
+                request = _Event.model_validate_json(bytes(row.body)).data
+            except ValidationError:
+                continue
+            if request.lead_id == lead_id:
+                yield request, row.rank == 2, row.since
 
 
 def spellings_of(lead_id: str) -> list[bytes]:

@@ -11,6 +11,7 @@ import pytest
 
 import clock
 from api.leads import OTHERWISE_ON_RECORD
+from billing.leads.status import CANDIDATES_AT_ONCE
 from tests.api.api_process import ApiProcess, problem
 from tests.api.conftest import HOUSE_KEY
 from tests.api.given_spending import assert_clean, fields, kind, make_key
@@ -234,6 +235,28 @@ def test_nothing_is_learnt_of_a_lead_of_another_tenant(
     assert (later["state"], later["account"], later["credits"]) == ("conflict", mine, 0)
     assert clinic not in json.dumps(later)
     assert balance(mine) == 1_000 - 180
+
+
+def test_a_pending_lead_is_found_whatever_others_send_under_its_id(
+    api: ApiProcess, number: int, clinic: str
+) -> None:
+    # Given a pending lead, and another tenant who sends its id more often than is read at once
+    lead, other = f"R-{number}", open_account(f"clinic:other-{number}", credits_=1_000)
+    send(api, lead, clinic)
+    body = {"lead_id": lead, "account": other, "package_price_paise": RS_6000}
+    content = {"type": "lead.created", "actor": "api-key:other", "data": body}
+    deliver(*[content] * (CANDIDATES_AT_ONCE + 5), source="api_leads")
+
+    # Then whoever may see it does, and the others see their own
+    mine, theirs = (
+        make_key(f"r-{name}-{number}", account=account)
+        for name, account in (("mine", clinic), ("theirs", other))
+    )
+    shown = [api.ask(f"/v1/leads/{lead}", key).json for key in (mine, theirs)]
+    assert [(one["state"], one["account"]) for one in shown] == [
+        ("pending", clinic), ("pending", other),
+    ]  # fmt: skip
+    work("api_leads")
 
 
 def test_the_first_account_to_be_charged_has_the_id_whichever_door_the_others_use(
