@@ -10,6 +10,8 @@ const [account, poor, simulator] = process.argv.slice(2);
 const outside = globalThis.fetch;
 const keys = [];
 let lost = 0;
+let halves = 0;
+let refusals = 0;
 
 // What the browser asks of its own site goes to the handler; what the server asks goes out.
 globalThis.fetch = async (url, init = {}) => {
@@ -19,6 +21,16 @@ globalThis.fetch = async (url, init = {}) => {
   if (lost > 0) {
     lost -= 1;
     throw new TypeError("fetch failed"); // as node says it: done, but nobody hears of it
+  }
+  if (halves > 0) {
+    halves -= 1;
+    const half = (stream) => { stream.enqueue(new TextEncoder().encode('{"hold_id"')); stream.error(new TypeError("terminated")); };
+    return new Response(new ReadableStream({ start: half }), answer);
+  }
+  if (refusals > 0) {
+    refusals -= 1;
+    const busy = { type: "urn:problem-type:billing:too-many-requests", status: 429 };
+    return Response.json(busy, { status: 429, headers: { "Retry-After": "0.01" } });
   }
   return answer;
 };
@@ -64,6 +76,10 @@ seen.answered = await read(assistant(request({ question: "How many?", key: "q-1"
 seen.answeredAgain = await read(assistant(request({ question: "How many?", key: "q-1" })));
 lost = 1;
 seen.answerLost = await read(assistant(request({ question: "And now?", key: "q-2" })));
+halves = 1;
+seen.answerCut = await read(assistant(request({ question: "And then?", key: "q-6" })));
+refusals = 4;
+seen.busy = await read(order(request({ purchase: "p-4", package: "credits_5000" })));
 seen.failed = await assistant(request({ question: "", key: "q-3" })).catch((error) => error.message);
 seen.tooPoor = await read(assistant(request({ question: "Me too?", key: "q-4" }, poor)));
 seen.unknownAccount = await read(assistant(request({ question: "Me?", key: "q-5" }, "clinic:no")));

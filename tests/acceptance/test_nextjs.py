@@ -87,14 +87,17 @@ def test_a_platform_in_nextjs_tops_up_and_spends(stack: Stack, tmp_path: Path) -
     assert seen["paid"] == {"status": 200, "state": "paid", "balance": 5500}
     assert seen["ofAnother"] == {"status": 404, "error": "unknown-order"}
     # And each question is charged once, whatever is sent again or gets lost
-    cost, second = len("How many?"), len("And now?")
+    cost, second, third = len("How many?"), len("And now?"), len("And then?")
     assert seen["answered"]["cost"] == cost
     assert seen["answeredAgain"] == seen["answered"]
     assert seen["answerLost"]["cost"] == second
     assert seen["keysOfLost"] == 2, "the repeat has the key of the first"
+    assert seen["answerCut"]["cost"] == third
+    assert seen["busy"] == {"status": 503, "error": "try-again"}
     assert seen["failed"] == "nothing was asked"
     assert stack.ledger(ACCOUNT) == [
         ("top_up", 5000), ("bonus", 500), ("usage", -cost), ("usage", -second),
+        ("usage", -third),
     ]  # fmt: skip
     assert stack.billing("balance", ACCOUNT)["held"] == 0, "what failed holds nothing"
     # And a refusal is what its type says
