@@ -177,6 +177,7 @@ def create(body: NewAccount) -> Account:
     with transaction() as session:
         opened = Account.of(rules.create(session, **body.model_dump()))
         idempotency.keep(session, opened)
+    auth.note_account(opened.account)
     return opened
 
 

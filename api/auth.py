@@ -65,8 +65,13 @@ def account_in_reach(session: Session, ref: str) -> Account:
     )
     if found is None:
         raise unknown("account", by="reference")
-    g.account_ref = found.ref  # for `api/request_log.py`
+    note_account(found.ref)
     return found
+
+
+def note_account(ref: str) -> None:
+    """Have the log of requests (`api/request_log.py`) say that this one is about an account."""
+    g.account_ref = ref
 
 
 def _find(header: str | None) -> Caller:

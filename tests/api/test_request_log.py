@@ -56,6 +56,17 @@ def test_each_request_is_noted_with_who_what_and_how_it_ended(
     assert 0 < one.duration_ms < 20_000
 
 
+def test_the_request_that_opened_an_account_is_noted_with_it(
+    api: ApiProcess, redis: Redis, number: int
+) -> None:
+    body = {"ref": f"clinic:{number}", "name": "A", "product": "clinic_leads"}
+    api.post("/v1/accounts", HOUSE_KEY, body, once=f"open-{number}")
+
+    [one] = noted(redis, 1)
+
+    assert (one.status, one.account) == (201, f"clinic:{number}")
+
+
 def test_a_repeat_is_noted_as_one(api: ApiProcess, redis: Redis, clinic: str) -> None:
     body = {"account": clinic, "amount": 5}
     api.post("/v1/charges", HOUSE_KEY, body, once=f"once-{clinic}")
