@@ -32,5 +32,7 @@ def write_lines(session: Session) -> None:
 
 
 def _note(session: Session, level: str, event: str, fields: dict[str, object]) -> None:
-    noted = {"request_id": request_ids.current(), **fields}
-    session.info.setdefault(_LINES, []).append((level, event, noted))
+    known = fields.pop("request_id", None) or request_ids.current()
+    if known is not None:
+        fields["request_id"] = known
+    session.info.setdefault(_LINES, []).append((level, event, fields))

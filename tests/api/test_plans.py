@@ -149,7 +149,7 @@ def test_what_is_out_of_reach_is_not_known(api: ApiProcess, number: int, what: s
     path = f"/v1/accounts/{account}/{what}"
     unknown = problem(api.ask(f"/v1/accounts/pharmacy:nobody/{what}", HOUSE_KEY))
     assert unknown["type"] == "urn:problem-type:billing:unknown-account"
-    assert problem(api.ask(path, clinics)) == unknown
+    assert problem(api.ask(path, clinics)) | {"request_id": unknown["request_id"]} == unknown
     assert api.ask(path, own).status == 200
     assert api.ask(path, other_scope).status == 403
 

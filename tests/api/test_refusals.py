@@ -15,7 +15,7 @@ PATH = "/v1/leads/L-1"
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/v1", "/v1/leads", "/v1/leads/", "/v2/leads/x", "/static/x", "/%ff%00", "/docs"]
+    "path", ["/", "/v1", "/v1/lead", "/v1/leads/", "/v2/leads/x", "/static/x", "/%ff%00", "/docs/x"]
 )
 def test_an_unknown_address_is_shown_where_the_known_ones_stand(api: ApiProcess, path: str) -> None:
     for key in (None, HOUSE_KEY):

@@ -115,7 +115,7 @@ def test_a_429_is_a_problem_that_says_when_to_come_again() -> None:
 
     assert json.loads(answer.body) == {
         "type": "urn:problem-type:billing:too-many-requests", "title": "Too Many Requests",
-        "status": 429, "detail": "later",
+        "status": 429, "detail": "later", "request_id": None,  # of no request: it is called here
     }  # fmt: skip
     assert int(dict(answer.headers)["Retry-After"]) > 0
 

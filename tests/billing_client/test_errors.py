@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-import settings
 from billing_client import (
     AccountExists,
     BillingClient,
@@ -37,6 +36,7 @@ from billing_client import (
     refusals,
     use_request_id,
 )
+from tests.api.problem_kinds import declared_kinds
 from tests.billing_client.bank import client_of
 from tests.billing_client.scripted_server import Reply, ScriptedServer
 
@@ -69,14 +69,7 @@ def refused(reply: Reply, ask: Callable[[BillingClient], object], **options: Any
 
 
 def test_every_problem_type_of_the_api_has_a_class() -> None:
-    source = "".join(
-        path.read_text()
-        for folder in ("api", "service")
-        for path in (settings.PROJECT_DIR / folder).glob("*.py")
-    )
-    served = set(re.findall(r'kind="([a-z][a-z-]+)"', source))
-    served |= set(re.findall(r'_(?:conflicts|later_at_gateway)\("([a-z-]+)"', source))
-    served |= set(re.findall(r'_is_unknown\("[^"]+", "([a-z-]+)"\)', source))
+    served = declared_kinds()
     known = {*refusals._ABOUT, *refusals._PLAIN, *refusals._LATER, *OWN, *PLAIN, "invalid-fields"}
     assert len(served) > 25
     assert served <= known, served - known

@@ -15,6 +15,7 @@ from billing.access import keys
 from cli.main import billing
 from db.models.base import Base
 from settings import Settings, listeners
+from tests.api.problem_kinds import declared_kinds
 from tests.docs import pages
 
 REFERENCE = pages.DOCS / "reference"
@@ -124,11 +125,7 @@ def test_each_route_needs_the_scope_of_its_row() -> None:
 
 
 def test_each_problem_type_is_on_the_page() -> None:
-    source = "".join(path.read_text() for path in sorted((pages.ROOT / "api").glob("*.py")))
-    kinds = re.findall(
-        r'(?:kind=|_conflicts\(|_later_at_gateway\(|_is_unknown\("[^"]+", )"([a-z-]+)"', source
-    )
-    assert set(kinds) - {"unknown"} <= section_words("api.md", "Refusals")
+    assert declared_kinds() - {"unknown"} <= section_words("api.md", "Refusals")
 
 
 def test_the_scopes_are_those_of_the_source() -> None:
