@@ -10,6 +10,7 @@ A page was written on one run and is checked on another. So these parts may diff
 - Times, days, months, durations in seconds, the days left of a year, how
   many seconds a run took, and `cli:NAME`, the user who
   runs the command.
+- The numbers of rows in a list that mixes tables (`billing requests show`).
 - How many accounts and transactions the whole ledger has (`3 accounts`): other pages add to it.
 - The width of a table, its units (the zone), and the line breaks and spaces of a JSON document.
 - The addresses of the stack: 8000, 8001, 5555 and 8009 stand for its ports, `.data` for its folder.
@@ -35,6 +36,8 @@ _IDS = re.compile(
     r"|(?P<hold>(?<=hold )\d+)"
     r"|(?P<listed>(?<=\[)\d+(?=\]))"
 )
+_MIXED = "at / table"
+"""The first title of what `billing requests show` prints of a request's rows."""
 _NOT_BOUND = {"time", "day", "month", "seconds", "user", "total"}
 _VARIES = {
     "seconds", "days left", "days_left", "offset seconds", "ahead", "duration ms", "duration_ms",
@@ -162,11 +165,18 @@ def fields_of(text: str) -> Iterator[tuple[str, str]]:
 
 def _lines(text: str, parts: Parts) -> list[str]:
     return [
-        " | ".join(_cell(cell, name, parts) for name, cell in line)
+        " | ".join(_cell(cell, name, parts) for name, cell in _without_mixed_ids(line))
         if isinstance(line, list)
         else _plain(line, parts)
         for line in _rows(text)
     ]
+
+
+def _without_mixed_ids(line: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Blank the numbers of a table that shows rows of many tables: two may have the same."""
+    if _MIXED not in dict(line):
+        return line
+    return [(name, "<number>" if name == "id" and cell.isdigit() else cell) for name, cell in line]
 
 
 _RULE = re.compile("─+(?: +─+)*")
