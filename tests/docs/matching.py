@@ -176,7 +176,11 @@ def _without_mixed_ids(line: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """Blank the numbers of a table that shows rows of many tables: two may have the same."""
     if _MIXED not in dict(line):
         return line
-    return [(name, "<number>" if name == "id" and cell.isdigit() else cell) for name, cell in line]
+    blanked = {"id": r"^\d+$", "detail / command": r"(?<=^billing inbox show )\d+$"}
+    return [
+        (name, re.sub(blanked[name], "<number>", cell) if name in blanked else cell)
+        for name, cell in line
+    ]
 
 
 _RULE = re.compile("─+(?: +─+)*")
