@@ -33,8 +33,10 @@ from service.request_ids import HEADER
 
 log = structlog.get_logger()
 
-UNNOTED = frozenset({"/healthz", "/readyz"})
-"""Asked every few seconds by machines: they would drive out all others."""
+UNNOTED = frozenset({"/healthz", "/readyz", "/docs"})
+"""Asked every few seconds by machines, or a page of ours: they would drive out all others."""
+UNNOTED_FILES = "/docs/"
+"""Where the files of that page lie."""
 STATE = "asgi.state"
 """The environ's name for ASGI's state of a request (`service/http_messages.py`)."""
 FACTS = "billing.request_log.facts"
@@ -99,7 +101,7 @@ class RequestLog:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, and note it when the answer begins."""
-        if scope["path"] in UNNOTED:
+        if scope["path"] in UNNOTED or scope["path"].startswith(UNNOTED_FILES):
             await self._app(scope, receive, send)
             return
         at, began = clock.now(), time.perf_counter()

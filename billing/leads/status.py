@@ -20,6 +20,8 @@ from billing.leads.request import MAX_PRICE_PAISE, LeadRequest
 from billing.text import ID_MAX_LENGTH, problem_with
 from db.models import Account, InboundEvent, LeadCharge, LeadConflict
 
+SOURCES = ("leads", "lead_calls", "api_leads")
+"""The sources of inbox rows that ask for a lead to be charged: one for each door."""
 WAITS_FOR_AN_OPERATOR = "waits for an operator"
 NOT_A_LEAD = "its event is of another type than lead.created: only that is charged"
 CANDIDATES_AT_ONCE = 50
@@ -149,12 +151,12 @@ def _pending(
 # only the bodies that hold it are parsed, mostly one or two.
 _CANDIDATES = text("""
 (SELECT 1 AS rank, id + 0 AS id, body, received_at AS since FROM inbound_events
-  WHERE state = 'pending' AND source IN ('leads', 'lead_calls', 'api_leads')
+  WHERE state = 'pending' AND source = ANY(CAST(:sources AS text[]))
     AND EXISTS (SELECT FROM unnest(CAST(:needles AS bytea[])) AS needle
                  WHERE position(needle IN body) > 0))
 UNION ALL
 (SELECT 2, id + 0, body, coalesce(handled_at, received_at) FROM inbound_events
-  WHERE state = 'dead' AND source IN ('leads', 'lead_calls', 'api_leads') AND lead_id IS NULL
+  WHERE state = 'dead' AND source = ANY(CAST(:sources AS text[])) AND lead_id IS NULL
     AND EXISTS (SELECT FROM unnest(CAST(:needles AS bytea[])) AS needle
                  WHERE position(needle IN body) > 0))
 ORDER BY rank, id DESC
@@ -179,7 +181,7 @@ def _refused(session: Session, lead_id: str, reach: ColumnElement[bool]) -> Lead
         .where(
             InboundEvent.lead_id == lead_id,
             InboundEvent.state.in_(("dead", "ignored")),
-            InboundEvent.source.in_(("leads", "lead_calls", "api_leads")),
+            InboundEvent.source.in_(SOURCES),
             reach,
         )
         .order_by(InboundEvent.state, InboundEvent.id.desc())  # dead before ignored
@@ -210,7 +212,7 @@ def _unfinished_requests(
     """Yield the unfinished requests for this lead (request, is dead, since), pending ones first."""
     with session.execute(
         _CANDIDATES,
-        {"needles": spellings_of(lead_id)},
+        {"needles": spellings_of(lead_id), "sources": list(SOURCES)},
         execution_options={"yield_per": CANDIDATES_AT_ONCE},
     ) as found:
         for row in found:

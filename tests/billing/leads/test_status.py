@@ -408,7 +408,7 @@ def test_what_is_done_is_not_searched() -> None:
     with owner() as connection:
         connection.exec_driver_sql("ANALYZE inbound_events")
     # When a lead is looked for that waits nowhere, then only what waits is read
-    needles = {"needles": [b'"L-3"']}
+    needles = {"needles": [b'"L-3"'], "sources": list(lead_status.SOURCES)}
     with transaction() as session:
         explained = text(f"EXPLAIN {lead_status._CANDIDATES.text}")
         plan = "\n".join(session.scalars(explained, needles))

@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 import clock
-from billing.leads import LeadRequest
+from billing.leads import LeadRequest, status
 from db.session import transaction
+from tasks.drain import HANDLERS
 from tasks.leads import requests
 from tests.billing.given import assert_ledger_is_clean, balance, open_account, rows
 from tests.tasks.given import deliver, inbox_rows, lead_event, work
@@ -107,3 +108,8 @@ def test_the_body_is_a_lead_event_with_its_caller() -> None:
         "actor": "api-key:app",
         "data": {"lead_id": "L-1", "account": "clinic:42", "package_price_paise": 600_000},
     }
+
+
+def test_the_status_of_a_lead_looks_at_every_door_of_leads() -> None:
+    others = {"razorpay", "stripe", "dispute_calls", "refund_calls"}
+    assert set(status.SOURCES) == HANDLERS.keys() - others
