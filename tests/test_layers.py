@@ -13,8 +13,8 @@ import settings
 
 ROOT = settings.PROJECT_DIR
 PRODUCT = [
-    "api", "billing", "cli", "clock", "db", "gateways", "service", "settings", "tasks",
-    "webhook_receiver", "worker",
+    "api", "billing", "cli", "clock", "db", "gateways", "notify", "service", "settings", "tasks",
+    "web", "webhook_receiver", "worker",
 ]  # fmt: skip
 BESIDE_THE_PRODUCT = {"devstack", "tests", "benchmarks", "billing_client"}
 SINGLE_MODULES = {"celeryconfig", "errors"}

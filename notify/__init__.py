@@ -1,0 +1,1 @@
+"""The way out: signed HTTP, SMTP and mail templates. Never decides who gets what."""
