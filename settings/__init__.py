@@ -12,6 +12,7 @@ Blanks and line ends around a value do not belong to it. A value that is wrong s
 
 import base64
 import binascii
+import ipaddress
 import os
 import re
 from collections.abc import Iterator
@@ -24,17 +25,18 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from settings import database_url as database_urls
-from settings import lists, public_url, redis_url, running_stack
+from settings import lists, mail, public_url, redis_url, running_stack
 from settings.errors import SettingsError
 from settings.judging import Contradiction, Judged
 from settings.listeners import Listener, Login, flower_logins, listener
+from settings.mail import Sender, SmtpAddress
 from settings.redis_url import RedisAddress
 from settings.running_stack import file_of as stack_file
 
 __all__ = [
-    "API_KEY", "API_KEY_NAME", "CLOCK_VARIABLE", "PROJECT_DIR", "Listener", "Login", "Settings",
-    "SettingsError", "flower_logins", "get", "is_live_key", "listener", "lists", "load",
-    "require", "stack_file",
+    "API_KEY", "API_KEY_NAME", "CLOCK_VARIABLE", "PROJECT_DIR", "Listener", "Login", "Sender",
+    "Settings", "SettingsError", "SmtpAddress", "flower_logins", "get", "is_live_key", "listener",
+    "lists", "load", "require", "stack_file",
 ]  # fmt: skip
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
@@ -48,6 +50,8 @@ API_KEY = re.compile("[A-Za-z0-9._~+/-]{16,500}")
 DATABASE_URLS = tuple(sorted(running_stack.DATABASES))
 
 Days = Annotated[int, Field(ge=0, le=36_500)]
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+WEB_SECRET_MIN_LENGTH = 32
 
 _LIVE_KEY = re.compile("(rzp_live|[sr]k_live|[sr]k_org)_", re.IGNORECASE)
 """The beginnings of gateway keys that move real money; `sk_org_` opens all accounts of a company.
@@ -116,6 +120,20 @@ class Settings(Judged):
     stripe_webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = ()
     stripe_api_base: str = "https://api.stripe.com"
 
+    web_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    """What `service/signing.py` derives its keys from; the first is the newest."""
+    web_url: str = ""
+    """The address of the pages for people, in the links of mails; empty: where `web` listens."""
+    web_admin: bool = False
+    """Whether this `web` process answers the operators' pages too."""
+    smtp_url: str = Field(default="", repr=False)
+    """The server that takes our mails (`mail.py`); empty: no mail is sent. `smtp` is what it says.
+    """
+    mail_from: str = ""
+    """`address` or `Name <address>`; `sender` is what it says."""
+    notice_allow_cidrs: Annotated[tuple[Network, ...], NoDecode] = ()
+    """Networks that notices may be sent to although their addresses are not global."""
+
     @property
     def zone(self) -> ZoneInfo:
         """The zone of `billing_timezone`."""
@@ -125,6 +143,22 @@ class Settings(Judged):
     def redis(self) -> RedisAddress:
         """What `redis_url` says; `service/redis_url.py` makes of it what each library needs."""
         return redis_url.read(self.redis_url)
+
+    @property
+    def smtp(self) -> SmtpAddress | None:
+        """What `smtp_url` says; None: no mail is sent."""
+        return mail.read_server(self.smtp_url) if self.smtp_url else None
+
+    @property
+    def sender(self) -> Sender | None:
+        """What `mail_from` says; there is one whenever there is an `smtp`."""
+        return mail.read_sender(self.mail_from) if self.mail_from else None
+
+    @property
+    def web_address(self) -> str:
+        """The address of the pages: `web_url`, else where `web` listens. Raises `SettingsError`."""
+        where = listener("web")
+        return self.web_url or f"http://{where.host}:{where.port}"
 
     @model_validator(mode="before")
     @classmethod
@@ -169,8 +203,9 @@ class Settings(Judged):
         return name
 
     @field_validator(
-        "lead_webhook_secrets", "razorpay_webhook_secrets", "stripe_webhook_secrets", mode="before"
-    )
+        "lead_webhook_secrets", "razorpay_webhook_secrets", "stripe_webhook_secrets", "web_secrets",
+        mode="before",
+    )  # fmt: skip
     @classmethod
     def _listed(cls, value: object) -> object:
         return lists.split(value) if isinstance(value, str) else value
@@ -223,10 +258,41 @@ class Settings(Judged):
             raise ValueError("must start with http:// or https://")
         return url.rstrip("/")
 
-    @field_validator("api_url")
+    @field_validator("api_url", "web_url")
     @classmethod
     def _public_address(cls, url: str) -> str:
         return public_url.read(url) if url else url
+
+    @field_validator("web_secrets")
+    @classmethod
+    def _as_long_as_a_key(cls, secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        texts = tuple(secret.get_secret_value() for secret in secrets)
+        lists.check_secrets(texts, min_length=WEB_SECRET_MIN_LENGTH)
+        return secrets
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _mail_server(cls, url: str) -> str:
+        if url:
+            mail.read_server(url)
+        return url
+
+    @field_validator("mail_from")
+    @classmethod
+    def _mail_address(cls, text: str) -> str:
+        if text:
+            mail.read_sender(text)
+        return text
+
+    @field_validator("notice_allow_cidrs", mode="before")
+    @classmethod
+    def _networks(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            return tuple(ipaddress.ip_network(entry) for entry in lists.split(value))
+        except ValueError as error:
+            raise ValueError(f"must be networks such as 10.0.0.0/8,fd00::/8 ({error})") from None
 
     def contradictions(self) -> Iterator[Contradiction]:
         """Yield which values do not go together."""
@@ -241,6 +307,7 @@ class Settings(Judged):
                 "RETENTION_DEAD_DAYS: must be at least RETENTION_BODIES_DAYS"
                 f" ({self.retention_bodies_days}), or 0: a dead delivery is still to be replayed",
             )
+        yield from self._missing_for_mail()
         keys = (self.razorpay_key_id, self.stripe_api_key.get_secret_value())
         if self.billing_development_clock and any(map(is_live_key, keys)):
             yield Contradiction(
@@ -250,6 +317,17 @@ class Settings(Judged):
                 " `make run` has filled it in: unset the key, or set DATABASE_URL)",
                 also_stops=DATABASE_URLS,  # nobody works with it at either time
             )
+
+    def _missing_for_mail(self) -> Iterator[Contradiction]:
+        reasons = {
+            "mail_from": "a mail needs an address that it comes from",
+            "web_secrets": "a mail holds links that are signed by it",
+            "web_url": "a mail holds links, and this is their beginning",
+        }
+        for name, reason in reasons.items():
+            if self.smtp_url and not getattr(self, name):
+                line = f"{name.upper()} is not set: {reason}; set it, or unset SMTP_URL"
+                yield Contradiction((name,), line, also_stops=("smtp_url",))
 
 
 @lru_cache(maxsize=1)

@@ -12,7 +12,10 @@ from settings import lists
 from settings.errors import SettingsError
 
 LOOPBACK = "127.0.0.1"
-PORTS = {"receiver": 8000, "api": 8001, "flower": 5555, "simulator": 8009}
+PORTS = {
+    "receiver": 8000, "api": 8001, "web": 8002, "flower": 5555, "simulator": 8009,
+    "sink": 8025, "sink_smtp": 1025,
+}  # fmt: skip
 """Process -> the port it listens on unless `<PROCESS>_PORT` says otherwise."""
 FLOWER_VARIABLE = "FLOWER_BASIC_AUTH"
 FLOWER_PASSWORD_MIN_LENGTH = 8

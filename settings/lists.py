@@ -26,12 +26,12 @@ def split(text: str) -> tuple[str, ...]:
     return tuple(part for entry in entries if (part := entry.strip()))
 
 
-def check_secrets(secrets: tuple[str, ...]) -> None:
+def check_secrets(secrets: tuple[str, ...], *, min_length: int = SECRET_MIN_LENGTH) -> None:
     """Raise `ValueError` for the first secret that is too short."""
     for position, secret in enumerate(secrets, start=1):
-        if len(secret) < SECRET_MIN_LENGTH:
+        if len(secret) < min_length:
             raise ValueError(
-                f"secret {position} has {len(secret)} characters, and {SECRET_MIN_LENGTH} are the"
+                f"secret {position} has {len(secret)} characters, and {min_length} are the"
                 f" least{IF_COMMA}"
             )
 

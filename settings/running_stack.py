@@ -25,6 +25,7 @@ WITH_ITS_DATABASE = DATABASES | frozenset({
     "billing_development_clock", "lead_webhook_secrets", "api_keys",
     "razorpay_key_id", "razorpay_key_secret", "razorpay_webhook_secrets", "razorpay_api_base",
     "stripe_api_key", "stripe_webhook_secrets", "stripe_api_base",
+    "web_secrets", "web_url", "smtp_url", "mail_from", "notice_allow_cidrs",
 })  # fmt: skip
 FILLABLE = ANYWHERE | WITH_ITS_DATABASE
 """The settings that it may fill in."""
@@ -33,6 +34,7 @@ _KEYS_AND_ADDRESSES = (
     {"razorpay_key_id", "razorpay_key_secret", "razorpay_api_base"},
     {"stripe_api_key", "stripe_api_base"},
 )
+_MAIL = {"smtp_url", "mail_from"}
 _WEBHOOK_SECRETS = ("razorpay_webhook_secrets", "stripe_webhook_secrets")
 
 
@@ -57,6 +59,8 @@ def fill_in(data_dir: Path, given: Mapping[str, str]) -> dict[str, Any]:
     for together, webhook_secrets in zip(_KEYS_AND_ADDRESSES, _WEBHOOK_SECRETS, strict=True):
         if not together <= unset:
             unset -= {*together, webhook_secrets}
+    if "smtp_url" not in unset:
+        unset -= _MAIL  # no mail goes out through one's own server under the stack's name
     return {name: stack[name] for name in unset if stack.get(name)}
 
 

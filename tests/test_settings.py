@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 import settings
-from settings import SettingsError, listeners
+from settings import SettingsError, listeners, mail
 
 SECRET = "whsec_" + "dGVzdHMtb25seS1zZWNyZXQtb2YtMzItYnl0ZXMhISE="
 DATABASE = "postgresql://ops:s3cr3t-pass@db.example/billing"
@@ -48,8 +48,9 @@ def test_an_unset_variable_has_the_documented_default(monkeypatch: pytest.Monkey
 
     found = settings.load()
 
-    names = ("receiver", "api", "flower", "simulator")
-    assert [settings.listener(name).port for name in names] == [8000, 8001, 5555, 8009]
+    names = ("receiver", "api", "web", "flower", "simulator", "sink", "sink_smtp")
+    ports = [settings.listener(name).port for name in names]
+    assert ports == [8000, 8001, 8002, 5555, 8009, 8025, 1025]
     assert {settings.listener(name).host for name in names} == {"127.0.0.1"}
     assert settings.flower_logins() == ()
     assert found.billing_timezone == "Asia/Kolkata"
@@ -110,6 +111,28 @@ def test_a_missing_address_says_what_to_do(
         ("LEAD_WEBHOOK_SECRETS", "whsec_" + "A" * 88, "24 to 64 bytes"),
         ("LEAD_WEBHOOK_SECRETS", SECRET.removeprefix("whsec_"), "secret 1 must be whsec_"),
         ("LEAD_WEBHOOK_SECRETS", f"{SECRET}, s3cr3t-pass", "secret 2 must be whsec_"),
+        ("WEB_SECRETS", "s3cr3t-pass", "secret 1 has 11 characters, and 32 are the least"),
+        ("WEB_SECRETS", "s" * 32 + ",s3cr3t-pass", "secret 2 has 11 characters"),
+        ("WEB_URL", "billing.example", "must be an address such as https://"),
+        ("WEB_ADMIN", "perhaps", "valid boolean"),
+        ("SMTP_URL", "mail.example:25", "must start with smtp+starttls://, smtps:// or smtp://"),
+        ("SMTP_URL", "http://ops:s3cr3t-pass@mail.example", "must start with smtp+starttls://"),
+        ("SMTP_URL", "smtp://ops:s3cr3t-pass@mail.example", "in the clear"),
+        ("SMTP_URL", "smtp://10.0.0.9", "in the clear"),
+        ("SMTP_URL", "smtps://ops@mail.example", "both a user and a password"),
+        ("SMTP_URL", "smtps://:s3cr3t-pass@mail.example", "both a user and a password"),
+        ("SMTP_URL", "smtps://ops:s3cr3t-pass%0d%0a@mail.example", "without control characters"),
+        ("SMTP_URL", "smtps://ops:s3cr3t-pass%C3%A9@mail.example", "must be ASCII"),
+        ("SMTP_URL", "smtps://ops:s3cr3t-pass@mail.example:0", "must be smtp+starttls://user"),
+        ("SMTP_URL", "smtps://ops:s3cr3t-pass@mail.example/x?y", "nothing behind it"),
+        ("MAIL_FROM", "billing", "must be an address such as billing@example.com"),
+        ("MAIL_FROM", "Billing <billing@example.com", "must be an address such as"),
+        ("MAIL_FROM", "b@example.com, c@example.com", "must be an address such as"),
+        ("MAIL_FROM", "Billing\r\nBcc: x@example.com <b@example.com>", "must be an address"),
+        ("MAIL_FROM", "b@example.com\nBcc: x@example.com", "must be an address such as"),
+        ("MAIL_FROM", "b" * 260 + "@example.com", "must be an address such as"),
+        ("NOTICE_ALLOW_CIDRS", "10.0.0.0/8,internal", "must be networks such as 10.0.0.0/8"),
+        ("NOTICE_ALLOW_CIDRS", "10.1.2.3/8", "10.1.2.3/8 has host bits set"),
     ],
 )
 def test_a_bad_value_is_refused_by_variable_and_not_shown(
@@ -656,3 +679,83 @@ def test_the_stacks_own_database_gets_its_keys_however_it_is_named(
 
     assert (len(found.lead_webhook_secrets), list(found.api_keys)) == (1, ["devstack"])
     assert found.razorpay_key_id == "rzp_test_stack"
+
+
+MAIL = {
+    "SMTP_URL": "smtp+starttls://ops:p%40ss%2Fword@mail.example",
+    "MAIL_FROM": "Billing <billing@example.com>",
+    "WEB_URL": "https://pay.example/billing/",
+    "WEB_SECRETS": "a" * 32 + ", " + "b" * 40,
+}
+
+
+def test_mail_and_pages_are_read_as_they_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable, value in MAIL.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("NOTICE_ALLOW_CIDRS", "10.0.0.0/8, fd00::/8")
+    monkeypatch.setenv("WEB_ADMIN", "1")
+
+    found = settings.load()
+
+    assert found.smtp == settings.SmtpAddress("mail.example", 587, "starttls", "ops", "p@ss/word")
+    assert found.sender == settings.Sender("billing@example.com", "Billing")
+    assert found.web_address == "https://pay.example/billing"
+    assert [secret.get_secret_value()[0] for secret in found.web_secrets] == ["a", "b"]
+    assert [str(network) for network in found.notice_allow_cidrs] == ["10.0.0.0/8", "fd00::/8"]
+    assert found.web_admin
+    assert "p%40ss" not in repr(found)
+    assert "p@ss" not in repr(found.smtp)
+
+
+def test_without_them_no_mail_is_sent_and_the_pages_are_where_web_listens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("WEB_PORT", "8102")
+
+    found = settings.load()
+
+    assert (found.smtp, found.sender, found.web_secrets) == (None, None, ())
+    assert found.web_address == "http://127.0.0.1:8102"
+    assert (found.notice_allow_cidrs, found.web_admin) == ((), False)
+
+
+@pytest.mark.parametrize("missing", ["MAIL_FROM", "WEB_URL", "WEB_SECRETS"])
+def test_mail_needs_a_sender_and_what_its_links_are_made_of(
+    monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    for variable, value in MAIL.items():
+        if variable != missing:
+            monkeypatch.setenv(variable, value)
+
+    assert refusal().startswith(f"{missing} is not set: ")
+    with pytest.raises(SettingsError, match="unset SMTP_URL"):
+        _ = settings.get().smtp
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "port", "security"),
+    [
+        ("smtp://127.0.0.1:1025", "127.0.0.1", 1025, "none"),
+        ("smtp://localhost", "localhost", 25, "none"),
+        ("smtp://[::1]:25/", "::1", 25, "none"),
+        ("smtps://ops:pass@[2001:db8::5]", "2001:db8::5", 465, "tls"),
+        ("smtp+starttls://mail.example:2525", "mail.example", 2525, "starttls"),
+    ],
+)
+def test_each_kind_of_mail_server_is_read(url: str, host: str, port: int, security: str) -> None:
+    found = mail.read_server(url)
+
+    assert (found.host, found.port, found.security) == (host, port, security)
+
+
+@pytest.mark.parametrize(
+    ("text", "sender"),
+    [
+        ("billing@example.com", settings.Sender("billing@example.com")),
+        ("<billing@example.com>", settings.Sender("billing@example.com")),
+        ("Zähler & Söhne <b@example.com>", settings.Sender("b@example.com", "Zähler & Söhne")),
+        ('"Clinic, Inc." <b@example.com>', settings.Sender("b@example.com", "Clinic, Inc.")),
+    ],
+)
+def test_a_sender_may_have_a_name(text: str, sender: settings.Sender) -> None:
+    assert mail.read_sender(text) == sender
