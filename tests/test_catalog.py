@@ -306,3 +306,29 @@ def test_returned_credit_lives_for_ten_years_at_most(tmp_path: Path) -> None:
     file = tmp_path / "catalog.toml"
     file.write_text(lots + "3650")
     assert catalog.load(file).lots.refund_of_expired_days == 3650
+
+
+@pytest.mark.parametrize(
+    ("url", "error"),
+    [
+        ("https://platform.example/billing?from=mail", None),
+        ("http://127.0.0.1:8080/billing", None),
+        ("platform.example/billing", "must be an address such as https://"),
+        ("javascript:alert(1)", "must be an address such as https://"),
+        ("https://me:secret@platform.example/", "must be an address such as https://"),
+        ("https://platform.example:no/", "must be an address such as https://"),
+        ("https://platform.example/my billing", "must hold no blank"),
+    ],
+)
+def test_a_product_may_name_the_page_on_which_its_customers_pay(
+    tmp_path: Path, url: str, error: str | None
+) -> None:
+    product = f'clinic_leads = {{ name = "Clinics", billing_url = "{url}" }}'
+    content = f"{TIERS}[products]\n{product}\n"
+
+    if error is not None:
+        assert error in refusal(tmp_path, content)
+        return
+    file = tmp_path / "catalog.toml"
+    file.write_text(content)
+    assert catalog.load(file).products["clinic_leads"].billing_url == url

@@ -1,6 +1,7 @@
 """Sections of the catalog on products and money: what it buys, and what happens to credit."""
 
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
@@ -16,6 +17,24 @@ class Product(Section):
     """What happens to a lead that an account cannot pay: it waits, or it is charged as debt."""
     max_overdraft_credits: Annotated[int, Field(ge=0, le=MAX_CREDITS)] = 0
     """The highest overdraft limit that an account can be given, by whichever door."""
+    billing_url: Annotated[str, Field(max_length=500)] | None = None
+    """The platform's page on which its customers pay; mails and the pages of `web` lead to it."""
+
+    @field_validator("billing_url")
+    @classmethod
+    def _address_to_show(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        try:
+            parts = urlsplit(url)
+            right = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        except ValueError:
+            right = None
+        if not right or "@" in parts.netloc or not (url.isascii() and url.isprintable()):
+            raise ValueError("must be an address such as https://platform.example/billing")
+        if " " in url:
+            raise ValueError("must hold no blank: write it as %20")
+        return url
 
 
 class Slab(Section):
