@@ -1,4 +1,4 @@
-"""The topics of the outbox: the name of everything that others are notified of.
+"""The names of the topics: of everything that others are notified of.
 
 Each area writes its own; `Topic("payment.captured")` refuses a name that is not listed here. A
 name never changes once it is in use: platforms route by it.
@@ -58,3 +58,8 @@ class Topic(StrEnum):
 
     GATEWAY_SILENT = "gateway.silent"
     GATEWAY_HEARD = "gateway.heard"
+
+    ENDPOINT_FAILING = "endpoint.failing"
+    ENDPOINT_OFF = "endpoint.off"
+    ENDPOINT_TEST = "endpoint.test"
+    """Sent to one endpoint, and only when an operator asks for it."""
