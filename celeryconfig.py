@@ -23,10 +23,12 @@ imports = (
     "tasks.leads.door",
     "tasks.leads.release",
     "tasks.ledger",
+    "tasks.notices.deliver",
     "tasks.payments.inquiry",
     "tasks.plans.enforcement",
     "tasks.plans.grants",
     "tasks.retention",
+    "tasks.plumbing.notice_nudges",
     "tasks.plumbing.tick_marks",
     "tasks.returns.door",
     "tasks.returns.inquiry",
@@ -65,6 +67,8 @@ _TASKS_BY_QUEUE = {
         "tasks.ledger.check",
         "tasks.retention.blank",
     ),
+    # Of a process of its own (Procfile): a platform that hangs must not keep leads from a worker.
+    "notices": ("tasks.notices.deliver",),
 }
 task_routes = {task: {"queue": queue} for queue, tasks in _TASKS_BY_QUEUE.items() for task in tasks}
 
@@ -131,6 +135,7 @@ _TICKS = (
     ("recover calls whose message was lost", "tasks.leads.recover", 15),
     ("ask the gateways about open orders", "tasks.payments.ask", 10),
     ("settle refunds and ask about them", "tasks.refunds.ask", 10),
+    ("send notices that are due", "tasks.notices.deliver", 5),
     ("let holds and credit expire", "tasks.ledger.expire", 15),
     ("grant the months that have begun", "tasks.grants.grant", 30),
     ("enforce renewals", "tasks.renewals.enforce", 30),

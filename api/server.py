@@ -19,6 +19,7 @@ from api.routes import gateway_paths
 from service.asgi import Adapter, Door
 from service.http_messages import ONCE, Answer, Environ, HeaderRules, Refused, answer_of
 from service.thread_shares import AllTaken, ShareTaken, Sizes, ThreadShares
+from tasks.plumbing import notice_nudges
 
 HEADERS = HeaderRules(once=ONCE | {"idempotency-key"}, without_comma=frozenset({"idempotency-key"}))
 SIZES = Sizes(
@@ -39,6 +40,7 @@ PROBES = frozenset({"/readyz"})
 def create_server() -> Adapter | RequestLog:
     """Return the ASGI application; called once in a process."""
     app = create_app()
+    notice_nudges.begin()
     calls = _Calls(app)
     served = Adapter(
         Door(

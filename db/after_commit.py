@@ -1,9 +1,14 @@
-"""Lines of the log that are true only once their transaction is committed.
+"""What happens only once a transaction is committed: lines of the log, and the nudge of notices.
 
 Whoever writes a row that a person has to know of notes the line here; `db/session.py::transaction`
 writes it after the commit. So there is one line for what happened, none for what was rolled back,
 whichever process it happened in. It has the id of the request for which it was noted.
+
+`db/outbox.py` notes that notices were written. A process that can reach the broker registers what
+is to be called then; one that does not leaves them to the sweep.
 """
+
+from collections.abc import Callable
 
 import structlog
 from sqlalchemy.orm import Session
@@ -13,6 +18,23 @@ from service import request_ids
 log = structlog.get_logger()
 
 _LINES = "db.after_commit"
+_NOTICES = "db.after_commit.notices"
+
+_on_notices: Callable[[], object] | None = None
+
+
+def call_on_notices(act: Callable[[], object] | None) -> None:
+    """Have `act` called in this process after each commit that wrote notices; None: nothing.
+
+    It must return at once and raise nothing: what was asked for is done already.
+    """
+    global _on_notices  # noqa: PLW0603 - one way to the broker a process
+    _on_notices = act
+
+
+def note_notices(session: Session) -> None:
+    """Note that the transaction of `session` writes notices."""
+    session.info[_NOTICES] = True
 
 
 def log_error(session: Session, event: str, **fields: object) -> None:
@@ -25,10 +47,12 @@ def log_warning(session: Session, event: str, **fields: object) -> None:
     _note(session, "warning", event, fields)
 
 
-def write_lines(session: Session) -> None:
-    """Write the lines that were noted; called after the commit."""
+def run(session: Session) -> None:
+    """Write the lines that were noted, and nudge if there are notices; called after the commit."""
     for level, event, fields in session.info.pop(_LINES, []):
         getattr(log, level)(event, **fields)
+    if session.info.pop(_NOTICES, False) and _on_notices is not None:
+        _on_notices()
 
 
 def _note(session: Session, level: str, event: str, fields: dict[str, object]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from db import after_commit
 from db.bulk import copy_rows
 from service import request_ids
 
@@ -43,7 +44,7 @@ _COLUMNS = (
 
 
 def write(session: Session, notices: Iterable[NewNotice], *, now: datetime) -> None:
-    """Add the notices, in their order, to the caller's transaction."""
+    """Add the notices, in their order, to the caller's transaction; its commit nudges."""
     rows = [
         (
             str(n.topic),  # a `billing.topics.Topic` too
@@ -58,3 +59,4 @@ def write(session: Session, notices: Iterable[NewNotice], *, now: datetime) -> N
     ]
     if rows:
         copy_rows(session, "outbox_events", _COLUMNS, rows)
+        after_commit.note_notices(session)

@@ -31,13 +31,13 @@ def transaction(role: Role | None = None) -> Iterator[Session]:
     """Run the block in one READ COMMITTED transaction; commit at its end, else roll back.
 
     As the role of this process, or as another one (`db/roles.py`) on a connection of its own.
-    Lines that were noted for the log (`db/after_commit.py`) are written after the commit.
+    Log lines and the nudge that wait for the commit (`db/after_commit.py`) follow it.
     Raises `DatabaseUnavailable` or `DatabaseBusy` instead of the driver's errors that may pass.
     """
     engine = connections.engine() if role is None else connections.engine_of(role)
     with translated(), Session(engine, expire_on_commit=False) as session, session.begin():
         yield session
-    after_commit.write_lines(session)
+    after_commit.run(session)
 
 
 @contextmanager

@@ -19,26 +19,32 @@ STOP_SECONDS = 30
 
 
 class WorkerProcess:
-    """One worker, by default with one child; `app` may be a module with more tasks in it."""
+    """One worker, by default with one child; `app` may be a module with more tasks in it.
+
+    `name` is that of its line in the Procfile.
+    """
 
     def __init__(
         self,
         log_file: Path,
         *,
         app: str = "worker.app",
+        name: str = "worker",
         **environment: str,
     ) -> None:
         self.log_file = log_file
         self._app = app
+        self._name = name
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        command = procfile.read(settings.PROJECT_DIR / "Procfile")["worker"]
+        command = procfile.read(settings.PROJECT_DIR / "Procfile")[self._name]
         environment = {
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
             "WORKER_PROCESSES": "1",
+            "NOTICE_PROCESSES": "1",
             "LOG_FORMAT": "json",
             **self._environment,
         }

@@ -1,4 +1,4 @@
-"""Nudges: messages that have a worker look at the inbox now instead of at the next sweep.
+"""Nudges: messages that have a worker look at what is due now instead of at the next sweep.
 
 While one waits in the queue of a source, another is not sent. A nudge that is lost, or that cannot
 be sent because Redis cannot be reached, costs seconds and never an event: the sweep nudges again
@@ -24,6 +24,9 @@ RELEASE = "release"
 """The name of a nudge to release parked leads, among the sources of the others."""
 REFUNDS_TASK = "tasks.refunds.ask"
 REFUNDS = "refunds"
+NOTICES_TASK = "tasks.notices.deliver"
+NOTICES = "notices"
+"""The name of a nudge to send notices, and of its queue."""
 STANDS_SECONDS = 15
 """How long a nudge holds back others: after that it counts as lost, and another may be sent."""
 EXPIRES_SECONDS = 300
@@ -70,6 +73,11 @@ def send_release() -> bool:
     return _send(RELEASE, RELEASE_TASK, (), _SCHEDULE)
 
 
+def send_notices() -> bool:
+    """Ask for notices to be sent, after some were written, unless that is already asked for."""
+    return _send(NOTICES, NOTICES_TASK, (), NOTICES)
+
+
 def _send(what: str, task: str, arguments: tuple[str, ...], queue: str) -> bool:
     try:
         if not _redis.set(_flag(what), 1, nx=True, ex=STANDS_SECONDS):
@@ -93,10 +101,18 @@ def send_in_background(source: str) -> None:
     _batcher.add(source)
 
 
+def send_notices_in_background() -> None:
+    """Have a thread ask for notices to be sent; for `db.after_commit.call_on_notices`."""
+    _batcher.add(NOTICES)
+
+
 def send_all(sources: Iterable[str]) -> None:
-    """Ask for a drain of each source."""
+    """Ask for a drain of each source; `NOTICES` among them: for notices to be sent."""
     for source in sources:
-        send(source)
+        if source == NOTICES:
+            send_notices()
+        else:
+            send(source)
 
 
 def queue_of(source: str) -> str:

@@ -6,8 +6,9 @@ from threading import Barrier
 import pytest
 from sqlalchemy import make_url, text
 
+import clock
 import settings
-from db import connections
+from db import after_commit, connections, outbox
 from db.errors import DatabaseBusy, DatabaseUnavailable, StatementRefused
 from db.limits import LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS
 from db.session import (
@@ -96,6 +97,24 @@ class TestTransaction:
             snapshot() as picture,
         ):
             picture.execute(text("DELETE FROM accounts"))
+
+    def test_a_commit_that_wrote_notices_nudges_once_and_no_other_does(self) -> None:
+        nudged: list[object] = []
+        after_commit.call_on_notices(lambda: nudged.append(rows("SELECT id FROM outbox_events")))
+        try:
+            notice = outbox.NewNotice("plan.paid", "plan:1", None, {})
+            with transaction() as session:
+                for _ in range(2):
+                    outbox.write(session, [notice], now=clock.now())
+                assert nudged == []
+            with pytest.raises(ZeroDivisionError), transaction() as session:
+                outbox.write(session, [notice], now=clock.now())
+                raise ZeroDivisionError
+            with transaction() as session:
+                outbox.write(session, [], now=clock.now())
+        finally:
+            after_commit.call_on_notices(None)
+        assert nudged == [[(1,), (2,)]]
 
 
 def test_a_database_out_of_reach_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:

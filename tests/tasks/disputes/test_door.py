@@ -226,7 +226,7 @@ def test_any_app_opens_disputes_by_name_and_nothing_that_it_wrote_is_shown(
     with WorkerProcess(tmp_path / "worker.log") as worker:
         send = stranger.send_task
         send("tasks.disputes.open", kwargs=DISPUTE, queue="refunds")
-        send("tasks.disputes.open", ("L-2", "clinic:42", "spam", PRIVATE), queue="notices")
+        send("tasks.disputes.open", ("L-2", "clinic:42", "spam", PRIVATE), queue="schedule")
         send("tasks.disputes.open", ("L-3", "clinic:42", PRIVATE, PRIVATE), queue="refunds")
         send("tasks.disputes.open", (PRIVATE,) * 7, queue="refunds")
         send("tasks.disputes.score", queue="schedule")

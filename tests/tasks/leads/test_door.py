@@ -52,7 +52,7 @@ def test_any_app_calls_by_name_on_whichever_queue_and_the_client_too(
         # When leads are sent by place, by name, to another queue, with a priority, and in numbers
         send = stranger.send_task
         send("tasks.leads.charge", ("L-1", "clinic:42", 600_000), queue="leads")
-        send("tasks.leads.charge", kwargs={"lead_id": "L-2", **LEAD}, queue="notices")
+        send("tasks.leads.charge", kwargs={"lead_id": "L-2", **LEAD}, queue="schedule")
         send("tasks.leads.charge", kwargs={"lead_id": "L-3", **LEAD}, queue="leads", priority=5)
         several = [{"lead_id": "L-4", **LEAD}, {"lead_id": "L-5", "account": 1}]
         send("tasks.leads.charge_many", (several,), queue="leads", task_id="many-1")

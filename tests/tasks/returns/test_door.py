@@ -213,7 +213,7 @@ def test_any_app_refunds_by_name_and_nothing_that_it_wrote_is_shown(
         for _ in range(2):
             send("tasks.refunds.request", kwargs=wish(payment, request_id="r-1",
                  amount_paise=100_000), queue="refunds")  # fmt: skip
-        send("tasks.refunds.request", (payment, PRIVATE, "ops", 50_000), queue="notices")
+        send("tasks.refunds.request", (payment, PRIVATE, "ops", 50_000), queue="schedule")
         send("tasks.refunds.request", (PRIVATE,) * 7, queue="refunds")
         later = {"kwargs": wish(payment, request_id="r-1", amount_paise=100_000)}
         send("tasks.refunds.request", **later, queue="refunds", countdown=60)
