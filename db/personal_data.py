@@ -77,6 +77,13 @@ PERSONAL: Mapping[str, Mapping[str, Personal]] = {
         "opened_by": Personal(_STAFF, kept=_LOG),
         "resolved_by": Personal(_STAFF, kept=_LOG),
     },
+    "notice_attempts": {
+        "response_head": Personal(
+            "what an endpoint answered, which may repeat what it was sent: ids and amounts",
+            kept="up to 1 KiB that says why a notice failed",
+        ),
+    },
+    "notice_endpoints": {"created_by": Personal(_STAFF, kept=_LOG)},
     "plan_terms": {"actor": Personal(_STAFF, kept=_LEDGER)},
 }
 
@@ -134,7 +141,16 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = {
     "lead_charges": frozenset({"lead_id", "state", "source"}) | _OF_REQUEST,
     "lead_conflicts": frozenset({"lead_id"}) | _OF_REQUEST,
     "lead_disputes": frozenset({"lead_id", "type", "state", "request_key"}) | _OF_REQUEST,
-    "outbox_events": frozenset({"topic", "subject", "payload"})
+    "notice_attempts": frozenset({"error"}),  # of ours: a kind
+    "notice_deliveries": frozenset({"state", "last_error"}),
+    "notice_endpoint_secrets": frozenset({"secret_encrypted"}),
+    "notice_endpoints": frozenset(
+        {"product", "url", "description", "topics", "state", "state_reason"}  # of platforms
+    ),
+    "notice_lanes": frozenset({"delivery_ids"}),
+    "notice_positions": frozenset(),
+    "notice_sequences": frozenset(),
+    "outbox_events": frozenset({"topic", "subject", "payload", "product", "body"})
     | _OF_REQUEST,  # ids, states, amounts, days
     "plan_terms": frozenset({"kind", "request_key"}) | _OF_REQUEST,
     "quality_scores": frozenset({"subject_kind", "subject", "grade"}),

@@ -115,6 +115,13 @@ FIXED_COLUMNS = {
     },
     "account_plans": {"account_id", "plan_type", "created_at", "request_id"},
     "api_requests": {"caller", "idempotency_key", "operation_key", "created_at", "folded_at"},
+    "notice_endpoints": {
+        "id", "product", "account_id", "url", "ordered", "created_at", "created_by",
+    },
+    "notice_endpoint_secrets": {"id", "endpoint_id", "created_at"},
+    "notice_deliveries": {
+        "id", "notice_id", "endpoint_id", "position", "line_account_id", "created_at",
+    },
 }  # fmt: skip
 """Columns that no process changes once they are written, in tables that it may otherwise update. A
 table that is neither named here nor read-only nor append-only may be updated freely."""
@@ -126,7 +133,7 @@ RETENTION_FUNCTIONS = ("retention_blank", "retention_fold")
 
 _DOORS_READ = frozenset(
     {"alembic_version", "api_keys", "lead_charges", "lead_conflicts", "transaction_kinds"}
-    | {"billing_chargebacks"}
+    | {"billing_chargebacks", "outbox_events"}
 )
 _DOORS_ADD = frozenset(
     {"credit_transactions", "lot_movements", "hold_events", "billing_audit_log", "plan_terms"}
@@ -134,10 +141,17 @@ _DOORS_ADD = frozenset(
 )
 """Tables that receiver and API add rows to; they do not touch a delivery again."""
 _DOORS_CHANGE = frozenset(
-    {"api_requests", "credit_lots", "credit_debts", "holds", "outbox_events", "quality_scores"}
+    {"api_requests", "credit_lots", "credit_debts", "holds", "quality_scores"}
     | {"billing_orders", "billing_payments", "billing_refunds", "lead_disputes", "account_plans"}
 )
 """Tables in which they change what workers may change."""
+_DOORS_ADD_COLUMNS = {
+    # What happened. Its position and what is sent of it are the workers'.
+    "outbox_events": {
+        "topic", "subject", "account_id", "payload", "created_at", "superseded_at", "request_id",
+    },
+}  # fmt: skip
+"""Tables that they add rows to, without some columns."""
 _DOORS_COLUMNS = {
     # What a charge, a review and a PATCH change: not the product, which an API key's reach depends
     # on.
@@ -183,4 +197,5 @@ def _of_doors(table: str, of_workers: set[Right]) -> set[Right]:
         may.add(("SELECT", None))
     if table in _DOORS_ADD:
         may.add(("INSERT", None))
+    may |= {("INSERT", column) for column in _DOORS_ADD_COLUMNS.get(table, set())}
     return may | {("UPDATE", column) for column in _DOORS_COLUMNS.get(table, set())}

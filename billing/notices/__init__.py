@@ -3,4 +3,66 @@
 Decides; `notify/` carries, `tasks/notices/` stands between.
 """
 
-__all__: list[str] = []
+from billing.notices import endpoints, mail_facts, mails, urls
+from billing.notices.answers import HEAD_BYTES, Answer, Attempted
+from billing.notices.errors import (
+    EndpointBusy,
+    EndpointIsOff,
+    InvalidEndpoint,
+    NotPlacedYet,
+    UnknownEndpoint,
+    UnknownNotice,
+)
+from billing.notices.leases import Due, Lane, give_back, lease
+from billing.notices.outcomes import finish
+from billing.notices.placed import PlacedNotice
+from billing.notices.placing import FanOut, fan_out
+from billing.notices.queries import (
+    CursorTooOld,
+    Event,
+    EventPage,
+    Notice,
+    NoticeDetails,
+    NoticeFilter,
+    events_after,
+    get_notice,
+    list_notices,
+)
+from billing.notices.replays import Missed, replay
+from billing.notices.upkeep import review_endpoints
+
+__all__ = [
+    "Answer",
+    "Attempted",
+    "CursorTooOld",
+    "Due",
+    "EndpointBusy",
+    "EndpointIsOff",
+    "Event",
+    "EventPage",
+    "FanOut",
+    "HEAD_BYTES",
+    "InvalidEndpoint",
+    "Lane",
+    "Missed",
+    "NotPlacedYet",
+    "Notice",
+    "NoticeDetails",
+    "NoticeFilter",
+    "PlacedNotice",
+    "UnknownEndpoint",
+    "UnknownNotice",
+    "endpoints",
+    "events_after",
+    "fan_out",
+    "finish",
+    "get_notice",
+    "give_back",
+    "lease",
+    "list_notices",
+    "mail_facts",
+    "mails",
+    "replay",
+    "review_endpoints",
+    "urls",
+]

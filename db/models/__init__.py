@@ -22,6 +22,15 @@ from db.models.ledger import (
     LotMovement,
     TransactionKind,
 )
+from db.models.notices import (
+    NoticeAttempt,
+    NoticeDelivery,
+    NoticeEndpoint,
+    NoticeEndpointSecret,
+    NoticeLane,
+    NoticePosition,
+    NoticeSequence,
+)
 from db.models.outbox import OutboxEvent
 from db.models.payments import GatewaySign, Order, Payment
 from db.models.plans import AccountPlan, PlanTerm
@@ -50,6 +59,13 @@ __all__ = [
     "LeadDispute",
     "LedgerCheck",
     "LotMovement",
+    "NoticeAttempt",
+    "NoticeDelivery",
+    "NoticeEndpoint",
+    "NoticeEndpointSecret",
+    "NoticeLane",
+    "NoticePosition",
+    "NoticeSequence",
     "Order",
     "OutboxEvent",
     "Payment",

@@ -1,0 +1,1 @@
+"""The secrets of endpoints: made, encrypted, rotated. Used by `endpoints` and `leases`."""
