@@ -18,6 +18,9 @@ class Missed:
     topics: tuple[str, ...] = ()
     """Exact names or patterns."""
     account: str | None = None
+    finished_before: datetime | None = None
+    """Of deliveries that were finished before this time: a loop of batches that names its beginning
+    does not take again what was replayed and is done meanwhile."""
 
 
 def replay(
@@ -27,8 +30,11 @@ def replay(
     missed: Missed | None = None,
     endpoint_id: int | None = None,
     dry_run: bool,
+    limit: int | None = None,
 ) -> int:
     """Have deliveries made again under the same id and body, and return how many.
+
+    `limit`: at most so many, the oldest first, so that a caller commits many in portions.
 
     Either one notice, in whatever state its deliveries are, or those that `missed` means; at every
     endpoint, or at one. With a notice and an endpoint that never was sent it (it is newer, or wants
