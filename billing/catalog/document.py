@@ -46,6 +46,18 @@ class Catalog(Section):
     disputes: Disputes = Disputes()
     quality: Quality = Quality()
 
+    @property
+    def lead_product(self) -> str | None:
+        """The product that is charged for leads; None if several are, or nothing says which.
+
+        It is the one that says what becomes of a lead without credit, or the only one there is.
+        """
+        names = [
+            n for n, p in self.products.items() if "leads_without_credit" in p.model_fields_set
+        ]
+        candidates = names or list(self.products)
+        return candidates[0] if len(candidates) == 1 else None
+
     @field_validator("entitlements")
     @classmethod
     def _as_in_code(cls, given: dict[str, list[PlanState]]) -> dict[str, list[PlanState]]:

@@ -48,7 +48,10 @@ def record(
     *,
     now: datetime,
 ) -> None:
-    """Write a notice of each refused request and its reason, and keep the conflicts."""
+    """Write a notice of each refused request and its reason, and keep the conflicts.
+
+    A notice is about the account of its request if that is known.
+    """
     conflicts = [one for one in refused if isinstance(one.error, IdempotencyConflict)]
     if conflicts:
         session.execute(
@@ -62,16 +65,23 @@ def record(
                 "now": now,
             },
         )
-    outbox.write(session, [_notice(one) for one in refused], now=now)
+    if not refused:
+        return
+    refs = text_array({one.request.account for one in refused})
+    ids: dict[str, int] = dict(session.execute(_ACCOUNT_IDS, {"refs": refs}).all())
+    outbox.write(session, [_notice(one, ids.get(one.request.account)) for one in refused], now=now)
 
 
-def _notice(refused: Refused) -> NewNotice:
+_ACCOUNT_IDS = text("SELECT ref, id FROM accounts WHERE ref = ANY(CAST(:refs AS text[]))")
+
+
+def _notice(refused: Refused, account_id: int | None) -> NewNotice:
     request, error = refused.request, refused.error
     is_conflict = isinstance(error, IdempotencyConflict)
     return NewNotice(
         Topic.LEAD_CONFLICT if is_conflict else Topic.LEAD_REFUSED,
         f"lead:{request.lead_id}",
-        None,
+        account_id,
         {
             "lead_id": request.lead_id,
             "account": request.account,

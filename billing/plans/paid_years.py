@@ -219,9 +219,15 @@ def _record(
     subject = f"account:{owner.ref}"
     after = _audited_fields(plan) | {"paid_at": year.paid_at.isoformat(), "by": year.request_key}
     audit.record_all(session, [audit.Change(subject, topic.value, before, after)])
-    notice = NewNotice(topic, subject, owner.id, {"account": owner.ref, **after})
+    payload = {"account": owner.ref, **after, "by": _payer(year.request_key)}
+    notice = NewNotice(topic, subject, owner.id, payload)
     outbox.write(session, [notice], now=clock.now())
     session.flush()
+
+
+def _payer(request_key: str) -> str:
+    """Return the payment that paid a year, or `admin`: an operator's key stays in our books."""
+    return "admin" if request_key.startswith("admin:") else request_key
 
 
 def _audited_fields(plan: AccountPlan) -> dict[str, object]:

@@ -51,20 +51,20 @@ def move(session: Session, refund: Refund, state: str) -> None:
 
 def record_change(session: Session, refund: Refund, payment: Payment, before: str | None) -> None:
     """Record a refund's new state in the audit log, and give notice of it."""
-    after = {
+    notified = {
         "state": refund.state,
         "payment": payment.gateway_payment_id,
         "amount_paise": refund.amount_paise,
-        "reason": refund.reason,
         "gateway_refund_id": refund.gateway_refund_id,
     }
     audit.record(
         session, f"refund.{refund.state}", clawback_subject(refund),
-        before=None if before is None else {"state": before}, after=after,
+        before=None if before is None else {"state": before},
+        after={**notified, "reason": refund.reason},
     )  # fmt: skip
     notice = NewNotice(
         Topic(f"refund.{refund.state}"), clawback_subject(refund), payment.account_id,
-        {"refund_id": refund.id, **after},
+        {"refund_id": refund.id, **notified},  # not the reason: somebody's own words
     )  # fmt: skip
     outbox.write(session, [notice], now=clock.now())
 

@@ -8,7 +8,7 @@ A notice may gain fields later, and its texts further values; what would break a
 knows the notice as it is gets a topic of its own.
 """
 
-from billing.topics.catalogue import CATALOGUE, PLATFORM_TOPICS, data_of
+from billing.topics.catalogue import CATALOGUE, PLATFORM_TOPICS, data_of, product_without_account
 from billing.topics.entry import Audience, Entry
 from billing.topics.names import Topic
 from billing.topics.patterns import UnknownTopic, check_patterns, selected, selects
@@ -22,6 +22,7 @@ __all__ = [
     "UnknownTopic",
     "check_patterns",
     "data_of",
+    "product_without_account",
     "selected",
     "selects",
 ]

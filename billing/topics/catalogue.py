@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from billing import catalog
 from billing.topics import balances, disputes, leads, operations, payments, plans, returns
 from billing.topics.entry import Audience, Entry
 from billing.topics.names import Topic
@@ -33,3 +34,15 @@ def data_of(
     if account is not None:
         known["account"] = account
     return {name: known.get(name) for name in CATALOGUE[topic].fields}
+
+
+_ABOUT_LEADS = (Topic.LEAD_CONFLICT, Topic.LEAD_REFUSED)
+
+
+def product_without_account(topic: Topic) -> str | None:
+    """Return the product whose endpoints hear of a notice about no account that is known.
+
+    A refused lead concerns the platform that sends leads, if the catalog has one product for them.
+    With several, nobody can say which platform's account and lead it names: none is notified.
+    """
+    return catalog.get().lead_product if topic in _ABOUT_LEADS else None

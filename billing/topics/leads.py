@@ -89,9 +89,8 @@ ENTRIES: dict[Topic, Entry] = {
         RefusedLead,
         "A request for a lead was refused and left no row, such as that of an unknown account.",
         Audience.PLATFORM,
-        why="A mistake in the platform's own requests. If the account is not known, the endpoints"
-        " of each product that is charged for leads get it, and none of a single account."
-        + _SELDOM,
+        why="A mistake in the platform's own requests. If the account is not known, the product"
+        " that is charged for leads hears of it; if several are, none." + _SELDOM,
         example={
             "account": "clinic:43",
             "sequence": None,

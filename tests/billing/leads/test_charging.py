@@ -123,14 +123,15 @@ def test_requests_that_do_not_match_the_record_are_kept_once_and_notified() -> N
         " JOIN accounts a ON a.id = c.account_id ORDER BY c.id"
     ) == [("L-1", "clinic:43", RS_6000, "test"), ("L-1", "clinic:42", 1, "test")]
     assert rows(
-        "SELECT topic, payload ->> 'account', payload ->> 'reason' FROM outbox_events"
-        " WHERE topic IN ('lead.conflict', 'lead.refused') ORDER BY id"
+        "SELECT topic, payload ->> 'account', payload ->> 'reason', a.ref FROM outbox_events e"
+        " LEFT JOIN accounts a ON a.id = e.account_id"
+        " WHERE topic IN ('lead.conflict', 'lead.refused') ORDER BY e.id"
     ) == [
-        ("lead.conflict", "clinic:43", "IdempotencyConflict"),
-        ("lead.conflict", "clinic:none", "IdempotencyConflict"),
-        ("lead.conflict", "clinic:42", "IdempotencyConflict"),
-        ("lead.conflict", "clinic:42", "IdempotencyConflict"),
-        ("lead.refused", "clinic:none", "UnknownAccount"),
+        ("lead.conflict", "clinic:43", "IdempotencyConflict", "clinic:43"),
+        ("lead.conflict", "clinic:none", "IdempotencyConflict", None),
+        ("lead.conflict", "clinic:42", "IdempotencyConflict", "clinic:42"),
+        ("lead.conflict", "clinic:42", "IdempotencyConflict", "clinic:42"),
+        ("lead.refused", "clinic:none", "UnknownAccount", None),
     ]
 
 
