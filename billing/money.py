@@ -7,10 +7,15 @@ MAX_CREDITS = 10**12
 def rupees(paise: int) -> str:
     """Return an amount of zero or more in rupees as India writes it: ₹1,00,000, ₹1,000.50."""
     whole, rest = divmod(paise, 100)
-    digits = str(whole)
+    return f"₹{grouped(whole)}" + (f".{rest:02d}" if rest else "")
+
+
+def grouped(number: int) -> str:
+    """Return a whole number as India writes it: 1,00,000, -12,345."""
+    digits = str(abs(number))
     head, tail = digits[:-3], digits[-3:]
     groups = [tail]
     while head:  # lakhs and crores: groups of two before the last three digits
         head, group = head[:-2], head[-2:]
         groups.insert(0, group)
-    return f"₹{','.join(groups)}" + (f".{rest:02d}" if rest else "")
+    return ("-" if number < 0 else "") + ",".join(groups)
