@@ -24,6 +24,7 @@ from api import (
     disputes,
     docs_page,
     document,
+    events,
     holds,
     leads,
     orders,
@@ -57,6 +58,7 @@ RESOURCES: tuple[APIBlueprint, ...] = (
     charges.charges,
     catalog.catalog,
     statements.statements,
+    events.events,
 )
 CONNECTIONS = 16
 """As many as threads that call the app: a request that waits for a lock must not delay others."""

@@ -55,12 +55,19 @@ def row_number(what: str) -> BeforeValidator:
     """Return the reader of a row's number that an answer gave out as a text, as `what`."""
 
     def read(value: object) -> int:
-        text = str(value)
-        if text.isascii() and text.isdigit() and len(text) < 20 and 1 <= int(text) <= _LARGEST:
-            return int(text)
-        raise ValueError(f"must be {what}")
+        number = number_in(value)
+        if not number:
+            raise ValueError(f"must be {what}")
+        return number
 
     return BeforeValidator(read, json_schema_input_type=str)
+
+
+def number_in(value: object) -> int | None:
+    """Return the number that a text is, from zero to the database's largest; None: it is none."""
+    text = str(value)
+    is_number = text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= _LARGEST
+    return int(text) if is_number else None
 
 
 Ref = Annotated[str, recordable(REF_MAX_LENGTH)]

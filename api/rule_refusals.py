@@ -30,6 +30,7 @@ from billing.ledger import InsufficientCredit, SecondPost
 from billing.payments import AmbiguousPayment, OrderAtOdds, UnknownPayment
 from billing.plans import PlanRefused
 from billing.returns import CannotRefund, UnknownRefund
+from billing.topics import UnknownTopic
 from db.errors import StatementRefused
 from errors import BillingError, InvalidField, NotFound, PermanentError
 from gateways.errors import (
@@ -146,6 +147,7 @@ _OF_RULES: dict[type, Callable[[Any], Refusal] | None] = {
     StatementRefused: lambda _: Refusal(
         422, "the request holds a value that cannot be stored", kind="cannot-be-stored"
     ),
+    UnknownTopic: lambda error: bad_field("type", error.problem),
     InvalidReason: lambda error: Refusal(422, str(error), fields={"reason": error.problem}),
     # Things.
     UnknownAccount: lambda _: unknown("account", by="reference"),

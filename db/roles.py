@@ -133,7 +133,7 @@ RETENTION_FUNCTIONS = ("retention_blank", "retention_fold")
 
 _DOORS_READ = frozenset(
     {"alembic_version", "api_keys", "lead_charges", "lead_conflicts", "transaction_kinds"}
-    | {"billing_chargebacks", "outbox_events"}
+    | {"billing_chargebacks", "outbox_events", "notice_positions"}
 )
 _DOORS_ADD = frozenset(
     {"credit_transactions", "lot_movements", "hold_events", "billing_audit_log", "plan_terms"}

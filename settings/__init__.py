@@ -104,6 +104,8 @@ class Settings(Judged):
     """The same for dead deliveries, which can be replayed until then."""
     retention_answers_days: Days = 90
     """Answers stored under an Idempotency-Key; a repeat after them is refused."""
+    events_kept_days: Days = 90
+    """Notices stay readable for platforms (`GET /v1/events`) for so many days; zero: for ever."""
 
     api_requests_kept: Annotated[int, Field(ge=0, le=1_000_000)] = 10_000
     """How many of the API's recent requests Redis keeps for `billing requests`; zero: none."""

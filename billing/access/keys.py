@@ -43,6 +43,9 @@ SCOPES = {
     "disputes:write": "disputing a lead, and withdrawing a dispute",
     "credits:read": "what became of a hold",
     "credits:spend": "charging credit, and holding it",
+    "events:read": "what happened: the notices about accounts",
+    "contacts:read": "the addresses that an account's mails go to",
+    "contacts:write": "adding such addresses, and removing them",
 }
 """Scope -> what it allows. Each resource of the API adds its own; older keys keep their scopes."""
 

@@ -17,14 +17,11 @@ from billing.notices.leases import Due, Lane, give_back, lease
 from billing.notices.outcomes import finish
 from billing.notices.placed import PlacedNotice
 from billing.notices.placing import FanOut, fan_out
+from billing.notices.pull import CursorTooOld, Event, EventPage, events_after, last_position
 from billing.notices.queries import (
-    CursorTooOld,
-    Event,
-    EventPage,
     Notice,
     NoticeDetails,
     NoticeFilter,
-    events_after,
     get_notice,
     list_notices,
 )
@@ -58,6 +55,7 @@ __all__ = [
     "finish",
     "get_notice",
     "give_back",
+    "last_position",
     "lease",
     "list_notices",
     "mail_facts",

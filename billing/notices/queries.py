@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from sqlalchemy.orm import Session
 
@@ -78,32 +78,6 @@ class NoticeFilter:
     """Of a delivery (to `endpoint_id`, if one is named)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One notice as a platform reads it."""
-
-    position: int
-    notice_id: int
-    topic: str
-    created_at: datetime
-    data: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class EventPage:
-    """Events in the order of their positions, and where the next page begins."""
-
-    events: Sequence[Event]
-    next: int
-    """The position to ask with next, also of an empty page: all up to it was looked at."""
-    more: bool
-    """Whether there may be more after `next`."""
-
-
-class CursorTooOld(Exception):
-    """What followed this position is no longer kept for reading."""
-
-
 def list_notices(session: Session, wanted: Wanted, *, which: NoticeFilter) -> Page[Notice]:
     """Return a page of notices, newest first. Raises `UnknownAccount`, `InvalidPosition`."""
     raise NotImplementedError
@@ -111,24 +85,4 @@ def list_notices(session: Session, wanted: Wanted, *, which: NoticeFilter) -> Pa
 
 def get_notice(session: Session, notice_id: int) -> NoticeDetails:
     """Return a notice and every call of it. Raises `UnknownNotice`."""
-    raise NotImplementedError
-
-
-def events_after(
-    session: Session,
-    *,
-    after: int,
-    types: Sequence[str],
-    product: str | None,
-    account_id: int | None,
-    oldest: datetime | None,
-    limit: int,
-) -> EventPage:
-    """Return up to `limit` events after a position, of topics whose audience is platforms.
-
-    `types`: exact names or patterns; empty: all but high-volume ones. `product`, `account_id`: the
-    reach of the caller, and what it asks for. `oldest`: what was written before is no longer read.
-    Raises `CursorTooOld` if such a one follows `after`, unless `after` is 0: the beginning of what
-    is kept.
-    """
     raise NotImplementedError

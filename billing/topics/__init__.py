@@ -11,17 +11,19 @@ knows the notice as it is gets a topic of its own.
 from billing.topics.catalogue import CATALOGUE, PLATFORM_TOPICS, data_of, product_without_account
 from billing.topics.entry import Audience, Entry
 from billing.topics.names import Topic
-from billing.topics.patterns import UnknownTopic, check_patterns, selected, selects
+from billing.topics.patterns import ALL, UnknownTopic, check_patterns, family, selected, selects
 
 __all__ = [
     "CATALOGUE",
     "PLATFORM_TOPICS",
+    "ALL",
     "Audience",
     "Entry",
     "Topic",
     "UnknownTopic",
     "check_patterns",
     "data_of",
+    "family",
     "product_without_account",
     "selected",
     "selects",

@@ -16,9 +16,11 @@ CATALOGUE: Mapping[Topic, Entry] = MappingProxyType({topic: _ENTRIES[topic] for 
 """Every topic, in the order of `Topic`."""
 
 PLATFORM_TOPICS: tuple[Topic, ...] = tuple(
-    topic for topic, entry in CATALOGUE.items() if Audience.PLATFORM in entry.audiences
+    topic
+    for topic, entry in CATALOGUE.items()
+    if Audience.PLATFORM in entry.audiences and topic is not Topic.ENDPOINT_TEST
 )
-"""The topics that an endpoint and `GET /v1/events` may show."""
+"""The topics that an endpoint and `GET /v1/events` can ask for."""
 
 
 def data_of(

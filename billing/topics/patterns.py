@@ -11,24 +11,28 @@ from billing.topics.names import Topic
 from errors import PermanentError
 
 ALL = "*"
-_ANY = ".*"
+"""The pattern of every topic that is not of high volume."""
 
 
 class UnknownTopic(PermanentError):
-    """No topic has this name, or begins so; the message names the nearest."""
+    """No topic that can be asked for has this name, or begins so; the message names the nearest."""
 
     def __init__(self, pattern: str, known: Sequence[str]) -> None:
         self.pattern = pattern
-        near = get_close_matches(pattern, [*known, *_prefixes(known)], n=1, cutoff=0.5)
+        everything = [*CATALOGUE, *_prefixes(CATALOGUE)]
+        if pattern in everything:  # apart from those that can be asked for
+            self.problem = f"{pattern} is not for platforms"
+            super().__init__(self.problem)
+            return
+        near = get_close_matches(pattern, [*known, *_prefixes(known)], n=1, cutoff=0.6)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(_prefixes(known))}"
-        super().__init__(
-            f"no topic is called {pattern!r}: {hint}", logged=f"no topic has this name: {hint}"
-        )
+        self.problem = f"no topic is called {pattern!r}: {hint}"
+        super().__init__(self.problem, logged=f"no topic has this name: {hint}")
 
 
 def selects(patterns: Iterable[str], topic: str) -> bool:
     """Return whether a pattern selects the topic: `*` and `lead.*` leave high-volume topics out."""
-    prefix = topic.partition(".")[0] + _ANY
+    prefix = family(topic)
     named, wide = False, False
     for pattern in patterns:
         named = named or pattern == topic
@@ -50,5 +54,10 @@ def check_patterns(patterns: Iterable[str], among: Iterable[str] = CATALOGUE) ->
             raise UnknownTopic(pattern, known)
 
 
+def family(topic: str) -> str:
+    """Return the pattern of the topics that begin as this one does: `balance.*`."""
+    return topic.partition(".")[0] + ".*"
+
+
 def _prefixes(known: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(topic.partition(".")[0] + _ANY for topic in known))
+    return list(dict.fromkeys(family(topic) for topic in known))
