@@ -33,6 +33,11 @@ from billing_client.errors import (
     LeadUnknown,
     MissingScope,
     NotEnoughCredit,
+    NoticeForged,
+    NoticeNotSigned,
+    NoticeRefused,
+    NoticeTimestampOff,
+    NoticeUnreadable,
     NotRefundable,
     OrderAtOdds,
     OrderUnknown,
@@ -51,6 +56,8 @@ from billing_client.errors import (
     UnexpectedAnswer,
     Unreachable,
 )
+from billing_client.notice_types import Notice
+from billing_client.notices import verify_notice
 from billing_client.open_enums import OpenEnum
 from billing_client.paid_work import credits_used
 from billing_client.request_ids import use_request_id
@@ -158,6 +165,12 @@ __all__ = [
     "NextGrant",
     "NotEnoughCredit",
     "NotRefundable",
+    "Notice",
+    "NoticeForged",
+    "NoticeNotSigned",
+    "NoticeRefused",
+    "NoticeTimestampOff",
+    "NoticeUnreadable",
     "OpenEnum",
     "Order",
     "OrderAtOdds",
@@ -195,6 +208,7 @@ __all__ = [
     "credits_used",
     "require_credits",
     "use_request_id",
+    "verify_notice",
 ]
 
 

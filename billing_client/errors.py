@@ -1,7 +1,8 @@
 """The errors of the client. Messages name fields and ids, never a secret.
 
 Each error keeps its constructor's arguments in `args`, so that a result backend restores it whole.
-`refusals.py` says which problem type of the server becomes which class.
+`refusals.py` says which problem type of the server becomes which class. The file is long because it
+is the list of errors.
 """
 
 from collections.abc import Mapping
@@ -289,6 +290,34 @@ class TooManyHolds(BillingError):
 
 class StillRunning(BillingError):
     """Other work under this key runs now, and would be free if this one ran too."""
+
+
+class NoticeRefused(BillingError):
+    """What arrived is no notice of the back office that can be trusted now: do not act on it."""
+
+
+class NoticeNotSigned(NoticeRefused):
+    """A header of the signature is missing or malformed: whoever sends this is no back office."""
+
+
+class NoticeTimestampOff(NoticeRefused):
+    """The notice is too old or too new: it is sent again by a stranger, or a clock is wrong."""
+
+    def __init__(self, message: str, *, off_seconds: int = 0) -> None:
+        super().__init__(message)
+        self.off_seconds = off_seconds
+        """How far its timestamp lies behind this computer's clock; negative: before it."""
+
+
+class NoticeForged(NoticeRefused):
+    """No listed signature fits the body and a secret.
+
+    The secret is that of another endpoint, or the body is not the bytes that were received.
+    """
+
+
+class NoticeUnreadable(NoticeRefused):
+    """The signature fits, and the body is no notice that this version can read."""
 
 
 def kind_of(problem: Mapping[str, Any]) -> str:

@@ -15,8 +15,11 @@ TOLERANCE_SECONDS = 300
 class Signer:
     """Signs messages with one secret, which it never shows."""
 
-    def __init__(self, secret: str) -> None:
-        """Take a secret (`whsec_` and base64). Raises `InvalidRequest` if it is not one."""
+    def __init__(self, secret: str, name: str = "webhook_secret") -> None:
+        """Take a secret (`whsec_` and base64) of the argument `name`.
+
+        Raises `InvalidRequest` if it is not one.
+        """
         try:
             if not isinstance(secret, str):
                 raise TypeError
@@ -24,9 +27,7 @@ class Signer:
         except (TypeError, binascii.Error, ValueError):
             self._key = b""
         if not 24 <= len(self._key) <= 64:
-            raise InvalidRequest(
-                "webhook_secret: must be whsec_ followed by the base64 of 24 to 64 bytes"
-            )
+            raise InvalidRequest(f"{name}: must be whsec_ followed by the base64 of 24 to 64 bytes")
 
     def sign(self, message_id: str, timestamp: int, body: bytes) -> str:
         """Return the `webhook-signature` of a message; `timestamp` in unix seconds."""
