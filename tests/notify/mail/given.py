@@ -28,10 +28,8 @@ SENDER = Sender("billing@market.example", "Clinic marketplace")
 AT = datetime(2026, 11, 30, 15, 15, tzinfo=UTC)
 """20:45 in Kolkata."""
 TOP_UP_URL = "https://market.example/credits"
-_TOKEN = 'eyJjIjo0MiwiayI6ImJhbGFuY2UifQ' * 4
+_TOKEN = "eyJjIjo0MiwiayI6ImJhbGFuY2UifQ" * 4
 UNSUBSCRIBE_URL = f"https://billing.example/notices/unsubscribe/{_TOKEN}"
-    f"https://billing.example/notices/unsubscribe/{'eyJjIjo0MiwiayI6ImJhbGFuY2UifQ' * 4}"
-)
 RECEIPTS = {MailKind.TOP_UP, MailKind.REFUND}
 HOSTILE = "<script>alert(1)</script>\"'&{{ 7*7 }}\r\nBcc: thief@evil.example\r\n\r\n\u202egnp.exe"
 HUGE = "Śrī Dhanvantari Āyurveda & Wellness, मुंबई, "
@@ -148,14 +146,20 @@ ORDINARY: Mapping[MailKind, Facts] = {
 def mail(kind: MailKind, facts: Facts | None = None, **changes: object) -> MailFacts:
     """An ordinary mail of the kind, with what the test changes."""
     for_operators = kind.startswith("operator_") and kind != MailKind.OPERATOR_CHARGEBACK
+    of_a_plan = kind in {MailKind.RENEWAL_REMINDER, MailKind.PLAN_DEGRADED}
+    account, name, product = (
+        ("pharma:7", "Lotus Pharmacy", "PharmaPulse One")
+        if of_a_plan
+        else ("clinic:42", "Sunrise Clinic", "Clinic marketplace")
+    )
     made = MailFacts(
         kind=kind,
         to="accounts@sunrise.example",
         message_id=f"<ntc_4711.{kind}@market.example>",
         written_at=AT,
-        account=None if for_operators else "clinic:42",
-        account_name=None if for_operators else "Sunrise Clinic",
-        product="Clinic marketplace",
+        account=None if for_operators else account,
+        account_name=None if for_operators else name,
+        product=product,
         zone="Asia/Kolkata",
         unsubscribe_url=None if kind in RECEIPTS else UNSUBSCRIBE_URL,
         facts=facts or ORDINARY[kind],
