@@ -17,7 +17,7 @@ import clock
 from db.bulk import copy_rows
 from service import request_ids
 
-Door = Literal["cli", "api", "webhook", "celery", "beat"]
+Door = Literal["cli", "api", "webhook", "celery", "beat", "web"]
 
 
 @dataclass(frozen=True, slots=True)

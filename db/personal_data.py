@@ -84,6 +84,10 @@ PERSONAL: Mapping[str, Mapping[str, Personal]] = {
         ),
     },
     "notice_endpoints": {"created_by": Personal(_STAFF, kept=_LOG)},
+    "notice_contacts": {
+        "address": Personal("an e-mail address of a customer or of ours", "NULL"),
+        "created_by": Personal(_STAFF, kept=_LOG),
+    },
     "plan_terms": {"actor": Personal(_STAFF, kept=_LEDGER)},
 }
 
@@ -142,12 +146,14 @@ NOT_PERSONAL: Mapping[str, frozenset[str]] = {
     "lead_conflicts": frozenset({"lead_id"}) | _OF_REQUEST,
     "lead_disputes": frozenset({"lead_id", "type", "state", "request_key"}) | _OF_REQUEST,
     "notice_attempts": frozenset({"error"}),  # of ours: a kind
+    "notice_contacts": frozenset({"topics", "unsubscribed"}) | _OF_REQUEST,
     "notice_deliveries": frozenset({"state", "last_error"}),
     "notice_endpoint_secrets": frozenset({"secret_encrypted"}),
     "notice_endpoints": frozenset(
         {"product", "url", "description", "topics", "state", "state_reason"}  # of platforms
     ),
     "notice_lanes": frozenset({"delivery_ids"}),
+    "notice_mails": frozenset({"kind", "once_for", "state", "reason"}) | _OF_REQUEST,
     "notice_positions": frozenset(),
     "notice_sequences": frozenset(),
     "outbox_events": frozenset({"topic", "subject", "payload", "product", "body"})

@@ -94,6 +94,10 @@ FIXED_COLUMNS = {
         "created_at", "expires_at", "request_id",
     },
     "lead_charges": {"lead_id", "account_id", "created_at", "request_id"},
+    "notice_contacts": {"id", "account_id", "created_by", "created_at", "request_id"},
+    "notice_mails": {
+        "id", "contact_id", "kind", "notice_id", "once_for", "created_at", "request_id",
+    },
     "outbox_events": {
         "id", "topic", "subject", "account_id", "payload", "created_at", "request_id",
     },
@@ -137,12 +141,13 @@ _DOORS_READ = frozenset(
 )
 _DOORS_ADD = frozenset(
     {"credit_transactions", "lot_movements", "hold_events", "billing_audit_log", "plan_terms"}
-    | {"inbound_events", "accounts"}
+    | {"inbound_events", "accounts", "notice_mails"}
 )
 """Tables that receiver and API add rows to; they do not touch a delivery again."""
 _DOORS_CHANGE = frozenset(
     {"api_requests", "credit_lots", "credit_debts", "holds", "quality_scores"}
     | {"billing_orders", "billing_payments", "billing_refunds", "lead_disputes", "account_plans"}
+    | {"notice_contacts"}
 )
 """Tables in which they change what workers may change."""
 _DOORS_ADD_COLUMNS = {

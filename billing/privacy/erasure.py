@@ -19,6 +19,7 @@ from sqlalchemy import (
     ColumnElement,
     LargeBinary,
     Table,
+    Text,
     literal_column,
     select,
     text,
@@ -47,6 +48,8 @@ class _Rules:
     mark: str | None = None
     only: str = "true"
     """The SQL of a row that has something to blank."""
+    owner: str = "NULL"
+    """The SQL of the account whose row it is, by reference: it is erased with the account's."""
 
 
 _RULES: Mapping[str, _Rules] = {
@@ -55,6 +58,12 @@ _RULES: Mapping[str, _Rules] = {
     "billing_orders": _Rules("state IN ('requested', 'unknown', 'open')"),
     "billing_refunds": _Rules("state IN ('requested', 'submitted', 'unknown')"),
     "lead_disputes": _Rules("state = 'pending'"),
+    # Without its address it is no contact any more, and what is due to it is not sent.
+    "notice_contacts": _Rules(
+        "false",
+        only="address IS NOT NULL",
+        owner="(SELECT ref FROM accounts WHERE accounts.id = notice_contacts.account_id)",
+    ),
 }
 TABLES = tuple(_RULES)
 """The tables with a column to blank."""
@@ -183,7 +192,8 @@ def _rows(
         for c in table.columns
         if c.name in NOT_PERSONAL[table.name] and not isinstance(c.type, LargeBinary)
     ]
-    query = select(*key, _sql(rules.waits), *named).where(_sql(rules.only))
+    owner = literal_column(rules.owner, Text)
+    query = select(*key, _sql(rules.waits), *named, owner).where(_sql(rules.only))
     query = query.order_by(*key).limit(_ROWS_AT_ONCE)
     if rules.mark is not None:
         query = query.where(table.c[rules.mark].is_(None))

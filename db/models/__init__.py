@@ -22,6 +22,7 @@ from db.models.ledger import (
     LotMovement,
     TransactionKind,
 )
+from db.models.mails import NoticeContact, NoticeMail
 from db.models.notices import (
     NoticeAttempt,
     NoticeDelivery,
@@ -66,6 +67,8 @@ __all__ = [
     "NoticeLane",
     "NoticePosition",
     "NoticeSequence",
+    "NoticeContact",
+    "NoticeMail",
     "Order",
     "OutboxEvent",
     "Payment",

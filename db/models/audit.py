@@ -15,7 +15,7 @@ class AuditEntry(OfRequest, Base):
 
     __tablename__ = "billing_audit_log"
     __table_args__ = (
-        CheckConstraint("door IN ('cli', 'api', 'webhook', 'celery', 'beat')", name="door"),
+        CheckConstraint("door IN ('cli', 'api', 'webhook', 'celery', 'beat', 'web')", name="door"),
         Index(None, "subject", "id"),
     )
 

@@ -32,7 +32,7 @@ def test_an_upgrade_may_be_repeated_and_run_by_several_at_once(database: str) ->
     ends = [(process.communicate(timeout=60), process.returncode) for process in migrators]
     assert [code for _, code in ends] == [0, 0, 0], ends
     with transaction() as session:
-        assert session.scalars(text("SELECT version_num FROM alembic_version")).all() == ["0014"]
+        assert session.scalars(text("SELECT version_num FROM alembic_version")).all() == ["0015"]
 
 
 def test_a_gateway_never_heard_of_has_no_time_of_its_last_event(database: str) -> None:
