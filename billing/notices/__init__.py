@@ -3,13 +3,27 @@
 Decides; `notify/` carries, `tasks/notices/` stands between.
 """
 
-from billing.notices import endpoints, mail_facts, mails, urls
+from billing.notices import (
+    contacts,
+    endpoints,
+    mail_facts,
+    mail_links,
+    mail_queue,
+    mail_switch,
+    mails,
+    renewal_offers,
+    urls,
+)
 from billing.notices.answers import HEAD_BYTES, Answer, Attempted
 from billing.notices.errors import (
+    ContactExists,
     EndpointBusy,
     EndpointIsOff,
+    InvalidContact,
     InvalidEndpoint,
     NotPlacedYet,
+    TooManyContacts,
+    UnknownContact,
     UnknownEndpoint,
     UnknownNotice,
 )
@@ -31,6 +45,7 @@ from billing.notices.upkeep import review_endpoints
 __all__ = [
     "Answer",
     "Attempted",
+    "ContactExists",
     "CursorTooOld",
     "Due",
     "EndpointBusy",
@@ -39,6 +54,7 @@ __all__ = [
     "EventPage",
     "FanOut",
     "HEAD_BYTES",
+    "InvalidContact",
     "InvalidEndpoint",
     "Lane",
     "Missed",
@@ -47,8 +63,11 @@ __all__ = [
     "NoticeDetails",
     "NoticeFilter",
     "PlacedNotice",
+    "TooManyContacts",
+    "UnknownContact",
     "UnknownEndpoint",
     "UnknownNotice",
+    "contacts",
     "endpoints",
     "events_after",
     "fan_out",
@@ -59,7 +78,11 @@ __all__ = [
     "lease",
     "list_notices",
     "mail_facts",
+    "mail_links",
+    "mail_queue",
+    "mail_switch",
     "mails",
+    "renewal_offers",
     "replay",
     "review_endpoints",
     "urls",

@@ -54,3 +54,36 @@ class NotPlacedYet(PermanentError):
             " process `notices` running?"
         )
         self.notice_id = notice_id
+
+
+class InvalidContact(InvalidField):
+    """The address or the topics of a contact make no sense; `field` says which.
+
+    Neither this nor the other errors about contacts repeat an address: errors are logged.
+    """
+
+
+class ContactExists(PermanentError):
+    """The account has this address already, in whatever capitals."""
+
+    def __init__(self, contact_id: int) -> None:
+        super().__init__(
+            f"the address is already contact {contact_id} of this account: remove that one first"
+            " to change its topics"
+        )
+        self.contact_id = contact_id
+
+
+class TooManyContacts(PermanentError):
+    """An account has as many contacts as one may have, or was given too many in a day."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"{problem}: remove contacts that are no longer needed, or wait a day")
+
+
+class UnknownContact(NotFound):
+    """No contact has this id, it was removed, or it is another account's."""
+
+    def __init__(self, contact_id: int) -> None:
+        super().__init__(f"unknown contact {contact_id}: `billing notices contacts list` has them")
+        self.contact_id = contact_id
