@@ -27,6 +27,9 @@ REFUNDS = "refunds"
 NOTICES_TASK = "tasks.notices.deliver"
 NOTICES = "notices"
 """The name of a nudge to send notices, and of its queue."""
+MAILS_TASK = "tasks.notices.mail"
+MAILS = "mails"
+"""The name of a nudge to send mails."""
 STANDS_SECONDS = 15
 """How long a nudge holds back others: after that it counts as lost, and another may be sent."""
 EXPIRES_SECONDS = 300
@@ -76,6 +79,11 @@ def send_release() -> bool:
 def send_notices() -> bool:
     """Ask for notices to be sent, after some were written, unless that is already asked for."""
     return _send(NOTICES, NOTICES_TASK, (), NOTICES)
+
+
+def send_mails() -> bool:
+    """Ask for mails to be sent, after some became due, unless that is already asked for."""
+    return _send(MAILS, MAILS_TASK, (), NOTICES)
 
 
 def _send(what: str, task: str, arguments: tuple[str, ...], queue: str) -> bool:
