@@ -24,7 +24,9 @@ class OpenedDispute(Dispute):
 class ResolvedDispute(Dispute):
     """A dispute that is decided or withdrawn."""
 
-    state: Annotated[str, Field(description="`approved`, `rejected` or `withdrawn`")]
+    state: Annotated[
+        str, Field(description="`approved`, `partially_approved`, `rejected` or `withdrawn`")
+    ]
     credits_refunded: Annotated[int, Field(description="credits given back, perhaps zero")]
 
 

@@ -79,7 +79,7 @@ def entry(
 
     `example` has the model's own fields; that of an account need not name the account.
     """
-    fields = tuple(model.model_fields)
+    fields = (*_NOBODY, *(name for name in model.model_fields if name not in _NOBODY))
     whose = _SOMEBODY if issubclass(model, AccountData) else _NOBODY
     whole = {**whose, **example}
     return Entry(

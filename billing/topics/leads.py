@@ -7,8 +7,6 @@ from pydantic import Field
 from billing.topics.entry import AccountData, Audience, Data, Entry, entry
 from billing.topics.names import Topic
 
-_SELDOM = " Not high volume: it is the exception, and a platform has to act on it."
-
 
 class Lead(AccountData):
     """What became of a lead."""
@@ -47,37 +45,35 @@ ENTRIES: dict[Topic, Entry] = {
         "The account cannot pay for the lead: it waits until credit comes.",
         Audience.PLATFORM,
         Audience.CUSTOMER,
-        why="The platform must not hand the lead out; the customer learns once a day what waits."
-        + _SELDOM,
+        why="The platform must not hand the lead out; the customer learns once a day what waits.",
         example=_LEAD,
     ),
     Topic.LEAD_RELEASED: entry(
         Lead,
         "Credit came, and a parked lead was charged.",
         Audience.PLATFORM,
-        why="The platform may hand the lead out now." + _SELDOM,
+        why="The platform may hand the lead out now.",
         example=_LEAD,
     ),
     Topic.LEAD_CANCELLED: entry(
         Lead,
         "An operator cancelled a parked lead: it costs nothing and will not be charged.",
         Audience.PLATFORM,
-        why="The platform may give the lead to another account." + _SELDOM,
+        why="The platform may give the lead to another account.",
         example=_LEAD,
     ),
     Topic.LEAD_REFUNDED: entry(
         Lead,
         "The credit of a charged lead was given back.",
         Audience.PLATFORM,
-        why="The platform shows it; a customer who disputed the lead hears of the decision."
-        + _SELDOM,
+        why="The platform shows it; a customer who disputed the lead hears of the decision.",
         example=_LEAD,
     ),
     Topic.LEAD_CONFLICT: entry(
         RefusedLead,
         "A lead came again with another account or package price: the first request stands.",
         Audience.PLATFORM,
-        why="A mistake in the platform's own requests." + _SELDOM,
+        why="A mistake in the platform's own requests.",
         example={
             "account": "clinic:42",
             "sequence": 17,
@@ -90,7 +86,7 @@ ENTRIES: dict[Topic, Entry] = {
         "A request for a lead was refused and left no row, such as that of an unknown account.",
         Audience.PLATFORM,
         why="A mistake in the platform's own requests. If the account is not known, the product"
-        " that is charged for leads hears of it; if several are, none." + _SELDOM,
+        " that is charged for leads hears of it; if several are, none.",
         example={
             "account": "clinic:43",
             "sequence": None,

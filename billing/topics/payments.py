@@ -2,13 +2,13 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
-from billing.topics.entry import Audience, Data, Entry, entry
+from billing.topics.entry import AccountData, Audience, Data, Entry, entry
 from billing.topics.names import Topic
 
 
-class Payment(Data):
+class _Payment(BaseModel):
     """A payment in the state that the topic names."""
 
     payment_id: Annotated[str, Field(description="the gateway's id of the payment")]
@@ -22,6 +22,14 @@ class Payment(Data):
     currency: Annotated[str, Field(description="ISO 4217, such as `INR`")]
     credits: Annotated[int, Field(description="credits it brought, without the bonus")]
     bonus_credits: Annotated[int, Field(description="credits of the bonus")]
+
+
+class CreditedPayment(_Payment, AccountData):
+    """A payment that brought credit, or a year of a plan."""
+
+
+class Payment(_Payment, Data):
+    """A payment of which the account is perhaps not known."""
 
 
 _NEEDS_A_PERSON = (
@@ -48,7 +56,7 @@ def _example(state: str, *, reason: str | None = None, credits_: int = 0) -> dic
 
 ENTRIES: dict[Topic, Entry] = {
     Topic.PAYMENT_CAPTURED: entry(
-        Payment,
+        CreditedPayment,
         "The money of an order came, and its credit or its year of a plan with it.",
         Audience.PLATFORM,
         Audience.CUSTOMER,
@@ -56,7 +64,7 @@ ENTRIES: dict[Topic, Entry] = {
         example=_example("captured", credits_=5_000),
     ),
     Topic.PAYMENT_PARTIALLY_REFUNDED: entry(
-        Payment,
+        CreditedPayment,
         "An operator attached a payment of which a part had been refunded already.",
         Audience.PLATFORM,
         Audience.CUSTOMER,
