@@ -24,6 +24,7 @@ imports = (
     "tasks.leads.release",
     "tasks.ledger",
     "tasks.notices.deliver",
+    "tasks.notices.mail",
     "tasks.payments.inquiry",
     "tasks.plans.enforcement",
     "tasks.plans.grants",
@@ -68,7 +69,7 @@ _TASKS_BY_QUEUE = {
         "tasks.retention.blank",
     ),
     # Of a process of its own (Procfile): a platform that hangs must not keep leads from a worker.
-    "notices": ("tasks.notices.deliver",),
+    "notices": ("tasks.notices.deliver", "tasks.notices.mail"),
 }
 task_routes = {task: {"queue": queue} for queue, tasks in _TASKS_BY_QUEUE.items() for task in tasks}
 
@@ -136,6 +137,7 @@ _TICKS = (
     ("ask the gateways about open orders", "tasks.payments.ask", 10),
     ("settle refunds and ask about them", "tasks.refunds.ask", 10),
     ("send notices that are due", "tasks.notices.deliver", 5),
+    ("send mails that are due", "tasks.notices.mail", 5),
     ("let holds and credit expire", "tasks.ledger.expire", 15),
     ("grant the months that have begun", "tasks.grants.grant", 30),
     ("enforce renewals", "tasks.renewals.enforce", 30),

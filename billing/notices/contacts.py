@@ -29,6 +29,7 @@ from billing.notices.mail_rules import (
 )
 from billing.topics import check_patterns
 from db.models import Account, NoticeContact
+from db.pages import Page, Wanted, read_page
 
 MOST_AT_ONCE = 20
 """Contacts of one account."""
@@ -96,7 +97,7 @@ def list_of(session: Session, *, account: str | None) -> list[Contact]:
 
     Raises `UnknownAccount`.
     """
-    owner = _find_owner(session, account)
+    owner = find_owner(session, account)
     query = select(NoticeContact).where(
         NoticeContact.account_id == owner.id if owner else NoticeContact.account_id.is_(None),
         NoticeContact.address.is_not(None),
@@ -104,15 +105,21 @@ def list_of(session: Session, *, account: str | None) -> list[Contact]:
     return [_contact(row, account) for row in session.scalars(query.order_by(NoticeContact.id))]
 
 
-def list_all(session: Session) -> list[Contact]:
-    """Return every contact, the operators' first, then by account."""
+def list_by_id(session: Session, wanted: Wanted, *, account: str | None = None) -> Page[Contact]:
+    """Return contacts, the oldest first: of one account, or all with the operators'.
+
+    Raises `UnknownAccount`.
+    """
+    owner = find_owner(session, account)
     query = (
         select(NoticeContact, Account.ref)
         .outerjoin(Account, Account.id == NoticeContact.account_id)
         .where(NoticeContact.address.is_not(None))
-        .order_by(Account.ref.nulls_first(), NoticeContact.id)
     )
-    return [_contact(row, ref) for row, ref in session.execute(query)]
+    if owner is not None:
+        query = query.where(NoticeContact.account_id == owner.id)
+    page = read_page(session, query, wanted, by=[NoticeContact.id], descending=False)
+    return page.map(lambda row: _contact(*row))
 
 
 def get(session: Session, contact_id: int) -> Contact:
@@ -178,7 +185,8 @@ def _checked_topics(topics: Sequence[str], *, of_operators: bool) -> tuple[str, 
     return asked
 
 
-def _find_owner(session: Session, account: str | None) -> Account | None:
+def find_owner(session: Session, account: str | None) -> Account | None:
+    """Return the account whose contacts are asked for; None: the operators'."""
     if account is None:
         return None
     found = accounts.find(session, account)
@@ -195,7 +203,7 @@ def _lock_owner(session: Session, account: str | None) -> Account | None:
 
     Not the account's row: a crowd of leads locks that.
     """
-    owner = _find_owner(session, account)
+    owner = find_owner(session, account)
     key = func.pg_advisory_xact_lock(_OPERATORS_LOCK, (owner.id if owner else 0) % 2**31)
     session.execute(select(key))
     return owner

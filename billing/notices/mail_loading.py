@@ -12,12 +12,11 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-import settings
 from billing import catalog
 from billing.calendar import local_day_of
 from billing.ledger import alert_levels
 from billing.ledger.alert_levels import Level
-from billing.notices import mail_links, operator_mail_facts, renewal_offers
+from billing.notices import mail_links, mail_switch, operator_mail_facts, renewal_offers
 from billing.notices.mail_facts import (
     MOST_LISTED,
     BalanceFacts,
@@ -94,9 +93,7 @@ def message_id(mail: NoticeMail) -> str:
 
     The time is in it because a database that was made anew counts from one again.
     """
-    sender = settings.get().sender
-    place = sender.address.rpartition("@")[2] if sender else "localhost"
-    return f"<mail-{mail.id}.{mail.created_at:%Y%m%d%H%M%S%f}@{place}>"
+    return f"<mail-{mail.id}.{mail.created_at:%Y%m%d%H%M%S%f}@{mail_switch.mail_domain()}>"
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,7 @@ class NoticeMail(OfRequest, Base):
             "id",
             postgresql_where=text("state = 'pending'"),
         ),
+        Index("ix_notice_mails_dead", "finished_at", postgresql_where=text("state = 'dead'")),
         {"postgresql_with": {"fillfactor": 80}},
     )
 

@@ -87,6 +87,12 @@ def upgrade() -> None:
         ["next_attempt_at", "id"],
         postgresql_where=sa.text("state = 'pending'"),
     )
+    op.create_index(
+        "ix_notice_mails_dead",
+        "notice_mails",
+        ["finished_at"],
+        postgresql_where=sa.text("state = 'dead'"),
+    )
     _allow_doors("'cli', 'api', 'webhook', 'celery', 'beat', 'web'")
     op.execute(f"ALTER TABLE billing_audit_log VALIDATE CONSTRAINT {_DOOR}")
 
