@@ -5,7 +5,13 @@ One file for each group of commands; `COMMANDS` lists what `billing notices` off
 
 import click
 
-COMMANDS: tuple[click.Command, ...] = ()
+from cli.notices import contacts, mails
+
+COMMANDS: tuple[click.Command, ...] = (
+    contacts.contacts,
+    mails.mails,
+    mails.send_test_mail,
+)
 
 
 @click.group()
