@@ -12,17 +12,18 @@ from pathlib import Path
 import settings
 from clock import development as development_clock
 from db.roles import VARIABLES, Role
-from devstack import lock, payment_gateways, ports, procfile, secret_files
+from devstack import lock, mails, payment_gateways, ports, procfile, secret_files
 from devstack.errors import DevstackError
 from settings import listeners
 
 PROCFILE = settings.PROJECT_DIR / "Procfile"
 FLOWER_VARIABLE = listeners.FLOWER_VARIABLE
-DOORS = ("receiver", "api")
+DOORS = ("receiver", "api", "web")
 """The processes that strangers reach: they work as the doors' role of the database."""
 FLOWER_USER = "billing"
 API_KEY_NAME = "devstack"
 CLOCK_FILE_NAME = "clock.json"
+LOOPBACK = "127.0.0.0/8,::1/128"
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,9 @@ class Plan:
 
     data_dir: Path
     commands: Mapping[str, str]
-    """Name of the process -> command line: the Procfile's, and perhaps the simulator's."""
+    """Name of the process -> command line: the Procfile's, and perhaps simulator and sink."""
     ports: Mapping[str, int]
-    """Name of a process -> the port it will listen on."""
+    """Name of a process -> the port it will listen on; and that on which the sink takes mails."""
     own_database: bool
     """DATABASE_URL is not set: PostgreSQL is ours to run."""
     own_redis: bool
@@ -52,6 +53,11 @@ class Plan:
     def simulated(self) -> bool:
         """No gateway has a key: the simulator plays them."""
         return payment_gateways.SIMULATOR in self.commands
+
+    @property
+    def mails_to_sink(self) -> bool:
+        """No SMTP_URL is set: the sink takes the mails."""
+        return mails.SINK in self.commands
 
     @property
     def logs_dir(self) -> Path:
@@ -78,14 +84,17 @@ def make(*, procfile_path: Path, data_dir: Path | None = None) -> Plan:
     commands = procfile.read(procfile_path)
     if payment_gateways.are_simulated():
         commands[payment_gateways.SIMULATOR] = payment_gateways.SIMULATOR_COMMAND
+    if mails.go_to_sink():
+        commands[mails.SINK] = mails.SINK_COMMAND
+    listeners_used = _listeners_of(commands)
     if data_dir is not None:
         os.environ["BILLING_DATA_DIR"] = str(data_dir)
-        _choose_free_ports(commands)
+        _choose_free_ports(listeners_used)
     known = _read_settings()
     plan = Plan(
         data_dir=known.billing_data_dir.absolute(),
         commands=commands,
-        ports={name: settings.listener(name).port for name in commands if name in listeners.PORTS},
+        ports={name: settings.listener(name).port for name in listeners_used},
         own_database=not os.environ.get("DATABASE_URL"),
         own_redis=not os.environ.get("REDIS_URL"),
         throw_away=data_dir is not None,
@@ -121,6 +130,10 @@ def apply(
     }
     if plan.simulated:
         own |= payment_gateways.simulator_environment(plan.url(payment_gateways.SIMULATOR))
+    if plan.mails_to_sink:
+        own |= mails.sink_environment(plan.ports)
+    for variable, value in _of_pages(plan).items():
+        own[variable] = os.environ.get(variable) or value
     os.environ.update({name: value for name, value in own.items() if value is not None})
     for variable, secret in _kept_secrets(plan).items():
         if not os.environ.get(variable):
@@ -128,6 +141,15 @@ def apply(
     settings.get.cache_clear()
     development_clock.follow()
     return settings.require()
+
+
+def _of_pages(plan: Plan) -> dict[str, str]:
+    """Return what pages and notices need if nobody sets it."""
+    return {
+        "WEB_URL": plan.url("web") if "web" in plan.ports else f"http://{ports.HOST}",
+        # A receiver of one's own on this machine; with real money nothing is let through.
+        "NOTICE_ALLOW_CIDRS": "" if payment_gateways.have_a_live_key() else LOOPBACK,
+    }
 
 
 def _kept_secrets(plan: Plan) -> dict[str, Callable[[], str]]:
@@ -144,6 +166,7 @@ def _kept_secrets(plan: Plan) -> dict[str, Callable[[], str]]:
         FLOWER_VARIABLE: lambda: (
             f"{FLOWER_USER}:{kept('flower_password', secret_files.random_password)}"
         ),
+        "WEB_SECRETS": lambda: kept("web_secret", secret_files.random_password),
     }
     if plan.simulated:  # those of a real gateway can only be copied from it
         secrets |= {
@@ -210,7 +233,10 @@ def _refuse_other_times(plan: Plan) -> None:
 
 def _read_settings() -> settings.Settings:
     # Our servers' addresses come later; what a person set is judged before anything is started.
-    provisional = {"DATABASE_URL": "postgresql://localhost", "REDIS_URL": "redis://localhost"}
+    provisional = {
+        "DATABASE_URL": "postgresql://localhost", "REDIS_URL": "redis://localhost",
+        "WEB_URL": "http://localhost", "WEB_SECRETS": "-" * settings.WEB_SECRET_MIN_LENGTH,
+    }  # fmt: skip
     missing = {name: url for name, url in provisional.items() if not os.environ.get(name)}
     os.environ.update(missing)
     try:
@@ -221,10 +247,16 @@ def _read_settings() -> settings.Settings:
             del os.environ[name]
 
 
-def _choose_free_ports(commands: Mapping[str, str]) -> None:
-    for name in commands:
+def _listeners_of(commands: Mapping[str, str]) -> list[str]:
+    """Return the names of `listeners.PORTS` that these processes listen on."""
+    names = [name for name in commands if name in listeners.PORTS]
+    return [*names, mails.SINK_SMTP] if mails.SINK in names else names
+
+
+def _choose_free_ports(names: list[str]) -> None:
+    for name in names:
         variable = f"{name.upper()}_PORT"
-        if name in listeners.PORTS and not os.environ.get(variable):
+        if not os.environ.get(variable):
             os.environ[variable] = str(ports.find_free())
 
 

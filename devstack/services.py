@@ -12,12 +12,12 @@ from devstack.os_user import ServerUser
 from devstack.supervisor import Service
 
 STOP_SECONDS = {
-    "beat": 2, "receiver": 3, "api": 2, "worker": 16, "flower": 1, "simulator": 0.5,
-    "redis": 2, "postgres": 3,
+    "beat": 2, "receiver": 3, "api": 2, "web": 1, "worker": 16, "flower": 1, "simulator": 0.5,
+    "sink": 0.5, "redis": 2, "postgres": 3,
 }  # fmt: skip
 """How long each may take to stop before it is killed; together they stay below 30 seconds."""
 STOP_SECONDS_OTHERS = 2
-STOP_FIRST = ("beat", "receiver", "api")
+STOP_FIRST = ("beat", "receiver", "api", "web")
 """Nothing new comes in; then the worker finishes what it has; the servers go last."""
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import settings
 from db import migrate, roles
-from devstack import lock, payment_gateways, plan, probes, secret_files, services
+from devstack import lock, mails, payment_gateways, plan, probes, secret_files, services
 from devstack.background import in_thread
 from devstack.errors import DevstackError
 from devstack.supervisor import Supervisor
@@ -21,8 +21,14 @@ from devstack.terminal import ATTENTION, Terminal
 START_SECONDS = 40
 CRASHES_TOO_MANY = 3
 """Unasked ends of a process while it should come up, after which we stop hoping."""
-TITLES = {"api": "API", "simulator": "Simulator of Razorpay and Stripe"}
-HEALTH_PATHS = {"receiver": "/readyz", "api": "/readyz", "flower": "/healthcheck"}
+TITLES = {
+    "api": "API", "web": "Pages for people", "simulator": "Simulator of Razorpay and Stripe",
+    "sink": "Mail sink",
+}  # fmt: skip
+HEALTH_PATHS = {
+    "receiver": "/readyz", "api": "/readyz", "web": "/readyz", "flower": "/healthcheck",
+    "sink": "/healthz",
+}  # fmt: skip
 
 
 class Stack:
@@ -62,6 +68,8 @@ class Stack:
             await in_thread(migrate.upgrade, roles.addresses(self.settings))
         await self._supervisor.start(*self.plan.commands)
         for name, port in self.plan.ports.items():
+            if name not in self.plan.commands:  # a second port of a process that answers already
+                continue
             with self.terminal.step(f"{_titled(name)} at {self.plan.url(name)}"):
                 await self._answers(name, _http_probe(port, HEALTH_PATHS.get(name, "/")))
         self._write_stack_file(ready=True)
@@ -130,7 +138,10 @@ class Stack:
             "lead_webhook_secrets": os.environ["LEAD_WEBHOOK_SECRETS"],
             "api_keys": os.environ["API_KEYS"],
             "flower_basic_auth": os.environ[plan.FLOWER_VARIABLE],
-            **{name.lower(): os.environ.get(name, "") for name in payment_gateways.VARIABLES},
+            **{
+                name.lower(): os.environ.get(name, "")
+                for name in (*payment_gateways.VARIABLES, *mails.VARIABLES)
+            },
             "ports": dict(self.plan.ports),
             "supervisor_pid": os.getpid(),
             "circus_endpoint": self._endpoint,

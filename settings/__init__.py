@@ -35,8 +35,8 @@ from settings.running_stack import file_of as stack_file
 
 __all__ = [
     "API_KEY", "API_KEY_NAME", "CLOCK_VARIABLE", "PROJECT_DIR", "Listener", "Login", "Sender",
-    "Settings", "SettingsError", "SmtpAddress", "flower_logins", "get", "is_live_key", "listener",
-    "lists", "load", "require", "stack_file",
+    "Settings", "SettingsError", "SmtpAddress", "WEB_SECRET_MIN_LENGTH", "flower_logins", "get",
+    "is_live_key", "listener", "lists", "load", "require", "stack_file",
 ]  # fmt: skip
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent

@@ -17,7 +17,7 @@ from circus.client import CircusClient
 
 import settings
 from db.roles import VARIABLES
-from devstack import host, lock, payment_gateways, ports, postgres
+from devstack import host, lock, mails, payment_gateways, ports, postgres
 
 START_SECONDS = 60
 STOP_SECONDS = 40
@@ -25,7 +25,7 @@ STOP_SECONDS = 40
 
 SET_BY_THE_STACK = (
     *VARIABLES.values(), "REDIS_URL", "LEAD_WEBHOOK_SECRETS", "API_KEYS",
-    "FLOWER_BASIC_AUTH", settings.CLOCK_VARIABLE, *payment_gateways.VARIABLES,
+    "FLOWER_BASIC_AUTH", settings.CLOCK_VARIABLE, *payment_gateways.VARIABLES, *mails.VARIABLES,
 )  # fmt: skip
 
 
@@ -69,6 +69,9 @@ class StackProcess:
             "API_PORT": str(ports.find_free()),
             "FLOWER_PORT": str(ports.find_free()),
             "SIMULATOR_PORT": str(ports.find_free()),
+            "WEB_PORT": str(ports.find_free()),
+            "SINK_PORT": str(ports.find_free()),
+            "SINK_SMTP_PORT": str(ports.find_free()),
             **(environment or {}),
         }
         self.output_file = data_dir / "output.txt"

@@ -22,7 +22,8 @@ _TERMINAL = {"TTY_COMPATIBLE": "1", "TERM": "dumb", "COLUMNS": "98", "LINES": "5
 """The pages show what a person sees at a terminal, without colours."""
 _END = "-- end of the command --"
 _PORTS = {
-    "8000": "RECEIVER_PORT", "8001": "API_PORT", "5555": "FLOWER_PORT", "8009": "SIMULATOR_PORT",
+    "8000": "RECEIVER_PORT", "8001": "API_PORT", "8002": "WEB_PORT", "5555": "FLOWER_PORT",
+    "8009": "SIMULATOR_PORT", "8025": "SINK_PORT", "1025": "SINK_SMTP_PORT",
 }  # fmt: skip
 _READS = re.compile(
     r"billing (\S+ (show|list|checks|preview)|balance|history|forecast|audit-log)\b"
