@@ -47,6 +47,11 @@ def log_warning(session: Session, event: str, **fields: object) -> None:
     _note(session, "warning", event, fields)
 
 
+def log_info(session: Session, event: str, **fields: object) -> None:
+    """Have a line of information written after the commit of `session`'s transaction."""
+    _note(session, "info", event, fields)
+
+
 def run(session: Session) -> None:
     """Write the lines that were noted, and nudge if there are notices; called after the commit."""
     for level, event, fields in session.info.pop(_LINES, []):

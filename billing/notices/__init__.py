@@ -41,6 +41,7 @@ from billing.notices.queries import (
     list_notices,
 )
 from billing.notices.replays import Missed, replay
+from billing.notices.testing import lease_test
 from billing.notices.upkeep import review_endpoints
 
 __all__ = [
@@ -77,6 +78,7 @@ __all__ = [
     "give_back",
     "last_position",
     "lease",
+    "lease_test",
     "list_notices",
     "mail_facts",
     "mail_links",
