@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from billing.topics import CATALOGUE, Topic, data_of
+from billing.topics import CATALOGUE, PLATFORM_TOPICS, Topic, data_of
 from billing_client.signing import Signer
 
 SECRET = "whsec_" + base64.b64encode(b"of the tests of notices, " * 2).decode()[:44]
 OLD_SECRET = "whsec_" + base64.b64encode(b"the secret before the rotation").decode()
 OF_NOBODY = "whsec_" + base64.b64encode(b"a secret that nobody was given").decode()
+TOPICS = (*PLATFORM_TOPICS, Topic.ENDPOINT_TEST)
+"""All that a platform may be sent."""
 NOW = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
 
 

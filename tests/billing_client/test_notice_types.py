@@ -9,14 +9,14 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 import billing_client
-from billing.topics import CATALOGUE, PLATFORM_TOPICS, Topic
+from billing.topics import CATALOGUE, Topic
 from billing_client import OpenEnum
 from billing_client.notice_types import TYPES, BalanceLow, Notice
 from billing_client.notices import notice_of
-from tests.billing_client.notice_world import example
+from tests.billing_client.notice_world import TOPICS, example
 
 OF_THE_ENVELOPE = {"id", "topic", "timestamp", "data"}
-each_topic = pytest.mark.parametrize("topic", PLATFORM_TOPICS, ids=str)
+each_topic = pytest.mark.parametrize("topic", TOPICS, ids=str)
 
 
 def read(topic: str, **changes: Any) -> Notice:
@@ -25,7 +25,7 @@ def read(topic: str, **changes: Any) -> Notice:
 
 
 def test_each_topic_of_platforms_has_a_class_and_no_other_has() -> None:
-    assert sorted(TYPES) == sorted(PLATFORM_TOPICS)
+    assert sorted(TYPES) == sorted(TOPICS)
     assert len({*TYPES.values()}) == len(TYPES)
     # And none has the name of a result or an error
     assert {kind.__name__ for kind in TYPES.values()}.isdisjoint(billing_client.__all__)
