@@ -38,6 +38,8 @@ def status(*, everything: bool, as_json: bool) -> None:
         trouble = level is not Level.WELL
         columns = Columns(f"level what count oldest{' look' if trouble else ''}")
         print_records([_line(f) for f in shown], View(), columns=columns, empty="Nothing waits.")
+        if not settings.get().smtp_url:
+            click.echo("\nMail is off: SMTP_URL is not set.")
         click.echo(f"\n{_SENTENCES[level]}")
     sys.exit(level.exit_code)
 

@@ -5,34 +5,21 @@ It is stopped at `COUNTED` rows. The time is the parameter `now`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from billing import payments
+from billing.oversight.check import CALENDAR as _CALENDAR
+from billing.oversight.check import PERSON as _PERSON
+from billing.oversight.check import Check
 from billing.oversight.levels import COUNTED, Finding, Level, Patience
-
-AT_ONCE = timedelta(0)
-_PERSON = Patience(attention=AT_ONCE)
-_CALENDAR = Patience(attention=timedelta(minutes=15), broken=timedelta(hours=6))
-"""For what a tick does every half a minute."""
-
+from billing.oversight.notice_checks import NOTICE_CHECKS, of_settings
 
 _PAYMENTS_TO_PLACE = payments.attention.needs_a_person().compile(
     compile_kwargs={"literal_binds": True}
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One question, how its answer is judged, and what a person does about it."""
-
-    what: str
-    query: str
-    patience: Patience
-    look: str
 
 
 CHECKS: tuple[Check, ...] = (
@@ -165,12 +152,17 @@ CHECKS: tuple[Check, ...] = (
         _PERSON,
         "billing accounts list --review",
     ),
+    *NOTICE_CHECKS,
 )
 
 
 def look(session: Session, *, now: datetime) -> list[Finding]:
     """Return a finding for each check, those that need nothing too."""
-    return [*(_ask(session, check, now) for check in CHECKS), *_ledger(session, now)]
+    return [
+        *(_ask(session, check, now) for check in CHECKS),
+        *of_settings(session, now),
+        *_ledger(session, now),
+    ]
 
 
 def _ask(session: Session, check: Check, now: datetime) -> Finding:

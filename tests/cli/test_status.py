@@ -34,7 +34,8 @@ def test_all_is_well_is_exit_0() -> None:
     assert (ran.exit_code, ran.json["level"]) == (0, "well")
     assert {(f["level"], f["count"]) for f in ran.json["findings"]} == {("well", 0)}
     shown = run_on_terminal("status")
-    assert (shown.exit_code, shown.out) == (0, "Nothing waits.\n\nAll is well.\n")
+    off = "Mail is off: SMTP_URL is not set.\n"
+    assert (shown.exit_code, shown.out) == (0, f"Nothing waits.\n\n{off}\nAll is well.\n")
 
 
 def test_what_needs_attention_is_exit_1_and_names_the_command() -> None:

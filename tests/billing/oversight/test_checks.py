@@ -10,7 +10,7 @@ from sqlalchemy import text
 import clock
 from billing import oversight
 from billing.oversight import CHECKS, Finding, Level
-from billing.oversight.checks import Check
+from billing.oversight.check import Check
 from billing.payments import Seen
 from billing.returns import chargebacks, refund_intake
 from db import deliveries
@@ -115,4 +115,5 @@ def test_each_question_reads_an_index_and_never_the_whole_table(check: Check) ->
     document = json.dumps(plan)
     if check.what == "accounts_to_review":
         return  # as many rows as customers; a scan of a million takes 0.2 s
-    assert not re.search('"Node Type": "Seq Scan"', document), document
+    whole = re.findall('"Node Type": "Seq Scan".*?"Relation Name": "(.*?)"', document)
+    assert set(whole) <= {"notice_endpoints"}, document  # a few rows: one for each platform
