@@ -13,7 +13,16 @@ import click
 
 import settings
 from billing import oversight
-from cli.examinations import catalog, database, gateways, listeners, redis, secrets, stack
+from cli.examinations import (
+    catalog,
+    database,
+    gateways,
+    listeners,
+    notices,
+    redis,
+    secrets,
+    stack,
+)
 from cli.examinations.diagnosis import Diagnosis, broken, well
 from cli.options import View, json_option
 from cli.output import Columns, print_json, print_records
@@ -25,6 +34,7 @@ EXAMINATIONS: tuple[Callable[[Settings], Iterator[Diagnosis]], ...] = (
     catalog.examine,
     gateways.examine,
     secrets.examine,
+    notices.examine,
     listeners.examine,
     stack.examine,
 )
