@@ -29,6 +29,7 @@ from cli import (
     inbox,
     leads,
     ledger,
+    listen,
     migrate,
     notices,
     orders,
@@ -40,6 +41,7 @@ from cli import (
     reports,
     requests,
     status,
+    trigger,
 )
 from cli.actor import process_actor
 from cli.output import ARGUMENTS
@@ -69,6 +71,7 @@ COMMANDS: tuple[click.Command, ...] = (
     inbox.inbox,
     leads.leads,
     ledger.ledger,
+    listen.listen,
     migrate.migrate,
     notices.notices,
     orders.orders,
@@ -82,6 +85,7 @@ COMMANDS: tuple[click.Command, ...] = (
     reports.statement,
     requests.requests,
     status.status,
+    trigger.trigger,
 )
 
 

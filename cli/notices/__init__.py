@@ -5,9 +5,14 @@ One file for each group of commands; `COMMANDS` lists what `billing notices` off
 
 import click
 
-from cli.notices import contacts, mails
+from cli.notices import contacts, deliveries, endpoints, mails, replaying, secrets
 
 COMMANDS: tuple[click.Command, ...] = (
+    endpoints.endpoints,
+    deliveries.list_,
+    deliveries.show,
+    replaying.replay,
+    secrets.secrets,
     contacts.contacts,
     mails.mails,
     mails.send_test_mail,
@@ -22,6 +27,7 @@ def notices() -> None:
     Examples:
       billing notices endpoints add https://shop.example/notices --product clinic_leads
       billing notices list --state dead
+      billing notices replay --endpoint 3 --since 2d
     """
 
 

@@ -99,7 +99,7 @@ def test_what_commands_share_is_shared_as_a_whole() -> None:
         for one, others in (
             ("`--after`", {"`--limit`", "`--wide`", "`--utc`", "`--csv`", "`--json`"}),
             ("`--wide`", {"`--utc`", "`--csv`", "`--json`"}),
-            ("`--since`", {"`--until`", "`--after`"}),
+            ("`--since`", {"`--until`"}),
             ("`--yes`", {"`--utc`", "`--json`"}),
         ):
             assert one not in options or others <= options, command
