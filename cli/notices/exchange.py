@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import click
 
 import clock
-from billing.notices import Answer, Attempted, endpoints, finish
+from billing.notices import Answer, Attempted, finish, lease_test
 from cli.cells import plain
 from cli.options import View
 from cli.output import is_for_people, print_json
@@ -34,7 +34,7 @@ def hold(endpoint_id: int) -> Exchange:
     from notify.http import Allowed, Sender, headers_of  # noqa: PLC0415
 
     with transaction() as session:
-        lane = endpoints.lease_test(session, endpoint_id, now=clock.now())
+        lane = lease_test(session, endpoint_id, now=clock.now())
     if not lane.secrets:
         raise CannotDecrypt
     [due] = lane.deliveries
