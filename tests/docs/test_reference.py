@@ -201,8 +201,10 @@ def _product() -> list[Path]:
         "billing",
         "db",
         "gateways",
+        "notify",
         "service",
         "tasks",
+        "web",
         "webhook_receiver",
         "worker",
     )
@@ -221,12 +223,11 @@ def _logged() -> Iterator[str]:
     """The events that the product logs by name."""
     for path in _product():
         for node in ast.walk(ast.parse(path.read_text())):
-            if (
-                isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Attribute)
-                and node.func.attr in LOGGED
-                and ast.unparse(node.func.value) == "log"
-                and node.args
-                and isinstance(node.args[0], ast.Constant)
-            ):
-                yield str(node.args[0].value)
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+                continue
+            match ast.unparse(node.func.value), node.func.attr.removeprefix("log_"), node.args:
+                case "log", level, [ast.Constant(value=line), *_] if level in LOGGED:
+                    yield str(line)
+                # Behind the session whose commit it waits for.
+                case "after_commit", level, [_, ast.Constant(value=line)] if level in LOGGED:
+                    yield str(line)
