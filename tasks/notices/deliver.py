@@ -52,7 +52,7 @@ def deliver() -> None:
     nudges.acknowledge(nudges.NOTICES)
     if _review_is_due():
         _review()
-    lanes = Lanes(_sender())
+    lanes = Lanes(sender())
     try:
         _Delivery(lanes).run()
     finally:
@@ -131,7 +131,7 @@ class _Delivery:
 
 
 @cache
-def _sender() -> Sender:
+def sender() -> Sender:
     """Return the sender of this process, with the connections that it keeps open."""
     return Sender(Allowed.by_settings())
 

@@ -13,14 +13,12 @@ from queue import Empty, SimpleQueue
 from uuid import UUID
 
 import clock
-from billing.notices import Answer, Attempted, Due, Lane
+from billing.notices import Attempted, Due, Lane
 from notify.http import Sender, headers_of
 
 GATHER_SECONDS = 0.02
 """How long results are gathered after the first: one transaction writes them all."""
 MOST_GATHERED = 500
-
-UNREADABLE_SECRET = "the endpoint's secret cannot be decrypted: see WEB_SECRETS"  # noqa: S105
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +102,6 @@ class Lanes:
 def attempted(sender: Sender, lane: Lane, due: Due) -> Attempted:
     """Call the endpoint of a lane with one of its deliveries, once, and return what came of it."""
     started_at = clock.now()
-    if lane.secrets:
-        headers = headers_of(due.notice_id, due.body, secrets=lane.secrets, now=clock.real_now())
-        answer = sender.post(lane.url, headers, due.body)
-    else:
-        answer = Answer(None, UNREADABLE_SECRET)
+    headers = headers_of(due.notice_id, due.body, secrets=lane.secrets, now=clock.real_now())
+    answer = sender.post(lane.url, headers, due.body)
     return Attempted(due.delivery_id, lane.lease_id, due.attempt_number, started_at, answer)

@@ -11,7 +11,7 @@ import pytest
 import clock
 from billing.notices import Attempted, Due, Lane
 from notify.http import Allowed, Sender
-from tasks.notices.lanes import UNREADABLE_SECRET, Gathered, Lanes, Left
+from tasks.notices.lanes import Gathered, Lanes, Left
 from tests.tasks.notices.platforms import Platforms, listening
 
 SECRET = "whsec_" + "bmV3LW5ldy1uZXctbmV3LW5ldy1uZXct"
@@ -29,12 +29,10 @@ def lanes() -> Iterator[Lanes]:
         yield Lanes(sender)
 
 
-def lane(
-    url: str, *notice_ids: int, seconds: float = 30, secrets: tuple[str, ...] = (SECRET,)
-) -> Lane:
+def lane(url: str, *notice_ids: int, seconds: float = 30) -> Lane:
     now = clock.now()
     return Lane(
-        endpoint_id=1, url=url, secrets=secrets, lease_id=uuid4(),
+        endpoint_id=1, url=url, secrets=(SECRET,), lease_id=uuid4(),
         leased_until=now + timedelta(seconds=60), start_until=now + timedelta(seconds=seconds),
         ordered=False, troubled=False,
         deliveries=[Due(100 + n, n, b'{"data":{"n":%d}}' % n, 1) for n in notice_ids],
@@ -115,16 +113,6 @@ def test_a_lane_that_hangs_delays_no_other(platforms: Platforms, lanes: Lanes) -
     assert lanes.count in {40, 41}
     ends.set()
     assert len(all_of(lanes).attempts) == 40
-
-
-def test_an_endpoint_whose_secret_cannot_be_decrypted_is_not_called(
-    platforms: Platforms, lanes: Lanes
-) -> None:
-    lanes.begin(lane(platforms.url("a"), 1, 2, secrets=()))
-    done = all_of(lanes)
-    assert [(a.answer.status, a.answer.error) for a in done.attempts] == [(None, UNREADABLE_SECRET)]
-    assert [left.delivery_ids for left in done.ended] == [[102]]
-    assert platforms.received == []
 
 
 def test_nothing_under_way_is_not_waited_for(lanes: Lanes) -> None:
