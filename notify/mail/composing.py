@@ -9,9 +9,11 @@ Called through `notify.mail.compose`.
 import hashlib
 import re
 import textwrap
-from email.headerregistry import Address, BaseHeader, HeaderRegistry, UnstructuredHeader
+from email.header import Header
+from email.headerregistry import Address, BaseHeader, HeaderRegistry, SingleAddressHeader
 from email.message import EmailMessage
-from email.policy import SMTP, EmailPolicy
+from email.policy import SMTP, EmailPolicy, Policy
+from email.utils import formataddr
 from typing import Any
 
 import jinja2
@@ -32,18 +34,48 @@ _MESSAGE_ID = re.compile(r"<[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+>")
 _LINK = re.compile(r"https?://[A-Za-z0-9.!#$%&'()*+,/:;=?@_~\[\]-]+")
 
 
-class _Unfolded(UnstructuredHeader, BaseHeader):
-    """A header on one line. Folded, a long address would be encoded, and no reader finds it."""
+class _Line(BaseHeader):
+    """A header as it was given: nothing in it is decoded or folded, but encoded if it must be.
 
-    def fold(self, *, policy: Any) -> str:
-        """Return the line."""
-        return f"{self.name}: {self}{policy.linesep}"
+    The library's own folding would encode a long address, which no reader finds then, and loses or
+    adds blanks around words that are not ASCII.
+    """
+
+    max_count = 1
+
+    @staticmethod
+    def parse(value: str, kwds: dict[str, Any]) -> None:
+        """Take the value as it is: an encoded word in it is text."""
+        kwds |= {"decoded": value, "parse_tree": None}
+
+    def fold(self, *, policy: Policy) -> str:
+        """Return the header as it is sent."""
+        return f"{self.name}: {_encoded(str(self))}{policy.linesep}"
+
+
+class _From(SingleAddressHeader):
+    """One sender, whose name is encoded as a whole."""
+
+    def fold(self, *, policy: Policy) -> str:
+        """Return the header as it is sent."""
+        name, address = self.address.display_name, self.address.addr_spec
+        encoded = _encoded(name)
+        shown = formataddr((name, address)) if encoded == name else f"{encoded} <{address}>"
+        return f"From: {shown}{policy.linesep}"
+
+
+def _encoded(text: str) -> str:
+    """Return text for a header: as it is, or as words of RFC 2047 that are cut between letters."""
+    if text.isascii() and "=?" not in text:
+        return text
+    return Header(text, charset="utf-8", maxlinelen=60).encode(linesep="\r\n")
 
 
 def _policy() -> "EmailPolicy[EmailMessage]":
     headers = HeaderRegistry()
-    for header in ("message-id", "list-unsubscribe"):
-        headers.map_to_type(header, _Unfolded)
+    for name in ("subject", "message-id", "list-unsubscribe"):
+        headers.map_to_type(name, _Line)
+    headers.map_to_type("from", _From)  # type: ignore[arg-type] # it adds the base itself
     # 7bit: what is not ASCII is encoded, so that every server takes it.
     return SMTP.clone(cte_type="7bit", header_factory=headers)
 

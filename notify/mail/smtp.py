@@ -73,7 +73,9 @@ def _connected(server: SmtpAddress, limits: Limits) -> Iterator["_Connection"]:
     try:
         yield connection.opened()
         connection.quit_soon()
-    except (MailNotNow, MailRefused):
+    except (MailNotNow, MailRefused) as error:
+        if connection.is_late:  # the answer was cut off: half a word is no outcome
+            raise MailNotNow(connection.problem_of(error)) from None
         connection.quit_soon()
         raise
     except ssl.SSLCertVerificationError as error:
@@ -97,9 +99,8 @@ class _Connection(smtplib.SMTP):
         self._server = server
         self._limits = limits
         self._deadline = time.monotonic() + limits.whole_seconds
-        self._is_late = threading.Event()
+        self.is_late = False
         self._guard: tuple[threading.Timer, socket.socket] | None = None
-        self._context = ssl.create_default_context()
 
     def opened(self) -> "_Connection":
         """Return the connection after greeting and EHLO, within TLS if it is to be."""
@@ -114,7 +115,7 @@ class _Connection(smtplib.SMTP):
                     " write smtps:// if it speaks TLS from the first byte"
                 )
             self._host = self._server.host
-            code, _ = self.starttls(context=self._context)
+            code, _ = self.starttls(context=ssl.create_default_context())
             if code != 220:
                 raise MailNotNow(f"the mail server refused STARTTLS with {code}")
             self.ehlo_or_helo_if_needed()
@@ -131,7 +132,7 @@ class _Connection(smtplib.SMTP):
         timer.start()
         self._guard = timer, same_connection
         if self._server.security == "tls":
-            return self._context.wrap_socket(plain, server_hostname=host)
+            return ssl.create_default_context().wrap_socket(plain, server_hostname=host)
         return plain
 
     def _cut(self, same_connection: socket.socket) -> None:
@@ -139,7 +140,7 @@ class _Connection(smtplib.SMTP):
 
         A time-out of a socket alone would start anew with each byte that drips in.
         """
-        self._is_late.set()
+        self.is_late = True
         with contextlib.suppress(OSError):
             same_connection.shutdown(socket.SHUT_RDWR)
 
@@ -152,7 +153,7 @@ class _Connection(smtplib.SMTP):
 
     def problem_of(self, error: Exception) -> str:
         """Return in our words why the connection failed."""
-        if self._is_late.is_set() or time.monotonic() >= self._deadline:
+        if self.is_late or time.monotonic() >= self._deadline:
             return f"the mail server was not done within {self._limits.whole_seconds:g} s"
         match error:
             case smtplib.SMTPAuthenticationError():

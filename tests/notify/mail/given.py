@@ -31,7 +31,10 @@ TOP_UP_URL = "https://market.example/credits"
 _TOKEN = "eyJjIjo0MiwiayI6ImJhbGFuY2UifQ" * 4
 UNSUBSCRIBE_URL = f"https://billing.example/notices/unsubscribe/{_TOKEN}"
 RECEIPTS = {MailKind.TOP_UP, MailKind.REFUND}
-HOSTILE = "<script>alert(1)</script>\"'&{{ 7*7 }}\r\nBcc: thief@evil.example\r\n\r\n\u202egnp.exe"
+HOSTILE = (
+    "=?utf-8?q?=0D=0A?= <script>alert(1)</script>\"'&{{ 7*7 }}\r\nBcc: thief@evil.example\r\n\r\n"
+    "\u202egnp.exe"
+)
 HUGE = "Śrī Dhanvantari Āyurveda & Wellness, मुंबई, "
 
 
@@ -183,13 +186,15 @@ def minimal(kind: MailKind) -> MailFacts:
 
 
 def huge(kind: MailKind) -> MailFacts:
-    """Names of 200 characters, ids without a blank, numbers as large as they get."""
+    """Names of 200 characters, ids without a blank, numbers as large as they get, 500 leads."""
     facts = ORDINARY[kind]
     if isinstance(facts, ParkedLeadsFacts):
         facts = parked_leads(500, lead_id="{:04d}" + "x" * 196)
+    else:
+        facts = _with_each(facts, text=lambda _: "W" * 200, number=_as_large)
     return mail(
         kind,
-        _with_each(facts, text=lambda _: "W" * 200, number=lambda _: 10**12),
+        facts,
         account_name=(HUGE * 5)[:200],
         account="clinic:" + "9" * 93,
         product=(HUGE * 5)[:200],
@@ -217,6 +222,11 @@ WORLDS: Mapping[str, Callable[[MailKind], MailFacts]] = {
     "hostile": hostile,
 }
 
+
+def _as_large(number: int) -> int:
+    return 10**12 if number > 0 else -(10**12)
+
+
 _OF_FIXED_VALUES = {"state", "status"}
 
 
@@ -237,4 +247,9 @@ def _with_each(
             changes[field] = number(value)
         elif isinstance(value, str) and field not in _OF_FIXED_VALUES and "url" not in field:
             changes[field] = text(value)
+    return replace(facts, **changes)  # type: ignore[arg-type]
+
+
+def changed(facts: Facts, **changes: object) -> Facts:
+    """The facts with what the test changes."""
     return replace(facts, **changes)  # type: ignore[arg-type]
