@@ -22,6 +22,7 @@ from billing_client.errors import (
     DisputeResolved,
     DisputeUnknown,
     DisputeWindowOver,
+    EventsNotKept,
     GatewayUnavailable,
     HoldFinished,
     HoldUnknown,
@@ -56,7 +57,7 @@ from billing_client.errors import (
     UnexpectedAnswer,
     Unreachable,
 )
-from billing_client.notice_types import Notice
+from billing_client.notice_types import Notice, NoticePage
 from billing_client.notices import verify_notice
 from billing_client.open_enums import OpenEnum
 from billing_client.paid_work import credits_used
@@ -78,6 +79,7 @@ from billing_client.results import (
     DisputeType,
     Entitlement,
     Entitlements,
+    EventType,
     FreeAmount,
     Gateway,
     Hold,
@@ -143,6 +145,8 @@ __all__ = [
     "DisputedBefore",
     "Entitlement",
     "Entitlements",
+    "EventType",
+    "EventsNotKept",
     "FreeAmount",
     "Gateway",
     "GatewayUnavailable",
@@ -168,6 +172,7 @@ __all__ = [
     "Notice",
     "NoticeForged",
     "NoticeNotSigned",
+    "NoticePage",
     "NoticeRefused",
     "NoticeTimestampOff",
     "NoticeUnreadable",

@@ -12,11 +12,12 @@ from typing import Any, Self, TypeVar, cast
 from billing_client import flows
 from billing_client.async_http import AsyncHttp
 from billing_client.call import Call, Page
-from billing_client.calls import accounts, catalog, credit, disputes, leads, payments, plans
+from billing_client.calls import accounts, catalog, credit, disputes, events, leads, payments, plans
 from billing_client.calls.accounts import UNCHANGED, Unchanged
 from billing_client.errors import BillingError
 from billing_client.flows import Flow, Pause
 from billing_client.http import CONNECTIONS
+from billing_client.notice_types import Notice, NoticePage
 from billing_client.results import (
     Accepted,
     Account,
@@ -28,6 +29,7 @@ from billing_client.results import (
     DisputeState,
     DisputeType,
     Entitlements,
+    EventType,
     Gateway,
     Hold,
     LeadState,
@@ -568,6 +570,49 @@ class AsyncBillingClient:
                 account, amount, description=description, idempotency_key=idempotency_key
             )
         )
+
+    # What happened
+
+    def list_events(
+        self,
+        *,
+        after: str | None = None,
+        topics: str | Iterable[str] | None = None,
+        account: str | None = None,
+    ) -> AsyncIterator[Notice]:
+        """Return what happened, in the order of commits, page by page, up to now.
+
+        The notices are those that an endpoint is sent, with the same ids. They begin after the
+        position `after`, the `next` of a `NoticePage`; by default with the oldest that is kept.
+        `topics` are names (`balance.low`) or patterns (`balance.*`); without them, and by a
+        pattern, topics of high volume are left out. To go on later, `read_events` has the position.
+        Raises `EventsNotKept`, `AccountUnknown`, `InvalidFields`.
+        """
+        return self._all(events.list_events(after=after, topics=topics, account=account))
+
+    async def read_events(
+        self,
+        *,
+        after: str | None = None,
+        topics: str | Iterable[str] | None = None,
+        account: str | None = None,
+        limit: int | None = None,
+    ) -> NoticePage:
+        """Return a page of what `list_events` returns, and where the next one begins.
+
+        `after="latest"` returns none, and where what happens from now on begins. `limit` is up to
+        500. Keep `next` when the notices are handled: after a crash the page comes again, whole.
+        Raises as `list_events`.
+        """
+        return await self._run(
+            events.read_events(after=after, topics=topics, account=account, limit=limit)
+        )
+
+    def list_event_types(
+        self, *, topics: str | Iterable[str] | None = None
+    ) -> AsyncIterator[EventType]:
+        """Return the types of events, with the schema of their data. Raises `InvalidFields`."""
+        return self._all(events.list_event_types(topics=topics))
 
     # The client itself
 

@@ -284,6 +284,10 @@ class LeadNotCharged(DisputeRefused):
     """The lead was not charged, so there is nothing to dispute."""
 
 
+class EventsNotKept(Refused):
+    """What followed this position is too old to be read: read anew what you keep, then begin."""
+
+
 class TooManyHolds(BillingError):
     """Too many holds under one key have ended without a capture: use a new key."""
 

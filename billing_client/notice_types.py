@@ -42,6 +42,17 @@ class Notice:
     """All that was sent about it, the fields above and below too, as JSON has them."""
 
 
+@dataclass(frozen=True, slots=True)
+class NoticePage:
+    """A page of what happened, in the order in which it was committed."""
+
+    notices: tuple[Notice, ...]
+    next: str
+    """What to ask with next, as `after`; also if there is no notice. Keep it when they are done."""
+    more: bool
+    """Whether there is more by now: ask again at once, else in a while."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountNotice(Notice):
     """Something that happened to an account."""

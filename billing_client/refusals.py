@@ -27,6 +27,7 @@ _PLAIN: Mapping[str, type[Refused]] = {
     "dispute-resolved": errors.DisputeResolved,
     "dispute-window-over": errors.DisputeWindowOver,
     "disputed-before": errors.DisputedBefore,
+    "events-not-kept": errors.EventsNotKept,
     "invalid-fields": errors.InvalidFields,
     "lead-not-charged": errors.LeadNotCharged,
     "missing-scope": errors.MissingScope,

@@ -94,7 +94,7 @@ def events_after(
     if after and oldest is not None and rows and rows[0].created_at < oldest:
         raise CursorTooOld
     events = [
-        Event(row.position, row.id, row.topic, row.created_at, json.loads(row.body)["data"])
+        Event(row.position, row.id, row.topic, row.created_at, json.loads(bytes(row.body))["data"])
         for row in rows[:limit]
     ]
     if len(rows) > limit:

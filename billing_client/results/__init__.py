@@ -34,6 +34,7 @@ from billing_client.results.disputes import (
     DisputeState,
     DisputeType,
 )
+from billing_client.results.events import EventType
 from billing_client.results.leads import (
     Accepted,
     LeadState,
@@ -78,6 +79,7 @@ __all__ = [
     "DisputeType",
     "Entitlement",
     "Entitlements",
+    "EventType",
     "FreeAmount",
     "Gateway",
     "Hold",

@@ -32,6 +32,7 @@ from billing_client import (
     RefundUnknown,
     Unauthorized,
 )
+from billing_client.notice_types import TYPES
 from tests.billing_client.drivers import Driver
 from tests.billing_client.world import RS_6000, Things, World
 
@@ -90,6 +91,14 @@ def _new_name(world: World) -> Things:
 
 def _charged(world: World) -> Things:
     return world.charged(world.things())
+
+
+def _charged_and_placed(world: World) -> Things:
+    return world.placed(_charged(world))
+
+
+def _low_and_placed(world: World) -> Things:
+    return world.placed(world.charged(world.things(credits_=600)))
 
 
 def _parked(world: World) -> Things:
@@ -633,7 +642,41 @@ CREDIT = (
     ),
 )  # fmt: skip
 
-JOBS: tuple[Job, ...] = (*LEADS, *ACCOUNTS, *MONEY, *DISPUTES, *CREDIT)
+EVENTS = (
+    Job(
+        "list_events",
+        lambda client, things: client.list_events(topics=["lead.charged"], account=things.account),
+        _charged_and_placed,
+        lambda _, things, found: [(one.topic, one.lead_id, one.credits) for one in found]
+        == [("lead.charged", things.lead_id, 180)],
+        refused=_NO_ACCOUNT,
+    ),
+    Job(
+        "read_events",
+        lambda client, things: client.read_events(
+            topics=["balance.*", "lead.charged"], account=things.account, limit=1
+        ),
+        _low_and_placed,
+        lambda _, things, page: (len(page.notices), page.more) == (1, True)
+        and page.notices[0].account == things.account,
+        refused=_NO_ACCOUNT,
+    ),
+    Job(
+        "list_event_types",
+        lambda client, _: client.list_event_types(topics="balance.*"),
+        _account,
+        lambda _world, _, found: {one.type for one in found}
+        == {topic for topic in TYPES if topic.startswith("balance.")}
+        and found[0].data_schema["type"] == "object",
+        refused=Refusal(
+            InvalidFields, "invalid-fields",
+            lambda client, _: client.list_event_types(topics="balance.lwo"),
+        ),
+        stranger=Refusal(NothingFound),
+    ),
+)  # fmt: skip
+
+JOBS: tuple[Job, ...] = (*LEADS, *ACCOUNTS, *MONEY, *DISPUTES, *CREDIT, *EVENTS)
 
 
 def ids(jobs: Iterable[Job]) -> list[str]:

@@ -12,6 +12,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import clock
+from billing import notices
 from billing.access import keys as api_keys
 from billing_client import BillingClient
 from db.roles import Role
@@ -92,6 +94,12 @@ class World:
         """Have the lead charged."""
         self.house.submit_lead(things.lead_id, things.account, RS_6000)
         self.drain()
+        return things
+
+    def placed(self, things: Things) -> Things:
+        """Have what happened placed, as the worker of notices does: only then can it be read."""
+        with transaction() as session:
+            notices.fan_out(session, now=clock.now())
         return things
 
     def paid(self, things: Things) -> Things:
