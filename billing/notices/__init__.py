@@ -28,6 +28,7 @@ from billing.notices.errors import (
     UnknownEndpoint,
     UnknownNotice,
 )
+from billing.notices.health import GONE, NO_SUCCESS
 from billing.notices.leases import Due, Lane, give_back, lease
 from billing.notices.outcomes import finish
 from billing.notices.placed import PlacedNotice
@@ -55,11 +56,13 @@ __all__ = [
     "Event",
     "EventPage",
     "FanOut",
+    "GONE",
     "HEAD_BYTES",
     "InvalidContact",
     "InvalidEndpoint",
     "Lane",
     "Missed",
+    "NO_SUCCESS",
     "NotPlacedYet",
     "Notice",
     "NoticeDetails",

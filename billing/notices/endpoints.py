@@ -187,7 +187,7 @@ def remove(session: Session, endpoint_id: int, *, actor: str) -> None:  # noqa: 
 def renew_lease(session: Session, endpoint_id: int, *, until: datetime) -> None:
     """Have a listener go on until then. Raises `UnknownEndpoint` if it has ended already."""
     row = lock(session, endpoint_id)
-    if row.lease_until is None or row.lease_until <= clock.now():
+    if row.lease_until is None or row.lease_until <= clock.real_now():
         raise UnknownEndpoint(endpoint_id)
     row.lease_until = until
 
@@ -307,7 +307,9 @@ def _list(session: Session, *conditions: Any) -> list[Endpoint]:
         .outerjoin(Account, Account.id == NoticeEndpoint.account_id)
         .where(
             NoticeEndpoint.state != "removed",
-            or_(NoticeEndpoint.lease_until.is_(None), NoticeEndpoint.lease_until > now),
+            or_(
+                NoticeEndpoint.lease_until.is_(None), NoticeEndpoint.lease_until > clock.real_now()
+            ),
             *conditions,
         )
         .order_by(NoticeEndpoint.id)

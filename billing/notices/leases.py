@@ -19,6 +19,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
+import clock
 from billing.notices import lost, secrets
 from db import after_commit
 from db.bulk import int_array, text_array
@@ -119,7 +120,7 @@ SELECT e.id, e.url, e.ordered, e.consecutive_failures > 0 AS troubled, used.lane
   FROM notice_endpoints e
   CROSS JOIN LATERAL (SELECT count(lease_id) AS lanes FROM notice_lanes l
                        WHERE l.endpoint_id = e.id) used
- WHERE e.state IN ('on', 'failing') AND (e.lease_until IS NULL OR e.lease_until > :now)
+ WHERE e.state IN ('on', 'failing') AND (e.lease_until IS NULL OR e.lease_until > :real_now)
    AND (e.paused_until IS NULL OR e.paused_until <= :now)
    AND used.lanes < CASE WHEN e.ordered OR e.consecutive_failures > 0 THEN 1 ELSE {MOST_LANES} END
    AND EXISTS (SELECT FROM notice_deliveries d WHERE {_DUE.format(endpoint="e.id")})
@@ -130,7 +131,8 @@ def _candidates(
     session: Session, now: datetime, most_lanes: int, most_troubled: int
 ) -> list[Row[Any]]:
     """Return the endpoints that get a lane now, those that get it first in front."""
-    rows = list(session.execute(_CANDIDATES, {"now": now}).all())
+    times = {"now": now, "real_now": clock.real_now()}
+    rows = list(session.execute(_CANDIDATES, times).all())
     random.shuffle(rows)
     rows.sort(key=lambda row: (row.troubled, row.lanes))
     working = [row for row in rows if not row.troubled]

@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import or_, select, text
 from sqlalchemy.orm import Session
 
+import clock
 from billing import topics
 from billing.notices import mails
 from billing.notices.placed import PlacedNotice
@@ -166,7 +167,7 @@ _COLUMNS = (
 
 
 def _write_deliveries(session: Session, placed: Sequence[PlacedNotice], now: datetime) -> None:
-    endpoints = _endpoints(session, now)
+    endpoints = _endpoints(session)
     wanted = [
         (notice, endpoint)
         for notice in placed
@@ -204,7 +205,7 @@ def is_within_reach(notice: PlacedNotice, endpoint: NoticeEndpoint) -> bool:
     )
 
 
-def _endpoints(session: Session, now: datetime) -> Sequence[NoticeEndpoint]:
+def _endpoints(session: Session) -> Sequence[NoticeEndpoint]:
     """Return the endpoints that notices are written for; ordered ones are locked.
 
     Whoever finishes a delivery of an ordered endpoint locks it too: none can be put in line behind
@@ -217,7 +218,9 @@ def _endpoints(session: Session, now: datetime) -> Sequence[NoticeEndpoint]:
         select(NoticeEndpoint)
         .where(
             NoticeEndpoint.state != "removed",
-            or_(NoticeEndpoint.lease_until.is_(None), NoticeEndpoint.lease_until > now),
+            or_(
+                NoticeEndpoint.lease_until.is_(None), NoticeEndpoint.lease_until > clock.real_now()
+            ),
         )
         .order_by(NoticeEndpoint.id)
         .execution_options(populate_existing=True)

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Select, select, text
 from sqlalchemy.orm import Session
 
+import clock
 from billing.notices import health, outcomes, secrets
 from db.models import NoticeEndpoint
 
@@ -38,7 +39,7 @@ def _let_time_pass(session: Session, now: datetime) -> None:
 
 def _end_listeners(session: Session, now: datetime) -> None:
     ended = select(NoticeEndpoint).where(
-        NoticeEndpoint.state != "removed", NoticeEndpoint.lease_until <= now
+        NoticeEndpoint.state != "removed", NoticeEndpoint.lease_until <= clock.real_now()
     )
     for endpoint in _locked(session, ended):
         endpoint.state, endpoint.state_reason = "removed", "its lease ended"

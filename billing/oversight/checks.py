@@ -160,7 +160,7 @@ def look(session: Session, *, now: datetime) -> list[Finding]:
     """Return a finding for each check, those that need nothing too."""
     return [
         *(_ask(session, check, now) for check in CHECKS),
-        *of_settings(session, now),
+        *of_settings(session),
         *_ledger(session, now),
     ]
 

@@ -4,14 +4,18 @@
 for what it missed by `GET /v1/events`, which nobody here learns of.
 """
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+import clock
 import settings
+from billing.notices import GONE, NO_SUCCESS
 from billing.oversight.check import PERSON, Check
 from billing.oversight.levels import COUNTED, Finding, Level, Patience
+
+_OFF_BY_ITSELF = f"state = 'off' AND state_reason IN ('{GONE}', '{NO_SUCCESS}')"
 
 NOTICE_CHECKS: tuple[Check, ...] = (
     Check(
@@ -68,15 +72,14 @@ NOTICE_CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "endpoints_off",
-        "SELECT first_failure_at FROM notice_endpoints WHERE state = 'off'"
-        " AND first_failure_at IS NOT NULL",
+        f"SELECT first_failure_at FROM notice_endpoints WHERE {_OFF_BY_ITSELF}",
         PERSON,
         "billing notices endpoints list; when it works: billing notices endpoints enable ID",
     ),
     Check(
         "endpoints_off_by_hand",
-        "SELECT CAST(NULL AS timestamptz) FROM notice_endpoints WHERE state = 'off'"
-        " AND first_failure_at IS NULL",
+        "SELECT CAST(NULL AS timestamptz) FROM notice_endpoints"
+        f" WHERE state = 'off' AND NOT ({_OFF_BY_ITSELF})",
         Patience(),  # somebody wants it so
         "billing notices endpoints list",
     ),
@@ -84,19 +87,21 @@ NOTICE_CHECKS: tuple[Check, ...] = (
 
 _ENDPOINTS = text("""
 SELECT count(*) FROM notice_endpoints
- WHERE state <> 'removed' AND (lease_until IS NULL OR lease_until > :now)
+ WHERE state <> 'removed' AND (lease_until IS NULL OR lease_until > :real_now)
 """)
 _CONTACTS = text("SELECT count(*) FROM notice_contacts WHERE address IS NOT NULL")
 
 
-def of_settings(session: Session, now: datetime) -> list[Finding]:
+def of_settings(session: Session) -> list[Finding]:
     """Return whether what the rows ask for can be done with the settings of this environment.
 
     A house that wants no mail is well without a server for it: mail that is off needs attention
     only if there is somebody to be mailed.
     """
     known = settings.get()
-    endpoints = 0 if known.web_secrets else session.scalar(_ENDPOINTS, {"now": now}) or 0
+    endpoints = (
+        0 if known.web_secrets else session.scalar(_ENDPOINTS, {"real_now": clock.real_now()}) or 0
+    )
     contacts = 0 if known.smtp_url else session.scalar(_CONTACTS) or 0
     return [
         Finding(

@@ -4,6 +4,7 @@ import json
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -16,17 +17,19 @@ from rich.text import Text
 import clock
 import settings
 from billing import audit
-from billing.notices import endpoints
+from billing.notices import UnknownEndpoint, endpoints, replay
 from cli.actor import process_actor
 from cli.cells import local_time, plain
 from cli.development import require_development
 from cli.listen.forwarding import Forwarded, Receiver
+from cli.notices import nudge
 from cli.output import console
 from db.session import transaction
 from errors import BillingError
 
 LEASE = timedelta(minutes=1)
 RENEW_SECONDS = 15
+LOOK_SECONDS = 0.5
 
 
 class _WebAddress(click.ParamType[str]):
@@ -92,12 +95,12 @@ def listen(
                 topics=topics or ("*",),
                 description="billing listen",
                 actor=process_actor(),
-                lease_until=clock.now() + LEASE,
+                lease_until=clock.real_now() + LEASE,
             )
         try:
             _introduce(forward, new.secret)
             threading.Thread(target=receiver.serve_forever, daemon=True).start()
-            _renew_until_the_end(new.endpoint_id)
+            _keep_alive(new.endpoint_id, receiver)
         finally:
             with transaction() as session:
                 endpoints.remove(session, new.endpoint_id, actor=process_actor())
@@ -110,16 +113,40 @@ def _introduce(forward: str | None, secret: str) -> None:
     click.echo("Make one: billing trigger balance.low --account REF. End: Ctrl-C.\n", err=True)
 
 
-def _renew_until_the_end(endpoint_id: int) -> None:
-    """Keep the endpoint while this runs. A database that is away is reported, and tried again."""
-    pause = threading.Event()
+def _keep_alive(endpoint_id: int, receiver: Receiver) -> None:
+    """Keep the endpoint while this runs, and send again what its program was not there for.
+
+    A database that is away is reported, and asked again.
+    """
+    renew_at = time.monotonic() + RENEW_SECONDS
     while True:
-        pause.wait(RENEW_SECONDS)
+        time.sleep(LOOK_SECONDS)
         try:
-            with transaction() as session:
-                endpoints.renew_lease(session, endpoint_id, until=clock.now() + LEASE)
+            if time.monotonic() > renew_at:
+                renew_at = time.monotonic() + RENEW_SECONDS
+                with transaction() as session:
+                    endpoints.renew_lease(session, endpoint_id, until=clock.real_now() + LEASE)
+            if receiver.unheard and receiver.reaches_its_target():
+                _send_again(endpoint_id, receiver)
+        except UnknownEndpoint:
+            raise click.ClickException(
+                "the endpoint is gone: it was removed, or not renewed for a minute; listen again"
+            ) from None
         except BillingError as error:
-            click.echo(f"Warning: the endpoint was not renewed ({error}); trying again", err=True)
+            click.echo(f"Warning: {error}; trying again", err=True)
+
+
+def _send_again(endpoint_id: int, receiver: Receiver) -> None:
+    """Have the notices that found nobody sent now, instead of at their time on the ladder."""
+    ids = sorted(receiver.unheard)
+    with transaction() as session:
+        endpoints.enable(session, endpoint_id, actor=process_actor())  # ends its pause
+        for notice_id in ids:
+            replay(session, notice_id=notice_id, endpoint_id=endpoint_id, dry_run=False)
+    receiver.unheard.difference_update(ids)
+    nudge.send_notices()
+    number = "1 notice is" if len(ids) == 1 else f"{len(ids)} notices are"
+    click.echo(f"The program is there again: {number} sent again.", err=True)
 
 
 @contextmanager
@@ -148,14 +175,20 @@ class _Printer:
 
     def show(self, found: Forwarded) -> None:
         """Print a notice and what the program answered."""
-        name = next((v for n, v in found.headers.items() if n.lower() == "webhook-id"), "-")
         notice = _read(found.body)
         data = notice.get("data")
         data = data if isinstance(data, dict) else {}
         at = local_time(clock.now(), settings.get().zone)[11:]
         sequence = f"#{data['sequence']}" if data.get("sequence") is not None else "-"
         status = str(found.status) if found.status is not None else f"503, {found.problem}"
-        cells = (at, notice.get("type", "?"), data.get("account") or "-", sequence, name, status)
+        cells = (
+            at,
+            notice.get("type", "?"),
+            data.get("account") or "-",
+            sequence,
+            found.notice_id,
+            status,
+        )
         line = "  ".join(plain(cell) for cell in cells) + f"  {found.milliseconds} ms"
         style = "" if found.status is not None and found.status < 300 else "red"
         with self._lock:

@@ -5,6 +5,7 @@ same: an error is sent again, as it would be to a real endpoint.
 """
 
 import http.client
+import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ TIMEOUT_SECONDS = 12
 MOST_BYTES = 1 << 20
 _NOT_HANDED_ON = {"host", "connection", "content-length", "transfer-encoding", "accept-encoding"}
 _GONE = 410
+NOBODY = "nothing listens there"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,11 @@ class Forwarded:
     status: int | None
     problem: str | None
     milliseconds: int
+
+    @property
+    def notice_id(self) -> str:
+        """The `webhook-id`."""
+        return next((v for name, v in self.headers.items() if name.lower() == "webhook-id"), "-")
 
     @property
     def answer(self) -> int:
@@ -55,11 +62,34 @@ class Receiver(ThreadingHTTPServer):
         super().__init__((HOST, 0), _Handler)
         self.target = urlsplit(target) if target is not None else None
         self.report = report
+        self.unheard: set[int] = set()
+        """The notices that found no program at the address."""
 
     @property
     def url(self) -> str:
         """The address that an endpoint has to send to."""
         return f"http://{HOST}:{self.server_port}/"
+
+    def reaches_its_target(self) -> bool:
+        """Return whether something listens at the target."""
+        if self.target is None:
+            return True
+        port = self.target.port or (443 if self.target.scheme == "https" else 80)
+        try:
+            socket.create_connection((self.target.hostname or "", port), timeout=1).close()
+        except OSError:
+            return False
+        return True
+
+    def note(self, found: Forwarded) -> None:
+        """Note whether the program was there, and report the notice."""
+        number = found.notice_id.removeprefix("ntc_")
+        if number.isdigit():
+            if found.problem == NOBODY:
+                self.unheard.add(int(number))
+            else:
+                self.unheard.discard(int(number))
+        self.report(found)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A sender that went away is no matter: it sends again."""
@@ -77,7 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         body = self.rfile.read(int(length))
         found = forward(self.server.target, dict(self.headers.items()), body)
-        self.server.report(found)
+        self.server.note(found)
         self.send_response_only(found.answer)
         self.send_header("Content-Length", "0")
         self.end_headers()
@@ -102,7 +132,7 @@ def forward(target: SplitResult | None, headers: Mapping[str, str], body: bytes)
     except TimeoutError:
         problem = f"no answer within {TIMEOUT_SECONDS} s"
     except ConnectionRefusedError:
-        problem = "nothing listens there"
+        problem = NOBODY
     except (OSError, http.client.HTTPException) as error:
         problem = f"no answer ({type(error).__name__})"
     finally:

@@ -68,7 +68,8 @@ class NoticeEndpoint(Base):
     paused_until: Mapped[datetime | None]
     """Nothing is sent before."""
     lease_until: Mapped[datetime | None]
-    """Of a listener: after this it is as if it was removed."""
+    """Of a listener, in real time: after this it is as if it was removed. Its process lives in real
+    time, and is to hear what comes while the development clock moves."""
     created_at: Mapped[datetime]
     created_by: Mapped[str]
 
