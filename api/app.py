@@ -21,6 +21,7 @@ from api import (
     auth,
     catalog,
     charges,
+    contacts,
     disputes,
     docs_page,
     document,
@@ -58,6 +59,7 @@ RESOURCES: tuple[APIBlueprint, ...] = (
     charges.charges,
     catalog.catalog,
     statements.statements,
+    contacts.contacts,
     events.events,
 )
 CONNECTIONS = 16

@@ -50,6 +50,7 @@ TAGS = {
     "credit": "Spending credit, in one step or by a hold.",
     "plans": "What a plan allows, and when it renews.",
     "catalog": "What is sold, and at which prices.",
+    "contacts": "The addresses that an account's mails go to.",
     "events": "What happened: the notices that endpoints are sent, to read in their order.",
 }
 """Tag -> what it holds, in the order in which a reader meets them."""

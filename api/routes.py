@@ -4,7 +4,8 @@ A view takes `path`, `query` or `body` (pydantic models, validated before it is 
 caller from `auth.caller()`, opens the transaction, calls one billing function, and returns a model
 or raises `Refusal`. Every POST needs an `Idempotency-Key` and is done once for it:
 `api/idempotency.py` says what a view has to do for that. A PATCH sets absolute values, so that a
-repeat changes nothing: it needs no such key, and does not read one that is sent.
+repeat changes nothing: it needs no such key, and does not read one that is sent. Nor does a DELETE,
+whose repeat finds nothing.
 """
 
 from collections.abc import Callable
@@ -56,7 +57,7 @@ def route(  # noqa: PLR0913 - a declaration
     """
     once = method is HTTPMethod.POST
     refused = {*_ALWAYS, *refusals}
-    refused |= set() if method is HTTPMethod.GET else _WITH_A_BODY
+    refused |= set() if method in {HTTPMethod.GET, HTTPMethod.DELETE} else _WITH_A_BODY
     refused |= _UNDER_A_KEY if once else set()
     responses: dict[str, Any] = {str(status): answers}
     responses |= problems.documented(*sorted(refused))

@@ -27,6 +27,7 @@ from billing.disputes import (
 from billing.errors import IdempotencyConflict, InvalidReason, UnknownAccount
 from billing.leads import UnknownLead
 from billing.ledger import InsufficientCredit, SecondPost
+from billing.notices import ContactExists, TooManyContacts, UnknownContact
 from billing.payments import AmbiguousPayment, OrderAtOdds, UnknownPayment
 from billing.plans import PlanRefused
 from billing.returns import CannotRefund, UnknownRefund
@@ -151,6 +152,7 @@ _OF_RULES: dict[type, Callable[[Any], Refusal] | None] = {
     InvalidReason: lambda error: Refusal(422, str(error), fields={"reason": error.problem}),
     # Things.
     UnknownAccount: lambda _: unknown("account", by="reference"),
+    UnknownContact: lambda _: unknown("contact"),
     UnknownDispute: lambda _: unknown("dispute"),
     UnknownHold: lambda _: unknown("hold"),
     UnknownLead: lambda _: unknown("lead"),
@@ -162,6 +164,9 @@ _OF_RULES: dict[type, Callable[[Any], Refusal] | None] = {
     ),
     AmbiguousPayment: _conflicts("ambiguous-payment"),
     CannotRefund: lambda error: Refusal(409, f"the payment {error.problem}", kind="not-refundable"),
+    ContactExists: lambda error: Refusal(
+        409, str(error), kind="contact-exists", more={"contact_id": error.contact_id}
+    ),
     DisputeOpen: _conflicts("dispute-open"),
     DisputeResolved: _conflicts("dispute-resolved"),
     DisputeWindowOver: _conflicts("dispute-window-over"),
@@ -178,6 +183,7 @@ _OF_RULES: dict[type, Callable[[Any], Refusal] | None] = {
     PlanRefused: lambda error: Refusal(
         409, f"the account cannot have this plan: {error.reason}", kind="plan-refused"
     ),
+    TooManyContacts: _conflicts("too-many-contacts"),
     # The gateways.
     GatewayKeyRefused: _gateway_is_away,
     GatewayNotConfigured: lambda _: bad_field("gateway", "is not configured on this server"),

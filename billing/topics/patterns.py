@@ -21,7 +21,9 @@ class UnknownTopic(PermanentError):
         self.pattern = pattern
         everything = [*CATALOGUE, *_prefixes(CATALOGUE)]
         if pattern in everything:  # apart from those that can be asked for
-            self.problem = f"{pattern} is not for platforms"
+            self.problem = (
+                f"{pattern} cannot be chosen here: there are {', '.join(_prefixes(known))}"
+            )
             super().__init__(self.problem)
             return
         near = get_close_matches(pattern, [*known, *_prefixes(known)], n=1, cutoff=0.6)

@@ -94,8 +94,7 @@ ENTRIES: dict[Topic, Entry] = {
         Refund,
         "A refund failed. Its credit is given back.",
         Audience.PLATFORM,
-        Audience.CUSTOMER,
-        why="Whoever expects the money hears that it does not come this way.",
+        why="Whoever asked for the refund has to decide what comes next, then tells the customer.",
         example={**_WITHOUT_ID, "state": "failed"},
     ),
     Topic.CHARGEBACK_OPEN: entry(

@@ -16,6 +16,7 @@ import api.app  # noqa: F401 - its routes declare themselves
 import clock
 from api.document import DECLARED
 from api.examples import Example, Refused
+from billing import notices
 from billing.access import keys
 from billing.calendar import local_day_of
 from db.roles import Role
@@ -145,6 +146,11 @@ def _lead_is_charged(_: Story) -> None:
     work("api_leads")
 
 
+def _notices_are_placed(_: Story) -> None:
+    with transaction() as session:
+        notices.fan_out(session, now=clock.now())
+
+
 def _accounts_are_listed(story: Story) -> None:
     # The database is shared: a key for the account sees no others.
     with transaction(Role.OWNER) as session:
@@ -187,6 +193,12 @@ STORY: tuple[str | Callable[[Story], None], ...] = (
     "refunds_create",
     "refunds_show",
     "payments_show",
+    "contacts_add",
+    "contacts_of_account",
+    "contacts_remove",
+    _notices_are_placed,
+    "events_list_all",
+    "events_types",
     _pharmacy_buys_a_plan,
     "plans_entitlements",
     "plans_status",

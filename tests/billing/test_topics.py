@@ -12,6 +12,7 @@ import clock
 from billing import topics
 from billing.disputes import quality
 from billing.leads import parking
+from billing.notices.mail_rules import mailed_topics
 from billing.payments import Seen, attachment, gateway_heartbeat
 from billing.plans import manual_years
 from billing.returns import refunds
@@ -181,7 +182,7 @@ def test_an_example_is_what_its_schema_says_and_may_gain_fields(topic: Topic) ->
 def test_what_is_for_operators_is_not_for_platforms() -> None:
     for topic in ("gateway.silent", "account.review", "payment.unmatched", "endpoint.off"):
         assert CATALOGUE[Topic(topic)].audiences == {Audience.OPERATOR}
-        with pytest.raises(UnknownTopic, match=f"^{topic} is not for platforms$"):
+        with pytest.raises(UnknownTopic, match=f"^{topic} cannot be chosen here: there are bal"):
             topics.check_patterns([topic], PLATFORM_TOPICS)
 
 
@@ -230,3 +231,9 @@ def test_what_a_topic_does_not_declare_stays_here() -> None:
     assert list(data.items()) == [
         ("account", "clinic:42"), ("sequence", 3), ("lead_id", "L-1"), ("credits", 1),
     ]  # fmt: skip
+
+
+def test_the_audiences_are_those_who_are_mailed() -> None:
+    of = {who: {t for t, entry in CATALOGUE.items() if who in entry.audiences} for who in Audience}
+    assert mailed_topics(of_operators=False).keys() == of[Audience.CUSTOMER]
+    assert mailed_topics(of_operators=True).keys() <= of[Audience.OPERATOR]
