@@ -96,7 +96,7 @@ class Removed(BaseModel):
 
 
 _ADDED = {
-    "contact_id": 3,
+    "contact_id": 1,
     "account": "clinic:42",
     "address": "desk@clinic.example",
     "topics": ["balance.*", "payment.captured"],
@@ -123,9 +123,9 @@ _BAD_ADDRESS = "must be of the form name@place"
             Refused(
                 409,
                 "contact-exists",
-                "the address is already contact 3 of this account: remove that one first to change"
+                "the address is already contact 1 of this account: remove that one first to change"
                 " its topics",
-                {"contact_id": 3},
+                {"contact_id": 1},
             ),
             Refused(
                 422,
@@ -190,8 +190,8 @@ def of_account(path: AccountPath) -> Contacts:
     answers=Removed,
     refusals=(404,),
     example=Example(
-        path={"ref": "clinic:42", "contact_id": "3"},
-        answer={"contact_id": 3, "removed": True},
+        path={"ref": "clinic:42", "contact_id": "1"},
+        answer={"contact_id": 1, "removed": True},
         refused=(
             Refused(
                 404,

@@ -147,7 +147,7 @@ _LOW = CATALOGUE[Topic.BALANCE_LOW]
         answer={
             "events": [
                 {
-                    "id": "ntc_2",
+                    "id": "ntc_1",
                     "type": "payment.captured",
                     "timestamp": "2026-11-21T10:01:00Z",
                     "data": {
@@ -165,7 +165,7 @@ _LOW = CATALOGUE[Topic.BALANCE_LOW]
                     },
                 }
             ],
-            "next": "2",
+            "next": "1",
             "more": False,
         },
         refused=(_BAD_TYPE, replace(UNKNOWN_ACCOUNT, path={}, query={"account": "clinic:43"})),

@@ -75,7 +75,7 @@ def fan_out(session: Session, *, now: datetime) -> FanOut:
             subject=row.subject,
             account_id=row.account_id,
             account=row.ref,
-            product=row.product,
+            product=row.product or topics.product_without_account(Topic(row.topic)),
             sequence=None if row.account_id is None else next(sequences[row.account_id]),
             created_at=row.created_at,
             payload=row.payload,
