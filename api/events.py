@@ -153,9 +153,9 @@ _LOW = CATALOGUE[Topic.BALANCE_LOW]
                     "data": {
                         "account": "clinic:42",
                         "sequence": 1,
-                        "payment_id": "pay_QkB7xVw2mT9dLs",
+                        "payment_id": "pay_RkXcP4mWz0sLhE",
                         "gateway": "razorpay",
-                        "order_id": "order_QkB6pLr4nZ1cYe",
+                        "order_id": "order_RkXb1yQ2vT8aNd",
                         "state": "captured",
                         "reason": None,
                         "amount_paise": 1_000_000,
