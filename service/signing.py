@@ -75,6 +75,12 @@ class ExpiredToken(PermanentError):
         super().__init__(f"this token of {signed_at:%Y-%m-%d} has expired")
 
 
+def require_secret() -> None:
+    """Raise `NoWebSecret` if there is none: for a process that can do nothing without."""
+    if not settings.get().web_secrets:
+        raise NoWebSecret
+
+
 def encrypt(label: Label, data: bytes) -> bytes:
     """Return `data`, encrypted by the first secret; 29 bytes longer, another at each call.
 
@@ -149,9 +155,8 @@ def _decrypted(keys: Iterable[bytes], data: bytes) -> bytes | None:
 
 def _keys(label: Label) -> tuple[bytes, ...]:
     """Return the keys of a purpose, that of the newest secret first. Raises `NoWebSecret`."""
+    require_secret()
     secrets = settings.get().web_secrets
-    if not secrets:
-        raise NoWebSecret
     return tuple(_derived(secret.get_secret_value(), label) for secret in secrets)
 
 

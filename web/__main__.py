@@ -11,13 +11,14 @@ from clock import development as development_clock
 from db.process_start import check_database
 from db.roles import Role
 from errors import BillingError
-from service import granian
+from service import granian, signing
 
 if __name__ == "__main__":
     try:
         settings.require()
         development_clock.follow()
         catalog.get()
+        signing.require_secret()
         where = settings.listener("web")
         check_database(Role.DOORS)
     except (settings.SettingsError, catalog.CatalogError, BillingError) as error:

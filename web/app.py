@@ -16,10 +16,10 @@ from db import connections, schema_version
 from db.roles import Role
 from db.session import transaction
 from errors import TransientError
-from service import logs
-from web import kit
+from service import logs, signing
+from web import kit, links
 
-PARTS: tuple[Blueprint, ...] = ()
+PARTS: tuple[Blueprint, ...] = (links.unsubscribing, links.signed_links)
 CONNECTIONS = 8
 """As many as threads that call the app."""
 
@@ -30,7 +30,8 @@ def create_app() -> Flask:
         settings.require()
         development_clock.follow()
         get_catalog()
-    except (settings.SettingsError, CatalogError) as error:
+        signing.require_secret()
+    except (settings.SettingsError, CatalogError, signing.NoWebSecret) as error:
         sys.exit(f"cannot start: {error}")
     logs.configure()
     connections.allow_connections(CONNECTIONS)

@@ -22,12 +22,14 @@ from billing.notices.errors import (
     TooManyContacts,
     UnknownContact,
 )
+from billing.notices.mail_facts import MailKind
 from billing.notices.mail_rules import (
     EVERY_KIND,
+    RECEIPTS,
     can_be_stopped,
     mailed_topics,
 )
-from billing.topics import check_patterns
+from billing.topics import check_patterns, selects
 from db.models import Account, NoticeContact
 from db.pages import Page, Wanted, read_page
 
@@ -153,11 +155,26 @@ def unsubscribe(session: Session, contact_id: int, *, kind: str) -> Contact:
     return _record(session, "contact.unsubscribed", row, before)
 
 
-def resubscribe(session: Session, contact_id: int) -> Contact:
-    """Send a contact again what its reader has stopped. Raises `UnknownContact`."""
+def resubscribe(session: Session, contact_id: int, *, kind: str | None = None) -> Contact:
+    """Send a contact again what its reader has stopped: a kind, `all`, or whatever it was (None).
+
+    Raises `UnknownContact`.
+    """
     row, before = _locked(session, contact_id)
-    row.unsubscribed = []
+    row.unsubscribed = [] if kind is None else [one for one in row.unsubscribed if one != kind]
     return _record(session, "contact.resubscribed", row, before)
+
+
+def kinds_sent_to(contact: Contact) -> list[MailKind]:
+    """Return the kinds of mail that a contact is sent, in the order in which they stand."""
+    of = mailed_topics(of_operators=contact.account is None)
+    wanted = {kind for topic, kind in of.items() if selects(contact.topics, topic)}
+    stopped = set(contact.unsubscribed)
+    if EVERY_KIND in stopped or not contact.confirmed:
+        wanted &= RECEIPTS
+    if EVERY_KIND in stopped and not contact.confirmed:
+        wanted = set()  # it is not the account's
+    return [kind for kind in MailKind if kind in wanted and kind.value not in stopped]
 
 
 def remove(session: Session, contact_id: int, *, account: str | None = None) -> None:

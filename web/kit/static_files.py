@@ -4,7 +4,6 @@ Templates ask `static_address(name)`. It begins with the path of WEB_URL, if a p
 pages below one.
 """
 
-import mimetypes
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
@@ -14,7 +13,7 @@ from flask import Flask, Response, abort
 
 import settings
 
-NAMES = frozenset({"page.css", "icon.svg"})
+KINDS = {"page.css": "text/css; charset=utf-8", "icon.svg": "image/svg+xml"}
 _KEPT = "public, max-age=31536000, immutable"
 
 
@@ -31,11 +30,10 @@ def address(name: str) -> str:
 
 
 def _file(digest: str, name: str) -> Response:
-    if name not in NAMES:
+    if name not in KINDS:
         abort(404)
     kept = _KEPT if digest == _digest(name) else "no-store"  # or an old address had new bytes
-    kind = mimetypes.guess_type(name)[0]
-    return Response(_read(name), content_type=kind, headers={"Cache-Control": kept})
+    return Response(_read(name), content_type=KINDS[name], headers={"Cache-Control": kept})
 
 
 @cache
