@@ -55,12 +55,8 @@ def of_notices(session: Session, placed: Sequence[PlacedNotice], *, now: datetim
         for mail in _of_notice(notice, contacts, now=now):
             new.setdefault(mail.place, mail)
     written = mail_rows.write(session, list(new.values()), now=now)
-    late = [
-        mail
-        for place, mail in new.items()
-        if mail.kind is MailKind.LEADS_PARKED and place not in written
-    ]
-    return len(written) + _next_digests(session, late, contacts, now=now)
+    in_doubt = [mail for place, mail in new.items() if mail.kind in DAILY and place not in written]
+    return len(written) + _write_in_doubt(session, in_doubt, contacts, now=now)
 
 
 class _Contacts:
@@ -135,36 +131,36 @@ def _digest_of(day: date, zone: str) -> datetime:
     return datetime.combine(day, time(DIGEST_HOUR), tzinfo=ZoneInfo(zone)).astimezone(UTC)
 
 
-def _next_digests(
+def _write_in_doubt(
     session: Session, mails: Sequence[NewMail], contacts: _Contacts, *, now: datetime
 ) -> int:
-    """Write tomorrow's digest for leads that today's may have been too early for.
+    """Write again what the mail that was there before may not report after all.
 
-    Today's is read under a lock, so that who makes its list at the moment has done so.
+    Whoever leases that mail at this moment has read what was so before these notices: it may skip
+    the mail, or list the leads without theirs. The lock waits until that is decided.
     """
     if not mails:
         return 0
     rows = session.scalars(
         select(NoticeMail)
         .where(
-            NoticeMail.kind == MailKind.LEADS_PARKED.value,
             NoticeMail.state != "skipped",
-            tuple_(NoticeMail.contact_id, NoticeMail.once_for).in_(
-                [(mail.contact_id, mail.once_for) for mail in mails]
+            tuple_(NoticeMail.contact_id, NoticeMail.kind, NoticeMail.once_for).in_(
+                [mail.place for mail in mails]
             ),
         )
         .order_by(NoticeMail.id)
         .with_for_update(read=True)
     )
-    listed = {
-        (row.contact_id, row.kind, row.once_for): row.state != "pending" or row.lease_id is not None
+    is_open = {
+        (row.contact_id, row.kind, row.once_for): row.state == "pending" and row.lease_id is None
         for row in rows
     }
     missing = []
     for mail in mails:
-        if mail.place not in listed:  # it was skipped at this moment, with nothing to list
+        if mail.place not in is_open:
             missing.append(mail)
-        elif listed[mail.place]:
+        elif mail.kind is MailKind.LEADS_PARKED and not is_open[mail.place]:
             day, at = next_digest(contacts.zones[mail.contact_id], after=mail.due_at)
             missing.append(replace(mail, once_for=day.isoformat(), due_at=at))
     return len(mail_rows.write(session, missing, now=now))
