@@ -10,8 +10,8 @@ from sqlalchemy import text
 
 import clock
 import settings
-from billing import audit
-from billing.notices import PlacedNotice, contacts, mail_queue, mails
+from billing import audit, notices
+from billing.notices import PlacedNotice, contacts, mail_queue
 from billing.notices.mail_queue import LeasedMail
 from billing.topics import Topic
 from db.session import transaction
@@ -79,7 +79,7 @@ RETURNING o.id, o.topic, o.subject, o.account_id, a.ref, a.product, o.created_at
 
 
 def placed_notices(session: Any) -> list[PlacedNotice]:
-    """What the fan-out hands to the rules of mail, for all that waits."""
+    """What a fan-out hands to the rules of mail, for all that waits; for two of them at once."""
     found = sorted(session.execute(_UNPLACED).all(), key=lambda row: row[0])
     return [
         PlacedNotice(id_, id_, Topic(topic), subject, account_id, ref, product, None, at, payload)
@@ -90,7 +90,7 @@ def placed_notices(session: Any) -> list[PlacedNotice]:
 def fan_out() -> int:
     """Have the mails written of all notices that wait; how many."""
     with transaction() as session:
-        return mails.of_notices(session, placed_notices(session), now=clock.now())
+        return notices.fan_out(session, now=clock.now()).mails
 
 
 def lease(limit: int = 20) -> list[LeasedMail]:
