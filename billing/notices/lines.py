@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from db.bulk import int_array
 
 _FIRST = """
-SELECT f.id FROM {lines} l
+SELECT f.id FROM {lines}
   CROSS JOIN LATERAL (
        SELECT id, next_attempt_at FROM notice_deliveries
         WHERE endpoint_id = l.endpoint_id AND line_account_id = l.account_id AND state = 'pending'

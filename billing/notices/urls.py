@@ -79,8 +79,8 @@ def _parts(url: str) -> SplitResult:
 
 def _host(parts: SplitResult) -> str:
     host = (parts.hostname or "").rstrip(".")
-    if not host:
-        raise _invalid("names no host")
+    if not host or "%" in host:
+        raise _invalid("names no valid host")
     try:
         return str(ipaddress.ip_address(host))
     except ValueError:

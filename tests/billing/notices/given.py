@@ -103,6 +103,15 @@ def send(answer: Answer, *, rounds: int = 100) -> int:
     return calls
 
 
+def until_dead() -> None:
+    """Let every call of the one pending delivery fail, each at its time."""
+    for _ in range(10):
+        assert send(BROKEN) == 1
+        ((due,),) = rows("SELECT max(next_attempt_at) FROM notice_deliveries")
+        if isinstance(due, datetime):
+            later(seconds=(due - clock.now()).total_seconds())
+
+
 def review() -> None:
     """Do all that is due of endpoints."""
     while True:
