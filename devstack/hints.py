@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import clock
 import settings
-from devstack import demo, demo_payment, demo_plan, payment_gateways, plan
+from devstack import demo, demo_notice, demo_payment, demo_plan, mails, payment_gateways, plan
 from devstack.stack import Stack
 
 _WATCH = f".venv/bin/billing clock watch --days 400 --seconds 60 --account {demo_plan.PHARMACY}"
@@ -26,6 +26,7 @@ def show(stack: Stack, lead: demo.Lead | None, order: demo_payment.Order | None)
         ".venv/bin/billing payments list",
         f".venv/bin/billing plans show {demo_plan.PHARMACY}",
         ".venv/bin/billing inbox list",
+        *_notices(stack.plan),
         ".venv/bin/billing ledger verify",
         *([_WATCH] if stack.plan.clock_file else []),
         *_requests(stack.plan, lead, order),
@@ -42,6 +43,12 @@ def _addresses(the_plan: plan.Plan, order: demo_payment.Order | None) -> Iterato
     if "api" in the_plan.ports:
         yield "API", f"{the_plan.url('api')}/docs"
         yield "for programs", f"{the_plan.url('api')}/openapi.json"
+    if "web" in the_plan.ports:
+        yield "pages", f"{the_plan.url('web')} (what links in mails open)"
+    if the_plan.mails_to_sink:
+        yield "mails", f"{the_plan.url(mails.SINK)} (sink: they are sent to nobody)"
+    else:
+        yield "mails", "by the SMTP_URL that is set: no sink"
     if "flower" in the_plan.ports:
         login = settings.flower_logins()[0]
         yield (
@@ -63,6 +70,13 @@ def _addresses(the_plan: plan.Plan, order: demo_payment.Order | None) -> Iterato
 
 def _rounded(span: timedelta) -> timedelta:
     return timedelta(seconds=round(span.total_seconds()))
+
+
+def _notices(the_plan: plan.Plan) -> Iterator[str]:
+    """Yield what lets a person see notices: one in a terminal of its own, then the other."""
+    if the_plan.shows_notices:
+        yield ".venv/bin/billing listen --print-json"
+        yield f".venv/bin/billing trigger {demo_notice.TOPIC} --account {demo.CLINIC}"
 
 
 def _requests(

@@ -60,6 +60,13 @@ class Plan:
         return mails.SINK in self.commands
 
     @property
+    def shows_notices(self) -> bool:
+        """A receiver of this machine may be sent one: with our own database and no live key."""
+        return self.clock_file is not None and {"notices", "worker", "receiver"} <= set(
+            self.commands
+        )
+
+    @property
     def logs_dir(self) -> Path:
         """Where each process writes `<name>.log`."""
         return self.data_dir / "logs"

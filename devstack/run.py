@@ -1,10 +1,10 @@
-"""`make run`: the stack, a demo lead, top-up and plan to see it work, then until Ctrl-C."""
+"""`make run`: the stack, a demo of each thing that it does, then until Ctrl-C."""
 
 import asyncio
 
 from rich.table import Table
 
-from devstack import demo, demo_payment, demo_plan, hints
+from devstack import demo, demo_notice, demo_payment, demo_plan, hints, mails
 from devstack.background import in_thread
 from devstack.errors import DevstackError
 from devstack.host import Story
@@ -24,6 +24,8 @@ def story(*, with_demo: bool) -> Story:
         order = await _show_payment(stack) if with_payment else None
         if with_demo:
             await _show_plan(stack, paid_for=with_payment)
+        if with_demo and stack.plan.shows_notices:
+            await _show_notice(stack)
         hints.show(stack, lead, order)
         await asyncio.Event().wait()
         return 0
@@ -112,6 +114,35 @@ async def _show_plan(stack: Stack, *, paid_for: bool) -> None:
             "renewal due": f"{found.renewal.due_on}",
         },
     )
+
+
+async def _show_notice(stack: Stack) -> None:
+    ports = stack.plan.ports
+    stack.terminal.say()
+    try:
+        with stack.terminal.step("Demo notice"):
+            await in_thread(lambda: demo_notice.make_ready(with_mail=stack.plan.mails_to_sink))
+            arrived = await in_thread(demo_notice.cause_and_wait, receiver_port=ports["receiver"])
+            mail = None
+            if stack.plan.mails_to_sink:
+                mail = await in_thread(
+                    demo_notice.wait_for_mail, arrived, sink_port=ports[mails.SINK]
+                )
+    except DevstackError as error:
+        tails = (stack.log_tail(name) for name in ("worker", "notices"))
+        raise DevstackError("\n".join([str(error), *tails])) from error
+    rows = {
+        "notice": arrived.notice_id,
+        "type": arrived.type,
+        "account": arrived.account,
+        "sequence": f"{arrived.sequence}",
+        "signature": "verified" if arrived.verified else "WRONG",
+        "at the receiver": f"{arrived.milliseconds:,} ms after it was written",
+    }
+    if mail is not None:
+        rows["mail"] = mail.subject if mail.is_of_this_notice else "once a day: sent before"
+        rows["read it at"] = f"{stack.plan.url(mails.SINK)}/mails/{mail.mail_id}"
+    _show_table(stack, "Credit ran low, and who should know heard of it", rows)
 
 
 def _order(stack: Stack) -> demo_payment.Order:

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
-from devstack import demo, demo_payment, demo_plan, probes
+from devstack import demo, demo_notice, demo_payment, demo_plan, mails, probes
 from devstack.background import in_thread
 from devstack.stack import Stack
 
@@ -40,6 +40,8 @@ def _checks(stack: Stack) -> Iterator[Check]:
     if stack.plan.simulated:  # else the money would be real
         yield from _payment(stack)
         yield from _plan(stack)
+    if stack.plan.shows_notices:
+        yield from _notice(stack)
     verified = _billing("ledger", "verify")
     found = "exit code 0" if verified.returncode == 0 else verified.stdout + verified.stderr
     yield "the ledger verifies", found.strip(), verified.returncode == 0
@@ -54,6 +56,8 @@ def _doors(stack: Stack) -> Iterator[Check]:
         ("API is alive", api, "/healthz", None, 200),
         ("API is ready", api, "/readyz", None, 200),
         ("API documents itself", api, "/openapi.json", None, 200),
+        ("the pages are alive", stack.plan.ports["web"], "/healthz", None, 200),
+        ("the pages are ready", stack.plan.ports["web"], "/readyz", None, 200),
         ("Flower is alive", flower, "/healthcheck", None, 200),
         ("Flower asks for a password", flower, "/", None, 401),
         ("Flower opens with it", flower, "/", flower_login, 200),
@@ -146,6 +150,17 @@ def _plan(stack: Stack) -> Iterator[Check]:
     )
     status, refused = demo_plan.spend(wanted + 1, api_port=api, key=demo_payment.new_key())
     yield "and not more than there are", f"{status} {refused.get('title', '')}", status == 402
+
+
+def _notice(stack: Stack) -> Iterator[Check]:
+    demo_notice.make_ready(with_mail=stack.plan.mails_to_sink)
+    arrived = demo_notice.cause_and_wait(receiver_port=stack.plan.ports["receiver"])
+    found = f"{arrived.type}, {arrived.milliseconds:,} ms"
+    yield "a notice of low credit arrives", found, arrived.type == demo_notice.TOPIC
+    yield "signed by its endpoint's secret", arrived.notice_id, arrived.verified
+    if stack.plan.mails_to_sink:
+        mail = demo_notice.wait_for_mail(arrived, sink_port=stack.plan.ports[mails.SINK])
+        yield "and its mail is in the sink", mail.subject, mail.is_of_this_notice
 
 
 def _billing(*arguments: str) -> "subprocess.CompletedProcess[str]":

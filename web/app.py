@@ -39,6 +39,7 @@ def create_app() -> Flask:
     app = Flask(__name__, static_folder=None, template_folder=None)
     kit.install(app)
     _add_health(app)
+    app.add_url_rule("/", "home", _home)
     for part in PARTS:
         app.register_blueprint(part)
     return app
@@ -59,6 +60,10 @@ def _add_health(app: Flask) -> None:
         if not found.serves:
             return _plain(503, str(found.problem))
         return _plain(200, "ready")
+
+
+def _home() -> str:
+    return kit.message("Billing", "Each page here is opened by a link in a mail.")
 
 
 def _plain(status: int, text: str) -> Response:
