@@ -1,5 +1,6 @@
 """A sample marketplace: clinics buy credit, pay for leads, dispute bad ones, use an AI view.
 
+A notice of billing puts a warning on the page of a clinic whose credit is low.
 It has no login: a real platform takes the clinic from its session, not from the page's address.
 """
 
@@ -12,11 +13,22 @@ from flask.typing import ResponseReturnValue as Answer
 from billing_client import BillingClient, BillingSettings, credits_used, require_credits
 from billing_client.errors import BillingError, InvalidFields, InvalidRequest
 from billing_client.flask_errors import handle_billing_errors
+from billing_client.flask_notices import notices
+from billing_client.notice_types import BalanceNotice
 
 CHECKOUT_SCRIPT = os.environ.get("CHECKOUT_SCRIPT", "https://checkout.razorpay.com/v1/checkout.js")
 billing = BillingClient(BillingSettings.from_environment())
 app = Flask(__name__)
 handle_billing_errors(app)  # what billing refuses is a 402, 404, 409 or 503, and never a bare 500
+balances: dict[str, BalanceNotice] = {}  # by account; a real platform has a database
+
+
+def note_balance(notice: BalanceNotice) -> None:
+    balances[notice.account] = notice  # the newest: repeats and older ones do not get here
+
+
+if secrets := os.environ.get("BILLING_NOTICE_SECRETS", "").split():
+    app.register_blueprint(notices({"balance.*": note_balance}, secrets, path="/hooks"))
 
 
 @app.errorhandler(InvalidRequest)  # such as an odd name; nothing was sent
@@ -52,6 +64,7 @@ def show_clinic(clinic: str) -> str:
     disputes = {one.lead_id: one for one in billing.list_disputes(account.account)}
     # `once` names what the forms of this page buy, bring and dispute: pressed twice, done once.
     known = {"account": account, "leads": leads, "disputes": disputes, "once": uuid.uuid4()}
+    known["notice"] = balances.get(account.account)
     return render_template("clinic.html", clinic=clinic, **known)
 
 

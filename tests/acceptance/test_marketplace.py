@@ -65,7 +65,12 @@ def marketplace(
     (packages / "billing_client").symlink_to(settings.PROJECT_DIR / "billing_client")
     port = ports.find_free()
     key = shared_stack.billing("api-keys", "create", "marketplace", "--product", "clinic_leads")
+    endpoint = shared_stack.billing(
+        "notices", "endpoints", "add", f"http://{ports.HOST}:{port}/hooks",
+        "--product", "clinic_leads", "--topic", "balance.*",
+    )  # fmt: skip
     environment = {
+        "BILLING_NOTICE_SECRETS": endpoint["secret"],
         "BILLING_API_URL": f"http://{ports.HOST}:{shared_stack.environment['API_PORT']}",
         "BILLING_API_KEY": key["key"],
         "CHECKOUT_SCRIPT": f"{shared_stack.addresses['razorpay_api_base']}/v1/checkout.js",
@@ -127,6 +132,40 @@ def test_credit_is_bought_spent_on_leads_disputed_and_used(marketplace: Marketpl
     marketplace.post(f"{path}/replies", status=400)
     assert marketplace.credits(account) == [*TOP_UP, -250, 250, -5]
     assert marketplace.stack.billing("balance", account)["held"] == 0
+
+
+def test_a_notice_warns_of_a_low_balance_and_takes_the_warning_back(
+    marketplace: Marketplace,
+) -> None:
+    # Given a clinic with 1,000 credits
+    path = "/clinics/market-6"
+    marketplace.post("/clinics", clinic="market-6", name="Market Clinic")
+
+    def top_up(once: str, balance: str) -> None:
+        marketplace.post(f"{path}/top-ups", package="credits_1000", once=once)
+        orders = marketplace.stack.billing("orders", "list", "--account", "clinic:market-6")
+        [order] = [one for one in orders if one["state"] == "open"]
+        paying.pay(marketplace.stack, order["order_id"])
+        eventually("it is paid", lambda: f">{balance}<" in requests.get(page, timeout=60).text)
+
+    def warned() -> bool:
+        return "Credit is low: the balance is 500" in requests.get(page, timeout=60).text
+
+    page = f"{marketplace.url}{path}"
+    top_up("click-6", "1,000")
+    assert not warned()
+    # When a lead takes 500 of them, its notice is delivered, and the page warns
+    marketplace.post(f"{path}/leads", lead_id="L-m6", package_price_rupees="100000")
+    eventually("the notice has come", warned)
+    # And when credit comes, the next notice takes the warning back
+    top_up("click-7", "1,500")
+    eventually("the next notice has come", lambda: not warned())
+    # And nobody else can bring one
+    forged = requests.post(f"{marketplace.url}/hooks", data=b"{}", timeout=60)
+    assert (forged.status_code, forged.json()["type"]) == (
+        400,
+        "urn:problem-type:billing:invalid-notice",
+    )
 
 
 def test_what_billing_refuses_is_said_and_changes_nothing(marketplace: Marketplace) -> None:
@@ -249,7 +288,7 @@ def answers(process: "subprocess.Popen[bytes]", url: str, log: Path) -> bool:
 
 def test_the_sample_is_short_and_uses_the_client_alone() -> None:
     code = APP.read_text()
-    assert code.count("\n") < 100
+    assert code.count("\n") < 120
     imported = {
         line.split()[1].partition(".")[0]
         for line in code.splitlines()

@@ -86,7 +86,7 @@ def test_a_method_asks_the_routes_of_its_row(job: Job) -> None:
     assert client.routes == job.routes
 
 
-OF_THE_CLIENT = {"from": "first_day", "to": "last_day"}
+OF_THE_CLIENT = {"from": "first_day", "to": "last_day", "type": "topics"}
 """What the client calls a parameter of the API, if not by its name."""
 
 
