@@ -18,7 +18,7 @@ from devstack.errors import DevstackError
 from devstack.supervisor import Supervisor
 from devstack.terminal import ATTENTION, Terminal
 
-START_SECONDS = 40
+START_SECONDS = 90
 CRASHES_TOO_MANY = 3
 """Unasked ends of a process while it should come up, after which we stop hoping."""
 TITLES = {
