@@ -191,8 +191,13 @@ def _show(operation: dict[str, Any], one: Declaration, example: Example) -> None
     operation["responses"][str(one.status)]["content"][JSON]["example"] = example.answer
 
 
-def _typed(text: str, schema: Mapping[str, Any]) -> str | int:
-    return int(text) if schema.get("type") == "integer" else text
+def _typed(text: str, schema: Mapping[str, Any]) -> str | int | list[str]:
+    match schema.get("type"):
+        case "integer":
+            return int(text)
+        case "array":
+            return text.split(",")
+    return text
 
 
 def _show_refusals(operation: dict[str, Any], one: Declaration) -> None:
