@@ -145,6 +145,7 @@ def rotate(session: Session, endpoint_id: int, *, overlap: timedelta, actor: str
 def enable(session: Session, endpoint_id: int, *, actor: str) -> None:  # noqa: ARG001
     """Switch an endpoint on, as if it had never failed; what it missed can be replayed.
 
+    One that is on or failing is no longer left alone: what waits to be tried again is tried now.
     Raises `UnknownEndpoint`.
     """
     row = lock(session, endpoint_id)
@@ -153,9 +154,17 @@ def enable(session: Session, endpoint_id: int, *, actor: str) -> None:  # noqa: 
     row.first_failure_at, row.consecutive_failures = None, 0
     row.pause_seconds, row.paused_until = 0, None
     session.flush()
-    lines.straighten(session, row.id, now=clock.now())  # some may have been skipped already
+    now = clock.now()
+    session.execute(_TRY_NOW, {"id": row.id, "now": now})
+    lines.straighten(session, row.id, now=now)  # some may have been skipped already
     if before != _state(row):
         _record(session, "endpoint.enable", row.id, before=before, after=_state(row))
+
+
+_TRY_NOW = text("""
+UPDATE notice_deliveries SET next_attempt_at = :now
+ WHERE endpoint_id = :id AND state = 'pending' AND next_attempt_at > :now
+""")
 
 
 def disable(session: Session, endpoint_id: int, *, reason: str, actor: str) -> None:  # noqa: ARG001

@@ -17,7 +17,7 @@ from rich.text import Text
 import clock
 import settings
 from billing import audit
-from billing.notices import UnknownEndpoint, endpoints, replay
+from billing.notices import UnknownEndpoint, endpoints
 from cli.actor import process_actor
 from cli.cells import local_time, plain
 from cli.development import require_development
@@ -138,15 +138,13 @@ def _keep_alive(endpoint_id: int, receiver: Receiver) -> None:
 
 def _send_again(endpoint_id: int, receiver: Receiver) -> None:
     """Have the notices that found nobody sent now, instead of at their time on the ladder."""
-    ids = sorted(receiver.unheard)
+    ids = set(receiver.unheard)
     with transaction() as session:
-        endpoints.enable(session, endpoint_id, actor=process_actor())  # ends its pause
-        for notice_id in ids:
-            replay(session, notice_id=notice_id, endpoint_id=endpoint_id, dry_run=False)
+        endpoints.enable(session, endpoint_id, actor=process_actor())
     receiver.unheard.difference_update(ids)
     nudge.send_notices()
-    number = "1 notice is" if len(ids) == 1 else f"{len(ids)} notices are"
-    click.echo(f"The program is there again: {number} sent again.", err=True)
+    notices = "1 notice is" if len(ids) == 1 else f"{len(ids)} notices are"
+    click.echo(f"The program is there again: {notices} sent again.", err=True)
 
 
 @contextmanager

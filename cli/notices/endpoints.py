@@ -178,10 +178,10 @@ def rotate(endpoint_id: int, overlap: timedelta, *, view: View) -> None:
 @actor_of_the_log_option
 @record_options
 def enable(endpoint_id: int, *, view: View) -> None:
-    """Switch endpoint ID on again.
+    """Switch endpoint ID on again, or have one that fails tried now.
 
-    What it missed is not sent by itself: the command says how many notices that are, and how to
-    replay them.
+    What waits for its next attempt is tried at once. What it missed is not sent by itself: the
+    command says how many notices that are, and how to replay them.
     """
     with transaction() as session:
         rules.enable(session, endpoint_id, actor=process_actor())
