@@ -1,5 +1,6 @@
 """`billing notices list` and `show`: what was sent, to whom, and what came of it."""
 
+import json
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -84,12 +85,7 @@ _COLUMNS = Columns(
 
 
 def _summary(notice: Notice, *, for_people: bool) -> Record:
-    deliveries: Any = [
-        {"endpoint_id": one.endpoint_id, "state": one.state, "attempts": one.attempts}
-        for one in notice.deliveries
-    ]
-    if for_people:
-        deliveries = _in_words(notice)
+    deliveries: Any = in_words(notice) if for_people else machine_deliveries(notice)
     return {
         "notice_id": f"ntc_{notice.notice_id}",
         "type": notice.topic,
@@ -105,12 +101,21 @@ def _summary(notice: Notice, *, for_people: bool) -> Record:
     }
 
 
-def _in_words(notice: Notice) -> str:
+def machine_deliveries(notice: Notice) -> list[Record]:
+    """Return the deliveries of a notice in the shape that machines read."""
+    return [
+        {"endpoint_id": one.endpoint_id, "state": one.state, "attempts": one.attempts}
+        for one in notice.deliveries
+    ]
+
+
+def in_words(notice: Notice) -> str:
+    """Return what became of a notice: `3: done (1)` is one attempt at endpoint 3."""
     if notice.superseded:
         return "replaced by a newer one"
     if notice.position is None:
         return "not placed yet"
-    words = [f"{one.endpoint_id} {one.state} ({one.attempts})" for one in notice.deliveries]
+    words = [f"{one.endpoint_id}: {one.state} ({one.attempts})" for one in notice.deliveries]
     return ", ".join(words) or "nobody asked for it"
 
 
@@ -133,7 +138,7 @@ def show(notice_id: int, *, answers: bool, view: View) -> None:
 
 def _sections(found: NoticeDetails, view: View, *, answers: bool) -> Iterator[Section]:
     notice = found.notice
-    record = {**_summary(notice, for_people=True), "body": _text(found.body)}
+    record = {**_summary(notice, for_people=True), "body": _folding(found.body)}
     yield "", partial(print_record, record, view)
     zone = zone_of(notice.account)
     deliveries = list(_deliveries(found))
@@ -175,6 +180,11 @@ def _in_full(found: NoticeDetails) -> Record:
 
 def _text(body: bytes | None) -> str | None:
     return None if body is None else body.decode("utf-8", "backslashreplace")
+
+
+def _folding(body: bytes | None) -> str | None:
+    """Return a body with blanks between its parts, which a terminal can fold; `--json` has it."""
+    return None if body is None else json.dumps(json.loads(body), ensure_ascii=False)
 
 
 def _deliveries(found: NoticeDetails) -> Iterator[Record]:

@@ -41,7 +41,8 @@ def hold(endpoint_id: int) -> Exchange:
     started_at, now = clock.now(), clock.real_now()
     signed = headers_of(due.notice_id, due.body, secrets=lane.secrets, now=now)
     headers = {"Content-Type": "application/json", **signed}
-    answer = Sender(Allowed.by_settings()).post(lane.url, headers, due.body)
+    with Sender(Allowed.by_settings()) as sender:
+        answer = sender.post(lane.url, headers, due.body)
     done = Attempted(due.delivery_id, lane.lease_id, due.attempt_number, started_at, answer)
     with transaction() as session:
         finish(session, [done], now=clock.now())

@@ -10,7 +10,7 @@ import click
 from billing.topics import Topic
 from cli.development import require_development
 from cli.options import View, record_options
-from cli.output import Columns, print_record, print_records
+from cli.output import Columns, is_for_people, print_record, print_records
 from cli.trigger import causes, money, outcome
 from cli.trigger.cause import Cause
 from cli.trigger.scene import Scene
@@ -53,7 +53,8 @@ def trigger(topic: str | None, ref: str | None, *, wants_list: bool, view: View)
     before = outcome.newest_notice()
     click.echo(f"{cause.topic}: {cause.does}", err=True)
     cause.happen(scene)
-    print_record(outcome.wait(cause.topic, scene, before), view)
+    found = outcome.wait(cause.topic, scene, before, for_people=is_for_people(view))
+    print_record(found, view)
 
 
 def _cause(name: str) -> Cause:

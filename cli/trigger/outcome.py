@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from billing.notices import Notice, get_notice
 from billing.topics import Topic
 from cli.notices import nudge
+from cli.notices.deliveries import in_words, machine_deliveries
 from cli.output import Record
 from cli.trigger.scene import Scene, wait_for
 from db.models import OutboxEvent
@@ -23,7 +24,7 @@ def newest_notice() -> int:
         return session.scalar(select(func.max(OutboxEvent.id))) or 0
 
 
-def wait(topic: Topic, scene: Scene, before: int) -> Record:
+def wait(topic: Topic, scene: Scene, before: int, *, for_people: bool) -> Record:
     """Wait for the notice of a topic that came after `before`; return it and its deliveries."""
     account_id = scene.account().id
 
@@ -39,10 +40,7 @@ def wait(topic: Topic, scene: Scene, before: int) -> Record:
         "type": notice.topic,
         "account": notice.account,
         "sequence": notice.sequence,
-        "deliveries": [
-            {"endpoint_id": one.endpoint_id, "state": one.state, "attempts": one.attempts}
-            for one in notice.deliveries
-        ],
+        "deliveries": in_words(notice) if for_people else machine_deliveries(notice),
     }
 
 
