@@ -20,7 +20,11 @@ def confirm_address(mail: MailFacts, facts: ConfirmAddressFacts) -> Letter:
             facts.confirm_url,
             f"The link is valid until {time(facts.expires_at, mail)}.",
         ),
-        closing=("If you do not know this account, ignore this mail and press nothing.",),
+        closing=(
+            "If you do not know this account, do not confirm: the link at the end stops all mails"
+            " about it to this address.",
+        ),
+        stop="Stop all mails about this account",
     )
 
 

@@ -50,3 +50,5 @@ class Letter:
     closing: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
     """For operators: what to type."""
+    stop: str = "Stop mails of this kind"
+    """What the link to unsubscribe says, if the mail has one."""

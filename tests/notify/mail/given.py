@@ -30,7 +30,7 @@ AT = datetime(2026, 11, 30, 15, 15, tzinfo=UTC)
 TOP_UP_URL = "https://market.example/credits"
 _TOKEN = "eyJjIjo0MiwiayI6ImJhbGFuY2UifQ" * 4
 UNSUBSCRIBE_URL = f"https://billing.example/notices/unsubscribe/{_TOKEN}"
-RECEIPTS = {MailKind.TOP_UP, MailKind.REFUND}
+NEVER_STOPPED = {MailKind.TOP_UP, MailKind.TEST}
 HOSTILE = (
     "=?utf-8?q?=0D=0A?= <script>alert(1)</script>\"'&{{ 7*7 }}\r\nBcc: thief@evil.example\r\n\r\n"
     "\u202egnp.exe"
@@ -131,7 +131,7 @@ ORDINARY: Mapping[MailKind, Facts] = {
         host="hooks.market.example",
         product="Clinic marketplace",
         state="failing",
-        reason="answered 500",
+        reason="status 500",
         since=AT - timedelta(hours=1),
         waiting=1_204,
     ),
@@ -148,7 +148,9 @@ ORDINARY: Mapping[MailKind, Facts] = {
 
 def mail(kind: MailKind, facts: Facts | None = None, **changes: object) -> MailFacts:
     """An ordinary mail of the kind, with what the test changes."""
-    for_operators = kind.startswith("operator_") and kind != MailKind.OPERATOR_CHARGEBACK
+    for_operators = kind == MailKind.TEST or (
+        kind.startswith("operator_") and kind != MailKind.OPERATOR_CHARGEBACK
+    )
     of_a_plan = kind in {MailKind.RENEWAL_REMINDER, MailKind.PLAN_DEGRADED}
     account, name, product = (
         ("pharma:7", "Lotus Pharmacy", "PharmaPulse One")
@@ -162,9 +164,9 @@ def mail(kind: MailKind, facts: Facts | None = None, **changes: object) -> MailF
         written_at=AT,
         account=None if for_operators else account,
         account_name=None if for_operators else name,
-        product=product,
+        product=None if for_operators else product,
         zone="Asia/Kolkata",
-        unsubscribe_url=None if kind in RECEIPTS else UNSUBSCRIBE_URL,
+        unsubscribe_url=None if kind in NEVER_STOPPED else UNSUBSCRIBE_URL,
         facts=facts or ORDINARY[kind],
     )
     return replace(made, **changes)  # type: ignore[arg-type]

@@ -28,9 +28,9 @@ class Inbox:
     envelopes: list[tuple[str, list[str], bytes]] = field(default_factory=list)
     logged_in: list[tuple[str, str]] = field(default_factory=list)
 
-    @property
-    def mails(self) -> list[EmailMessage]:
-        return [message_from_bytes(content, policy=policy.SMTP) for *_, content in self.envelopes]
+    def newest(self) -> EmailMessage:
+        *_, content = self.envelopes[-1]
+        return message_from_bytes(content, policy=policy.SMTP)
 
     async def handle_MAIL(  # noqa: N802 -- the hook's own name
         self, _server: Any, _session: Any, envelope: Any, address: str, _options: Any

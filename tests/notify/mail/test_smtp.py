@@ -58,7 +58,7 @@ def test_tls_and_a_password_of_any_characters(authority: trustme.CA, way: str) -
         send(MAIL, server=read_server(f"{url}:{server.port}"))
 
     assert set(inbox.logged_in) == {(USER, PASSWORD)}
-    assert len(inbox.mails) == 1
+    assert len(inbox.envelopes) == 1
 
 
 @pytest.mark.usefixtures("trusted")
