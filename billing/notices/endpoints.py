@@ -284,12 +284,11 @@ def _record(
 
 
 _COUNTS = text(f"""
-SELECT e.id, p.pending + w.waiting AS pending, m.missed,
-       least(o.oldest, w.oldest) AS oldest
+SELECT e.id, p.waiting + w.waiting AS pending, m.missed, least(p.oldest, w.oldest) AS oldest
   FROM unnest(CAST(:ids AS bigint[])) AS e(id)
   CROSS JOIN LATERAL (
-       SELECT count(*) AS pending FROM (
-              SELECT FROM notice_deliveries d
+       SELECT count(*) AS waiting, min(created_at) AS oldest FROM (
+              SELECT d.created_at FROM notice_deliveries d
                WHERE d.endpoint_id = e.id AND d.state = 'pending' AND d.next_attempt_at IS NOT NULL
                LIMIT {COUNTED}) x) p
   CROSS JOIN LATERAL (
@@ -301,11 +300,6 @@ SELECT e.id, p.pending + w.waiting AS pending, m.missed,
        SELECT count(*) AS missed FROM (
               SELECT FROM notice_deliveries d
                WHERE d.endpoint_id = e.id AND d.state IN ('dead', 'skipped') LIMIT {COUNTED}) x) m
-  CROSS JOIN LATERAL (
-       SELECT min(created_at) AS oldest FROM (
-              SELECT d.created_at FROM notice_deliveries d
-               WHERE d.endpoint_id = e.id AND d.state = 'pending' AND d.next_attempt_at IS NOT NULL
-               LIMIT {COUNTED}) x) o
 """)  # noqa: S608 - a constant
 
 

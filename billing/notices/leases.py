@@ -115,15 +115,17 @@ def give_back(session: Session, lease_id: UUID, delivery_ids: Sequence[int]) -> 
 _DUE = """d.endpoint_id = {endpoint} AND d.state = 'pending' AND d.next_attempt_at <= :now
    AND NOT EXISTS (SELECT FROM notice_lanes l
                     WHERE l.endpoint_id = {endpoint} AND d.id = ANY(l.delivery_ids))"""
+# One look into the index for each endpoint: with EXISTS PostgreSQL reads all that is due of all.
 _CANDIDATES = text(f"""
 SELECT e.id, e.url, e.ordered, e.consecutive_failures > 0 AS troubled, used.lanes
   FROM notice_endpoints e
   CROSS JOIN LATERAL (SELECT count(lease_id) AS lanes FROM notice_lanes l
                        WHERE l.endpoint_id = e.id) used
+  CROSS JOIN LATERAL (SELECT FROM notice_deliveries d WHERE {_DUE.format(endpoint="e.id")}
+                       LIMIT 1) one_due
  WHERE e.state IN ('on', 'failing') AND (e.lease_until IS NULL OR e.lease_until > :real_now)
    AND (e.paused_until IS NULL OR e.paused_until <= :now)
    AND used.lanes < CASE WHEN e.ordered OR e.consecutive_failures > 0 THEN 1 ELSE {MOST_LANES} END
-   AND EXISTS (SELECT FROM notice_deliveries d WHERE {_DUE.format(endpoint="e.id")})
 """)
 
 
@@ -208,9 +210,9 @@ def _take(
     now: datetime,
     most_lanes: int,
 ) -> list[Lane]:
-    rows = _due_rows(session, candidates, now)
-    free = _free_lanes(session, [row.id for row in candidates])
     spare = most_lanes - len(candidates)
+    rows = _due_rows(session, candidates, now, twice=spare > 0)
+    free = _free_lanes(session, [row.id for row in candidates])
     lanes: list[tuple[Lane, int]] = []
     for endpoint in candidates:
         due = rows.get(endpoint.id, [])
@@ -232,11 +234,12 @@ def _may_have_two(endpoint: Row[Any]) -> bool:
 
 
 def _due_rows(
-    session: Session, candidates: Sequence[Row[Any]], now: datetime
+    session: Session, candidates: Sequence[Row[Any]], now: datetime, *, twice: bool
 ) -> dict[int, list[Due]]:
-    """Return the next deliveries of each endpoint, in their order."""
+    """Return the next deliveries of each endpoint, in their order; `twice`: enough for two lanes."""
     plain = [row for row in candidates if not row.ordered]
-    limits = (1 if row.troubled else MOST_OF_LANE * (MOST_LANES - row.lanes) for row in plain)
+    most = MOST_OF_LANE * 2 if twice else MOST_OF_LANE
+    limits = (1 if row.troubled else most for row in plain)
     found = list(
         session.execute(
             _ROWS,
