@@ -32,7 +32,7 @@ def assert_refused(stack: StackProcess) -> str:
     return stack.output
 
 
-@pytest.mark.parametrize("variable", ["RECEIVER_PORT", "SIMULATOR_PORT"])
+@pytest.mark.parametrize("variable", ["RECEIVER_PORT", "SIMULATOR_PORT", "SINK_SMTP_PORT"])
 def test_busy_port_is_named_with_its_holder_and_its_variable(
     make_stack: MakeStack, busy_port: int, variable: str
 ) -> None:

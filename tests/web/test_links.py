@@ -51,7 +51,7 @@ def test_a_link_shows_what_it_stops_and_only_the_button_stops_it(
     # Then it says what the button does, and nothing was stopped
     assert opened.status == 200
     shown = text_of(opened)
-    assert "Stop these mails? Mails about: credit is low for Zähne <& Söhne>," in shown
+    assert "Stop these mails? Mails about: low credit for Zähne <& Söhne>," in shown
     assert "to owner@clinic.example" in shown
     assert "What still comes" in shown
     assert "receipts for payments" in shown
