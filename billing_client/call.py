@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 from uuid import uuid4
 
 from billing_client.checks import checked_api_request_key
-from billing_client.errors import InvalidRequest, UnexpectedAnswer
+from billing_client.errors import InvalidRequest, UnexpectedAnswer, kind_of
 from billing_client.exchange import Answer, Request
 from billing_client.reading import Unreadable, read
 from billing_client.refusals import error_of
@@ -24,7 +24,7 @@ T = TypeVar("T")
 class Call(Generic[T]):
     """One operation: what is asked, and how its answer is read."""
 
-    method: Literal["GET", "POST", "PATCH"]
+    method: Literal["GET", "POST", "PATCH", "DELETE"]
     route: str
     """The path as the OpenAPI document has it, such as `/v1/leads/{lead_id}`."""
     reader: Callable[[Answer], T]
@@ -36,6 +36,8 @@ class Call(Generic[T]):
     idempotency_key: str | None = None
     about: Mapping[str, str | int] = field(default_factory=dict)
     """The ids that the call names, by the names of its arguments: errors carry them."""
+    gone: str | None = None
+    """The problem type that a repeat of what is already done gets; None: as the first one."""
     to: Literal["api", "receiver"] = "api"
     """The receiver takes signed events, the API requests with a key."""
 
@@ -52,7 +54,8 @@ class Call(Generic[T]):
 
     def result(self, answer: Answer, request: Request) -> T:
         """Return what the answer says. Raises the error of a refusal, or `UnexpectedAnswer`."""
-        if not answer.is_success:
+        done_before = answer.retried and kind_of(answer.problem) == self.gone
+        if not answer.is_success and not done_before:
             raise error_of(answer, request, self.about)
         try:
             return self.reader(answer)
@@ -128,6 +131,18 @@ def patch(
         fields=fields,
         about=_by_argument(about),
         reader=reader,
+    )
+
+
+def delete(route: str, *, gone: str, **about: str | int) -> Call[None]:
+    """Return a call that removes something; `gone` is the problem type once it is not there."""
+    return Call(
+        method="DELETE",
+        route=route,
+        names=_steps(route, about),
+        about=_by_argument(about),
+        gone=gone,
+        reader=lambda _: None,
     )
 
 

@@ -14,7 +14,17 @@ from typing import Any, Self, TypeVar, cast
 
 from billing_client import flows
 from billing_client.call import Call, Page
-from billing_client.calls import accounts, catalog, credit, disputes, events, leads, payments, plans
+from billing_client.calls import (
+    accounts,
+    catalog,
+    contacts,
+    credit,
+    disputes,
+    events,
+    leads,
+    payments,
+    plans,
+)
 from billing_client.calls.accounts import UNCHANGED, Unchanged
 from billing_client.errors import BillingError
 from billing_client.flows import Flow, Pause
@@ -27,6 +37,7 @@ from billing_client.results import (
     Balance,
     Catalog,
     Charge,
+    Contact,
     Dispute,
     DisputeState,
     DisputeType,
@@ -567,6 +578,37 @@ class BillingClient:
                 account, amount, description=description, idempotency_key=idempotency_key
             )
         )
+
+    # Contacts
+
+    def add_contact(
+        self,
+        account: str,
+        address: str,
+        *,
+        topics: Iterable[str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Contact:
+        """Have an address mailed about an account: all, or only these `topics`.
+
+        `topics` are names (`balance.low`) or patterns (`balance.*`). Its reader is asked to confirm
+        it, and gets receipts alone until then. Raises `AccountUnknown`, `ContactExists`,
+        `TooManyContacts`, `InvalidFields`, `IdempotencyConflict`.
+        """
+        return self._run(
+            contacts.add_contact(account, address, topics=topics, idempotency_key=idempotency_key)
+        )
+
+    def list_contacts(self, account: str) -> Iterator[Contact]:
+        """Return the contacts of an account, the oldest first. Raises `AccountUnknown`."""
+        return self._all(contacts.list_contacts(account))
+
+    def remove_contact(self, account: str, contact_id: int) -> None:
+        """Remove a contact, and have its address forgotten.
+
+        Raises `ContactUnknown` if there is none, `AccountUnknown`.
+        """
+        self._run(contacts.remove_contact(account, contact_id))
 
     # What happened
 

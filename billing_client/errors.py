@@ -208,6 +208,27 @@ class HoldUnknown(_About):
     hold_id: str
 
 
+class ContactUnknown(_About):
+    """The account has no contact with this id, or not any more."""
+
+    _NAME = "contact_id"
+    contact_id: int
+
+
+class ContactExists(Refused):
+    """The account already has a contact with this address: remove that one to change its topics."""
+
+    @property
+    def contact_id(self) -> int | None:
+        """The contact that has the address."""
+        found = self.problem.get("contact_id")
+        return found if type(found) is int else None
+
+
+class TooManyContacts(Refused):
+    """The account has too many contacts, or was given too many of late; `detail` says which."""
+
+
 class HoldFinished(Refused):
     """The hold has already ended; `state` is captured, voided or expired."""
 

@@ -12,6 +12,7 @@ _DETAIL_MAX_LENGTH = 500
 _ABOUT: Mapping[str, tuple[type[errors.Refused], str]] = {
     "account-exists": (errors.AccountExists, "account"),
     "unknown-account": (errors.AccountUnknown, "account"),
+    "unknown-contact": (errors.ContactUnknown, "contact_id"),
     "unknown-dispute": (errors.DisputeUnknown, "dispute_id"),
     "unknown-hold": (errors.HoldUnknown, "hold_id"),
     "unknown-lead": (errors.LeadUnknown, "lead_id"),
@@ -23,6 +24,7 @@ _ABOUT: Mapping[str, tuple[type[errors.Refused], str]] = {
 _PLAIN: Mapping[str, type[Refused]] = {
     "ambiguous-payment": errors.AmbiguousPayment,
     "answer-not-kept": errors.AnswerNotKept,
+    "contact-exists": errors.ContactExists,
     "dispute-open": errors.DisputeOpen,
     "dispute-resolved": errors.DisputeResolved,
     "dispute-window-over": errors.DisputeWindowOver,
@@ -35,6 +37,7 @@ _PLAIN: Mapping[str, type[Refused]] = {
     "order-at-odds": errors.OrderAtOdds,
     "out-of-reach": errors.OutOfReach,
     "plan-refused": errors.PlanRefused,
+    "too-many-contacts": errors.TooManyContacts,
 }
 _LATER: Mapping[str, type[Unreachable]] = {
     "gateway-unavailable": errors.GatewayUnavailable,

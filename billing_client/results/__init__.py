@@ -24,6 +24,7 @@ from billing_client.results.catalog import (
     Product,
     Slab,
 )
+from billing_client.results.contacts import Contact
 from billing_client.results.credit import (
     Charge,
     Hold,
@@ -73,6 +74,7 @@ __all__ = [
     "BoughtPlan",
     "Catalog",
     "Charge",
+    "Contact",
     "Dispute",
     "DisputeRules",
     "DisputeState",

@@ -16,6 +16,8 @@ from billing_client import (
     AccountExists,
     AccountUnknown,
     BillingError,
+    ContactExists,
+    ContactUnknown,
     DisputeResolved,
     DisputeUnknown,
     HoldFinished,
@@ -91,6 +93,12 @@ def _new_name(world: World) -> Things:
 
 def _charged(world: World) -> Things:
     return world.charged(world.things())
+
+
+def _with_contact(world: World) -> Things:
+    things = world.things()
+    things.contact_id = world.house.add_contact(things.account, "desk@clinic.example").contact_id
+    return things
 
 
 def _charged_and_placed(world: World) -> Things:
@@ -642,6 +650,37 @@ CREDIT = (
     ),
 )  # fmt: skip
 
+CONTACTS = (
+    Job(
+        "add_contact",
+        lambda client, things: client.add_contact(
+            things.account, "desk@clinic.example", topics=["balance.*"]
+        ),
+        _account,
+        lambda world, things, found: [*world.house.list_contacts(things.account)] == [found]
+        and (found.address, found.topics, found.confirmed)
+        == ("desk@clinic.example", ("balance.*",), False),
+        refused=Refusal(ContactExists, "contact-exists", given=_with_contact),
+        stranger=_NO_ACCOUNT,
+    ),
+    Job(
+        "list_contacts",
+        lambda client, things: client.list_contacts(things.account),
+        _with_contact,
+        lambda _, things, found: [(one.contact_id, one.account, one.topics) for one in found]
+        == [(things.contact_id, things.account, ("*",))],
+        refused=_NO_ACCOUNT,
+    ),
+    Job(
+        "remove_contact",
+        lambda client, things: client.remove_contact(things.account, things.contact_id),
+        _with_contact,
+        lambda world, things, _: [*world.house.list_contacts(things.account)] == [],
+        refused=Refusal(ContactUnknown, "unknown-contact", given=_account),
+        stranger=_NO_ACCOUNT,
+    ),
+)  # fmt: skip
+
 EVENTS = (
     Job(
         "list_events",
@@ -676,7 +715,7 @@ EVENTS = (
     ),
 )  # fmt: skip
 
-JOBS: tuple[Job, ...] = (*LEADS, *ACCOUNTS, *MONEY, *DISPUTES, *CREDIT, *EVENTS)
+JOBS: tuple[Job, ...] = (*LEADS, *ACCOUNTS, *MONEY, *DISPUTES, *CREDIT, *CONTACTS, *EVENTS)
 
 
 def ids(jobs: Iterable[Job]) -> list[str]:

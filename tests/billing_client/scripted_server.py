@@ -64,7 +64,7 @@ class ScriptedServer:
                 self.end_headers()
                 self.wfile.write(content)
 
-            do_GET = do_PATCH = do_POST  # noqa: N815 - the standard library's names
+            do_GET = do_PATCH = do_DELETE = do_POST  # noqa: N815 - the standard library's names
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002
                 pass

@@ -49,6 +49,7 @@ class Things:
     payment_id: str = "pay_nowhere"
     refund_id: str = "999999999"
     dispute_id: int = 999_999_999
+    contact_id: int = 999_999_999
     key: str = "a-key-of-the-tests"
     more: dict[str, Any] = field(default_factory=dict)
 

@@ -21,6 +21,7 @@ ARGUMENTS: dict[str, Any] = {
     "dispute_type": "spam", "gateway": "razorpay", "hold_id": "8", "lead_id": "L-17",
     "name": "City Clinic", "order_id": "order_1", "package_price_paise": 600_000,
     "payment_id": "pay_1", "product": "clinic_leads", "reason": "asked for", "refund_id": "rfnd_1",
+    "address": "desk@clinic.example", "contact_id": 3,
     "leads": [{"lead_id": "L-17", "account": "clinic:42", "package_price_paise": 600_000}],
 }  # fmt: skip
 """What a method is called with, if it cannot be left out."""
