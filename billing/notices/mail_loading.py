@@ -102,6 +102,7 @@ class _Asked:
 
     session: Session
     kind: MailKind
+    mail: NoticeMail
     account: Account
     notice: OutboxEvent
     now: datetime
@@ -129,23 +130,43 @@ def _facts(
         raise NoLongerDue("no notice asked for it")
     if account is None:
         return operator_mail_facts.load(session, kind, notice)
-    return _OF_ACCOUNTS[kind](_Asked(session, kind, account, notice, now))
+    return _OF_ACCOUNTS[kind](_Asked(session, kind, mail, account, notice, now))
 
 
 def _balance(asked: _Asked) -> Facts:
     account = asked.account
     low = alert_levels.low_balance_of(account.low_balance)
     level = alert_levels.level_of(account.balance, low)
-    reported = Level(asked.notice.payload["level"])
-    # A fall from credit straight into debt is reported as exhausted; its level says in debt.
-    if level is not reported:
+    if level not in _LEVELS[asked.kind]:
         raise NoLongerDue(f"the balance is {level} by now")
+    if level is Level.IN_DEBT and asked.kind is MailKind.BALANCE_EXHAUSTED and _debt_is_said(asked):
+        raise NoLongerDue("the mail about the debt says more")
     return BalanceFacts(
         balance=account.balance,
         low_balance=low,
         parked_leads=_parked(asked)[0],
         top_up_url=asked.top_up_url,
     )
+
+
+_LEVELS: Mapping[MailKind, tuple[Level, ...]] = {
+    MailKind.BALANCE_LOW: (Level.LOW,),
+    # A fall from credit straight into debt is reported as exhausted.
+    MailKind.BALANCE_EXHAUSTED: (Level.EXHAUSTED, Level.IN_DEBT),
+    MailKind.BALANCE_IN_DEBT: (Level.IN_DEBT,),
+}
+
+
+def _debt_is_said(asked: _Asked) -> bool:
+    """Tell whether the contact gets, or got, a mail about a debt of the same day."""
+    mail = asked.mail
+    same_day = select(NoticeMail.id).where(
+        NoticeMail.contact_id == mail.contact_id,
+        NoticeMail.kind == MailKind.BALANCE_IN_DEBT.value,
+        NoticeMail.once_for == mail.once_for,
+        NoticeMail.state != "skipped",
+    )
+    return asked.session.scalar(same_day) is not None
 
 
 def _parked(asked: _Asked) -> tuple[int, int]:

@@ -1,10 +1,9 @@
-"""The mails on record, and what of them a person should look at."""
+"""The mails on record, for who wants to know what became of one."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from billing.notices.contacts import find_owner
@@ -49,26 +48,6 @@ def list_newest(
         query = query.where(NoticeMail.state == state)
     page = read_page(session, query, wanted, by=[NoticeMail.id], time=NoticeMail.created_at)
     return page.map(lambda row: _mail(*row))
-
-
-def late(session: Session, *, now: datetime, by: timedelta) -> tuple[int, datetime | None]:
-    """Return how many mails have been due for longer than `by`, and since when the first is."""
-    query = select(func.count(), func.min(NoticeMail.next_attempt_at)).where(
-        NoticeMail.state == "pending", NoticeMail.next_attempt_at < now - by
-    )
-    count, first = session.execute(query).one()
-    return int(count), first
-
-
-def dead_since(session: Session, *, since: datetime) -> Mapping[str, int]:
-    """Return how many mails were given up since a moment, by kind."""
-    query = (
-        select(NoticeMail.kind, func.count())
-        .where(NoticeMail.state == "dead", NoticeMail.finished_at >= since)
-        .group_by(NoticeMail.kind)
-        .order_by(NoticeMail.kind)
-    )
-    return {kind: int(count) for kind, count in session.execute(query)}
 
 
 def _mail(row: NoticeMail, account: str | None) -> Mail:

@@ -25,7 +25,7 @@ from db.models import NoticeMail
 log = structlog.get_logger()
 
 LEASE = timedelta(minutes=2)
-"""Longer than a task may run."""
+"""As long as a task may run (`tasks/plumbing/mutex.py`)."""
 LADDER = tuple(
     timedelta(minutes=minutes) for minutes in (1, 5, 15, 30, 60, 120, 240, 480, 720, 1440)
 )

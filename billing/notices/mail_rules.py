@@ -43,10 +43,9 @@ DAILY = frozenset(
         MailKind.BALANCE_EXHAUSTED,
         MailKind.BALANCE_IN_DEBT,
         MailKind.LEADS_PARKED,
-        MailKind.RENEWAL_REMINDER,
     }
 )
-"""Sent at most once a local day of the account."""
+"""Written at most once a local day of the account. So are reminders, each of a day of its own."""
 
 EVERY_KIND = "all"
 """What a contact may unsubscribe from beside a kind."""

@@ -1,6 +1,7 @@
 """Which mails a notice makes due: decided in the transaction of its fan-out.
 
-    balance.*, renewal.reminder     one a kind and local day of the account
+    balance.*                       one a kind and local day of the account
+    renewal.reminder                one for each step to a due day; a newer one replaces an older
     lead.parked                     one digest a day, at DIGEST_HOUR
     payment.*, refund.*, dispute.*  one for each payment, refund, dispute
     the others                      one for each notice
@@ -115,6 +116,9 @@ def _of_notice(notice: PlacedNotice, contacts: _Contacts, *, now: datetime) -> I
 def _occasion(notice: PlacedNotice, kind: MailKind, zone: str, *, now: datetime) -> str:
     if kind in DAILY:
         return local_day_of(now, zone).isoformat()
+    if kind is MailKind.RENEWAL_REMINDER:
+        # Not the day: one that is written late must not stand in the way of that day's own.
+        return f"{notice.payload['due_on']} {notice.payload['days']:+d}"
     return notice.subject if kind in _ONE_OF_SUBJECT else f"ntc_{notice.notice_id}"
 
 

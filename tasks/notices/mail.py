@@ -28,12 +28,12 @@ THREADS = 4
 ROUND = 20
 """Mails leased at once."""
 NO_NEW_AFTER_SECONDS = 10
-"""No mail is begun after this: one takes up to 30 seconds, and a task has 45."""
+"""No mail is begun after this. One takes up to 30 seconds after the name of its server is found."""
 MOST_FAILURES_IN_A_ROW = 3
 """After these the server is left alone until the next tick; the rest keep their attempts."""
 
 
-@app.task(name=nudges.MAILS_TASK)
+@app.task(name=nudges.MAILS_TASK, **mutex.TIME_LIMITS)
 def send_mails() -> None:
     """Send the mails that are due, in one process at a time."""
     nudges.acknowledge(nudges.MAILS)

@@ -16,7 +16,7 @@ from billing.privacy.identity import Identity
 from db.roles import Role
 from db.session import transaction
 from tests.billing.disputes import given as disputing
-from tests.billing.given import open_account, post_all, rows, take
+from tests.billing.given import give, open_account, post_all, rows, take
 from tests.billing.notices.mail_given import (
     ADDRESS,
     CLINIC,
@@ -148,6 +148,41 @@ def test_each_reminder_is_sent_with_the_way_to_pay_until_the_year_is_paid() -> N
         assert (reminder.days, reminder.due_on) == (days, date(2027, 11, 30))  # type: ignore[union-attr]
         assert (reminder.price_paise, reminder.grace_ends_on) == (100_000, date(2027, 12, 15))  # type: ignore[union-attr]
         assert reminder.pay_url.startswith("https://pay.shop.example/l/")  # type: ignore[union-attr]
+
+
+def test_of_two_reminders_that_become_known_at_once_the_newer_is_sent() -> None:
+    # Given a process that placed no notice for a day, while the reminders were written
+    with clock.frozen(renewing.at("2026-11-30T06:00")):
+        renewing.open_pharmacy()
+        renewing.buy(renewing.PLAN)
+        add_contact(renewing.PHARMACY, topics=["renewal.reminder"])
+    due = renewing.at("2027-11-30T00:00+05:30")
+    for days in (-1, 0):
+        with clock.frozen(due + timedelta(days=days, minutes=1)):
+            renewing.tick()
+    with clock.frozen(due + timedelta(minutes=2)):
+        fan_out()
+        assert [mail.facts.facts.days for mail in sent()] == [0]  # type: ignore[union-attr]
+
+
+def test_a_fall_into_debt_is_mailed_once_whichever_way_it_went() -> None:
+    with later(-5):
+        open_account(credits_=600, overdraft_limit=1_000)
+        add_contact()
+        fan_out()
+    with later(0):
+        post_all(take(700, key="straight"))
+        fan_out()
+        assert [mail.facts.kind for mail in sent()] == ["balance_exhausted"]
+    with later(24):
+        post_all(give(700, key="back"))
+        post_all(take(600, key="to zero"))
+        post_all(take(100, key="and below"))
+        fan_out()
+        assert [mail.facts.kind for mail in sent()] == ["balance_in_debt"]
+    assert states("balance_exhausted") == [
+        ("done", None), ("skipped", "the mail about the debt says more"),
+    ]  # fmt: skip
 
 
 def test_a_reminder_is_not_sent_once_the_year_is_paid_or_a_newer_one_is_due() -> None:
@@ -296,12 +331,13 @@ def test_what_was_not_tried_keeps_its_attempts() -> None:
 
 
 def test_a_mail_whose_facts_cannot_be_read_keeps_no_other_back() -> None:
-    a_low_balance()
-    with owner() as connection:
-        connection.execute(text("UPDATE outbox_events SET payload = '{}'"))
+    top_up()
     with later(0):
-        buying.open_order()
-        buying.take_in(buying.news(payment_id="pay_2"))
         fan_out()
-        assert [mail.facts.kind for mail in lease()] == ["top_up"]
-    assert states("balance_low") == [("pending", "cannot be written: KeyError")]
+        with owner() as connection:
+            connection.execute(text("UPDATE outbox_events SET payload = '{}'"))
+        buying.open_order("order_2", "op-2")
+        buying.take_in(buying.news(payment_id="pay_2", order_id="order_2"))
+        fan_out()
+        assert [mail.facts.facts.payment_id for mail in lease()] == ["pay_2"]  # type: ignore[union-attr]
+    assert states("top_up") == [("pending", "cannot be written: KeyError"), ("pending", None)]
