@@ -270,8 +270,10 @@ def test_the_beginning_is_the_oldest_that_is_kept(database: str) -> None:
     assert read(0, 1_000) == read(0, None) == list(range(1, 101))
 
 
+@pytest.mark.parametrize("types", [["balance.*"], ["balance.*", "lead.charged"]])
+@pytest.mark.parametrize("reach", [{}, {"product": "clinic_leads"}, {"account_id": 1}])
 def test_a_page_looks_at_so_many_rows_and_no_more(
-    database: str, monkeypatch: pytest.MonkeyPatch
+    database: str, monkeypatch: pytest.MonkeyPatch, types: list[str], reach: dict[str, Any]
 ) -> None:
     # Given a page that looks at ten rows, and two wanted ones far apart
     monkeypatch.setattr("billing.notices.pull.MOST_LOOKED_AT", 10)
@@ -283,8 +285,8 @@ def test_a_page_looks_at_so_many_rows_and_no_more(
     while True:
         with transaction() as session:
             page = notices.events_after(
-                session, after=after, types=["balance.*"], product=None, account_id=None,
-                oldest=None, limit=100,
+                session, after=after, types=types, oldest=None, limit=100,
+                **{"product": None, "account_id": None, **reach},
             )  # fmt: skip
         seen += [(event.position, event.topic) for event in page.events]
         after, steps = page.next, steps + 1
