@@ -39,6 +39,7 @@ class Endpoint(Data):
     """An endpoint that notices do not reach."""
 
     endpoint_id: Annotated[int, Field(description="as in `billing notices endpoints`")]
+    host: Annotated[str, Field(description="the name in its address")]
     product: Annotated[str | None, Field(description="the product that it is of")]
     reason: Annotated[str, Field(description="why, in our words")]
 
@@ -49,7 +50,7 @@ class TestedEndpoint(Data):
     endpoint_id: Annotated[int, Field(description="as in `billing notices endpoints`")]
 
 
-_ENDPOINT = {"endpoint_id": 3, "product": "clinic_leads"}
+_ENDPOINT = {"endpoint_id": 3, "host": "shop.example", "product": "clinic_leads"}
 _OURS = "It concerns this system, not what platforms do with it."
 
 ENTRIES: dict[Topic, Entry] = {
@@ -79,14 +80,14 @@ ENTRIES: dict[Topic, Entry] = {
         "An endpoint has not accepted a notice for an hour.",
         Audience.OPERATOR,
         why="An endpoint that fails cannot hear of it.",
-        example={**_ENDPOINT, "reason": "answered 500"},
+        example={**_ENDPOINT, "reason": "no success for an hour"},
     ),
     Topic.ENDPOINT_OFF: entry(
         Endpoint,
         "An endpoint was switched off: it answered 410, or accepted nothing for five days.",
         Audience.OPERATOR,
         why="An endpoint that is off cannot hear of it.",
-        example={**_ENDPOINT, "reason": "answered 410 Gone"},
+        example={**_ENDPOINT, "reason": "it answered 410 Gone"},
     ),
     Topic.ENDPOINT_TEST: entry(
         TestedEndpoint,

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,9 +10,11 @@ import jsonschema
 import pytest
 
 import clock
+import settings
 from billing import topics
 from billing.disputes import quality
 from billing.leads import parking
+from billing.notices import Answer, testing
 from billing.notices.mail_rules import mailed_topics
 from billing.payments import Seen, attachment, gateway_heartbeat
 from billing.plans import manual_years
@@ -22,6 +25,7 @@ from tests.billing.disputes import given as disputing
 from tests.billing.given import give, open_account, post_all, rows, take
 from tests.billing.leads.given import CHEAP, lead, park, release_due
 from tests.billing.leads.given import charge as charge_leads
+from tests.billing.notices import given as sending
 from tests.billing.payments.given import news, open_order, take_in
 from tests.billing.plans import given as planning
 from tests.billing.returns import given as returning
@@ -30,8 +34,6 @@ WORDS = "Mrs Rao called, +91 98200 12345"
 """What somebody wrote: it must leave with no notice."""
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
-BY_NOTICES = {Topic.ENDPOINT_FAILING, Topic.ENDPOINT_OFF, Topic.ENDPOINT_TEST}
-"""Written by `billing/notices/`, whose tests hold them against the catalogue."""
 STAYS_HERE = {
     Topic.ACCOUNT_REVIEW: {"year", "kind", "leads", "disputes"},
     Topic.CHARGEBACK_OPEN: {"respond_by"},
@@ -133,11 +135,33 @@ def gateways() -> None:
         gateway_heartbeat.record_event(session, "razorpay")
 
 
-@pytest.mark.usefixtures("database")
+def endpoints() -> None:
+    broken, gone = sending.endpoint(), sending.endpoint("https://other.example/hooks")
+    open_account("clinic:4")
+    park(("late", CHEAP), account="clinic:4")
+    sending.fan_out()
+    for lane in sending.lease():
+        refusal = sending.BROKEN if lane.endpoint_id == broken else Answer(410, "answered 410")
+        sending.call(lane, refusal)
+    with transaction() as session:
+        testing.lease_test(session, gone, now=clock.now())
+    clock.advance(timedelta(hours=1))
+    sending.review()
+
+
+@pytest.fixture
+def web_secrets(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    sending.set_web_secrets(monkeypatch, sending.WEB_SECRET)
+    yield
+    monkeypatch.undo()
+    settings.get.cache_clear()
+
+
+@pytest.mark.usefixtures("database", "web_secrets")
 def test_every_topic_is_written_as_its_schema_says() -> None:
     # Given what the rules of every area write
     with clock.frozen(NOON):
-        for world in (balances, leads, disputes, payments, returns, plans, gateways):
+        for world in (balances, leads, disputes, payments, returns, plans, gateways, endpoints):
             world()
     written: dict[Topic, list[tuple[str | None, dict[str, Any]]]] = {}
     for topic, account, payload in rows(
@@ -146,7 +170,7 @@ def test_every_topic_is_written_as_its_schema_says() -> None:
     ):
         written.setdefault(Topic(str(topic)), []).append((account, payload))  # type: ignore[arg-type]
     # Then each topic has a row
-    assert set(Topic) - written.keys() == BY_NOTICES
+    assert written.keys() == set(Topic)
     for topic, payloads in written.items():
         entry = CATALOGUE[topic]
         for account, payload in payloads:
