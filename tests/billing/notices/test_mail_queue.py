@@ -8,11 +8,14 @@ import pytest
 from sqlalchemy import text
 
 import clock
+from billing import notices
 from billing.notices import contacts, mail_queue
 from billing.notices.mail_facts import FACTS_OF, MailKind
 from billing.notices.mail_queue import LADDER, LEASE, MOST_ATTEMPTS
 from billing.privacy import erasure
 from billing.privacy.identity import Identity
+from db import outbox
+from db.outbox import NewNotice
 from db.roles import Role
 from db.session import transaction
 from tests.billing.disputes import given as disputing
@@ -341,3 +344,26 @@ def test_a_mail_whose_facts_cannot_be_read_keeps_no_other_back() -> None:
         fan_out()
         assert [mail.facts.facts.payment_id for mail in lease()] == ["pay_2"]  # type: ignore[union-attr]
     assert states("top_up") == [("pending", "cannot be written: KeyError"), ("pending", None)]
+
+
+def test_operators_are_mailed_about_an_endpoint_without_its_path_until_it_works() -> None:
+    with later(-5):
+        add_contact(None, OPS)
+    with later(0), transaction() as session:
+        made = notices.endpoints.add(
+            session, url="https://shop.example/hooks/s3cret", product="clinic_leads", actor="ops"
+        )
+        for state in ("failing", "off"):
+            payload = {"endpoint_id": made.endpoint_id, "product": "clinic_leads"}
+            row = NewNotice(f"endpoint.{state}", f"endpoint:{made.endpoint_id}", None, payload)
+            outbox.write(session, [row], now=clock.now())
+        session.execute(
+            text("UPDATE notice_endpoints SET state = 'off', state_reason = 'answered 410'")
+        )
+    with later(0):
+        fan_out()
+        facts = only_facts("operator_endpoint")
+
+    assert (facts.host, facts.state, facts.reason) == ("shop.example", "off", "answered 410")
+    assert "s3cret" not in repr(facts)
+    assert states("operator_endpoint")[0] == ("skipped", "the endpoint is off by now")
