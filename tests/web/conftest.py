@@ -35,7 +35,6 @@ def running_web(
     )
     environment = {
         "DATABASE_URL": database_url, "WEB_SECRETS": SECRET, "BILLING_CATALOG": str(own),
-        "WEB_URL": "https://billing.example/pages",
     }  # fmt: skip
     with WebProcess(folder / "web.log", **environment) as web:
         yield web
