@@ -15,6 +15,7 @@ import settings
 from billing import audit
 from billing_client import BillingError, http, use_request_id
 from db import connections
+from db.roles import Role
 from tests.billing.given import assert_ledger_is_clean
 from tests.billing_client.bank import API_KEY
 from tests.billing_client.drivers import KINDS, Kind, methods
@@ -34,6 +35,7 @@ def shared_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         patch.setattr(http, "BACKOFF_SECONDS", 0.01)
         settings.get.cache_clear()
         connections.engine.cache_clear()
+        connections.work_as(Role.WORKERS)  # a test before may have made an app in this process
         with (
             audit.asked_by("test", door="cli"),
             running_world(url, tmp_path_factory.mktemp("world")) as world,

@@ -8,15 +8,20 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from pathlib import Path
+from shlex import quote
 from shutil import copy, copytree, ignore_patterns, which
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from celery import Celery
+from werkzeug.serving import make_server
 
 import settings
+from billing_client.notice_memory import Turn
 from devstack import ports
 from tests.acceptance.harness import Stack
 from tests.billing_client.bank import API_KEY, OPENING, Bank
@@ -26,6 +31,7 @@ from tests.worker_process import WorkerProcess
 
 README = settings.PROJECT_DIR / "billing_client" / "README.md"
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$|^## ([^\n]+)$", re.M | re.S)
+PLATFORM_PORT = ports.find_free()
 TASKS = "Celery tasks that are paid for"
 
 pytestmark = pytest.mark.acceptance
@@ -65,6 +71,10 @@ def checkout(stack: Stack, tmp_path: Path) -> Path:
         options = " --dry-run --no-deps --no-index" if name == "pip" else ""
         (commands / name).write_text(f'#!/bin/sh\nexec {command} "$@"{options}\n')
         (commands / name).chmod(0o755)
+    of_the_stack = " ".join(f"{name}={quote(it)}" for name, it in stack.environment.items())
+    billing = Path(sys.executable).parent / "billing"
+    (commands / "billing").write_text(f'#!/bin/sh\nexec env {of_the_stack} {billing} "$@"\n')
+    (commands / "billing").chmod(0o755)
     return tmp_path
 
 
@@ -73,6 +83,7 @@ def of_the_stack(text: str, stack: Stack) -> str:
     for written, real in (
         ("http://127.0.0.1:8000", f"http://{ports.HOST}:{stack.environment['RECEIVER_PORT']}"),
         ("http://127.0.0.1:8001", f"http://{ports.HOST}:{stack.environment['API_PORT']}"),
+        ("http://127.0.0.1:5000", f"http://{ports.HOST}:{PLATFORM_PORT}"),
         ("http://127.0.0.1:8009", stack.addresses["razorpay_api_base"]),
         ('api_key="..."', f'api_key="{stack.addresses["api_keys"].partition(":")[2]}"'),
         ("redis://broker:6379/0", stack.addresses["redis_url"]),
@@ -135,6 +146,29 @@ def after_flask_app(names: dict[str, Any], stack: Stack) -> None:
     assert refused.json["request_id"]
 
 
+def after_notices(names: dict[str, Any], stack: Stack) -> None:
+    # Pulled before anything was sent: what the page itself has done so far, once
+    assert int(names["cursor"]) > 0
+    pulled = names["page"].notices
+    assert "payment.captured" in {one.topic for one in pulled}
+    assert names["hooks"].receiver.take(pulled[0]) is Turn.REPEAT
+    # And what happens while the platform runs is sent to it
+    client, server = names["client"], make_server(ports.HOST, PLATFORM_PORT, names["app"])
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(server.serve_forever)
+        try:
+            client.update_account("clinic:42", low_balance=50_000)
+            eventually("the notice has come", lambda: "clinic:42" in names["warnings"])
+        finally:
+            client.update_account("clinic:42", low_balance=None)
+            server.shutdown()
+            server.server_close()
+    left = f"{client.balance('clinic:42').balance} credits are left"
+    assert names["warnings"] == {"clinic:42": left}
+    request = SimpleNamespace(body=b"{}", headers={})
+    assert names["view"](request)[1] == 400
+
+
 def after_views(names: dict[str, Any], stack: Stack) -> None:
     visitor = names["app"].test_client()
     body = {"notes": "x" * 2_500, "question": "y" * 250}
@@ -158,6 +192,7 @@ def after_asyncio(names: dict[str, Any], stack: Stack) -> None:
 
 AFTER = {
     "A Flask app": after_flask_app,
+    "Receive notices in five minutes": after_notices,
     "Spending credit": after_spending,
     "Flask views that are paid for": after_views,
     "Leads over Celery": after_leads_over_celery,
