@@ -236,7 +236,7 @@ def _may_have_two(endpoint: Row[Any]) -> bool:
 def _due_rows(
     session: Session, candidates: Sequence[Row[Any]], now: datetime, *, twice: bool
 ) -> dict[int, list[Due]]:
-    """Return the next deliveries of each endpoint, in their order; `twice`: enough for two lanes."""
+    """Return the next deliveries of each endpoint, in order; `twice`: enough for two lanes."""
     plain = [row for row in candidates if not row.ordered]
     most = MOST_OF_LANE * 2 if twice else MOST_OF_LANE
     limits = (1 if row.troubled else most for row in plain)
