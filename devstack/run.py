@@ -140,8 +140,10 @@ async def _show_notice(stack: Stack) -> None:
         "at the receiver": f"{arrived.milliseconds:,} ms after it was written",
     }
     if mail is not None:
-        rows["mail"] = mail.subject if mail.is_of_this_notice else "once a day: sent before"
+        rows["mail"] = mail.subject
         rows["read it at"] = f"{stack.plan.url(mails.SINK)}/mails/{mail.mail_id}"
+    elif stack.plan.mails_to_sink:
+        rows["mail"] = "none: one a day, unless its reader stopped them"
     _show_table(stack, "Credit ran low, and who should know heard of it", rows)
 
 

@@ -160,7 +160,7 @@ def _notice(stack: Stack) -> Iterator[Check]:
     yield "signed by its endpoint's secret", arrived.notice_id, arrived.verified
     if stack.plan.mails_to_sink:
         mail = demo_notice.wait_for_mail(arrived, sink_port=stack.plan.ports[mails.SINK])
-        yield "and its mail is in the sink", mail.subject, mail.is_of_this_notice
+        yield "and its mail is in the sink", mail.subject if mail else "none", mail is not None
 
 
 def _billing(*arguments: str) -> "subprocess.CompletedProcess[str]":
