@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email.message import EmailMessage
+from typing import BinaryIO
 
 from notify.mail.errors import MailNotNow, MailRefused
 from settings import SmtpAddress
@@ -37,6 +38,8 @@ class Limits:
 
 
 LIMITS = Limits()
+MOST_REPLY_BYTES = 64 * 1024
+"""Read of a server in all; what says more is no mail server."""
 _QUIT_SECONDS = 2
 _ASKS_FOR_LOG_IN = {530, 534, 535, 538}
 """RFC 4954, 6: what they refuse is the log-in, not the mail."""
@@ -78,6 +81,8 @@ def _connected(server: SmtpAddress, limits: Limits) -> Iterator["_Connection"]:
             raise MailNotNow(connection.problem_of(error)) from None
         connection.quit_soon()
         raise
+    except _TooMuch:
+        raise MailNotNow("the mail server's answer has no end") from None
     except ssl.SSLCertVerificationError as error:
         raise MailNotNow(
             f"the mail server's certificate is not valid: {error.verify_message}"
@@ -87,6 +92,27 @@ def _connected(server: SmtpAddress, limits: Limits) -> Iterator["_Connection"]:
         raise MailNotNow(connection.problem_of(error)) from None
     finally:
         connection.end()
+
+
+class _TooMuch(Exception):
+    """No `OSError`: smtplib would take it for the end of the connection."""
+
+
+class _Replies:
+    """What the server says, line by line, up to an end that it has to have."""
+
+    def __init__(self, lines: BinaryIO) -> None:
+        self._lines = lines
+        self._left = MOST_REPLY_BYTES
+        self.close = lines.close
+
+    def readline(self, limit: int) -> bytes:
+        """Return the next line."""
+        line = self._lines.readline(limit)
+        self._left -= len(line)
+        if self._left < 0:
+            raise _TooMuch
+        return line
 
 
 class _Connection(smtplib.SMTP):
@@ -134,6 +160,12 @@ class _Connection(smtplib.SMTP):
         if self._server.security == "tls":
             return ssl.create_default_context().wrap_socket(plain, server_hostname=host)
         return plain
+
+    def getreply(self) -> tuple[int, bytes]:
+        """Return the next reply; smtplib calls it after each command."""
+        if self.file is None and self.sock is not None:
+            self.file = _Replies(self.sock.makefile("rb"))
+        return super().getreply()
 
     def _cut(self, same_connection: socket.socket) -> None:
         """End the connection under whatever step waits.

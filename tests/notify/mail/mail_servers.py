@@ -122,6 +122,12 @@ def drip(connection: socket.socket) -> None:
         time.sleep(0.02)
 
 
+def talk_on(connection: socket.socket) -> None:
+    """Send a greeting of endless lines, as fast as they are read."""
+    while True:
+        connection.sendall(b"220-and more\r\n" * 1000)
+
+
 def drop(connection: socket.socket) -> None:
     """Greet, then go."""
     connection.sendall(b"220 here\r\n")

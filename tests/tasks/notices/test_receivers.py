@@ -35,6 +35,7 @@ from tests.notify.http.hostile import (
     says,
     status,
 )
+from tests.stack_process import eventually
 from tests.tasks.notices.internet import DOMAIN
 from tests.worker_process import WorkerProcess
 
@@ -86,7 +87,7 @@ def kinds(trap: Receiver) -> Mapping[str, Kind]:
             "status 301, not followed", "status 301, not followed",
         ),
         "answers 410": Kind(
-            [status("410 Gone")], "skipped", (0, 1),
+            [status("410 Gone"), says(OK)], "skipped", (0, 1),
             "off: it answered 410 Gone (last: status 410)", "off: it answered 410 Gone",
             requests=1,
         ),
@@ -177,9 +178,27 @@ def test_each_kind_of_receiver_gets_each_notice_or_it_is_dead_with_its_reason(
             )
         )
         _climb(endpoints)
+        _check_outcomes(endpoints, written)
+        # And what the endpoint that went off has missed still arrives, under the same ids
+        [(endpoint_id, gone)] = [e for e in endpoints.items() if "410" in e[1].kind]
+        _switch_on_and_replay(endpoint_id)
+        eventually("it has all", lambda: len(gone.receiver.requests) == 1 + len(written))
+        assert {_parts(r)[0]["webhook-id"] for r in gone.receiver.requests[1:]} == _ids(written)
         log = worker.log
+    # And nothing went where it must not: no redirect, no proxy, no second look-up
+    assert trap.connections == 0
+    [rebinding] = [e for e in endpoints.values() if "loopback" in e.kind]
+    assert rebinding.receiver.connections == 1
+    # And nothing that strangers said is anywhere but in the first kilobyte that operators see
+    assert STRANGERS_WORDS.decode() not in log
+    assert "of-the-path" not in log
+    heads = [bytes(head) for (head,) in rows("SELECT response_head FROM notice_attempts") if head]  # type: ignore[call-overload]
+    assert max(map(len, heads)) == 1024
+    assert "a fault of ours" not in log
 
-    # Then each has its outcome, and its first failure is kept in our words
+
+def _check_outcomes(endpoints: Mapping[int, Endpoint], written: Sequence[int]) -> None:
+    """Each has its outcome, and its first failure is kept in our words."""
     sys.stdout.write(_table(endpoints))
     for endpoint_id, endpoint in endpoints.items():
         ends = sorted(
@@ -191,16 +210,18 @@ def test_each_kind_of_receiver_gets_each_notice_or_it_is_dead_with_its_reason(
         assert {d.last_error for d in ends} <= {expected.last_error, expected.first_error}
         assert _first_error(endpoint_id) == expected.first_error, endpoint.kind
         _check_requests(endpoint, written)
-    # And nothing went where it must not: no redirect, no proxy, no second look-up
-    assert trap.connections == 0
-    [rebinding] = [e for e in endpoints.values() if "loopback" in e.kind]
-    assert rebinding.receiver.connections == 1
-    # And nothing that strangers said is anywhere but in the first kilobyte that operators see
-    assert STRANGERS_WORDS.decode() not in log
-    assert "of-the-path" not in log
-    heads = [bytes(head) for (head,) in rows("SELECT response_head FROM notice_attempts") if head]  # type: ignore[call-overload]
-    assert max(map(len, heads)) == 1024
-    assert "a fault of ours" not in log
+
+
+def _switch_on_and_replay(endpoint_id: int) -> None:
+    with transaction() as session:
+        notices.endpoints.enable(session, endpoint_id, actor="ops")
+        missed = notices.Missed(states=("skipped",))
+        assert notices.replay(session, missed=missed, endpoint_id=endpoint_id, dry_run=False) == 2
+    nudges.send_notices()
+
+
+def _ids(written: Sequence[int]) -> set[str]:
+    return {f"ntc_{id_}" for id_ in written}
 
 
 def _endpoint(
@@ -289,7 +310,7 @@ def _check_requests(endpoint: Endpoint, written: Sequence[int]) -> None:
         Webhook(endpoint.secret).verify(body.decode(), headers)
         assert not {"cookie", "authorization"} & set(headers)
         bodies.setdefault(headers["webhook-id"], set()).add(body)
-    assert set(bodies) <= {f"ntc_{id_}" for id_ in written}
+    assert set(bodies) <= _ids(written)
     assert all(len(versions) == 1 for versions in bodies.values())
     if endpoint.expected.state == "done":
         assert len(bodies) == len(written), "a notice never arrived"
