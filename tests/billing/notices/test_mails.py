@@ -153,6 +153,25 @@ def test_parked_leads_are_listed_once_at_six_in_the_evening() -> None:
         assert lease() == []  # nothing new was parked
 
 
+def test_after_days_in_which_nothing_was_sent_there_is_one_mail_of_a_kind() -> None:
+    with later(-5):
+        open_account()
+        add_contact()
+    with later(0):
+        park(("L-1", CHEAP))
+        fan_out()
+    with later(24):
+        park(("L-2", CHEAP))
+        fan_out()
+    with later(31):
+        park(("L-3", CHEAP))  # the next digest
+        fan_out()
+        assert [mail.facts.facts.count for mail in sent()] == [3]  # type: ignore[union-attr]
+    assert states("leads_parked") == [
+        ("skipped", "the mail of a later day replaces it"), ("done", None), ("pending", None),
+    ]  # fmt: skip
+
+
 def test_a_digest_that_lists_nothing_any_more_is_not_sent() -> None:
     a_clinic(credits_=0)
     with later(0):
