@@ -4,14 +4,24 @@ import json
 import re
 import shutil
 import subprocess
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import clock
 from api.app import create_app
 from devstack import ports
 from tests.acceptance.harness import Stack
+from tests.billing_client.notice_world import (
+    OF_NOBODY,
+    OLD_SECRET,
+    SECRET,
+    body_of,
+    example,
+    signed,
+)
 from tests.docs import pages
 
 PAGE = pages.DOCS / "how-to" / "nextjs.md"
@@ -110,6 +120,51 @@ def test_a_platform_in_nextjs_tops_up_and_spends(stack: Stack, tmp_path: Path) -
     assert (seen["wrongKey"]["status"], seen["wrongKey"]["error"]) == (500, "billing")
     assert len(seen["logged"]) == 1
     assert "wrong" not in seen["logged"][0]
+
+
+RECEIVE = """
+import { POST } from "./app/api/notices/route.js";
+const statuses = [];
+for (const { body, headers } of JSON.parse(process.argv[1])) {
+  const request = new Request("http://shop.example/", { method: "POST", body, headers });
+  statuses.push((await POST(request)).status);
+}
+console.log(JSON.stringify(statuses));
+"""
+
+
+@pytest.mark.usefixtures("with_node")
+def test_its_route_takes_notices_that_are_signed_and_no_other(tmp_path: Path) -> None:
+    name = "app/api/notices/route.js"
+    (tmp_path / name).parent.mkdir(parents=True)
+    (tmp_path / name).write_text(files_of_page()[name])
+    (tmp_path / "package.json").write_text('{"type": "module"}')
+    body, now = body_of("balance.low", example("balance.low")), clock.real_now()
+    good = signed(body, at=now)
+    both = f"{signed(body, at=now, secret=OF_NOBODY)['webhook-signature']} "
+    deliveries = [
+        (body, good, 204),
+        (body, signed(body, at=now, secret=OLD_SECRET), 204),
+        (body, {**good, "webhook-signature": both + good["webhook-signature"]}, 204),
+        (body, signed(body, at=now, secret=OF_NOBODY), 401),
+        (body, signed(body, at=now - timedelta(seconds=302)), 401),
+        (body, signed(body, at=now + timedelta(seconds=330)), 401),
+        (body, {**good, "webhook-id": "ntc_18"}, 401),
+        (body + b" ", good, 401),
+        (body, {**good, "webhook-signature": "v1,"}, 401),
+        (body, {**good, "webhook-timestamp": "soon"}, 401),
+        (body, {}, 401),
+    ]
+    given = [{"body": one.decode(), "headers": headers} for one, headers, _ in deliveries]
+    done = subprocess.run(
+        [node(), "--input-type=module", "-e", RECEIVE, json.dumps(given)],
+        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+        env={"PATH": "", "BILLING_NOTICE_SECRETS": f"{SECRET} {OLD_SECRET}"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    *handled, statuses = done.stdout.splitlines()
+    assert json.loads(statuses) == [status for _, _, status in deliveries]
+    assert handled == ["ntc_17: clinic:42 has 420 credits"] * 3
 
 
 def test_its_types_are_those_of_the_document() -> None:
