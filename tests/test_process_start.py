@@ -25,7 +25,7 @@ from tests.conftest import owner
         (
             "DROP TABLE alembic_version",
             "is not migrated: run `billing migrate`",
-            ("api", "worker"),
+            ("api", "web", "worker"),
         ),
     ],
 )
@@ -57,6 +57,7 @@ def start(name: str) -> "subprocess.Popen[str]":
     command = procfile.read(settings.PROJECT_DIR / "Procfile")[name]
     environment = {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        "WEB_PORT": str(ports.find_free()), "WEB_SECRETS": "a" * 32,
         "API_PORT": str(ports.find_free()), "RECEIVER_PORT": str(ports.find_free()),
     }  # fmt: skip
     return subprocess.Popen(
