@@ -212,7 +212,8 @@ def find_owner(session: Session, account: str | None) -> Account | None:
     return found
 
 
-_OPERATORS_LOCK = 0x6E6F7469
+_ADDING = 0x6E6F7469
+"""The first number of the lock, which says what it is for."""
 
 
 def _lock_owner(session: Session, account: str | None) -> Account | None:
@@ -221,7 +222,7 @@ def _lock_owner(session: Session, account: str | None) -> Account | None:
     Not the account's row: a crowd of leads locks that.
     """
     owner = find_owner(session, account)
-    key = func.pg_advisory_xact_lock(_OPERATORS_LOCK, (owner.id if owner else 0) % 2**31)
+    key = func.pg_advisory_xact_lock(_ADDING, (owner.id if owner else 0) % 2**31)
     session.execute(select(key))
     return owner
 
