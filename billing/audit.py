@@ -1,7 +1,7 @@
 """The audit log: who changed what, and how, for every change that is not a ledger row.
 
-A door (CLI, API, webhook, Celery, beat, a page) names the actor once with `asked_by`; the rules record
-changes under that name.
+A door (CLI, API, webhook, Celery, beat, a page) names the actor once with `asked_by`; the rules
+record changes under that name.
 """
 
 import json
