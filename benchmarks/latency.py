@@ -113,8 +113,8 @@ class Course:
             f"{self.events / max(self.rates):.0f} s at each rate, {CONNECTIONS} connections; 202"
             f" counts from when a request was due. Aim: p99 below {AIM_MS} ms at"
             f" {max(self.rates)} a second. Rows are looked for again and again, so that a commit"
-            f" is seen late by up to {1000 * _quantile(late, 0.5):.1f} ms (half of the looks),"
-            f" {1000 * _quantile(late, 0.99):.1f} ms (99 %), {1000 * late[-1]:.0f} ms (longest):"
+            f" is seen late by up to {1000 * quantile(late, 0.5):.1f} ms (half of the looks),"
+            f" {1000 * quantile(late, 0.99):.1f} ms (99 %), {1000 * late[-1]:.0f} ms (longest):"
             " never early."
         )
 
@@ -202,13 +202,14 @@ def _row(rate: int, answers: load.Answers, seen_at: Sequence[float], aim_ms: int
         visible.append(1000 * (seen - answer))
     answered.sort()
     visible.sort()
-    p99 = _quantile(visible, 0.99)
+    p99 = quantile(visible, 0.99)
     verdict = "" if aim_ms is None else "met" if p99 < aim_ms else "missed"
     return (
-        rate, len(visible), _quantile(answered, 0.99), _quantile(visible, 0.5), p99, visible[-1],
+        rate, len(visible), quantile(answered, 0.99), quantile(visible, 0.5), p99, visible[-1],
         verdict,
     )  # fmt: skip
 
 
-def _quantile(ordered: Sequence[float], share: float) -> float:
+def quantile(ordered: Sequence[float], share: float) -> float:
+    """Return the value below which this share of the values lies."""
     return ordered[int(len(ordered) * share)]

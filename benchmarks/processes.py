@@ -79,19 +79,19 @@ def http_server(
 
 
 @contextmanager
-def workers(lab: Lab, *, include: str = "") -> Iterator[psutil.Process]:
-    """Run the Procfile's Celery worker; yield it when it takes tasks.
+def workers(lab: Lab, *, include: str = "", name: str = "worker") -> Iterator[psutil.Process]:
+    """Run a Celery worker of the Procfile; yield it when it takes tasks.
 
     `include` names a module of further tasks, for a yardstick that the product does not have.
     """
-    log = lab.folder / "worker.log"
+    log = lab.folder / f"{name}.log"
 
     def is_up() -> bool:
         return log.exists() and b" ready." in log.read_bytes()
 
     log.unlink(missing_ok=True)
-    command_line = command("worker") + (f" --include {include}" if include else "")
-    with running(lab, "worker", command_line, is_up=is_up) as process:
+    command_line = command(name) + (f" --include {include}" if include else "")
+    with running(lab, name, command_line, is_up=is_up) as process:
         yield process
 
 
