@@ -84,6 +84,8 @@ class _Delivery:
             gathered = self._lanes.gather(seconds=0 if more else LOOK_SECONDS)
             self._attempts += gathered.attempts
             self._ended += gathered.ended
+        if not self._is_taking:
+            nudges.send_notices()  # what its last calls kept others from taking
 
     def _round(self) -> bool:
         """Write what has happened and take what is due; return whether there is more to take."""
