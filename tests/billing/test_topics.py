@@ -11,7 +11,7 @@ import pytest
 
 import clock
 import settings
-from billing import topics
+from billing import catalog, topics
 from billing.disputes import quality
 from billing.leads import parking
 from billing.notices import Answer, testing
@@ -261,3 +261,15 @@ def test_the_audiences_are_those_who_are_mailed() -> None:
     of = {who: {t for t, entry in CATALOGUE.items() if who in entry.audiences} for who in Audience}
     assert mailed_topics(of_operators=False).keys() == of[Audience.CUSTOMER]
     assert mailed_topics(of_operators=True).keys() <= of[Audience.OPERATOR]
+
+
+def test_a_lead_of_nobody_is_of_the_one_product_for_leads(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = catalog.get()
+    assert topics.product_without_account(Topic.LEAD_REFUSED) == "clinic_leads"
+    assert topics.product_without_account(Topic.GATEWAY_SILENT) is None
+    # Given two products that say what becomes of a lead without credit
+    two = {name: ours.products["clinic_leads"] for name in ours.products}
+    changed = ours.model_copy(update={"products": two})
+    monkeypatch.setattr(catalog, "get", lambda: changed)
+    # Then nobody can say whose it is
+    assert topics.product_without_account(Topic.LEAD_REFUSED) is None
