@@ -62,7 +62,7 @@ def _lead_parked(scene: Scene) -> None:
 
 def _lead_released(scene: Scene) -> None:
     lead = scene.parked_lead()
-    scene.adjust(lead.credits)
+    scene.cover(0)
     request_release()
     scene.wait_for_lead(lead.lead_id, "charged")
 

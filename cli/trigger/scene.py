@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import click
+from sqlalchemy import func, select
 
 import clock
 import settings
@@ -69,6 +70,16 @@ class Scene:
         """Correct the balance to so many credits."""
         self.adjust(credits_ - self.account().balance)
 
+    def cover(self, credits_: int) -> None:
+        """Give credit until so many can be spent beside what parked leads will take first."""
+        account = self.account()
+        parked = select(func.coalesce(func.sum(LeadCharge.credits), 0)).where(
+            LeadCharge.account_id == account.id, LeadCharge.state == "parked"
+        )
+        with transaction() as session:
+            wanted = credits_ + int(session.scalars(parked).one())
+        self.adjust(max(wanted - accounts.available(account), 0))
+
     def price_of_a_lead(self) -> int:
         """Return the credits of the lead that `send_lead` sends."""
         tiers = catalog.get().lead_pricing.tiers  # they rise
@@ -101,8 +112,7 @@ class Scene:
 
     def charged_lead(self) -> LeadCharge:
         """Send a lead that the account can pay, and return it when it is charged."""
-        missing = self.price_of_a_lead() - accounts.available(self.account())
-        self.adjust(max(missing, 0))
+        self.cover(self.price_of_a_lead())
         return self.wait_for_lead(self.send_lead(), "charged")
 
     def parked_lead(self) -> LeadCharge:
