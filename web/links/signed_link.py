@@ -47,6 +47,7 @@ def unknown(_: BadToken) -> tuple[str, int]:
         "This link is not complete",
         "Some mail programs break a long link: open the mail again and follow the link from there,"
         " or copy the whole of it.",
+        "If it is whole, it is no longer valid: the newest mail has a link that works.",
     ), 404
 
 
