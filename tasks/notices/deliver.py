@@ -33,6 +33,7 @@ MOST_TROUBLED = MOST_LANES // 2
 """Of them, for endpoints whose last call failed: each may hang for as long as a call may take."""
 TAKES_SECONDS = 25
 """With the longest call, and what it takes to write its result, below `task_soft_time_limit`."""
+LONGEST_CALL_SECONDS = 15
 LOOK_SECONDS = 0.05
 """While calls are under way, new notices are looked for so often."""
 REVIEW_SECONDS = 4
@@ -118,13 +119,19 @@ class _Delivery:
                     session,
                     now=clock.now(),
                     most_lanes=room,
-                    most_troubled=max(MOST_TROUBLED - self._lanes.troubled, 0),
+                    most_troubled=self._room_for_troubled(),
                 )
             for lane in leased:
                 self._lanes.begin(lane)
             if len(leased) == room:
                 nudges.send_notices()  # a crowd: let an idle process join
         return placed.more
+
+    def _room_for_troubled(self) -> int:
+        # One that hangs would hold this task beyond its time, while it takes nothing for others.
+        if time.monotonic() > self._takes_until - LONGEST_CALL_SECONDS:
+            return 0
+        return max(MOST_TROUBLED - self._lanes.troubled, 0)
 
     def _can_wait(self) -> bool:
         """Return whether something would be lost if this task ended now, and there is time left."""
