@@ -2,6 +2,7 @@
 
 import base64
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -77,7 +78,7 @@ def test_without_web_secrets_no_endpoint_is_added(monkeypatch: pytest.MonkeyPatc
         ({"account": "clinic:42", "product": "pharmapulse_one"}, InvalidEndpoint),
     ],
 )
-def test_what_makes_no_sense_is_refused(given: dict[str, object], error: type[Exception]) -> None:
+def test_what_makes_no_sense_is_refused(given: dict[str, Any], error: type[Exception]) -> None:
     open_account()
     with pytest.raises(error):
         endpoint(**given)
