@@ -268,7 +268,7 @@ def test_a_lead_of_nobody_is_of_the_one_product_for_leads(monkeypatch: pytest.Mo
     assert topics.product_without_account(Topic.LEAD_REFUSED) == "clinic_leads"
     assert topics.product_without_account(Topic.GATEWAY_SILENT) is None
     # Given two products that say what becomes of a lead without credit
-    two = {name: ours.products["clinic_leads"] for name in ours.products}
+    two = dict.fromkeys(ours.products, ours.products["clinic_leads"])
     changed = ours.model_copy(update={"products": two})
     monkeypatch.setattr(catalog, "get", lambda: changed)
     # Then nobody can say whose it is
