@@ -11,6 +11,7 @@ import click
 import clock
 from billing.notices import Answer, Attempted, finish, lease_test
 from cli.cells import plain
+from cli.notices import nudge
 from cli.options import View
 from cli.output import is_for_people, print_json
 from db.session import transaction
@@ -44,6 +45,7 @@ def hold(endpoint_id: int) -> Exchange:
     with Sender(Allowed.by_settings()) as sender:
         answer = sender.post(lane.url, headers, due.body)
     done = Attempted(due.delivery_id, lane.lease_id, due.attempt_number, started_at, answer)
+    nudge.silence_the_log()  # its line would stand in the middle of what is printed
     with transaction() as session:
         finish(session, [done], now=clock.now())
     return Exchange(due.notice_id, lane.url, headers, due.body, answer)

@@ -16,5 +16,10 @@ def send_notices() -> None:
     # Imported only when needed: Celery takes longer to load than most commands to run.
     from tasks.plumbing import nudges  # noqa: PLC0415
 
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    silence_the_log()
     nudges.send_notices()
+
+
+def silence_the_log() -> None:
+    """Keep the lines of the log out of what this command prints."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))

@@ -162,9 +162,7 @@ CAUSES = (
     Cause(Topic.REFUND_REQUESTED, "refunds a part of a payment", _refund_requested),
     Cause(Topic.REFUND_SUBMITTED, "refunds a part of a payment", _refund_requested),
     _refund_ended("processed"),
-    _refund_ended("failed"),
     Cause(Topic.CHARGEBACK_OPEN, "disputes a payment at the bank", _chargeback_opened),
-    Cause(Topic.ACCOUNT_REVIEW, "disputes a payment at the bank", _chargeback_opened),
     *(
         _chargeback_moved(status)
         for status in ("under_review", "action_required", "won", "lost", "closed")
