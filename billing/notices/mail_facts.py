@@ -6,7 +6,7 @@ the templates show them in the `zone` of the mail.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Literal
@@ -131,7 +131,7 @@ class RenewalFacts:
     """The first local day on which the plan is degraded if nobody pays."""
     price_paise: int | None
     """Of a further year, GST included; None: it is no longer sold."""
-    pay_url: str | None
+    pay_url: str | None = field(repr=False)
     """The signed page that shows what the renewal costs and leads on to pay."""
     pay_url_expires_at: datetime | None
 
@@ -140,7 +140,7 @@ class RenewalFacts:
 class ConfirmAddressFacts:
     """Somebody gave this address for an account; its owner confirms it."""
 
-    confirm_url: str
+    confirm_url: str = field(repr=False)
     expires_at: datetime
 
 
@@ -235,7 +235,7 @@ class MailFacts:
     """One mail to one contact, ready to be composed."""
 
     kind: MailKind
-    to: str
+    to: str = field(repr=False)
     """The address: one `@`, no control characters, ASCII before the `@`."""
     message_id: str
     """With its angle brackets; the same at every attempt."""
@@ -243,11 +243,11 @@ class MailFacts:
     """When what it reports happened, or it was asked for: its `Date`."""
     account: str | None
     """The account's reference; None: the mail goes to operators."""
-    account_name: str | None
+    account_name: str | None = field(repr=False)
     product: str | None
     """The product's name as customers read it."""
     zone: str
     """IANA name of the zone in which days and times are shown."""
-    unsubscribe_url: str | None
+    unsubscribe_url: str | None = field(repr=False)
     """For List-Unsubscribe and the foot of the mail; None: receipts and tests have none."""
     facts: Facts
