@@ -1,8 +1,8 @@
 """The facts of a mail, read when it is sent; and whether it is still due.
 
 A mail about a state says what is so at that moment, and is not sent if it is so no longer. What is
-older than `TOO_OLD` because nothing was sent for days is no news any more; receipts always are.
-Called by `mail_queue.py` under the lock of the mail's row.
+older than `TOO_OLD` because nothing was sent for days is no news any more, unless no later mail
+says it (`HOWEVER_LATE`). Called by `mail_queue.py` under the lock of the mail's row.
 """
 
 from datetime import datetime, timedelta
@@ -19,7 +19,7 @@ from billing.notices import (
 )
 from billing.notices.customer_mail_facts import Asked
 from billing.notices.mail_facts import ConfirmAddressFacts, Facts, MailFacts, MailKind
-from billing.notices.mail_rules import DAILY, RECEIPTS, can_be_stopped, problem_with
+from billing.notices.mail_rules import DAILY, HOWEVER_LATE, can_be_stopped, problem_with
 from billing.notices.no_longer_due import NoLongerDue
 from billing.notices.zones import known_zone
 from db.models import Account, NoticeContact, NoticeMail, OutboxEvent
@@ -39,7 +39,7 @@ def load(session: Session, mail: NoticeMail, *, now: datetime) -> MailFacts:
     written_at = notice.created_at if notice else mail.created_at
     if kind is MailKind.LEADS_PARKED:
         written_at = now  # it lists what is parked now
-    if kind not in RECEIPTS and now - written_at > TOO_OLD:
+    if kind not in HOWEVER_LATE and now - written_at > TOO_OLD:
         raise NoLongerDue(f"it is older than {TOO_OLD.days} days")
     if kind in DAILY and _is_replaced(session, mail, now=now):
         raise NoLongerDue("the mail of a later day replaces it")

@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 
 import structlog
 from sqlalchemy import ColumnElement, or_, select, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from billing.notices import mail_loading, mail_switch
@@ -124,8 +124,8 @@ def _lease_one(session: Session, row: NoticeMail, *, now: datetime) -> LeasedMai
     except NoLongerDue as over:
         _skip(row, over.reason, now=now)
         return None
-    except SQLAlchemyError:
-        raise
+    except DBAPIError:
+        raise  # the database's trouble: no fault of this mail. A row that is not there is one.
     except Exception as error:  # noqa: BLE001 - one row that cannot be read keeps no other back
         reason = f"cannot be written: {type(error).__name__}"
         _failed(session, row, reason, for_good=False, now=now)

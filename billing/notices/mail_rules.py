@@ -35,7 +35,14 @@ OF_OPERATORS: Mapping[Topic, MailKind] = {
 """The topics that the operators' contacts are mailed about."""
 
 RECEIPTS = frozenset({MailKind.TOP_UP})
-"""Sent to an address that nobody confirmed as well, however late, and never unsubscribed."""
+"""Sent to an address that nobody confirmed as well, and never unsubscribed."""
+
+HOWEVER_LATE = RECEIPTS | {
+    MailKind.REFUND,
+    MailKind.DISPUTE_DECIDED,
+    MailKind.CONFIRM_ADDRESS,  # nobody else asks
+}
+"""Sent also after days in which nothing was sent: each says something that no later mail says."""
 
 DAILY = frozenset(
     {

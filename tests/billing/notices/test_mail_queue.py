@@ -74,6 +74,8 @@ def test_a_mail_says_whom_what_and_where_to_stop_it() -> None:
         [mail] = lease()
 
     facts = mail.facts
+    assert ADDRESS not in repr(mail)
+    assert "/unsubscribe/" not in repr(mail)
     assert (facts.to, facts.account, facts.account_name, facts.product, facts.zone) == (
         ADDRESS, CLINIC, "City Clinic", "Clinic marketplace", "Asia/Kolkata",
     )  # fmt: skip
@@ -128,6 +130,21 @@ def test_a_refund_and_a_decided_dispute_are_reported_each_time() -> None:
     rejected = mails[MailKind.DISPUTE_DECIDED, "L-2"]
     assert (approved.accepted, approved.credits_refunded) == (True, 180)
     assert (rejected.accepted, rejected.credits_refunded) == (False, 0)
+
+
+def test_a_refund_a_decision_and_a_question_to_confirm_are_sent_however_late() -> None:
+    top_up()
+    with later(1):
+        add_contact(address="new@clinic.example", confirmed=False)
+        returning.ask_refund(100_000)
+        returning.report(returning.refund_fact(amount=100_000, receipt=returning.ours()))
+        disputing.charge("L-1")
+        disputing.approve(disputing.dispute("L-1"))
+        fan_out()
+    with later(10 * 24):
+        late = [mail.facts.kind for mail in sent()]
+
+    assert sorted(late) == ["confirm_address", "dispute_decided", "refund", "top_up"]
 
 
 def test_each_reminder_is_sent_with_the_way_to_pay_until_the_year_is_paid() -> None:
@@ -333,17 +350,26 @@ def test_what_was_not_tried_keeps_its_attempts() -> None:
         assert [mail.attempt for mail in lease()] == [1]
 
 
-def test_a_mail_whose_facts_cannot_be_read_keeps_no_other_back() -> None:
+@pytest.mark.parametrize(
+    ("payload", "problem"),
+    [("{}", "KeyError"), ('{"gateway": "razorpay", "payment_id": "pay_0"}', "NoResultFound")],
+)
+def test_a_mail_whose_facts_cannot_be_read_keeps_no_other_back(payload: str, problem: str) -> None:
     top_up()
     with later(0):
         fan_out()
         with owner() as connection:
-            connection.execute(text("UPDATE outbox_events SET payload = '{}'"))
+            connection.execute(
+                text("UPDATE outbox_events SET payload = CAST(:p AS jsonb)"), {"p": payload}
+            )
         buying.open_order("order_2", "op-2")
         buying.take_in(buying.news(payment_id="pay_2", order_id="order_2"))
         fan_out()
         assert [mail.facts.facts.payment_id for mail in lease()] == ["pay_2"]  # type: ignore[union-attr]
-    assert states("top_up") == [("pending", "cannot be written: KeyError"), ("pending", None)]
+    assert states("top_up") == [
+        ("pending", f"cannot be written: {problem}"),
+        ("pending", None),
+    ]
 
 
 def test_operators_are_mailed_about_an_endpoint_without_its_path_until_it_works() -> None:
