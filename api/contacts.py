@@ -141,7 +141,8 @@ _BAD_ADDRESS = "must be of the form name@place"
 def add(path: AccountPath, body: NewContact) -> Contact:
     """Add an address to an account, and ask its reader to confirm it.
 
-    An account has up to 20, and gets up to 40 in a day: then it is a 409 `too-many-contacts`.
+    An account has up to 20, and gets up to 40 in a day; one address is asked up to 5 times in 30
+    days, about all accounts, unless it answers: then it is a 409 `too-many-contacts`.
     """
     with transaction() as session:
         account = auth.account_in_reach(session, path.ref)

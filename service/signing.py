@@ -8,6 +8,7 @@ one in front and taking the old one away later.
 Used by `billing/notices` (the secrets of endpoints, the links in mails), and so by `web/`.
 """
 
+import hmac
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -36,6 +37,8 @@ class Label(StrEnum):
     """Signs the address at which a mail is unsubscribed from."""
     LINK = "link"
     """Signs other links in mails: to confirm an address, to pay for a renewal."""
+    ADDRESSES = "addresses"
+    """Stands for an address that was asked to confirm, once the address itself is forgotten."""
 
 
 class NoWebSecret(PermanentError):
@@ -134,6 +137,14 @@ def read(label: Label, token: str, *, max_age: timedelta | None) -> dict[str, An
     if max_age is not None and clock.now() - signed_at > max_age:
         raise ExpiredToken(payload, signed_at)
     return payload
+
+
+def digests(label: Label, text: str) -> tuple[str, ...]:
+    """Return what stands for a text that is not kept: by the first secret, then by each other.
+
+    HMAC-SHA256, its first 128 bits in hexadecimal digits. Raises `NoWebSecret`.
+    """
+    return tuple(hmac.digest(key, text.encode(), sha256).hex()[:32] for key in _keys(label))
 
 
 _VERSION = b"\x01"

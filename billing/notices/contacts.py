@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 import clock
 from billing import accounts, audit
 from billing.errors import UnknownAccount
-from billing.notices import addresses, mail_rows
+from billing.notices import addresses, questions
 from billing.notices.errors import (
     ContactExists,
     InvalidContact,
@@ -88,7 +88,7 @@ def add(
     session.add(row)
     session.flush()
     if not confirmed:
-        mail_rows.ask_to_confirm(session, row.id, now=now)
+        questions.ask(session, row, now=now)
     contact = _contact(row, account)
     audit.record(session, "contact.added", _subject(row.id), before=None, after=_audited(contact))
     return contact

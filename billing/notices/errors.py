@@ -75,10 +75,12 @@ class ContactExists(PermanentError):
 
 
 class TooManyContacts(PermanentError):
-    """An account has as many contacts as one may have, or was given too many in a day."""
+    """An account has or was given as many contacts as it may, or an address was asked too often."""
 
-    def __init__(self, problem: str) -> None:
-        super().__init__(f"{problem}: remove contacts that are no longer needed, or wait a day")
+    def __init__(
+        self, problem: str, advice: str = "remove contacts that are no longer needed, or wait a day"
+    ) -> None:
+        super().__init__(f"{problem}: {advice}")
 
 
 class UnknownContact(NotFound):

@@ -1,7 +1,7 @@
 """The rows of mails that become due: one of a contact, kind and occasion, whoever writes it twice.
 
-Written by `mails.py` in the transaction of the fan-out, and by `contacts.py` for the mail that asks
-to confirm an address.
+Written by `mails.py` in the transaction of the fan-out, and by `questions.py` for the mail that
+asks to confirm an address.
 """
 
 from collections.abc import Sequence
@@ -74,11 +74,6 @@ def write(session: Session, mails: Sequence[NewMail], *, now: datetime) -> set[P
         },
     )
     return {(row[0], row[1], row[2]) for row in written}
-
-
-def ask_to_confirm(session: Session, contact_id: int, *, now: datetime) -> None:
-    """Have a new contact's reader asked whether the address is the account's."""
-    write(session, [NewMail(contact_id, MailKind.CONFIRM_ADDRESS, "contact", now)], now=now)
 
 
 def _ids_or_nulls(ids: Sequence[int | None]) -> str:

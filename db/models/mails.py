@@ -69,6 +69,12 @@ class NoticeMail(OfRequest, Base):
             postgresql_where=text("state = 'pending'"),
         ),
         Index("ix_notice_mails_dead", "finished_at", postgresql_where=text("state = 'dead'")),
+        # How often was one address asked to confirm?
+        Index(
+            "ix_notice_mails_asked",
+            "once_for",
+            postgresql_where=text("kind = 'confirm_address'"),
+        ),
         {"postgresql_with": {"fillfactor": 80}},
     )
 
@@ -80,7 +86,8 @@ class NoticeMail(OfRequest, Base):
     """The row of the outbox that it reports, or the first of them; without a foreign key, which
     would lock that row. None: no notice asked for it."""
     once_for: Mapped[str]
-    """What it is sent once for, of a contact and kind: a local day, a payment, a refund."""
+    """What it is sent once for, of a contact and kind: a local day, a payment, a refund; of a
+    mail that asks to confirm: what stands for the address (`billing/notices/questions.py`)."""
     state: Mapped[str]
     reason: Mapped[str | None]
     """Why it was skipped, or how the last attempt failed: our words."""

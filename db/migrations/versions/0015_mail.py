@@ -93,6 +93,12 @@ def upgrade() -> None:
         ["finished_at"],
         postgresql_where=sa.text("state = 'dead'"),
     )
+    op.create_index(
+        "ix_notice_mails_asked",
+        "notice_mails",
+        ["once_for"],
+        postgresql_where=sa.text("kind = 'confirm_address'"),
+    )
     _allow_doors("'cli', 'api', 'webhook', 'celery', 'beat', 'web'")
     op.execute(f"ALTER TABLE billing_audit_log VALIDATE CONSTRAINT {_DOOR}")
 

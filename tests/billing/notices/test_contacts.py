@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
 import clock
 from billing.errors import UnknownAccount
@@ -12,14 +13,25 @@ from billing.notices import (
     TooManyContacts,
     UnknownContact,
     contacts,
+    questions,
 )
 from billing.notices.addresses import problem_with
 from billing.topics import UnknownTopic
 from db.session import transaction
 from tests.billing.given import at_once, open_account, rows
 from tests.billing.notices.mail_given import ADDRESS, CLINIC, NOON, OPS, add_contact, states
+from tests.conftest import owner
 
 pytestmark = pytest.mark.usefixtures("mail")
+
+
+def sent_meanwhile() -> None:
+    """Each mail that asks has reached its reader."""
+    with owner() as connection:
+        connection.execute(
+            text("UPDATE notice_mails SET state = 'done', next_attempt_at = NULL,"
+                 " finished_at = created_at WHERE state = 'pending'")
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -128,6 +140,55 @@ def test_a_platform_s_address_is_asked_to_confirm_and_an_operator_s_is_not() -> 
         assert not contacts.get(session, asked).confirmed
         assert contacts.confirm(session, asked).confirmed
         assert contacts.confirm(session, asked).confirmed  # a link that is pressed twice
+
+
+def test_a_stranger_is_asked_a_few_times_whichever_accounts_name_the_address() -> None:
+    accounts = [f"clinic:{number}" for number in range(questions.MOST_UNANSWERED + 1)]
+    for account in accounts:
+        open_account(account)
+    *first, late = [(account, "Stranger@elsewhere.example") for account in accounts]
+    with clock.frozen(NOON):
+        for account, address in first[1:]:
+            removed = add_contact(account, address, confirmed=False)
+            sent_meanwhile()
+            with transaction() as session:
+                contacts.remove(session, removed)  # which forgets the address, not the mail
+        answers = at_once(
+            lambda: add_contact(*first[0], confirmed=False),
+            lambda: add_contact(late[0], late[1].lower(), confirmed=False),
+        )
+        assert [type(one) for one in answers if not isinstance(one, int)] == [TooManyContacts]
+        assert "elsewhere" not in str(answers)
+        assert add_contact(accounts[0], confirmed=False)  # another's
+        assert add_contact(*late) if isinstance(answers[0], int) else add_contact(*first[0])
+    assert "elsewhere" not in str(rows("SELECT once_for FROM notice_mails"))
+    with clock.frozen(NOON + questions.COUNTED_FOR + timedelta(seconds=1)):
+        open_account("clinic:new")
+        assert add_contact("clinic:new", late[1], confirmed=False)
+
+
+def test_who_answers_may_be_asked_for_any_number_of_accounts() -> None:
+    for number in range(questions.MOST_UNANSWERED + 1):
+        open_account(f"clinic:{number}")
+        asked = add_contact(f"clinic:{number}", "accountant@books.example", confirmed=False)
+        sent_meanwhile()
+        with transaction() as session:
+            contacts.confirm(session, asked)
+
+
+def test_who_stopped_the_mails_of_an_account_is_not_asked_about_it_again() -> None:
+    open_account()
+    open_account("clinic:7")
+    asked = add_contact(confirmed=False)
+    sent_meanwhile()
+    with transaction() as session:
+        contacts.unsubscribe(session, asked, kind="all")
+        contacts.remove(session, asked)
+
+    with pytest.raises(TooManyContacts, match="has stopped all mails of this account"):
+        add_contact(confirmed=False)
+    assert add_contact("clinic:7", confirmed=False)
+    assert add_contact()  # an operator vouches for it
 
 
 def test_a_reader_stops_a_kind_or_everything_but_no_receipts() -> None:
