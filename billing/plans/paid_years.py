@@ -31,9 +31,9 @@ from billing.plans.plan_dates import due_day, set_instants
 from billing.plans.plan_locks import Owner, load_owners
 from billing.plans.queries import find_term, list_terms
 from billing.plans.renewal import renew
+from billing.plans.renewal_steps import StepLog
 from billing.plans.schedule import RenewalStatus
 from billing.topics import Topic
-from db import outbox
 from db.errors import DatabaseBusy
 from db.models import AccountPlan, Order, Payment, PlanTerm
 from db.outbox import NewNotice
@@ -158,7 +158,7 @@ def _begin(
     if load_owners(session, [owner.id])[owner.id].timezone != owner.timezone:
         raise DatabaseBusy(f"{owner.ref} got another time zone a moment ago; try again")
     plan = plans[owner.id] = session.get_one(AccountPlan, owner.id)
-    _record(session, owner, year, plan, before=None, starts_on=anchor, actor=actor)
+    _record(session, owner, year, plan, StepLog(), before=None, starts_on=anchor, actor=actor)
     if not plan.monthly_credits:
         return []
     return [grant_posting(owner.ref, plan, month, event_at=year.paid_at)]
@@ -167,11 +167,10 @@ def _begin(
 def _renew(
     session: Session, owner: Owner, year: Year, plan: AccountPlan, actor: str
 ) -> list[Posting]:
-    before = _audited_fields(plan)
-    starts_on, postings = renew(
-        session, owner, plan, paid_at=year.paid_at, terms=list_terms(session, owner.id)
-    )
-    _record(session, owner, year, plan, before=before, starts_on=starts_on, actor=actor)
+    before, log = _audited_fields(plan), StepLog()
+    terms = list_terms(session, owner.id)
+    starts_on, postings = renew(session, owner, plan, paid_at=year.paid_at, terms=terms, log=log)
+    _record(session, owner, year, plan, log, before=before, starts_on=starts_on, actor=actor)
     return postings
 
 
@@ -192,12 +191,13 @@ def _record(
     owner: Owner,
     year: Year,
     plan: AccountPlan,
+    log: StepLog,
     *,
     before: Mapping[str, object] | None,
     starts_on: date,
     actor: str,
 ) -> None:
-    """Write the row of the year, its entry in the audit log, and its notice."""
+    """Write the row of the year, and with the steps of `log` its audit entry and its notice."""
     number = 1 + (
         session.scalar(select(func.max(PlanTerm.number)).where(PlanTerm.account_id == owner.id))
         or 0
@@ -218,10 +218,10 @@ def _record(
     topic = Topic.PLAN_ACTIVATED if before is None else Topic.PLAN_RENEWED
     subject = f"account:{owner.ref}"
     after = _audited_fields(plan) | {"paid_at": year.paid_at.isoformat(), "by": year.request_key}
-    audit.record_all(session, [audit.Change(subject, topic.value, before, after)])
+    log.changes.append(audit.Change(subject, topic.value, before, after))
     payload = {"account": owner.ref, **after, "by": _payer(year.request_key)}
-    notice = NewNotice(topic, subject, owner.id, payload)
-    outbox.write(session, [notice], now=clock.now())
+    log.add_year(NewNotice(topic, subject, owner.id, payload))
+    log.write(session)
     session.flush()
 
 

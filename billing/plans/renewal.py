@@ -29,19 +29,19 @@ def renew(
     *,
     paid_at: datetime,
     terms: Sequence[PlanTerm],
+    log: StepLog,
 ) -> tuple[date, list[Posting]]:
     """Add a year to a locked plan; `terms` are the years on record, the oldest first.
 
-    Returns the day on which the year begins, and the grants to be posted.
+    Returns the day on which the year begins, and the grants to be posted. What the caller writes
+    of it is added to `log`.
     """
-    log = StepLog()
     if any(term.paid_at > paid_at for term in terms):
         starts_on, postings = _insert_year(owner, paid_at, plan, terms, log)
     else:
         starts_on, postings = _append_year(session, owner, paid_at, plan, log)
     plan.updated_at = clock.now()
     set_instants(plan, owner.timezone)
-    log.write(session)
     return starts_on, postings
 
 

@@ -31,6 +31,14 @@ class StepLog:
     changes: list[audit.Change] = field(default_factory=list)
     notices: list[NewNotice] = field(default_factory=list)
 
+    def add_year(self, notice: NewNotice) -> None:
+        """Add the notice of a paid year, before the one that the plan is active again for it.
+
+        The newest notice of a plan says its status: receivers drop older ones.
+        """
+        is_active_again = bool(self.notices) and self.notices[-1].topic == Topic.PLAN_ACTIVE
+        self.notices.insert(len(self.notices) - is_active_again, notice)
+
     def write(self, session: Session) -> None:
         """Write it all in the caller's transaction, in order."""
         audit.record_all(session, self.changes)
