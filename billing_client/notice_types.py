@@ -251,8 +251,8 @@ class PaymentFailed(PaymentNotice):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RefundNotice(AccountNotice):
-    """A refund, in the state that the topic names."""
+class RefundNotice(Notice):
+    """A refund, in the state that the topic names; of unmatched money it has no account."""
 
     refund_id: str
     state: RefundState
@@ -311,8 +311,8 @@ class ChargebackState(OpenEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChargebackNotice(AccountNotice):
-    """A chargeback, in the state that the topic names."""
+class ChargebackNotice(Notice):
+    """A chargeback, in the state that the topic names; of unmatched money it has no account."""
 
     state: ChargebackState
     payment: str

@@ -9,12 +9,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from billing.topics.entry import AccountData, Audience, Entry, entry
+from billing.topics.entry import Audience, Data, Entry, entry
 from billing.topics.names import Topic
 
 
-class Refund(AccountData):
-    """A refund in the state that the topic names."""
+class Refund(Data):
+    """A refund in the state that the topic names; perhaps of money whose account is not known."""
 
     refund_id: Annotated[int, Field(description="as in the API's routes of refunds")]
     state: Annotated[str, Field(description="the state that the topic names")]
@@ -25,8 +25,8 @@ class Refund(AccountData):
     ]
 
 
-class Chargeback(AccountData):
-    """A chargeback in the state that the topic names."""
+class Chargeback(Data):
+    """A chargeback in the state that the topic names; perhaps of money whose account is unknown."""
 
     state: Annotated[str, Field(description="the state that the topic names")]
     payment: Annotated[str, Field(description="the gateway's id of the payment")]
@@ -43,10 +43,17 @@ class AnsweredChargeback(Chargeback):
     ]
 
 
-_REFUND = {"refund_id": 17, "payment": "pay_QkB7xVw2mT9dLs", "amount_paise": 500_000}
+_ACCOUNT = {"account": "clinic:42", "sequence": 17}
+_REFUND = {
+    **_ACCOUNT,
+    "refund_id": 17,
+    "payment": "pay_QkB7xVw2mT9dLs",
+    "amount_paise": 500_000,
+}
 _WITHOUT_ID = {**_REFUND, "gateway_refund_id": None}
 _WITH_ID = {**_REFUND, "gateway_refund_id": "rfnd_QkC1sWb8hG5kNa"}
 _CHARGEBACK = {
+    **_ACCOUNT,
     "payment": "pay_QkB7xVw2mT9dLs",
     "dispute": "disp_QkD4tXc6jH2mPq",
     "amount_paise": 500_000,

@@ -100,6 +100,9 @@ def returns() -> None:
     returning.report(returning.refund_fact("processed", amount=100_000, receipt=returning.ours()))
     returning.ask_refund(100, key="r2", reason=WORDS)
     returning.refused("r2")
+    # Of money whose account nobody knows
+    returning.report(returning.refund_fact("processed", payment_id="pay_unknown", refund_id="rf_u"))
+    returning.report_dispute(returning.dispute_fact("open", "disp_u", payment_id="pay_unknown"))
     for end in ("won", "lost", "closed"):
         for seen in ("open", "under_review", "action_required", end):
             returning.report_dispute(
