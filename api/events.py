@@ -180,6 +180,7 @@ def list_all(query: EventQuery) -> Events:
     A 410 `events-not-kept` says that what follows the position is too old to be read: ask without
     `after`, and read anew what you keep of accounts.
     """
+    topics.check_patterns(query.type, PLATFORM_TOPICS)
     caller, known = auth.caller(), settings.get()
     kept = timedelta(days=known.events_kept_days)
     with snapshot(within_limits=True) as session:

@@ -10,7 +10,7 @@ that there is more.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select, text
@@ -23,6 +23,8 @@ from db.models import NoticePosition
 
 MOST_LOOKED_AT = 10_000
 """Rows that one page looks at: some ten or twenty milliseconds of the database."""
+GRACE = timedelta(hours=1)
+"""How much later a cursor is too old: who has just begun with the oldest can go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ def events_after(
     reach of the caller, and what it asks for; None: every one. `oldest`: what was written before is
     no longer read.
     Raises `UnknownTopic`; `CursorTooOld` if what is no longer read follows `after`, unless `after`
-    is 0: the beginning of what is kept.
+    is 0: the beginning of what is kept. It is so an hour later.
     """
     topics.check_patterns(types, PLATFORM_TOPICS)
     wanted = topics.selected(types or (topics.ALL,), PLATFORM_TOPICS)
@@ -91,7 +93,7 @@ def events_after(
     }
     parts = _parts(wanted, product, account_id)
     rows = session.execute(text(_PAGE.format_map(parts)), values).all()
-    if after and oldest is not None and rows and rows[0].created_at < oldest:
+    if after and oldest is not None and rows and rows[0].created_at < oldest - GRACE:
         raise CursorTooOld
     events = [
         Event(row.position, row.id, row.topic, row.created_at, json.loads(bytes(row.body))["data"])

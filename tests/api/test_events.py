@@ -190,6 +190,7 @@ def test_types_are_named_by_patterns_commas_and_repetition(
     ("query", "field", "says"),
     [
         ("type=balance.lwo", "type", "no topic is called 'balance.lwo': did you mean balance.low?"),
+        ("after=latest&type=balance.lwo", "type", "no topic is called 'balance.lwo'"),
         ("type=gateway.silent", "type", "gateway.silent cannot be chosen here: there are balance"),
         ("type=endpoint.test", "type", "endpoint.test cannot be chosen here"),
         ("type=", "type", "no topic is called ''"),
@@ -268,6 +269,31 @@ def test_the_beginning_is_the_oldest_that_is_kept(database: str) -> None:
     for kept in (0, 1, 50, 98, 99):
         assert read(0, kept) == list(range(100 - kept, 101)), kept
     assert read(0, 1_000) == read(0, None) == list(range(1, 101))
+
+
+def test_who_begins_with_the_oldest_can_go_on(database: str) -> None:
+    # Given notices a second apart, of which the oldest are just kept
+    open_account("clinic:1")
+    begun = clock.now()
+    for second in range(4):
+        happen("clinic:1", Topic.BALANCE_LOW, at=begun + timedelta(seconds=second))
+    place()
+
+    def read(after: int, oldest: datetime) -> notices.EventPage:
+        with transaction() as session:
+            return notices.events_after(
+                session, after=after, types=(), product=None, account_id=None, oldest=oldest,
+                limit=1,
+            )  # fmt: skip
+
+    # When a reader begins with them, and asks again a minute later
+    first = read(0, begun)
+    later = begun + timedelta(minutes=1)
+    # Then it goes on there
+    assert [e.position for e in read(first.next, later).events] == [2]
+    # And not the next day
+    with pytest.raises(notices.CursorTooOld):
+        read(first.next, later + timedelta(days=1))
 
 
 @pytest.mark.parametrize("types", [["balance.*"], ["balance.*", "lead.charged"]])
