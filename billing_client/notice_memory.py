@@ -155,8 +155,9 @@ class RedisMemory:
 
     `redis` is the platform's own `redis.Redis`. A notice that a killed process was handling has its
     turn again after `lease`, which must be longer than any handler runs. Handled notices are kept
-    for `kept_for`: the back office tries for about 75 hours. If Redis loses its data, repeats of
-    what was handled before are handled again.
+    for `kept_for`: the back office tries for about 75 hours. How new each state is stays for
+    `states_kept_for`, as what was missed may be replayed much later. If Redis loses its data,
+    repeats of what was handled before are handled again.
     """
 
     def __init__(
@@ -165,11 +166,13 @@ class RedisMemory:
         *,
         prefix: str = "billing-notices",
         kept_for: timedelta = timedelta(days=4),
+        states_kept_for: timedelta = timedelta(days=90),
         lease: timedelta = timedelta(minutes=1),
     ) -> None:
         self._redis = redis
         self._prefix = prefix
         self._kept_seconds = round(kept_for.total_seconds())
+        self._states_kept_seconds = round(states_kept_for.total_seconds())
         self._lease_seconds = max(round(lease.total_seconds()), 1)
 
     def begin(self, notice_id: str, state: State | None) -> Turn:
@@ -180,7 +183,8 @@ class RedisMemory:
     def finish(self, notice_id: str, state: State | None) -> None:
         """Remember that it was handled."""
         sets = state is not None and state.sets
-        self._run(_FINISH, notice_id, state, self._kept_seconds, int(sets))
+        kept = (self._kept_seconds, int(sets), self._states_kept_seconds)
+        self._run(_FINISH, notice_id, state, *kept)
 
     def give_up(self, notice_id: str, state: State | None) -> None:
         """Forget the mark."""
@@ -196,7 +200,8 @@ class RedisMemory:
         return int(self._redis.eval(script, len(keys), *keys, sequence, *numbers))
 
 
-# KEYS: the notice, and of a state its newest sequence and its mark. ARGV: sequence, seconds, flag.
+# KEYS: the notice, and of a state its newest sequence and its mark. ARGV: sequence, seconds, flag,
+# and the seconds of a state.
 _BEGIN = """
 local mark = redis.call('GET', KEYS[1])
 if mark == 'handled' then return 1 elseif mark then return 3 end
@@ -212,7 +217,7 @@ _FINISH = """
 redis.call('SET', KEYS[1], 'handled', 'EX', ARGV[2])
 if KEYS[2] then
   local newest = math.max(tonumber(ARGV[1]), tonumber(redis.call('GET', KEYS[2]) or 0))
-  if ARGV[3] == '1' then redis.call('SET', KEYS[2], newest, 'EX', ARGV[2]) end
+  if ARGV[3] == '1' then redis.call('SET', KEYS[2], newest, 'EX', ARGV[4]) end
   if redis.call('GET', KEYS[3]) == KEYS[1] then redis.call('DEL', KEYS[3]) end
 end
 return 0
