@@ -102,6 +102,7 @@ class NoticeReceiver:
     def take(self, notice: Notice) -> Turn:
         """Have a verified notice handled, unless it was, or is stale; return whose turn it was.
 
+        After `Turn.BUSY` it is not handled: take it again in a while, or it is lost to who pulls.
         Raises what the handler raises; then the notice has its turn when it comes again.
         """
         state = state_of(notice)
