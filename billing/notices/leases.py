@@ -41,6 +41,15 @@ _LOCK = text("SELECT pg_advisory_xact_lock(7100404)")
 """Any fixed number: leases are given one at a time, so that each sees all others."""
 
 
+def lock_leases(session: Session, *, now: datetime) -> None:
+    """Lock the giving of leases to the end of the transaction, and free the lanes that were lost.
+
+    Who locks an endpoint too does that afterwards.
+    """
+    session.execute(_LOCK)
+    lost.free_expired(session, now=now)
+
+
 @dataclass(frozen=True, slots=True)
 class Due:
     """One delivery to make."""
@@ -86,8 +95,7 @@ def lease(
         return []
     if most_troubled is None:
         most_troubled = max(1, most_lanes // 2)
-    session.execute(_LOCK)
-    lost.free_expired(session, now=now)
+    lock_leases(session, now=now)
     candidates = _candidates(session, now, most_lanes, most_troubled)
     known = _secrets(session, [row.id for row in candidates], now)
     candidates = [row for row in candidates if row.id in known]
@@ -320,8 +328,10 @@ def _write(session: Session, lanes: Sequence[tuple[Lane, int]]) -> None:
 def take_lane(
     session: Session, endpoint: Any, known: tuple[str, ...], due: Due, *, now: datetime
 ) -> Lane | None:
-    """Take a free lane of any endpoint for one delivery; None if there is none. For a test."""
-    session.execute(_LOCK)
+    """Take a free lane of any endpoint for one delivery; None if there is none. For a test.
+
+    The caller holds the lock of leases.
+    """
     free = _free_lanes(session, [endpoint.id])[endpoint.id]
     if not free:
         return None

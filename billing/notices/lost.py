@@ -6,12 +6,13 @@ counted for it, so that a notice that kills its process is dead after ten instea
 
 from datetime import datetime
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from billing.notices import ladder, lines
 from db import after_commit
 from db.bulk import copy_rows, int_array
+from db.models import NoticeEndpoint
 
 NO_RESULT = "no result: the process that called was lost"
 
@@ -21,7 +22,7 @@ UPDATE notice_lanes l SET lease_id = NULL, leased_until = NULL, delivery_ids = '
          WHERE lease_id IS NOT NULL AND leased_until <= :now
          ORDER BY endpoint_id, number FOR UPDATE) x
  WHERE l.endpoint_id = x.endpoint_id AND l.number = x.number
-RETURNING x.delivery_ids[1]
+RETURNING x.endpoint_id, x.delivery_ids[1] AS first
 """)
 _COUNT = text("""
 UPDATE notice_deliveries
@@ -36,11 +37,19 @@ RETURNING id, attempts, state, notice_id, endpoint_id, line_account_id
 
 def free_expired(session: Session, *, now: datetime) -> None:
     """Free the lanes whose lease has ended; under the lock of leases."""
-    first = list(session.scalars(_FREE, {"now": now}))
-    if not first:
+    freed = session.execute(_FREE, {"now": now}).all()
+    if not freed:
         return
+    # Who ends deliveries holds these: fan-out may be putting a notice in line behind one of them.
+    session.execute(
+        select(NoticeEndpoint.id)
+        .where(NoticeEndpoint.id.in_({lane.endpoint_id for lane in freed}))
+        .order_by(NoticeEndpoint.id)
+        .with_for_update(key_share=True)
+    )
+    first = int_array(lane.first for lane in freed if lane.first is not None)
     counted = session.execute(
-        _COUNT, {"ids": int_array(first), "error": NO_RESULT, "most": ladder.MAX_TRIES, "now": now}
+        _COUNT, {"ids": first, "error": NO_RESULT, "most": ladder.MAX_TRIES, "now": now}
     ).all()
     copy_rows(
         session,

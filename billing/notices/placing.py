@@ -211,9 +211,11 @@ def _endpoints(session: Session) -> Sequence[NoticeEndpoint]:
     Whoever finishes a delivery of an ordered endpoint locks it too: none can be put in line behind
     a notice that is being finished, where nobody would find it.
     """
-    ordered = select(NoticeEndpoint.id).where(NoticeEndpoint.ordered, NoticeEndpoint.state != "off")
-    ordered = ordered.where(NoticeEndpoint.state != "removed").order_by(NoticeEndpoint.id)
-    session.execute(ordered.with_for_update(key_share=True)).all()
+    # Also one that is off: it may be switched on before it is read below.
+    ordered = select(NoticeEndpoint.id).where(
+        NoticeEndpoint.ordered, NoticeEndpoint.state != "removed"
+    )
+    session.execute(ordered.order_by(NoticeEndpoint.id).with_for_update(key_share=True)).all()
     return session.scalars(
         select(NoticeEndpoint)
         .where(

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from billing.notices import endpoints, placing, secrets
 from billing.notices.errors import EndpointBusy
-from billing.notices.leases import Due, Lane, take_lane
+from billing.notices.leases import Due, Lane, lock_leases, take_lane
 from billing.notices.placed import PlacedNotice
 from billing.topics import Topic
 
@@ -34,6 +34,7 @@ def lease_test(session: Session, endpoint_id: int, *, now: datetime) -> Lane:
     `service.signing.CannotDecrypt`, `service.signing.NoWebSecret`.
     """
     position = placing.lock_positions(session) + 1
+    lock_leases(session, now=now)
     row = endpoints.lock(session, endpoint_id)
     known = secrets.decrypted(secrets.signing_now(session, [row.id], now=now).get(row.id, ()))
     notice = PlacedNotice(
