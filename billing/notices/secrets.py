@@ -67,8 +67,21 @@ def signing_now(
 
 
 def decrypted(encrypted: Iterable[bytes]) -> tuple[str, ...]:
-    """Return the secrets. Raises `signing.CannotDecrypt`, `signing.NoWebSecret`."""
-    return tuple(signing.decrypt(Label.NOTICE_SECRETS, one).decode() for one in encrypted)
+    """Return the secrets that can be read.
+
+    Raises `signing.CannotDecrypt` if there are some and none can: one that cannot be read and was
+    rotated for that reason must not keep the new one from signing. Raises `signing.NoWebSecret`.
+    """
+    found: list[str] = []
+    problem: signing.CannotDecrypt | None = None
+    for one in encrypted:
+        try:
+            found.append(signing.decrypt(Label.NOTICE_SECRETS, one).decode())
+        except signing.CannotDecrypt as error:
+            problem = error
+    if problem is not None and not found:
+        raise problem
+    return tuple(found)
 
 
 def encrypt_again(session: Session, *, now: datetime) -> int:

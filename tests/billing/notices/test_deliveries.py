@@ -130,6 +130,13 @@ def test_nothing_is_sent_unsigned_when_the_secret_cannot_be_read(
         assert lease() == []
         assert states(made) == [("pending", 0)]
         assert operators_were_notified_of() == []
+        # And a new secret signs at once, also while the lost one would sign too
+        with transaction() as session:
+            overlap = timedelta(days=1)
+            new = notices.endpoints.rotate(session, made, overlap=overlap, actor="ops")
+        later(minutes=1)
+        (lane,) = lease()
+        assert lane.secrets == (new,)
 
 
 # --- a process that is lost ----------------------------------------------------------------------
