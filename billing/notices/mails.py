@@ -27,6 +27,7 @@ from billing.notices.mail_rules import DAILY, OF_CUSTOMERS, OF_OPERATORS, proble
 from billing.notices.placed import PlacedNotice
 from billing.notices.zones import known_zone
 from billing.topics import selects
+from db.after_commit import log_error
 from db.models import Account, NoticeContact, NoticeMail
 
 DIGEST_HOUR = 18
@@ -53,7 +54,14 @@ def of_notices(session: Session, placed: Sequence[PlacedNotice], *, now: datetim
     contacts = _Contacts(session, mailed)
     new: dict[tuple[int, str, str], NewMail] = {}
     for notice in mailed:
-        for mail in _of_notice(notice, contacts, now=now):
+        try:
+            made = list(_of_notice(notice, contacts, now=now))
+        except (LookupError, TypeError, ValueError) as error:
+            # Of an older version, say. It must not hold up every notice behind it.
+            log_error(session, "notice without mails", notice=f"ntc_{notice.notice_id}",
+                      topic=str(notice.topic), error=type(error).__name__)  # fmt: skip
+            continue
+        for mail in made:
             new.setdefault(mail.place, mail)
     written = mail_rows.write(session, list(new.values()), now=now)
     in_doubt = [mail for place, mail in new.items() if mail.kind in DAILY and place not in written]

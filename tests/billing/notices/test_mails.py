@@ -5,6 +5,7 @@ from datetime import datetime
 
 import pytest
 from sqlalchemy import text
+from structlog.testing import capture_logs
 
 import clock
 from billing.notices import contacts, mails
@@ -43,6 +44,23 @@ def a_clinic(credits_: int = 600) -> None:
 
 def spend(amount: int, key: str) -> None:
     post_all(take(amount, key=key))
+
+
+def test_a_notice_of_which_no_mail_can_be_made_holds_up_no_other() -> None:
+    a_clinic()
+    with later(0):
+        # Given a reminder that says not of which day, as no version of ours writes it
+        with transaction() as session:
+            odd = NewNotice("renewal.reminder", f"account:{CLINIC}", 1, {"days": 7})
+            outbox.write(session, [odd], now=clock.now())
+        spend(200, "a")
+        # When it is placed with what follows
+        with capture_logs() as lines:
+            assert fan_out() == 1
+        # Then all have their place, and the other mail is due
+        assert rows("SELECT count(*) FROM outbox_events WHERE position IS NULL") == [(0,)]
+        assert states("balance_low") == [("pending", None)]
+        assert [line["event"] for line in lines] == ["notice without mails"]
 
 
 def test_balance_mails_are_sent_once_a_kind_and_local_day() -> None:
