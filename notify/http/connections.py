@@ -24,7 +24,9 @@ MOST_BYTES = 64 * 1024
 MOST_IDLE = 100
 """Connections that wait to be used again, to all hosts together."""
 IDLE_SECONDS = 20.0
-"""A name may lead elsewhere after that: it is looked up and judged again."""
+MOST_SECONDS = 60.0
+"""The age of a connection at which it is used no more, however busy: the name of its host may lead
+elsewhere by then, and is looked up and judged again."""
 
 
 class NotConnected(OSError):
@@ -54,6 +56,7 @@ class Connection:
 
     def __init__(self, plain: socket.socket) -> None:
         self._socket = plain
+        self.opened_at = time.monotonic()
         self.idle_since = 0.0
 
     def start_tls(self, context: ssl.SSLContext, name: str, deadline: Deadline) -> None:
@@ -88,6 +91,7 @@ class Incoming:
 
     def __init__(self, source: socket.socket, deadline: Deadline) -> None:
         self._raw = _Raw(source, deadline)
+        self._reader: io.BufferedReader = io.BufferedReader(self._raw)
 
     @property
     def has_begun(self) -> bool:
@@ -95,8 +99,8 @@ class Incoming:
         return self._raw.received > 0
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        """Return the reader of its bytes."""
-        return io.BufferedReader(self._raw)
+        """Return the reader of its bytes, always the same: it may have read ahead."""
+        return self._reader
 
 
 class _Raw(io.RawIOBase):
@@ -193,8 +197,11 @@ class Idle:
         return found
 
     def keep(self, connection: Connection, to: Destination) -> None:
-        """Keep a connection whose answer was read to its end."""
+        """Keep a connection whose answer was read to its end, unless it is old."""
         connection.idle_since = time.monotonic()
+        if connection.idle_since - connection.opened_at > MOST_SECONDS:
+            connection.close()
+            return
         with self._lock:
             self._waiting[connection] = to
             dropped = self._too_old()

@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, timedelta
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from importlib.metadata import version
 from typing import Self
 
@@ -31,6 +32,7 @@ from notify.http.connections import (
     Connection,
     Deadline,
     Idle,
+    Incoming,
     NotConnected,
     TooLong,
     opened,
@@ -111,8 +113,7 @@ class Sender:
         try:
             try:
                 connection.send(request, deadline)
-                response = http.client.HTTPResponse(incoming, method="POST")  # type: ignore[arg-type]
-                response.begin()
+                response = _final(incoming)
             except (ConnectionError, ssl.SSLEOFError) as error:
                 if incoming.has_begun:
                     raise
@@ -152,6 +153,17 @@ def _request(to: Destination, headers: Mapping[str, str], body: bytes) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode("ascii") + body
 
 
+def _final(incoming: Incoming) -> http.client.HTTPResponse:
+    """Return the head of the answer, after those that announce it (103; RFC 9110, 15.2)."""
+    while True:
+        response = http.client.HTTPResponse(incoming, method="POST")  # type: ignore[arg-type]
+        response.begin()
+        if response.status == HTTPStatus.SWITCHING_PROTOCOLS or response.status >= 200:
+            return response
+        # Not at its end: it would close the reader of what follows.
+        response.fp = None  # type: ignore[assignment]
+
+
 def _read(response: http.client.HTTPResponse) -> tuple[bytes, bool]:
     """Return the beginning of the body, and whether the connection can be used again.
 
@@ -164,7 +176,8 @@ def _read(response: http.client.HTTPResponse) -> tuple[bytes, bool]:
     except (OSError, http.client.HTTPException, TooLong, ValueError):
         return head, False
     is_whole = response.isclosed() if response.chunked else response.length == 0
-    return head, is_whole and not response.will_close
+    is_final = response.status >= 200
+    return head, is_whole and is_final and not response.will_close
 
 
 def _retry_after(text: str | None) -> timedelta | None:
