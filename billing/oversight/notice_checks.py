@@ -27,16 +27,19 @@ NOTICE_CHECKS: tuple[Check, ...] = (
     ),
     Check(
         # An endpoint that is failing, or is left alone for a while, has a finding of its own or
-        # none; a notice in line behind another of its account has no time of its next attempt.
+        # none; but one without a failure is left alone because its secret cannot be read. A notice
+        # in line behind another of its account has no time of its next attempt.
         "notices_waiting",
         "SELECT d.next_attempt_at FROM notice_endpoints e CROSS JOIN LATERAL ("
         "SELECT next_attempt_at FROM notice_deliveries WHERE endpoint_id = e.id"
         " AND state = 'pending' AND next_attempt_at <= :now"
         f" ORDER BY next_attempt_at LIMIT {COUNTED + 1}) d"
-        " WHERE e.state = 'on' AND (e.paused_until IS NULL OR e.paused_until <= :now)"
+        " WHERE e.state = 'on' AND (e.paused_until IS NULL OR e.paused_until <= :now"
+        " OR e.consecutive_failures = 0)"
         " ORDER BY d.next_attempt_at",
         Patience(attention=timedelta(minutes=5), broken=timedelta(hours=1)),
-        "see that the process `notices` runs; billing notices list --state pending",
+        "see that the process `notices` runs, and that WEB_SECRETS is as it was (log: endpoint"
+        " secret unreadable); billing notices list --state pending",
     ),
     Check(
         "notices_dead",

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import clock
-from billing import notices
+from billing import notices, oversight
 from billing.notices import Answer
 from db.session import transaction
 from tests.billing.given import at_once, open_account, rows
@@ -130,6 +130,12 @@ def test_nothing_is_sent_unsigned_when_the_secret_cannot_be_read(
         assert lease() == []
         assert states(made) == [("pending", 0)]
         assert operators_were_notified_of() == []
+        # And whoever asks how things stand is shown that they wait
+        later(minutes=6)
+        assert lease() == []
+        with transaction() as session:
+            found = {one.what: one for one in oversight.look(session, now=clock.now())}
+        assert found["notices_waiting"].level is oversight.Level.ATTENTION
         # And a new secret signs at once, also while the lost one would sign too
         with transaction() as session:
             overlap = timedelta(days=1)
@@ -219,10 +225,10 @@ def test_a_receiver_that_names_a_time_is_left_alone_until_then() -> None:
 def test_operators_are_notified_once_that_an_endpoint_fails_and_once_that_it_is_off() -> None:
     with at():
         made = waiting()
-        for _ in range(24 * 6):
+        for _ in range(30):
             send(BROKEN)
             review()
-            later(hours=1)
+            later(hours=5)
         fan_out()
         assert operators_were_notified_of() == ["endpoint.failing", "endpoint.off"]
         ((payload,),) = rows("SELECT payload FROM outbox_events WHERE topic = 'endpoint.off'")
