@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 import clock
 from billing import accounts, audit, catalog, topics
 from billing.errors import UnknownAccount
-from billing.notices import lines, placing, secrets, urls
+from billing.notices import leases, lines, placing, secrets, urls
 from billing.notices.errors import InvalidEndpoint, UnknownEndpoint
 from db.bulk import int_array
 from db.models import Account, NoticeEndpoint, NoticeLane
@@ -26,7 +26,6 @@ LONGEST_OVERLAP = timedelta(days=7)
 COUNTED = 10_000
 """Deliveries of an endpoint are counted up to so many."""
 _DESCRIPTION_MAX_LENGTH = 200
-LANES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +101,7 @@ def add(
     session.flush()
     session.add_all(
         NoticeLane(endpoint_id=row.id, number=number, delivery_ids=[])
-        for number in range(1, LANES + 1)
+        for number in range(1, leases.MOST_LANES + 1)
     )
     secret = secrets.create(session, row.id, now=now)
     shown = {

@@ -172,7 +172,10 @@ _IPV6_PUBLIC = ipaddress.IPv6Network("2000::/3")
 _IPV6_SPECIAL = tuple(
     ipaddress.IPv6Network(network) for network in ("2001::/23", "2001:db8::/32", "3fff::/20")
 )
-_IPV4_SPECIAL = (ipaddress.IPv4Network("192.88.99.0/24"),)
+_IPV4_SPECIAL = (
+    ipaddress.IPv4Network("192.88.99.0/24"),
+    ipaddress.IPv4Network("168.63.129.16/32"),  # Azure answers its virtual machines there
+)
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _COMPATIBLE = ipaddress.IPv6Network("::/96")
 
