@@ -16,7 +16,7 @@ from typing import Any
 from billing_client.errors import InvalidRequest, NoticeForged, NoticeRefused, NoticeTimestampOff
 from billing_client.notice_memory import InProcessMemory, Memory, Turn, state_of
 from billing_client.notice_types import TYPES, Notice
-from billing_client.notices import Headers, signers_of, verify_notice
+from billing_client.notices import Headers, listed_secrets, signers_of, verify_notice
 from billing_client.problems import Problem
 from billing_client.signing import TOLERANCE_SECONDS
 
@@ -71,7 +71,7 @@ class NoticeReceiver:
         `report` is called with what a handler raised. Raises `InvalidRequest`.
         """
         self._handlers = _checked(handlers)
-        self._secrets = (secrets,) if isinstance(secrets, str) else tuple(secrets)
+        self._secrets = listed_secrets(secrets)
         signers_of(self._secrets)  # a wrong one is found now, not at the first delivery
         self._memory = InProcessMemory() if memory is None else memory
         self._tolerance = tolerance

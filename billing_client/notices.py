@@ -74,10 +74,17 @@ def verify_notice(
 
 def signers_of(secrets: str | Iterable[str]) -> tuple[Signer, ...]:
     """Return what verifies with each secret. Raises `InvalidRequest`, which names its place."""
-    listed = [secrets] if isinstance(secrets, str) else list(secrets)
+    listed = listed_secrets(secrets)
     if not listed:
         raise InvalidRequest("secrets: give the secret of the endpoint, whsec_...")
     return tuple(Signer(one, f"secrets[{place}]") for place, one in enumerate(listed))
+
+
+def listed_secrets(secrets: str | Iterable[str]) -> tuple[str, ...]:
+    """Return one secret or several as they are; of what is neither, none."""
+    if isinstance(secrets, str):
+        return (secrets,)
+    return tuple(secrets) if isinstance(secrets, Iterable) else ()
 
 
 def notice_of(notice_id: str, content: object) -> Notice:

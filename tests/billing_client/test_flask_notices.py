@@ -317,6 +317,7 @@ def test_two_blueprints_stand_side_by_side_and_where_the_app_wants_them() -> Non
     ("handlers", "secrets", "message"),
     [
         ({}, [], "secrets: give the secret"),
+        ({}, None, "secrets: give the secret"),  # of a variable that is not set
         ({}, ["whsec_x"], r"secrets\[0\]: must be whsec_"),
         ({"balance.low": "warn"}, SECRET, "that of 'balance.low' must be a function"),
     ],

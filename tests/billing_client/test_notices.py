@@ -259,6 +259,7 @@ def test_a_body_that_is_no_notice_is_named(body: bytes, message: str) -> None:
     ("change", "message"),
     [
         ({"secrets": []}, "secrets: give the secret"),
+        ({"secrets": None}, "secrets: give the secret"),
         ({"secrets": ""}, r"secrets\[0\]: must be whsec_"),
         ({"secrets": [SECRET, "whsk_" + SECRET[6:]]}, r"secrets\[1\]: must be whsec_"),
         ({"secrets": "whsec_short"}, r"secrets\[0\]: must be whsec_"),
