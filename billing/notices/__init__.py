@@ -32,7 +32,7 @@ from billing.notices.health import GONE, NO_SUCCESS
 from billing.notices.leases import Due, Lane, give_back, lease
 from billing.notices.outcomes import finish
 from billing.notices.placed import PlacedNotice
-from billing.notices.placing import FanOut, fan_out
+from billing.notices.placing import IS_A_TEST, FanOut, fan_out
 from billing.notices.pull import CursorTooOld, Event, EventPage, events_after, last_position
 from billing.notices.queries import (
     Notice,
@@ -58,6 +58,7 @@ __all__ = [
     "FanOut",
     "GONE",
     "HEAD_BYTES",
+    "IS_A_TEST",
     "InvalidContact",
     "InvalidEndpoint",
     "Lane",

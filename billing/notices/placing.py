@@ -25,6 +25,11 @@ from db.bulk import bytes_array, copy_rows, int_array, text_array
 from db.models import NoticeEndpoint
 
 BATCH_SIZE = 500
+IS_A_TEST = (
+    "EXISTS (SELECT FROM outbox_events o"
+    f" WHERE o.id = d.notice_id AND o.topic = '{Topic.ENDPOINT_TEST}')"
+)
+"""In SQL: the delivery `d` is a test of an endpoint, which nobody misses and nobody replays."""
 
 
 @dataclass(frozen=True, slots=True)

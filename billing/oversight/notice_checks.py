@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 import clock
 import settings
-from billing.notices import GONE, NO_SUCCESS
+from billing.notices import GONE, IS_A_TEST, NO_SUCCESS
 from billing.oversight.check import PERSON, Check
 from billing.oversight.levels import COUNTED, Finding, Level, Patience
 
@@ -44,8 +44,8 @@ NOTICE_CHECKS: tuple[Check, ...] = (
     Check(
         "notices_dead",
         "SELECT d.finished_at FROM notice_endpoints e CROSS JOIN LATERAL ("
-        "SELECT finished_at FROM notice_deliveries WHERE endpoint_id = e.id"
-        " AND state IN ('dead', 'skipped') AND state = 'dead'"
+        "SELECT finished_at FROM notice_deliveries d WHERE endpoint_id = e.id"
+        f" AND state IN ('dead', 'skipped') AND state = 'dead' AND NOT {IS_A_TEST}"
         " AND finished_at > CAST(:now AS timestamptz) - interval '30 days'"
         f" ORDER BY position DESC LIMIT {COUNTED + 1}) d"
         " WHERE e.state <> 'removed' ORDER BY d.finished_at",

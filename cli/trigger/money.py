@@ -4,6 +4,8 @@ Nothing is written here that a gateway, a customer or a bank would not have caus
 """
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from billing import catalog
@@ -82,6 +84,17 @@ def _quarantined(scene: Scene) -> None:
     _pay(scene, order, amount=order.amount_paise // 2)
 
 
+@contextmanager
+def _refunds_stay_pending() -> Iterator[None]:
+    """Let the simulator accept refunds without ending them: else they are processed at once."""
+    before = ask_simulator("switches", {})["refund_state"]
+    ask_simulator("switches", {"refund_state": "pending"})
+    try:
+        yield
+    finally:
+        ask_simulator("switches", {"refund_state": before})
+
+
 def _refund(scene: Scene) -> str:
     """Refund a payment in part; return the gateway's id of the refund."""
     from tasks.returns import submission  # noqa: PLC0415 - Celery takes long to load
@@ -104,13 +117,21 @@ def _refund_requested(scene: Scene) -> None:
     _refund(scene)
 
 
-def _refund_ended(outcome: str) -> Cause:
+def _refund_submitted(scene: Scene) -> str:
+    with _refunds_stay_pending():
+        return _refund(scene)
+
+
+def _refund_accepted(scene: Scene) -> None:
+    _refund_submitted(scene)
+
+
+def _refund_ended(outcome: str, does: str) -> Cause:
     def happen(scene: Scene) -> None:
-        refund_id = _refund(scene)
+        refund_id = _refund_submitted(scene)
         ask_simulator("finish-refund", {"refund_id": refund_id, "outcome": outcome})
         scene.say(f"the simulator ended {refund_id}: {outcome}")
 
-    does = f"refunds a part of a payment; it is {outcome}"
     return Cause(Topic(f"refund.{outcome}"), does, happen)
 
 
@@ -160,8 +181,9 @@ CAUSES = (
     Cause(Topic.PAYMENT_FAILED, "orders a package; its payment fails", _failed),
     Cause(Topic.PAYMENT_QUARANTINED, "orders a package and pays half of it", _quarantined),
     Cause(Topic.REFUND_REQUESTED, "refunds a part of a payment", _refund_requested),
-    Cause(Topic.REFUND_SUBMITTED, "refunds a part of a payment", _refund_requested),
-    _refund_ended("processed"),
+    Cause(Topic.REFUND_SUBMITTED, "refunds a part; the gateway takes it", _refund_accepted),
+    _refund_ended("processed", "refunds a part; the gateway sends the money"),
+    _refund_ended("failed", "refunds a part; the gateway cannot send the money"),
     Cause(Topic.CHARGEBACK_OPEN, "disputes a payment at the bank", _chargeback_opened),
     *(
         _chargeback_moved(status)

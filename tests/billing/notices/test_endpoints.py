@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import clock
-from billing import notices, topics
+from billing import notices, oversight, topics
 from billing.notices import InvalidEndpoint, UnknownEndpoint, endpoints
 from db.session import transaction
 from service import signing
@@ -165,7 +165,10 @@ def test_a_test_is_tried_once_for_this_endpoint_alone_and_decides_nothing(
     assert states(other) == []
     with transaction() as session:
         known = endpoints.get(session, made)
+        dead = {one.what: one for one in oversight.look(session, now=clock.now())}["notices_dead"]
     assert (known.state, known.consecutive_failures) == ("off", 0)
+    # What nobody can replay is not missed, and needs nobody's attention
+    assert (known.missed, dead.count) == (0, 0)
     assert operators_were_notified_of() == ["endpoint.test"]
 
 
