@@ -182,8 +182,17 @@ def _of_dispute(row: Row[Any]) -> tuple[str, str]:
     return what, _look("disputes show", row.id)
 
 
-def _of_outbox(row: Row[Any]) -> tuple[str, None]:
-    return f"{row.topic} {row.subject}", None
+def _of_contact(row: Row[Any]) -> tuple[str, str]:
+    of = "of operators" if row.account is None else f"of {row.account}"
+    return f"contact {row.id} {of}", _look("notices contacts list")
+
+
+def _of_mail(row: Row[Any]) -> tuple[str, str]:
+    return f"mail {row.kind}: {row.state}", _look("notices mails")
+
+
+def _of_outbox(row: Row[Any]) -> tuple[str, str]:
+    return f"{row.topic} {row.subject}", _look("notices show", f"ntc_{row.id}")
 
 
 def _of_term(row: Row[Any]) -> tuple[str, str]:
@@ -213,6 +222,8 @@ _LINES: Mapping[str, Line] = {
     "lead_charges": _of_lead,
     "lead_conflicts": _of_conflict,
     "lead_disputes": _of_dispute,
+    "notice_contacts": _of_contact,
+    "notice_mails": _of_mail,
     "outbox_events": _of_outbox,
     "plan_terms": _of_term,
 }

@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, timedelta
 from email.utils import parsedate_to_datetime
+from functools import cache
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Self
@@ -131,13 +132,16 @@ class _ClosedMeanwhile(ConnectionError):
     """The other side closed the connection before it began to answer."""
 
 
-_USER_AGENT = f"credit-billing-notices/{version('credit-billing-workers')}"
+@cache
+def _user_agent() -> str:
+    # Not at import: the module is read where nothing is installed as a distribution too.
+    return f"credit-billing-notices/{version('credit-billing-workers')}"
 
 
 def _request(to: Destination, headers: Mapping[str, str], body: bytes) -> bytes:
     all_headers = {
         "Host": to.authority,
-        "User-Agent": _USER_AGENT,
+        "User-Agent": _user_agent(),
         "Accept": "*/*",
         "Accept-Encoding": "identity",
         "Content-Type": "application/json",

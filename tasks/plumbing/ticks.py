@@ -3,6 +3,7 @@
 Nothing depends on it: beat sends the same ticks at its own times.
 """
 
+import json
 import time
 from typing import Any
 
@@ -12,7 +13,9 @@ from worker.app import app
 
 NOT_SENT = frozenset({"tasks.payments.ask", "tasks.refunds.ask", "tasks.ledger.check"})
 """They call the gateways, or verify the whole ledger: beat does so soon enough."""
-QUEUES = tuple(queue.name for queue in celeryconfig.task_queues)
+_NOT_AWAITED = "notices"
+"""A stranger's server may take its time to answer, and nothing of the calendar depends on it."""
+QUEUES = tuple(q.name for q in celeryconfig.task_queues if q.name != _NOT_AWAITED)
 _SCHEDULE: dict[str, dict[str, Any]] = celeryconfig.beat_schedule
 _UNACKNOWLEDGED = "unacked"
 """The hash in which kombu keeps the messages that workers have not finished."""
@@ -37,7 +40,7 @@ def wait_until_done(*, seconds: float, quiet_seconds: float) -> bool:
     """Wait until the workers have nothing to do; return whether that was within `seconds`.
 
     That is so if nothing is found for `quiet_seconds`: on its way to a worker, a message is in no
-    list. Raises the errors of `broker.UNREACHABLE`.
+    list. Notices are not waited for. Raises the errors of `broker.UNREACHABLE`.
     """
     deadline = time.monotonic() + seconds
     quiet_since = None
@@ -56,5 +59,13 @@ def _is_idle() -> bool:
     with _redis.pipeline(transaction=True) as look:
         for queue in QUEUES:
             look.llen(queue)
-        look.hlen(_UNACKNOWLEDGED)
-        return not any(look.execute())
+        look.hvals(_UNACKNOWLEDGED)
+        *waiting, unfinished = look.execute()
+    return not any(waiting) and not any(map(_is_awaited, unfinished))
+
+
+def _is_awaited(unfinished: bytes) -> bool:
+    """Return whether a message that a worker has taken is of a queue that is waited for."""
+    # As kombu writes it: the message, its exchange and its routing key, which is the queue's name.
+    [*_, queue] = json.loads(unfinished)
+    return bool(queue != _NOT_AWAITED)

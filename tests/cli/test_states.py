@@ -19,6 +19,9 @@ BY_ITSELF = {
     "Plans": {"active", "due_soon", "none"},
     "Holds": {"open", "captured", "voided", "expired"},
     "Disputes of leads": {"approved", "partially_approved", "rejected", "withdrawn"},
+    "Mails": {"pending", "done", "skipped"},
+    "Endpoints of notices": {"on", "removed"},
+    "Deliveries of notices": {"pending", "done", "skipped"},
     "Inbox rows": {"pending", "done", "ignored"},
 }
 """States that end by themselves, or are an end."""
