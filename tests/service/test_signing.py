@@ -83,6 +83,17 @@ def test_a_key_is_for_one_purpose(secrets_are: Configure) -> None:
         signing.read(Label.LINK, token, max_age=None)
 
 
+def test_what_stands_for_a_text_is_found_again_after_a_rotation(secrets_are: Configure) -> None:
+    secrets_are(OLD)
+    [before] = signing.digests(Label.ADDRESSES, "desk@clinic.example")
+    secrets_are(NEW, OLD)
+    newest, older = signing.digests(Label.ADDRESSES, "desk@clinic.example")
+
+    assert older == before != newest
+    assert newest not in signing.digests(Label.LINK, "desk@clinic.example")
+    assert before not in signing.digests(Label.ADDRESSES, "desk@clinic.examplf")
+
+
 def test_the_keys_are_those_of_the_rfc_and_their_labels_stand_for_ever(
     secrets_are: Configure,
 ) -> None:
