@@ -164,12 +164,12 @@ def test_what_happens_while_calls_hang_is_sent_at_once(platforms: Platforms) -> 
     account = open_account()
     endpoint(platforms, "hangs", topics=("lead.*",))
     endpoint(platforms, "a", topics=("plan.*",))
-    written: list[float] = []
+    ended: list[float] = []
 
     def hang(_: Received) -> int:
         given.write(account, topic="plan.degraded", plan_id=1)
-        written.append(time.monotonic())
         time.sleep(1.5)
+        ended.append(time.monotonic())
         return 500
 
     platforms.behaviours["hangs"] = hang
@@ -177,7 +177,7 @@ def test_what_happens_while_calls_hang_is_sent_at_once(platforms: Platforms) -> 
     # When the task is in that call, then it goes on for others
     task.deliver()
     (call,) = platforms.at("a")
-    assert call.at - written[0] < 1
+    assert call.at < ended[0]
 
 
 def test_endpoints_are_reviewed_at_a_tick_and_not_at_every_nudge(
