@@ -56,7 +56,11 @@ def doctor(*, as_json: bool) -> None:
     else:
         remedies = any(diagnosis.remedy for diagnosis in found)
         columns = Columns(f"level what detail{' remedy' if remedies else ''}")
-        lines = [{**asdict(diagnosis), "remedy": diagnosis.remedy or None} for diagnosis in found]
+        lines = [asdict(diagnosis) for diagnosis in found]
+        for line in lines:
+            remedy = line.pop("remedy")
+            if remedies:
+                line["remedy"] = remedy or None
         print_records(lines, View(), columns=columns, empty="")
     sys.exit(level.exit_code)
 

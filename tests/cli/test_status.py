@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 import clock
+from cli import doctor
+from cli.examinations.diagnosis import well
 from db import deliveries
 from db.deliveries import NewEvent
 from db.session import transaction
@@ -143,3 +145,12 @@ def test_the_doctor_says_which_doors_nobody_can_pass() -> None:
 def test_the_doctors_findings_fit_a_narrow_terminal() -> None:
     shown = run_on_terminal("doctor", width=80)
     assert max(map(len, shown.out.splitlines())) <= 80
+
+
+def test_a_doctor_who_finds_all_well_says_so_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_examine", lambda: iter([well("redis", "answers")]))
+    ran = run("doctor")
+    assert (ran.exit_code, ran.out.splitlines()) == (
+        0,
+        ["level\twhat\tdetail", "well\tredis\tanswers"],
+    )
