@@ -271,6 +271,17 @@ def due_sources(session: Session, *, now: datetime) -> list[str]:
     return list(session.scalars(_DUE_SOURCES, {"now": now}))
 
 
+BEHIND = timedelta(seconds=1)
+_BEHIND = text("""
+SELECT EXISTS (SELECT FROM inbound_events WHERE state = 'pending' AND next_attempt_at <= :before)
+""")
+
+
+def is_behind(session: Session, *, now: datetime) -> bool:
+    """Return whether a row has waited for more than a second: the workers have a backlog."""
+    return bool(session.scalar(_BEHIND, {"before": now - BEHIND}))
+
+
 def storable(message: str | None) -> str | None:
     """Return a message as a text that PostgreSQL can store, at most 2,000 characters long."""
     if message is None:

@@ -136,6 +136,14 @@ def acknowledge(source: str) -> None:
         _not_cleared.note(source, error)
 
 
+def hold_back(source: str, *, seconds: float) -> None:
+    """Have no nudge of `source` sent for so long: a task is at it and will look again by itself."""
+    try:
+        _redis.set(_flag(source), 1, px=max(round(1000 * seconds), 1))
+    except broker.UNREACHABLE as error:
+        _not_cleared.note(source, error)
+
+
 def _flag(source: str) -> str:
     return f"billing:nudge:{source}"
 

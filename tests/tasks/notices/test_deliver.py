@@ -13,10 +13,12 @@ from structlog.testing import capture_logs
 
 import clock
 from billing import notices
-from db import outbox
+from db import deliveries, outbox
+from db.deliveries import NewEvent
 from db.outbox import NewNotice
 from db.session import transaction
 from tasks.notices import deliver as task
+from tasks.notices import placing
 from tasks.plumbing import nudges
 from tests.billing.given import open_account, rows
 from tests.billing.notices import given
@@ -201,3 +203,41 @@ def _counted(monkeypatch: pytest.MonkeyPatch) -> Sequence[object]:
 
     monkeypatch.setattr(notices, "review_endpoints", noting)
     return noted
+
+
+def test_while_the_inbox_is_behind_notices_are_placed_with_rests(
+    platforms: Platforms, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given an event that has waited for two seconds
+    account = open_account()
+    endpoint(platforms, "a")
+    monkeypatch.setattr(task, "TAKES_SECONDS", 0.5)
+    monkeypatch.setattr(task, "RESTS", 10_000)
+    event = NewEvent("leads", "evt_1", b"{}", clock.now() - timedelta(seconds=2))
+    with transaction() as session:
+        deliveries.record(session, [event])
+    given.write(account)
+    # When a task places a notice
+    task.deliver()
+    # Then it is sent, and the tasks rest after it: none is begun for the next one, or places it
+    assert states() == [("done", 1)]
+    given.write(account)
+    redis.delete(nudges.NOTICES)
+    assert not nudges.send_notices()
+    task.deliver()
+    assert states() == [("done", 1)]
+
+
+def test_a_rest_of_another_task_ends_by_itself(platforms: Platforms) -> None:
+    account = open_account()
+    endpoint(platforms, "a")
+    placing.rest(seconds=0.2)
+    given.write(account)
+    task.deliver()
+    assert states() == []
+    # When its time is over
+    time.sleep(0.25)
+    task.deliver()
+    # Then what had come in the meantime is placed and sent, and nobody rests
+    assert states() == [("done", 1)]
+    assert not placing.is_resting()
