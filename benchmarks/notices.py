@@ -212,7 +212,7 @@ def _endpoints(
     finally:
         with audit.asked_by("benchmarks", door="cli"), transaction() as session:
             for endpoint_id in made:
-                notices.endpoints.remove(session, endpoint_id, actor="benchmarks")
+                notices.endpoints.remove(session, endpoint_id)
 
 
 @contextmanager

@@ -102,7 +102,7 @@ def cause_and_wait(*, receiver_port: int) -> Arrived:
             delivery = taken.wait()
         finally:
             with audit.asked_by(DEMO, door="cli"), transaction() as session:
-                endpoints.remove(session, endpoint.endpoint_id, actor="devstack")
+                endpoints.remove(session, endpoint.endpoint_id)
     return _read(delivery, endpoint.secret)
 
 

@@ -16,6 +16,7 @@ from billing.notices import (
     urls,
 )
 from billing.notices.answers import HEAD_BYTES, Answer, Attempted
+from billing.notices.due import Due
 from billing.notices.errors import (
     ContactExists,
     EndpointBusy,
@@ -29,7 +30,7 @@ from billing.notices.errors import (
     UnknownNotice,
 )
 from billing.notices.health import GONE, NO_SUCCESS
-from billing.notices.leases import Due, Lane, give_back, lease
+from billing.notices.leases import Lane, give_back, lease
 from billing.notices.outcomes import finish
 from billing.notices.placed import PlacedNotice
 from billing.notices.placing import IS_A_TEST, FanOut, fan_out

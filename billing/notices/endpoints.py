@@ -4,27 +4,28 @@ Handed on as a module (`notices.endpoints.add`), so that the names do not repeat
 command calls it; how an endpoint does by itself is `health`'s and `outcomes`'.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal, cast
+from typing import Any
 
-from sqlalchemy import or_, select, text
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 import clock
 from billing import accounts, audit, catalog, topics
 from billing.errors import UnknownAccount
-from billing.notices import leases, lines, placing, secrets, urls
+from billing.notices import due, lines, placing, secrets, urls
+from billing.notices.endpoint_list import COUNTED, Endpoint, State, get, list_all
 from billing.notices.errors import InvalidEndpoint, UnknownEndpoint
-from db.bulk import int_array
 from db.models import Account, NoticeEndpoint, NoticeLane
 
-State = Literal["on", "failing", "off", "removed"]
+__all__ = [
+    "COUNTED", "Endpoint", "LONGEST_OVERLAP", "NewEndpoint", "State", "add", "disable", "enable",
+    "get", "list_all", "lock", "reencrypt_secrets", "remove", "renew_lease", "rotate", "secrets_of",
+]  # fmt: skip
 
 LONGEST_OVERLAP = timedelta(days=7)
-COUNTED = 10_000
-"""Deliveries of an endpoint are counted up to so many."""
 _DESCRIPTION_MAX_LENGTH = 200
 
 
@@ -35,36 +36,6 @@ class NewEndpoint:
     endpoint_id: int
     secret: str = field(repr=False)
     """`whsec_` and base64, as the specification writes it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """An endpoint, and how it does."""
-
-    endpoint_id: int
-    product: str | None
-    account: str | None
-    url: str
-    description: str
-    topics: tuple[str, ...]
-    ordered: bool
-    state: State
-    state_reason: str | None
-    first_failure_at: datetime | None
-    consecutive_failures: int
-    last_success_at: datetime | None
-    paused_until: datetime | None
-    lease_until: datetime | None
-    created_at: datetime
-    created_by: str
-    pending: int
-    """Deliveries that wait, counted up to `COUNTED`."""
-    missed: int
-    """Dead and skipped ones but tests, counted up to `COUNTED`."""
-    oldest_pending_at: datetime | None
-    """When the oldest of them was written."""
-    secrets: int
-    """That sign now: two during a rotation."""
 
 
 def add(
@@ -101,7 +72,7 @@ def add(
     session.flush()
     session.add_all(
         NoticeLane(endpoint_id=row.id, number=number, delivery_ids=[])
-        for number in range(1, leases.MOST_LANES + 1)
+        for number in range(1, due.MOST_LANES + 1)
     )
     secret = secrets.create(session, row.id, now=now)
     shown = {
@@ -112,20 +83,7 @@ def add(
     return NewEndpoint(row.id, secret)
 
 
-def get(session: Session, endpoint_id: int) -> Endpoint:
-    """Return an endpoint that was not removed. Raises `UnknownEndpoint`."""
-    found = _list(session, NoticeEndpoint.id == endpoint_id)
-    if not found:
-        raise UnknownEndpoint(endpoint_id)
-    return found[0]
-
-
-def list_all(session: Session, *, product: str | None = None) -> list[Endpoint]:
-    """Return the endpoints that were not removed, oldest first."""
-    return _list(session, *([NoticeEndpoint.product == product] if product is not None else []))
-
-
-def rotate(session: Session, endpoint_id: int, *, overlap: timedelta, actor: str) -> str:  # noqa: ARG001
+def rotate(session: Session, endpoint_id: int, *, overlap: timedelta) -> str:
     """Give an endpoint a new secret, and return it; the old one signs too for `overlap`.
 
     Raises `UnknownEndpoint`, `InvalidEndpoint` for an overlap over `LONGEST_OVERLAP`,
@@ -141,7 +99,7 @@ def rotate(session: Session, endpoint_id: int, *, overlap: timedelta, actor: str
     return secret
 
 
-def enable(session: Session, endpoint_id: int, *, actor: str) -> None:  # noqa: ARG001
+def enable(session: Session, endpoint_id: int) -> None:
     """Switch an endpoint on, as if it had never failed; what it missed can be replayed.
 
     One that is on or failing is no longer left alone: what waits to be tried again is tried now.
@@ -166,7 +124,7 @@ UPDATE notice_deliveries SET next_attempt_at = :now
 """)
 
 
-def disable(session: Session, endpoint_id: int, *, reason: str, actor: str) -> None:  # noqa: ARG001
+def disable(session: Session, endpoint_id: int, *, reason: str) -> None:
     """Switch an endpoint off: what is pending and what comes is skipped, and can be replayed.
 
     Raises `UnknownEndpoint`, `InvalidEndpoint` for a reason that is empty or too long.
@@ -180,7 +138,7 @@ def disable(session: Session, endpoint_id: int, *, reason: str, actor: str) -> N
         _record(session, "endpoint.disable", row.id, before=before, after=_state(row))
 
 
-def remove(session: Session, endpoint_id: int, *, actor: str) -> None:  # noqa: ARG001
+def remove(session: Session, endpoint_id: int) -> None:
     """Remove an endpoint for good: nothing is written for it any more. Its rows stay.
 
     Raises `UnknownEndpoint`.
@@ -280,71 +238,3 @@ def _record(
 ) -> None:
     session.flush()
     audit.record(session, action, f"endpoint:{endpoint_id}", before=before, after=after)
-
-
-_COUNTS = text(f"""
-SELECT e.id, p.waiting + w.waiting AS pending, m.missed, least(p.oldest, w.oldest) AS oldest
-  FROM unnest(CAST(:ids AS bigint[])) AS e(id)
-  CROSS JOIN LATERAL (
-       SELECT count(*) AS waiting, min(created_at) AS oldest FROM (
-              SELECT d.created_at FROM notice_deliveries d
-               WHERE d.endpoint_id = e.id AND d.state = 'pending' AND d.next_attempt_at IS NOT NULL
-               LIMIT {COUNTED}) x) p
-  CROSS JOIN LATERAL (
-       SELECT count(*) AS waiting, min(created_at) AS oldest FROM (
-              SELECT d.created_at FROM notice_deliveries d
-               WHERE d.endpoint_id = e.id AND d.state = 'pending' AND d.line_account_id IS NOT NULL
-                 AND d.next_attempt_at IS NULL LIMIT {COUNTED}) x) w
-  CROSS JOIN LATERAL (
-       SELECT count(*) AS missed FROM (
-              SELECT FROM notice_deliveries d
-               WHERE d.endpoint_id = e.id AND d.state IN ('dead', 'skipped')
-                 AND NOT {placing.IS_A_TEST} LIMIT {COUNTED}) x) m
-""")  # noqa: S608 - a constant
-
-
-def _list(session: Session, *conditions: Any) -> list[Endpoint]:
-    now = clock.now()
-    rows = session.execute(
-        select(NoticeEndpoint, Account.ref)
-        .outerjoin(Account, Account.id == NoticeEndpoint.account_id)
-        .where(
-            NoticeEndpoint.state != "removed",
-            or_(
-                NoticeEndpoint.lease_until.is_(None), NoticeEndpoint.lease_until > clock.real_now()
-            ),
-            *conditions,
-        )
-        .order_by(NoticeEndpoint.id)
-        .execution_options(populate_existing=True)
-    ).all()
-    ids = [row.id for row, _ in rows]
-    counts: Mapping[int, Any] = {
-        found.id: found for found in session.execute(_COUNTS, {"ids": int_array(ids)})
-    }
-    known = secrets.signing_now(session, ids, now=now)
-    return [
-        Endpoint(
-            endpoint_id=row.id,
-            product=row.product,
-            account=ref,
-            url=row.url,
-            description=row.description,
-            topics=tuple(row.topics),
-            ordered=row.ordered,
-            state=cast(State, row.state),
-            state_reason=row.state_reason,
-            first_failure_at=row.first_failure_at,
-            consecutive_failures=row.consecutive_failures,
-            last_success_at=row.last_success_at,
-            paused_until=row.paused_until,
-            lease_until=row.lease_until,
-            created_at=row.created_at,
-            created_by=row.created_by,
-            pending=counts[row.id].pending,
-            missed=counts[row.id].missed,
-            oldest_pending_at=counts[row.id].oldest,
-            secrets=len(known.get(row.id, ())),
-        )
-        for row, ref in rows
-    ]

@@ -9,7 +9,6 @@ Fair: every endpoint with something due gets its first lane before any gets its 
 work before those in trouble, else at random; however long a backlog is, it is one endpoint's.
 """
 
-import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -19,8 +18,8 @@ from uuid import UUID, uuid4
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
-import clock
 from billing.notices import lost, secrets
+from billing.notices.due import MOST_OF_LANE, Due, find_candidates, find_due
 from db import after_commit
 from db.bulk import int_array, text_array
 from errors import PermanentError
@@ -29,11 +28,8 @@ LEASE = timedelta(seconds=60)
 """A lane that is not finished after this is taken from its process."""
 LONGEST_CALL = timedelta(seconds=20)
 """More than one call may take, its answer written: no call of a lane begins this late."""
-MOST_OF_LANE = 50
 FEW = 8
 """So few are no work for two lanes."""
-MOST_LANES = 2
-"""Of an endpoint that works, over all processes; others have one."""
 UNREADABLE_PAUSE = timedelta(minutes=1)
 """How long an endpoint is left alone whose secret cannot be decrypted."""
 
@@ -48,17 +44,6 @@ def lock_leases(session: Session, *, now: datetime) -> None:
     """
     session.execute(_LOCK)
     lost.free_expired(session, now=now)
-
-
-@dataclass(frozen=True, slots=True)
-class Due:
-    """One delivery to make."""
-
-    delivery_id: int
-    notice_id: int
-    """`webhook-id` is `ntc_` and this."""
-    body: bytes
-    attempt_number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +81,7 @@ def lease(
     if most_troubled is None:
         most_troubled = max(1, most_lanes // 2)
     lock_leases(session, now=now)
-    candidates = _candidates(session, now, most_lanes, most_troubled)
+    candidates = find_candidates(session, now, most_lanes, most_troubled)
     known = _secrets(session, [row.id for row in candidates], now)
     candidates = [row for row in candidates if row.id in known]
     return _take(session, candidates, known, now, most_lanes)
@@ -118,36 +103,6 @@ UPDATE notice_lanes
 def give_back(session: Session, lease_id: UUID, delivery_ids: Sequence[int]) -> None:
     """Give back deliveries of a lane that were not attempted: they are due as before."""
     session.execute(_GIVE_BACK, {"lease_id": lease_id, "ids": int_array(delivery_ids)})
-
-
-_DUE = """d.endpoint_id = {endpoint} AND d.state = 'pending' AND d.next_attempt_at <= :now
-   AND NOT EXISTS (SELECT FROM notice_lanes l
-                    WHERE l.endpoint_id = {endpoint} AND d.id = ANY(l.delivery_ids))"""
-# One look into the index for each endpoint: with EXISTS PostgreSQL reads all that is due of all.
-_CANDIDATES = text(f"""
-SELECT e.id, e.url, e.ordered, e.consecutive_failures > 0 AS troubled, used.lanes
-  FROM notice_endpoints e
-  CROSS JOIN LATERAL (SELECT count(lease_id) AS lanes FROM notice_lanes l
-                       WHERE l.endpoint_id = e.id) used
-  CROSS JOIN LATERAL (SELECT FROM notice_deliveries d WHERE {_DUE.format(endpoint="e.id")}
-                       LIMIT 1) one_due
- WHERE e.state IN ('on', 'failing') AND (e.lease_until IS NULL OR e.lease_until > :real_now)
-   AND (e.paused_until IS NULL OR e.paused_until <= :now)
-   AND used.lanes < CASE WHEN e.ordered OR e.consecutive_failures > 0 THEN 1 ELSE {MOST_LANES} END
-""")
-
-
-def _candidates(
-    session: Session, now: datetime, most_lanes: int, most_troubled: int
-) -> list[Row[Any]]:
-    """Return the endpoints that get a lane now, those that get it first in front."""
-    times = {"now": now, "real_now": clock.real_now()}
-    rows = list(session.execute(_CANDIDATES, times).all())
-    random.shuffle(rows)
-    rows.sort(key=lambda row: (row.troubled, row.lanes))
-    working = [row for row in rows if not row.troubled]
-    troubled = [row for row in rows if row.troubled]
-    return [*working, *troubled[:most_troubled]][:most_lanes]
 
 
 _PAUSE = text("""
@@ -175,42 +130,6 @@ def _secrets(session: Session, ids: list[int], now: datetime) -> dict[int, tuple
     return known
 
 
-# Behind the first one of its line an ordered lane takes what follows: it is made in this order, and
-# nothing is made after a failure.
-_ROWS = text(f"""
-SELECT w.endpoint_id, d.id, d.notice_id, d.attempts, o.body
-  FROM unnest(CAST(:endpoints AS bigint[]), CAST(:limits AS bigint[])) AS w(endpoint_id, most)
-  CROSS JOIN LATERAL (
-       SELECT d.id, d.notice_id, d.attempts, d.position, d.next_attempt_at
-         FROM notice_deliveries d
-        WHERE {_DUE.format(endpoint="w.endpoint_id")}
-        ORDER BY d.next_attempt_at, d.position LIMIT w.most) d
-  JOIN outbox_events o ON o.id = d.notice_id
- ORDER BY w.endpoint_id, d.next_attempt_at, d.position
-""")
-_ORDERED_ROWS = text(f"""
-SELECT h.endpoint_id, f.id, f.notice_id, f.attempts, o.body
-  FROM (SELECT d.endpoint_id, d.id, d.line_account_id, d.position, d.next_attempt_at
-          FROM notice_deliveries d
-         WHERE {_DUE.format(endpoint=":endpoint_id")}
-           AND NOT EXISTS (SELECT FROM notice_deliveries p
-                            WHERE p.endpoint_id = d.endpoint_id AND p.state = 'pending'
-                              AND p.line_account_id = d.line_account_id
-                              AND p.position < d.position)
-         ORDER BY d.next_attempt_at, d.position LIMIT :most) h
-  CROSS JOIN LATERAL (
-       SELECT id, notice_id, attempts, position FROM notice_deliveries d WHERE d.id = h.id
-        UNION ALL
-       (SELECT id, notice_id, attempts, position FROM notice_deliveries d
-         WHERE d.endpoint_id = h.endpoint_id AND d.line_account_id = h.line_account_id
-           AND d.state = 'pending' AND d.position > h.position
-         ORDER BY d.position LIMIT :more)) f
-  JOIN outbox_events o ON o.id = f.notice_id
- ORDER BY h.next_attempt_at, h.position, f.position
- LIMIT :most
-""")
-
-
 def _take(
     session: Session,
     candidates: Sequence[Row[Any]],
@@ -219,7 +138,7 @@ def _take(
     most_lanes: int,
 ) -> list[Lane]:
     spare = most_lanes - len(candidates)
-    rows = _due_rows(session, candidates, now, twice=spare > 0)
+    rows = find_due(session, candidates, now, twice=spare > 0)
     free = _free_lanes(session, [row.id for row in candidates])
     lanes: list[tuple[Lane, int]] = []
     for endpoint in candidates:
@@ -229,7 +148,7 @@ def _take(
             shares = [due[::2][:MOST_OF_LANE], due[1::2][:MOST_OF_LANE]]
             spare -= 1
         lanes += [
-            (_lane(endpoint, known[endpoint.id], share, now), number)
+            (_lane(endpoint, known[endpoint.id], share, now, troubled=endpoint.troubled), number)
             for share, number in zip(shares, free[endpoint.id], strict=False)
             if share
         ]
@@ -239,34 +158,6 @@ def _take(
 
 def _may_have_two(endpoint: Row[Any]) -> bool:
     return not endpoint.ordered and not endpoint.troubled and endpoint.lanes == 0
-
-
-def _due_rows(
-    session: Session, candidates: Sequence[Row[Any]], now: datetime, *, twice: bool
-) -> dict[int, list[Due]]:
-    """Return the next deliveries of each endpoint, in order; `twice`: enough for two lanes."""
-    plain = [row for row in candidates if not row.ordered]
-    most = MOST_OF_LANE * 2 if twice else MOST_OF_LANE
-    limits = (1 if row.troubled else most for row in plain)
-    found = list(
-        session.execute(
-            _ROWS,
-            {
-                "endpoints": int_array(row.id for row in plain),
-                "limits": int_array(limits),
-                "now": now,
-            },
-        )
-    )
-    for endpoint in candidates:
-        if endpoint.ordered:
-            most = 1 if endpoint.troubled else MOST_OF_LANE
-            asked = {"endpoint_id": endpoint.id, "most": most, "more": most - 1, "now": now}
-            found += session.execute(_ORDERED_ROWS, asked)
-    rows: dict[int, list[Due]] = {}
-    for endpoint_id, id_, notice_id, attempts, body in found:
-        rows.setdefault(endpoint_id, []).append(Due(id_, notice_id, bytes(body), attempts + 1))
-    return rows
 
 
 _FREE = text("""
@@ -284,7 +175,14 @@ def _free_lanes(session: Session, endpoint_ids: Iterable[int]) -> dict[int, list
     return free
 
 
-def _lane(endpoint: Row[Any], known: tuple[str, ...], due: Sequence[Due], now: datetime) -> Lane:
+def _lane(
+    endpoint: Any,
+    known: tuple[str, ...],
+    deliveries: Sequence[Due],
+    now: datetime,
+    *,
+    troubled: bool,
+) -> Lane:
     return Lane(
         endpoint_id=endpoint.id,
         url=endpoint.url,
@@ -293,8 +191,8 @@ def _lane(endpoint: Row[Any], known: tuple[str, ...], due: Sequence[Due], now: d
         leased_until=now + LEASE,
         start_until=now + LEASE - LONGEST_CALL,
         ordered=endpoint.ordered,
-        troubled=endpoint.troubled,
-        deliveries=due,
+        troubled=troubled,
+        deliveries=deliveries,
     )
 
 
@@ -335,16 +233,6 @@ def take_lane(
     free = _free_lanes(session, [endpoint.id])[endpoint.id]
     if not free:
         return None
-    lane = Lane(
-        endpoint_id=endpoint.id,
-        url=endpoint.url,
-        secrets=known,
-        lease_id=uuid4(),
-        leased_until=now + LEASE,
-        start_until=now + LEASE - LONGEST_CALL,
-        ordered=endpoint.ordered,
-        troubled=endpoint.consecutive_failures > 0,
-        deliveries=[due],
-    )
+    lane = _lane(endpoint, known, [due], now, troubled=endpoint.consecutive_failures > 0)
     _write(session, [(lane, free[-1])])
     return lane

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import or_, select, text
+from sqlalchemy import ColumnElement, or_, select, text
 from sqlalchemy.orm import Session
 
 import clock
@@ -223,15 +223,19 @@ def _endpoints(session: Session) -> Sequence[NoticeEndpoint]:
     session.execute(ordered.order_by(NoticeEndpoint.id).with_for_update(key_share=True)).all()
     return session.scalars(
         select(NoticeEndpoint)
-        .where(
-            NoticeEndpoint.state != "removed",
-            or_(
-                NoticeEndpoint.lease_until.is_(None), NoticeEndpoint.lease_until > clock.real_now()
-            ),
-        )
+        .where(*exists())
         .order_by(NoticeEndpoint.id)
         .execution_options(populate_existing=True)
     ).all()
+
+
+def exists() -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions that an endpoint was not removed, and a listener's lease is not over.
+
+    The lease is in real time: it is held by a program that runs now, whatever our clock says.
+    """
+    lease = NoticeEndpoint.lease_until
+    return NoticeEndpoint.state != "removed", or_(lease.is_(None), lease > clock.real_now())
 
 
 _WAITING = text("""

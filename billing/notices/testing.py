@@ -6,8 +6,9 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from billing.notices import endpoints, placing, secrets
+from billing.notices.due import Due
 from billing.notices.errors import EndpointBusy
-from billing.notices.leases import Due, Lane, lock_leases, take_lane
+from billing.notices.leases import Lane, lock_leases, take_lane
 from billing.notices.placed import PlacedNotice
 from billing.topics import Topic
 

@@ -103,7 +103,7 @@ def listen(
             _keep_alive(new.endpoint_id, receiver)
         finally:
             with transaction() as session:
-                endpoints.remove(session, new.endpoint_id, actor=process_actor())
+                endpoints.remove(session, new.endpoint_id)
 
 
 def _introduce(forward: str | None, secret: str) -> None:
@@ -140,7 +140,7 @@ def _send_again(endpoint_id: int, receiver: Receiver) -> None:
     """Have the notices that found nobody sent now, instead of at their time on the ladder."""
     ids = set(receiver.unheard)
     with transaction() as session:
-        endpoints.enable(session, endpoint_id, actor=process_actor())
+        endpoints.enable(session, endpoint_id)
     receiver.unheard.difference_update(ids)
     nudge.send_notices()
     notices = "1 notice is" if len(ids) == 1 else f"{len(ids)} notices are"

@@ -169,7 +169,7 @@ def rotate(endpoint_id: int, overlap: timedelta, *, view: View) -> None:
     """
     with transaction() as session:
         url = rules.get(session, endpoint_id).url
-        secret = rules.rotate(session, endpoint_id, overlap=overlap, actor=process_actor())
+        secret = rules.rotate(session, endpoint_id, overlap=overlap)
     _print_secret(endpoint_id, secret, url, view)
 
 
@@ -184,7 +184,7 @@ def enable(endpoint_id: int, *, view: View) -> None:
     command says how many notices that are, and how to replay them.
     """
     with transaction() as session:
-        rules.enable(session, endpoint_id, actor=process_actor())
+        rules.enable(session, endpoint_id)
         record = asdict(rules.get(session, endpoint_id))
         missed = replay(session, missed=Missed(), endpoint_id=endpoint_id, dry_run=True)
     print_record({**record, "missed": missed}, view)
@@ -204,7 +204,7 @@ def enable(endpoint_id: int, *, view: View) -> None:
 def disable(endpoint_id: int, reason: str, *, view: View) -> None:
     """Switch endpoint ID off; what happens meanwhile can be replayed."""
     with transaction() as session:
-        rules.disable(session, endpoint_id, reason=reason or "by hand", actor=process_actor())
+        rules.disable(session, endpoint_id, reason=reason or "by hand")
         record = asdict(rules.get(session, endpoint_id))
     print_record(record, view)
 
@@ -223,5 +223,5 @@ def remove(endpoint_id: int, *, yes: bool, view: View) -> None:
         url = rules.get(session, endpoint_id).url
     confirm(f"Never send to {plain(url)} again? Its secret is destroyed.", yes=yes)
     with transaction() as session:
-        rules.remove(session, endpoint_id, actor=process_actor())
+        rules.remove(session, endpoint_id)
     print_record({"endpoint_id": endpoint_id, "state": "removed"}, view)

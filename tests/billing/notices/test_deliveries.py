@@ -139,7 +139,7 @@ def test_nothing_is_sent_unsigned_when_the_secret_cannot_be_read(
         # And a new secret signs at once, also while the lost one would sign too
         with transaction() as session:
             overlap = timedelta(days=1)
-            new = notices.endpoints.rotate(session, made, overlap=overlap, actor="ops")
+            new = notices.endpoints.rotate(session, made, overlap=overlap)
         later(minutes=1)
         (lane,) = lease()
         assert lane.secrets == (new,)
@@ -240,7 +240,7 @@ def test_operators_are_notified_once_that_an_endpoint_fails_and_once_that_it_is_
         }
         # And again in the next episode
         with transaction() as session:
-            notices.endpoints.enable(session, made, actor="ops")
+            notices.endpoints.enable(session, made)
         write("clinic:42")
         fan_out()
         for _ in range(3):
@@ -276,7 +276,7 @@ def test_an_endpoint_that_is_switched_off_during_a_call(answer: Answer, state: s
     made = waiting(2)
     (lane,) = lease()
     with transaction() as session:
-        notices.endpoints.disable(session, made, reason="holidays", actor="ops")
+        notices.endpoints.disable(session, made, reason="holidays")
     review()
     call(lane, answer)
     review()

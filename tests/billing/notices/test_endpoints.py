@@ -41,7 +41,7 @@ def secrets_of(endpoint_id: int) -> tuple[str, ...]:
 
 def rotate(endpoint_id: int, **overlap: int) -> str:
     with transaction() as session:
-        return endpoints.rotate(session, endpoint_id, overlap=timedelta(**overlap), actor="ops")
+        return endpoints.rotate(session, endpoint_id, overlap=timedelta(**overlap))
 
 
 def test_an_endpoint_is_added_with_a_secret_that_is_stored_encrypted_alone() -> None:
@@ -117,9 +117,9 @@ def test_secrets_are_encrypted_again_after_web_secrets_was_rotated(
 def test_switching_off_and_on_and_removing_is_in_the_audit_log() -> None:
     made = endpoint()
     with transaction() as session:
-        endpoints.disable(session, made, reason="holidays", actor="ops")
-        endpoints.enable(session, made, actor="ops")
-        endpoints.remove(session, made, actor="ops")
+        endpoints.disable(session, made, reason="holidays")
+        endpoints.enable(session, made)
+        endpoints.remove(session, made)
     assert rows(
         "SELECT action, after->>'state' FROM billing_audit_log WHERE subject = :subject"
         " ORDER BY id",
@@ -142,9 +142,9 @@ def test_an_ordered_endpoint_that_is_switched_on_again_goes_on_where_it_was_skip
     write("clinic:42", "clinic:42")
     fan_out()
     with transaction() as session:
-        endpoints.disable(session, made, reason="holidays", actor="ops")
+        endpoints.disable(session, made, reason="holidays")
         # A review had skipped the first one only, when it was switched on again
-        endpoints.enable(session, made, actor="ops")
+        endpoints.enable(session, made)
     (lane,) = lease()
     call(lane, OK, OK)
     assert states(made) == [("done", 1), ("done", 1)]
@@ -156,7 +156,7 @@ def test_a_test_is_tried_once_for_this_endpoint_alone_and_decides_nothing(
 ) -> None:
     made, other = endpoint(topics=["balance.low"]), endpoint()
     with transaction() as session:
-        endpoints.disable(session, made, reason="not ready", actor="ops")
+        endpoints.disable(session, made, reason="not ready")
         lane = notices.lease_test(session, made, now=clock.now())
     (due,) = lane.deliveries
     assert b'"type":"endpoint.test"' in due.body

@@ -157,8 +157,8 @@ def test_an_endpoint_that_is_off_gets_skipped_rows_and_a_removed_one_none() -> N
     open_account()
     off, removed = endpoint(), endpoint()
     with transaction() as session:
-        notices.endpoints.disable(session, off, reason="holidays", actor="ops")
-        notices.endpoints.remove(session, removed, actor="ops")
+        notices.endpoints.disable(session, off, reason="holidays")
+        notices.endpoints.remove(session, removed)
     write("clinic:42")
     fan_out()
     assert states(off) == [("skipped", 0)]

@@ -46,7 +46,7 @@ def switched_off_for_a_day(made: int) -> None:
     fan_out()
     send(OK)
     with transaction() as session:
-        notices.endpoints.disable(session, made, reason="holidays", actor="ops")
+        notices.endpoints.disable(session, made, reason="holidays")
     for _ in range(2):
         later(hours=12)
         write("clinic:42")
@@ -54,7 +54,7 @@ def switched_off_for_a_day(made: int) -> None:
         review()
     later(hours=12)
     with transaction() as session:
-        notices.endpoints.enable(session, made, actor="ops")
+        notices.endpoints.enable(session, made)
     write("clinic:42")
     fan_out()
     send(OK)
@@ -131,8 +131,8 @@ def test_nothing_is_replayed_to_what_is_off_removed_or_unknown() -> None:
     (notice_id,) = write("clinic:42")
     fan_out()
     with transaction() as session:
-        notices.endpoints.disable(session, off, reason="holidays", actor="ops")
-        notices.endpoints.remove(session, removed, actor="ops")
+        notices.endpoints.disable(session, off, reason="holidays")
+        notices.endpoints.remove(session, removed)
     review()
     assert replay(dry_run=True, missed=Missed()) == 0
     with pytest.raises(notices.EndpointIsOff, match=f"endpoints enable {off}"):

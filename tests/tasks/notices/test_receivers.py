@@ -226,7 +226,7 @@ def _check_outcomes(endpoints: Mapping[int, Endpoint], written: Sequence[int]) -
 
 def _switch_on_and_replay(endpoint_id: int) -> None:
     with transaction() as session:
-        notices.endpoints.enable(session, endpoint_id, actor="ops")
+        notices.endpoints.enable(session, endpoint_id)
         missed = notices.Missed(states=("skipped",))
         assert notices.replay(session, missed=missed, endpoint_id=endpoint_id, dry_run=False) == 2
     nudges.send_notices()
