@@ -37,16 +37,22 @@ PAIRS = 2
 LONGEST_SECONDS = 300
 
 Row = tuple[str | int | float | None, ...]
-COLUMNS = ("what", "endpoints", "deliveries", "per second", "p50 ms", "p99 ms", "aim")
+COLUMNS = (
+    "what", "endpoints", "deliveries", "per second", "p50 ms", "p99 ms", "charging p50", "aim",
+)  # fmt: skip
 
 
 def measure(here: lab.Lab, *, events: int) -> Report:
     """Deliver backlogs, then leads as they are charged, then drain leads; raise `WrongOutcome`."""
     run = leads.new_run()
-    refs = leads.open_accounts(run, count=100, leads_each=5 + 2 * RATE * SECONDS // 100)
+    refs = leads.open_accounts(run, count=100, leads_each=5 + 3 * RATE * SECONDS // 100)
     single = leads.open_accounts(f"{run}-one", count=1, leads_each=5 + RATE * SECONDS)
     rows: list[Row] = []
     with _calling_this_computer(here) as there, _receiver(there) as platform:
+        lab.settle()
+        _, charging = _charge(f"{run}-0", refs)
+        alone_ms = quantile(charging, 0.5)
+        rows.append(("leads charged, no notices sent", 0, 0, None, None, None, alone_ms, ""))
         with _process(there):
             rows += [_backlog(platform, refs, n, max(events // n, 10)) for n in ENDPOINTS]
             alone = _steady(platform, run, single, "a", hanging=0)
@@ -64,7 +70,8 @@ def measure(here: lab.Lab, *, events: int) -> Report:
         COLUMNS,
         rows,
         f"{SECONDS} s at {RATE} leads a second, each charged by a transaction of its own; from the"
-        " commit's return to the platform's first line of code, of the platforms that answer."
+        " commit's return to the platform's first line of code, of the platforms that answer;"
+        " `charging`: of the charge itself, to its commit."
         f" Leads are drained {PAIRS} times without and {PAIRS} times with the process of notices,"
         " in turns; it places what the drain writes, for a platform that takes all but high-volume"
         " topics. On few cores they share the processors.",
@@ -76,12 +83,15 @@ class _Times:
     """From commit to handler, in milliseconds, ascending."""
 
     milliseconds: Sequence[float]
+    charging: Sequence[float]
+    """How long each charge took by itself, in milliseconds, ascending."""
 
     def quantile(self, share: float) -> float:
         return quantile(self.milliseconds, share)
 
-    def cells(self) -> tuple[int, float | None, float, float]:
-        return len(self.milliseconds), None, self.quantile(0.5), self.quantile(0.99)
+    def cells(self) -> tuple[int, float | None, float, float, float]:
+        charged = quantile(self.charging, 0.5)
+        return len(self.milliseconds), None, self.quantile(0.5), self.quantile(0.99), charged
 
 
 def _verdict(times: _Times) -> str:
@@ -134,7 +144,7 @@ def _backlog(platform: _Platform, refs: Sequence[str], count: int, each: int) ->
         platform.wait_for(count * each)
         arrivals = platform.arrivals()
         rate = len(arrivals) / (max(at for _, _, at in arrivals) - started)
-        return ("a backlog", count, len(arrivals), rate, None, None, "")
+        return ("a backlog", count, len(arrivals), rate, None, None, None, "")
 
 
 def _steady(
@@ -145,26 +155,38 @@ def _steady(
     Each account has an endpoint of its own; the first `hanging` never answer.
     """
     urls = [platform.url(f"{HANGS.decode() if n < hanging else '/e'}{n}") for n in range(len(refs))]
-    committed: dict[str, float] = {}
     due_here = [n for n in range(RATE * SECONDS) if n % len(refs) >= hanging]
     with _endpoints(urls, of=refs, topics=(str(Topic.LEAD_CHARGED),)):
         lab.settle()
         platform.arrivals()
-        started = time.monotonic()
-        for number in range(RATE * SECONDS):
-            time.sleep(max(0.0, started + number / RATE - time.monotonic()))
-            lead = f"{run}-{name}-{number}"
-            request = LeadRequest(
-                lead_id=lead, account=refs[number % len(refs)], package_price_paise=350_000
-            )
-            with audit.asked_by("benchmarks", door="cli"), transaction() as session:
-                charge_leads(session, [request], actor="benchmarks")
-            committed[lead] = time.monotonic()
+        committed, charging = _charge(f"{run}-{name}", refs)
         platform.wait_for(len(due_here))
     times = sorted(1000 * (at - committed[lead]) for _, lead, at in platform.arrivals())
     if len(times) != len(due_here):
         raise WrongOutcome(f"{len(times)} of {len(due_here)} notices came, or some came twice")
-    return _Times(times)
+    return _Times(times, charging)
+
+
+def _charge(run: str, refs: Sequence[str]) -> tuple[dict[str, float], list[float]]:
+    """Charge leads at a steady rate, each in a transaction of its own.
+
+    Returns when each was committed, and how long each took in milliseconds, ascending.
+    """
+    committed: dict[str, float] = {}
+    took = []
+    started = time.monotonic()
+    for number in range(RATE * SECONDS):
+        time.sleep(max(0.0, started + number / RATE - time.monotonic()))
+        lead = f"{run}-{number}"
+        request = LeadRequest(
+            lead_id=lead, account=refs[number % len(refs)], package_price_paise=350_000
+        )
+        began = time.monotonic()
+        with audit.asked_by("benchmarks", door="cli"), transaction() as session:
+            charge_leads(session, [request], actor="benchmarks")
+        committed[lead] = time.monotonic()
+        took.append(1000 * (committed[lead] - began))
+    return committed, sorted(took)
 
 
 def _drains(here: lab.Lab, platform: _Platform, events: int) -> Iterator[Row]:
@@ -190,8 +212,8 @@ def _drains(here: lab.Lab, platform: _Platform, events: int) -> Iterator[Row]:
                 rates[with_notices].append(events / drain.seconds_to_drain())
             outcome.require_charged_once(f"{run}-{turn}", events)
     without, beside = (sum(rates[key]) / PAIRS for key in (False, True))
-    yield ("leads drained, no notices sent", 0, events, without, None, None, "")
-    yield ("... beside notices", 1, events, beside, None, None, f"{beside / without:.2f}")
+    yield ("leads drained, no notices sent", 0, events, without, None, None, None, "")
+    yield ("... beside notices", 1, events, beside, None, None, None, f"{beside / without:.2f}")
 
 
 @contextmanager
