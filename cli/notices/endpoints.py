@@ -82,6 +82,8 @@ def add(
       billing notices endpoints add https://shop.example/n --product clinic_leads \\
         --topic 'balance.*' --topic lead.charged --ordered
     """
+    from notify.http import Allowed, require_callable  # noqa: PLC0415 - few commands need it
+
     catalogue.check_patterns(topics)
     with transaction() as session:
         new = rules.add(
@@ -94,6 +96,7 @@ def add(
             description=description,
             actor=process_actor(),
         )
+        require_callable(url, Allowed.by_settings())
     _print_secret(new.endpoint_id, new.secret, url, view)
 
 

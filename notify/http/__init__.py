@@ -6,8 +6,8 @@ makes of an exchange the `Answer` that the rules of `billing/notices` judge. Not
 sends: docs/decisions/0012-own-http-sender.md.
 """
 
-from notify.http.addresses import Allowed
+from notify.http.addresses import Allowed, require_callable
 from notify.http.sender import Sender
 from notify.http.signed import headers_of
 
-__all__ = ["Allowed", "Sender", "headers_of"]
+__all__ = ["Allowed", "Sender", "headers_of", "require_callable"]

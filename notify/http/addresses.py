@@ -111,6 +111,19 @@ def judged(to: Destination, allowed: Allowed, found: Sequence[str]) -> list[str]
     return [str(address) for address in addresses]
 
 
+def require_callable(url: str, allowed: Allowed) -> None:
+    """Raise `Refused` for a URL that no call would ever go to, without looking a name up.
+
+    An address instead of a name is judged now; where a name leads is judged at each call.
+    """
+    to = destination(url, allowed)
+    try:
+        ipaddress.ip_address(to.host)
+    except ValueError:
+        return
+    judged(to, allowed, [to.host])
+
+
 class Lookups:
     """Looks names up in threads of its own: a resolver that hangs delays nobody past his deadline.
 

@@ -62,6 +62,7 @@ def test_what_cannot_be_an_endpoint_is_refused_with_what_to_do(
 
     assert "balance.low" in refused(platforms.url("a"), "--topic", "balance.lo")
     assert "https://" in refused("http://shop.example/notices")
+    assert "not public (NOTICE_ALLOW_CIDRS)" in refused("https://10.0.0.1/notices")
     assert "unknown account" in refused(platforms.url("a"), "--account", "clinic:none")
     for command in ("show", "test", "rotate", "enable", "disable"):
         assert "billing notices endpoints list" in endpoints(command, "77").error
