@@ -59,7 +59,7 @@ def test_without_a_key_the_simulator_is_one_process_more(make_plan: MakePlan) ->
     found = make_plan()
 
     assert found.simulated
-    assert list(found.commands) == ["receiver", "worker", "simulator"]
+    assert list(found.commands) == ["receiver", "worker", "simulator", "sink"]
     assert found.ports["simulator"] == 18009
 
 
@@ -80,7 +80,7 @@ def test_a_key_of_either_gateway_leaves_the_simulator_out(
     completed = complete(found)
 
     assert not found.simulated
-    assert list(found.commands) == ["receiver", "worker"]
+    assert list(found.commands) == ["receiver", "worker", "sink"]
     # And the gateway without a key is not set up, rather than played
     given = completed.razorpay_key_id, completed.stripe_api_key.get_secret_value()
     assert given == (keys.get("RAZORPAY_KEY_ID", ""), keys.get("STRIPE_API_KEY", ""))
