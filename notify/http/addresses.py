@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import settings
-from errors import BillingError
+from errors import PermanentError
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -31,7 +31,7 @@ MOST_ADDRESSES = 16
 """Of a name; one with more is not judged at such length and refused."""
 
 
-class Refused(BillingError):
+class Refused(PermanentError):
     """The URL is not called; the message says why, and names neither path nor query."""
 
 

@@ -28,10 +28,14 @@ from tests.api.test_idempotency import Wishes, client, kind, post, wishes
 __all__ = ["client", "wishes"]
 
 FOR_OPERATORS_ONLY = {
-    "ApiKeyExists", "CannotAnchor", "CannotAttach", "InvalidAnchor", "LeadNotParked",
-    "InvalidIdentity", "NoSchema", "NotInDevelopment", "NothingToRefund", "NothingToWriteOff",
-    "OpenedOtherwise", "OtherPlace", "ReasonNamesPerson", "ReversalTooLarge", "TimeCannotMove",
-    "UnknownRole", "UnreadableEvent", "UnreadableRow",
+    "ApiKeyExists", "CannotAnchor", "CannotAttach", "EndpointBusy", "EndpointIsOff",
+    "InvalidAnchor", "LeadNotParked", "InvalidIdentity", "NoSchema", "NotInDevelopment",
+    "NotPlacedYet", "NothingToRefund", "NothingToWriteOff", "OpenedOtherwise", "OtherPlace",
+    "ReasonNamesPerson", "ReversalTooLarge", "TimeCannotMove", "UnknownRole", "UnreadableEvent",
+    "UnreadableRow",
+    # Of the pages, and of what sends notices and mails.
+    "BadToken", "CannotDecrypt", "ExpiredToken", "LinkOutOfUse", "MailRefused", "NoWebSecret",
+    "Refused", "UnsafeMail",
 }  # fmt: skip
 """What no route can meet. A new error is named here or gets a line of its own in the API."""
 
@@ -67,7 +71,7 @@ def example(error: type[BillingError]) -> BillingError:
     given: dict[str, Any] = {
         "reason": "no_plan_to_renew", "ended_at": clock.now(), "differences": {"amount": (1, 2)},
         "gateways": ("razorpay", "stripe"), "known": ("razorpay",),
-        "wrong": {"statement_timeout": ("0", "15000")},
+        "wrong": {"statement_timeout": ("0", "15000")}, "payload": {},
     }  # fmt: skip
     parameters = inspect.signature(error).parameters.values()
     of_type = {int: 1, datetime: clock.now(), Role: Role.DOORS}
