@@ -28,7 +28,7 @@ TABLES = (
     "inbound_events", "api_requests", "accounts", "billing_orders", "billing_payments",
     "billing_refunds", "billing_chargebacks", "credit_transactions", "lead_charges",
     "lead_conflicts", "lead_disputes", "holds", "hold_events", "billing_audit_log",
-    "outbox_events", "account_plans", "plan_terms",
+    "outbox_events", "account_plans", "plan_terms", "notice_contacts", "notice_mails",
 )  # fmt: skip
 _numbers = count(1)
 
