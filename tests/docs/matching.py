@@ -2,11 +2,11 @@
 
 A page was written on one run and is checked on another. So these parts may differ, and no others:
 
-- Ids: `order_...`, `pay_...`, `req_...` and the like, UUIDs, hexadecimal digits (16 or more), API
-  keys, and whole numbers where an id stands: the JSON fields `id` and `*_id`, the columns and rows
-  of tables whose title ends in `id`, `dispute 17`. The first id of a page is bound to the id of
-  the run in its place; from then on the two must stand for each other, and a later command of the
-  page gets the id of the run.
+- Ids: `order_...`, `pay_...`, `req_...`, `ntc_...` and the like, UUIDs, hexadecimal digits (16 or
+  more), API keys, and whole numbers where an id stands: the JSON fields `id` and `*_id`, the
+  columns and rows of tables whose title ends in `id`, `dispute 17`. The first id of a page is bound
+  to the id of the run in its place; from then on the two must stand for each other, and a later
+  command of the page gets the id of the run.
 - Times, days, months, durations in seconds, the days left of a year, how
   many seconds a run took, and `cli:NAME`, the user who
   runs the command.
@@ -34,6 +34,7 @@ _IDS = re.compile(
     r"|(?P<total>\b\d[\d,]*(?= (?:accounts?|transactions?|rows?)\b))"
     r"|(?P<dispute>(?<=dispute )\d+|(?<=dispute:)\d+|(?<=Dispute )\d+)"
     r"|(?P<hold>(?<=hold )\d+)"
+    r"|(?P<notice>\bntc_\d+\b)"
     r"|(?P<listed>(?<=\[)\d+(?=\]))"
 )
 _MIXED = "at / table"
