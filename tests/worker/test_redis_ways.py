@@ -170,7 +170,9 @@ def test_a_certificate_that_cannot_be_trusted_is_not(tmp_path: Path, query: str)
 
 
 def test_a_cluster_is_refused_when_it_is_reached(database: str, tmp_path: Path) -> None:
-    with running(tmp_path, "--cluster-enabled", "yes") as port:
+    # By default the bus has the port 10,000 above, which there may not be.
+    bus = ["--cluster-port", str(ports.find_free())]
+    with running(tmp_path, "--cluster-enabled", "yes", *bus) as port:
         url = f"redis://:{WRITTEN}@127.0.0.1:{port}/0"
         # The worker ends with one line
         worker = WorkerProcess(tmp_path / "worker.log", REDIS_URL=url)
