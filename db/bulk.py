@@ -55,9 +55,9 @@ def _insert_rows(
         cursor.close()
 
 
-def int_array(values: Iterable[int]) -> str:
+def int_array(values: Iterable[int | None]) -> str:
     """Return the PostgreSQL literal of an integer array, for `CAST(:name AS bigint[])`."""
-    return "{" + ",".join(map(str, values)) + "}"
+    return "{" + ",".join(["NULL" if v is None else str(v) for v in values]) + "}"
 
 
 def text_array(values: Iterable[str | None]) -> str:

@@ -66,7 +66,7 @@ def write(session: Session, mails: Sequence[NewMail], *, now: datetime) -> set[P
             "contacts": int_array([mail.contact_id for mail in mails]),
             "kinds": text_array([mail.kind.value for mail in mails]),
             "occasions": text_array([mail.once_for for mail in mails]),
-            "notices": _ids_or_nulls([mail.notice_id for mail in mails]),
+            "notices": int_array([mail.notice_id for mail in mails]),
             "due": time_array([mail.due_at for mail in mails]),
             "off": mail_switch.off_because(),
             "now": now,
@@ -74,7 +74,3 @@ def write(session: Session, mails: Sequence[NewMail], *, now: datetime) -> set[P
         },
     )
     return {(row[0], row[1], row[2]) for row in written}
-
-
-def _ids_or_nulls(ids: Sequence[int | None]) -> str:
-    return "{" + ",".join(["NULL" if one is None else str(one) for one in ids]) + "}"

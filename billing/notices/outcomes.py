@@ -225,7 +225,6 @@ UPDATE notice_deliveries d
 
 
 def _write(session: Session, deliveries: Sequence[_Delivery], now: datetime) -> None:
-    statuses = ("NULL" if d.status is None else str(d.status) for d in deliveries)
     session.execute(
         _WRITE,
         {
@@ -234,7 +233,7 @@ def _write(session: Session, deliveries: Sequence[_Delivery], now: datetime) -> 
             "attempts": int_array(d.attempts for d in deliveries),
             "tries": int_array(d.tries for d in deliveries),
             "next_ats": time_array(d.next_attempt_at for d in deliveries),
-            "statuses": "{" + ",".join(statuses) + "}",
+            "statuses": int_array(d.status for d in deliveries),
             "errors": text_array(d.error for d in deliveries),
             "now": now,
         },

@@ -144,13 +144,12 @@ _LAST = text("UPDATE notice_positions SET last = :last")
 
 
 def _write_places(session: Session, placed: Sequence[PlacedNotice]) -> None:
-    sequences = ("NULL" if n.sequence is None else str(n.sequence) for n in placed)
     session.execute(
         _PLACE,
         {
             "ids": int_array(n.notice_id for n in placed),
             "positions": int_array(n.position for n in placed),
-            "sequences": "{" + ",".join(sequences) + "}",
+            "sequences": int_array(n.sequence for n in placed),
             "products": text_array(n.product for n in placed),
             "bodies": bytes_array(body_of(n) for n in placed),
         },

@@ -48,13 +48,12 @@ UPDATE account_plans p
 
 def save_steps(session: Session, plans: Sequence[AccountPlan]) -> None:
     """Write what renewal steps have changed in leased plans, in one statement."""
-    stepped_to = ("NULL" if p.stepped_to is None else str(p.stepped_to) for p in plans)
     session.execute(
         _SAVE_STEPS,
         {
             "ids": int_array(p.account_id for p in plans),
             "statuses": text_array(p.service_renewal_status for p in plans),
-            "stepped_to": "{" + ",".join(stepped_to) + "}",
+            "stepped_to": int_array(p.stepped_to for p in plans),
             "step_ats": time_array(p.next_step_at for p in plans),
             "graces": time_array(p.grace_ends_at for p in plans),
             "ats": time_array(p.updated_at for p in plans),
