@@ -20,8 +20,5 @@ def require_development(command: str) -> None:
 
     Raises `NotInDevelopment`, or `settings.SettingsError`.
     """
-    known = settings.require("database_url", "redis_url")
-    keys = (known.razorpay_key_id, known.stripe_api_key.get_secret_value())
-    # Only such a stack has a clock that can be moved (`clock/development.py`).
-    if known.billing_development_clock is None or any(map(settings.is_live_key, keys)):
+    if not settings.require("database_url", "redis_url").is_development_stack:
         raise NotInDevelopment(command)

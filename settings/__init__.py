@@ -147,6 +147,19 @@ class Settings(Judged):
         return redis_url.read(self.redis_url)
 
     @property
+    def is_development_stack(self) -> bool:
+        """Whether this is a stack of `make run`, where money and strangers may be played.
+
+        It alone has a clock that can be moved, and no real money is near: no gateway's key is live.
+        """
+        return self.billing_development_clock is not None and not self._has_a_live_key
+
+    @property
+    def _has_a_live_key(self) -> bool:
+        keys = (self.razorpay_key_id, self.stripe_api_key.get_secret_value())
+        return any(map(is_live_key, keys))
+
+    @property
     def smtp(self) -> SmtpAddress | None:
         """What `smtp_url` says; None: no mail is sent."""
         return mail.read_server(self.smtp_url) if self.smtp_url else None
@@ -310,8 +323,7 @@ class Settings(Judged):
                 f" ({self.retention_bodies_days}), or 0: a dead delivery is still to be replayed",
             )
         yield from self._missing_for_mail()
-        keys = (self.razorpay_key_id, self.stripe_api_key.get_secret_value())
-        if self.billing_development_clock and any(map(is_live_key, keys)):
+        if self.billing_development_clock and self._has_a_live_key:
             yield Contradiction(
                 ("billing_development_clock",),
                 "BILLING_DEVELOPMENT_CLOCK: time cannot be moved while a gateway's key is live:"

@@ -22,9 +22,8 @@ from billing.notices.errors import (
     TooManyContacts,
     UnknownContact,
 )
-from billing.notices.mail_facts import MailKind
+from billing.notices.mail_facts import EVERY_KIND, MailKind
 from billing.notices.mail_rules import (
-    EVERY_KIND,
     RECEIPTS,
     can_be_stopped,
     mailed_topics,

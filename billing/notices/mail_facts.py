@@ -31,6 +31,10 @@ class MailKind(StrEnum):
     OPERATOR_PAYMENT = "operator_payment"
 
 
+EVERY_KIND = "all"
+"""What a contact may unsubscribe from beside a kind."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BalanceFacts:
     """Credit is low, used up, or owed: the state when the mail is sent."""

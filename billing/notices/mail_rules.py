@@ -6,7 +6,7 @@ is still due when it is sent).
 
 from collections.abc import Mapping
 
-from billing.notices.mail_facts import MailKind
+from billing.notices.mail_facts import EVERY_KIND, MailKind
 from billing.topics import Topic
 from db.models import NoticeContact
 
@@ -53,9 +53,6 @@ DAILY = frozenset(
     }
 )
 """Written at most once a local day of the account. So are reminders, each of a day of its own."""
-
-EVERY_KIND = "all"
-"""What a contact may unsubscribe from beside a kind."""
 
 _NEVER_STOPPED = RECEIPTS | {MailKind.CONFIRM_ADDRESS, MailKind.TEST}
 _STOPPABLE = frozenset(

@@ -17,9 +17,8 @@ from sqlalchemy.orm import Session
 import settings
 from billing.notices import mail_rows
 from billing.notices.errors import TooManyContacts
-from billing.notices.mail_facts import MailKind
+from billing.notices.mail_facts import EVERY_KIND, MailKind
 from billing.notices.mail_rows import NewMail
-from billing.notices.mail_rules import EVERY_KIND
 from db.models import NoticeContact, NoticeMail
 from service import signing
 from service.signing import Label

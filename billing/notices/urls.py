@@ -6,7 +6,6 @@ Whether what the name stands for may be reached is `notify/http`'s question, at 
 import ipaddress
 from urllib.parse import SplitResult, urlsplit
 
-import settings
 from billing.notices.errors import InvalidEndpoint
 
 MAX_LENGTH = 2_000
@@ -38,16 +37,6 @@ def checked(url: str, *, loopback_http: bool) -> str:
     named = f"[{host}]" if ":" in host else host
     location = named if port is None else f"{named}:{port}"
     return parts._replace(netloc=location, path=parts.path or "/").geturl()
-
-
-def loopback_http_is_allowed() -> bool:
-    """Return whether notices may go to this computer by plain HTTP.
-
-    Only the development stack may, which is known by its clock, and only without a live key.
-    """
-    known = settings.get()
-    keys = (known.razorpay_key_id, known.stripe_api_key.get_secret_value())
-    return known.billing_development_clock is not None and not any(map(settings.is_live_key, keys))
 
 
 def host_of(url: str) -> str:

@@ -7,7 +7,7 @@ sends: docs/decisions/0012-own-http-sender.md.
 """
 
 from notify.http.addresses import Allowed, require_callable
-from notify.http.sender import Sender
+from notify.http.sender import WHOLE_SECONDS, Sender
 from notify.http.signed import headers_of
 
-__all__ = ["Allowed", "Sender", "headers_of", "require_callable"]
+__all__ = ["WHOLE_SECONDS", "Allowed", "Sender", "headers_of", "require_callable"]

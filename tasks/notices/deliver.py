@@ -20,7 +20,7 @@ from billing.notices import Attempted
 from db import inbox
 from db.session import transaction
 from errors import TransientError
-from notify.http import Allowed, Sender
+from notify.http import WHOLE_SECONDS, Allowed, Sender
 from tasks.notices import placing
 from tasks.notices.lanes import Lanes, Left
 from tasks.plumbing import nudges
@@ -35,7 +35,6 @@ MOST_TROUBLED = MOST_LANES // 2
 """Of them, for endpoints whose last call failed: each may hang for as long as a call may take."""
 TAKES_SECONDS = 25
 """With the longest call, and what it takes to write its result, below `task_soft_time_limit`."""
-LONGEST_CALL_SECONDS = 15
 LOOK_SECONDS = 0.05
 """While calls are under way, new notices are looked for so often."""
 RESTS = 19
@@ -158,7 +157,7 @@ class _Delivery:
 
     def _room_for_troubled(self) -> int:
         # One that hangs would hold this task beyond its time, while it takes nothing for others.
-        if time.monotonic() > self._takes_until - LONGEST_CALL_SECONDS:
+        if time.monotonic() > self._takes_until - WHOLE_SECONDS:
             return 0
         return max(MOST_TROUBLED - self._lanes.troubled, 0)
 

@@ -2,9 +2,7 @@
 
 from collections.abc import Mapping
 
-from billing.notices.mail_facts import MailKind
-
-EVERY_KIND = "all"
+from billing.notices.mail_facts import EVERY_KIND, MailKind
 
 NAMES: Mapping[str, str] = {
     MailKind.BALANCE_LOW: "low credit",

@@ -10,11 +10,12 @@ from sqlalchemy.orm import Session
 
 from billing import audit
 from billing.notices import UnknownContact, contacts, mail_links
+from billing.notices.mail_facts import EVERY_KIND
 from billing.notices.mail_links import UnsubscribeLink
 from db.session import transaction
 from service.signing import BadToken
 from web.kit import message
-from web.links.kinds import EVERY_KIND, NAMES
+from web.links.kinds import NAMES
 from web.links.owner import owner_of
 
 unsubscribing = Blueprint("unsubscribing", __name__, template_folder="templates")
