@@ -110,12 +110,16 @@ def machine_deliveries(notice: Notice) -> list[Record]:
 
 
 def in_words(notice: Notice) -> str:
-    """Return what became of a notice: `3: done (1)` is one attempt at endpoint 3."""
+    """Return what became of a notice, such as `endpoint 3: done (1 attempt)`."""
     if notice.superseded:
         return "replaced by a newer one"
     if notice.position is None:
         return "not placed yet"
-    words = [f"{one.endpoint_id}: {one.state} ({one.attempts})" for one in notice.deliveries]
+    words = [
+        f"endpoint {one.endpoint_id}: {one.state} ({one.attempts}"
+        f" attempt{'s' * (one.attempts != 1)})"
+        for one in notice.deliveries
+    ]
     return ", ".join(words) or "nobody asked for it"
 
 

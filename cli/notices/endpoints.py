@@ -25,8 +25,9 @@ from cli.times import SPAN
 from db.session import transaction
 
 _KEEP_IT = (
-    "This is the secret that its notices are signed with. It is shown only now: hand it to whoever"
-    " runs {url}, as NOTICE_SECRET or the like. Lost? billing notices endpoints rotate {id}"
+    "This is the secret that its notices are signed with. It is shown only now: hand it\n"
+    "to whoever runs {url}\n"
+    "as NOTICE_SECRET or the like. Lost? billing notices endpoints rotate {id}"
 )
 
 
